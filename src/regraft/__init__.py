@@ -1,0 +1,103 @@
+"""regraft: a new head on a pretrained network, with evidence of whether it will hold.
+
+    import regraft as rg
+
+    data = rg.scan("rooms/")
+    comparison = rg.compare([rg.LinearProbe(), rg.Knn()], data)
+    print(comparison.verdict)
+    model = comparison.best.fit(data)
+    print(rg.evaluate(model, data).accuracy)
+    model.save("rooms.model")
+
+or all of it at once: `rg.fit("rooms/")`. Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from regraft._version import __version__
+
+if TYPE_CHECKING:
+    from regraft.approaches import Approach, Knn, LinearProbe
+    from regraft.catalogue import Backbone, get_backbone, list_backbones
+    from regraft.comparison import Comparison, compare
+    from regraft.dataset import Dataset, Row, scan
+    from regraft.errors import RegraftError
+    from regraft.evaluation import Evaluation
+    from regraft.features import embed
+    from regraft.issues import Issue, find_issues
+    from regraft.metrics import Estimate
+    from regraft.model import Model, Prediction, load
+    from regraft.runs import Run, read_run
+    from regraft.workflow import evaluate, fit, predict, report
+
+_HOME = {
+    "Approach": "approaches",
+    "Backbone": "catalogue",
+    "Comparison": "comparison",
+    "Dataset": "dataset",
+    "Estimate": "metrics",
+    "Evaluation": "evaluation",
+    "Issue": "issues",
+    "Knn": "approaches",
+    "LinearProbe": "approaches",
+    "Model": "model",
+    "Prediction": "model",
+    "RegraftError": "errors",
+    "Row": "dataset",
+    "Run": "runs",
+    "compare": "comparison",
+    "embed": "features",
+    "evaluate": "workflow",
+    "find_issues": "issues",
+    "fit": "workflow",
+    "get_backbone": "catalogue",
+    "list_backbones": "catalogue",
+    "load": "model",
+    "predict": "workflow",
+    "read_run": "runs",
+    "report": "workflow",
+    "scan": "dataset",
+}
+
+__all__ = [
+    "Approach",
+    "Backbone",
+    "Comparison",
+    "Dataset",
+    "Estimate",
+    "Evaluation",
+    "Issue",
+    "Knn",
+    "LinearProbe",
+    "Model",
+    "Prediction",
+    "RegraftError",
+    "Row",
+    "Run",
+    "__version__",
+    "compare",
+    "embed",
+    "evaluate",
+    "find_issues",
+    "fit",
+    "get_backbone",
+    "list_backbones",
+    "load",
+    "predict",
+    "read_run",
+    "report",
+    "scan",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'regraft' has no attribute {name!r}")
+    return getattr(import_module(f"regraft.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

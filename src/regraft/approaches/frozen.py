@@ -1,0 +1,198 @@
+"""What `knn` and `linear_probe` share: features of a frozen backbone and a head on top.
+
+A Dataset and a backbone in, cross-validated predictions or a Model out. The two differ only in
+the head they fit and in the setting they choose, which is what a `HeadRecipe` says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.approaches.base import CrossValidation, repeated_folds
+from regraft.catalogue import Backbone, get_backbone, with_transform
+from regraft.dataset import Dataset, split_groups
+from regraft.errors import DataError, UsageError
+from regraft.features import embed_rows
+from regraft.heads import (
+    HeadFitter,
+    choose_setting,
+    conformal_thresholds,
+    cross_validate_head,
+    fit_familiarity,
+    span_coordinates,
+)
+from regraft.metrics import IntArray
+from regraft.model import Model, assemble
+from regraft.progress import Progress
+
+VIEWS = {1: ("plain",), 2: ("plain", "mirror")}
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRecipe:
+    """How one kind of head is fitted.
+
+    `values` of `setting` are tried in cross-validation; `fit` returns a head for each it is given.
+    """
+
+    approach: str
+    setting: str
+    values: Sequence[Any]
+    fit: HeadFitter
+
+
+def frozen_backbone(backbone: str | Backbone, *, views: int, resize: str | None) -> Backbone:
+    """The backbone with the transform an approach asks for.
+
+    Raises:
+        BackboneError: there is none of that name.
+        UsageError: `views` is neither 1 nor 2, or `resize` is unknown.
+    """
+    if views not in VIEWS:
+        raise UsageError(f"views is {views}, expected 1 (as it is) or 2 (and its mirror image)")
+    found = get_backbone(backbone) if isinstance(backbone, str) else backbone
+    changes: dict[str, Any] = {"views": list(VIEWS[views])}
+    if resize is not None:
+        changes["resize"] = resize
+    return with_transform(found, **changes)
+
+
+def cross_validate_frozen(
+    recipe: HeadRecipe,
+    data: Dataset,
+    backbone: Backbone,
+    folds: IntArray,
+    *,
+    jobs: int | None,
+    progress: Progress,
+) -> CrossValidation:
+    """Nested cross-validation of a head over r repeats; see `heads.cross_validate_head`.
+
+    Args:
+        recipe: which head.
+        data: its training rows are predicted.
+        backbone: computes the features.
+        folds: int64 (r, n).
+        jobs: worker threads.
+        progress: told how many images and repeats are done.
+    """
+    features, labels = _training_arrays(data, backbone, jobs=jobs, progress=progress)
+    coordinates = span_coordinates(features)
+
+    settings = recipe.values
+    phase = f"cross-validating {recipe.approach} on {backbone.name}"
+    found = []
+    with _fitting():
+        for repeat, fold in enumerate(folds):
+            progress(phase, repeat, len(folds))
+            found.append(
+                cross_validate_head(
+                    recipe.fit,
+                    settings,
+                    coordinates,
+                    labels,
+                    fold,
+                    n_classes=len(data.classes),
+                )
+            )
+    progress(phase, len(folds), len(folds))
+    best, temperature = choose_setting(
+        np.concatenate([one.inner_logits for one in found], axis=1),
+        np.concatenate([one.inner_labels for one in found]),
+    )
+    return CrossValidation(
+        folds=folds,
+        labels=labels,
+        probabilities=np.stack([one.probabilities for one in found]),
+        chosen={recipe.setting: recipe.values[best]},
+        temperature=temperature,
+    )
+
+
+def fit_frozen(
+    recipe: HeadRecipe,
+    data: Dataset,
+    backbone: Backbone,
+    *,
+    settings: Mapping[str, Any],
+    cross_validation: CrossValidation | None,
+    seed: int,
+    jobs: int | None,
+    progress: Progress,
+) -> Model:
+    """A head on all training rows, with calibration, prediction sets and familiarity.
+
+    Args:
+        recipe: which head.
+        data: its training rows are used.
+        backbone: computes the features.
+        settings: of the approach, kept in the model.
+        cross_validation: what chose the setting; None runs it.
+        seed: of the folds, where it has to be run.
+        jobs: worker threads.
+        progress: told how far each step is.
+    """
+    if cross_validation is None:
+        folds = repeated_folds(data, seed=seed)
+        cross_validation = cross_validate_frozen(
+            recipe, data, backbone, folds, jobs=jobs, progress=progress
+        )
+    features, labels = _training_arrays(data, backbone, jobs=jobs, progress=progress)
+    value = cross_validation.chosen[recipe.setting]
+    with _fitting():
+        (head,) = recipe.fit(features, labels, len(data.classes), [value])
+    thresholds = [conformal_thresholds(p, labels) for p in cross_validation.probabilities]
+    rows = data.train
+    return assemble(
+        backbone=backbone,
+        head=head,
+        familiarity=fit_familiarity(features, labels, split_groups(rows)),
+        temperature=cross_validation.temperature,
+        set_thresholds=np.mean(thresholds, axis=0),
+        classes=data.classes,
+        approach=recipe.approach,
+        settings={**settings, **cross_validation.chosen},
+        trained_on={"images": len(rows), "fingerprint": data.fingerprint()},
+    )
+
+
+@contextlib.contextmanager
+def _fitting() -> Iterator[None]:
+    """One thread of linear algebra, and no word on penalties that have not quite converged.
+
+    On matrices of this size threads cost more than they bring, and on a busy machine they wait
+    for each other: 3,700 images took 103 s on two threads and 6 s on one. A head of a weak
+    penalty that stopped at the iteration limit is judged by its predictions like any other.
+    """
+    import warnings
+
+    import sklearn.linear_model  # noqa: F401 - only libraries that are loaded can be limited
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+def _training_arrays(
+    data: Dataset, backbone: Backbone, *, jobs: int | None, progress: Progress
+) -> tuple[NDArray[np.float32], IntArray]:
+    """Features (n, d) and class numbers (n,) of the training rows."""
+    rows = data.train
+    embedding = embed_rows(data, rows, backbone, jobs=jobs, progress=progress)
+    if embedding.failures:
+        path, reason = next(iter(embedding.failures.items()))
+        raise DataError(
+            f"{len(embedding.failures)} training images cannot be read, the first is {path} "
+            f"({reason}); scan the folder again with verify=True"
+        )
+    number = {name: i for i, name in enumerate(data.classes)}
+    labels = np.array([number[row.label] for row in rows], dtype=np.int64)
+    return embedding.features, labels

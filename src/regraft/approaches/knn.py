@@ -1,0 +1,87 @@
+"""`knn`: the vote of the most similar training images, by features of a frozen backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from regraft.approaches.base import CrossValidation
+from regraft.approaches.frozen import (
+    HeadRecipe,
+    cross_validate_frozen,
+    fit_frozen,
+    frozen_backbone,
+)
+from regraft.catalogue import DEFAULT_BACKBONE, Backbone
+from regraft.dataset import Dataset
+from regraft.heads import NEIGHBOURS, fit_knn
+from regraft.metrics import IntArray
+from regraft.model import Model
+from regraft.progress import Progress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class Knn:
+    """Classify by the nearest training images; their number is chosen by cross-validation.
+
+    Args:
+        backbone: a name from the catalogue, or a Backbone.
+        views: 1, or 2 to average the features of each image and its mirror image.
+        resize: "crop", "pad" or "squash"; None for the backbone's own.
+    """
+
+    name: ClassVar[str] = "knn"
+
+    backbone: str | Backbone = DEFAULT_BACKBONE
+    views: int = 1
+    resize: str | None = None
+
+    @property
+    def network(self) -> Backbone:
+        """The backbone with the transform this approach uses."""
+        return frozen_backbone(self.backbone, views=self.views, resize=self.resize)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Views, and what else was asked for."""
+        asked = {"resize": self.resize}
+        return {"views": self.views} | {name: v for name, v in asked.items() if v is not None}
+
+    def cross_validate(
+        self,
+        data: Dataset,
+        folds: IntArray,
+        *,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> CrossValidation:
+        """Predict every training row out of fold; see `Approach`."""
+        return cross_validate_frozen(
+            self._recipe, data, self.network, folds, jobs=jobs, progress=progress
+        )
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        cross_validation: CrossValidation | None = None,
+        seed: int = 0,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> Model:
+        """Train on all training rows; see `Approach`."""
+        return fit_frozen(
+            self._recipe,
+            data,
+            self.network,
+            settings=self.settings,
+            cross_validation=cross_validation,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
+
+    @property
+    def _recipe(self) -> HeadRecipe:
+        return HeadRecipe(approach=self.name, setting="neighbours", values=NEIGHBOURS, fit=fit_knn)

@@ -1,0 +1,37 @@
+"""From a folder or a label table to a Dataset: one row per file found, nothing dropped.
+
+Enters: a folder of photos, or a table that names them. Leaves: a `Dataset`, a table of rows
+with content hash, label, group, split, size, status and reason.
+
+    walking    the files below a folder, and why some are not read
+    layouts    labels and splits from the names of folders
+    labels     a label table: encoding, delimiter, which column is what
+    matching   the files that the names in a label table mean
+    reading    content hash and size of every file
+    checking   what only shows once all is read: conflicts, leaks, classes too small
+    scanning   `scan`, which calls the above from top to bottom
+    splitting  groups, a test set set aside, cross-validation folds
+    table      Row and Dataset, and their CSV form
+"""
+
+from __future__ import annotations
+
+from regraft.dataset.checking import leave_out_small_classes, require_trainable
+from regraft.dataset.scanning import scan
+from regraft.dataset.splitting import make_folds, set_aside, split_groups
+from regraft.dataset.table import COLUMNS, STATUSES, Dataset, Row, csv_line, natural_key
+
+__all__ = [
+    "COLUMNS",
+    "STATUSES",
+    "Dataset",
+    "Row",
+    "csv_line",
+    "leave_out_small_classes",
+    "make_folds",
+    "natural_key",
+    "require_trainable",
+    "scan",
+    "set_aside",
+    "split_groups",
+]

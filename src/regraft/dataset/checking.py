@@ -1,0 +1,221 @@
+"""What only shows once every file is read: conflicts, leaks, and classes too small to learn.
+
+Enters: rows with their content hashes. Leaves: the same rows, some with the status "conflict"
+or "excluded" and the reason, and notes. Nothing is dropped. `require_trainable` is the one
+place that refuses a dataset.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from regraft.dataset.labels import TABLE_SUFFIXES
+from regraft.dataset.splitting import split_groups
+from regraft.dataset.table import Dataset, Row, counted
+from regraft.errors import DataError
+
+_NAMES_SHOWN = 3
+
+
+def check_rows(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Mark contradictory labels and training rows that the test set holds too."""
+    labels = {row.label for row in rows if row.label}
+    rows, notes = _mark_conflicts(rows)
+    for leave_out in (_leave_out_copies_of_test, _leave_out_groups_of_test):
+        rows, more = leave_out(rows)
+        notes += more
+    lost = labels.difference(row.label for row in rows if row.status == "ok")
+    notes += [f"No image of class {name!r} can be used." for name in sorted(lost)]
+    notes += _notes_on_single_groups(rows)
+    return list(rows), notes + _notes_on_similar_names(labels)
+
+
+def _mark_conflicts(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
+    """One content with two labels: nobody can tell which is right, so all of it is left out."""
+    by_content: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.status == "ok":
+            by_content[row.sha256].append(row)
+    reasons = {}
+    for alike in by_content.values():
+        if len({row.label for row in alike}) < 2:
+            continue
+        for row in alike:
+            other = next(twin for twin in alike if twin.label != row.label)
+            reasons[row.path] = f"the same image is labelled {other.label!r} in {other.path}"
+    if not reasons:
+        return rows, []
+    note = f"{counted(len(reasons))} with two labels left out: {_listed(reasons)}."
+    return _with_status(rows, "conflict", reasons), [note]
+
+
+def _leave_out_copies_of_test(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
+    """Training copies of a test image would be remembered, not recognised."""
+    return _leave_out_shared(
+        rows, key=lambda row: row.sha256, reason="the same image as {twin} in the test set"
+    )
+
+
+def _leave_out_groups_of_test(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
+    """Of a group in both, the test images are kept: they are what the result is about."""
+    return _leave_out_shared(
+        rows, key=lambda row: row.group, reason="its group {key!r} is in the test set ({twin})"
+    )
+
+
+def _leave_out_shared(
+    rows: Sequence[Row], *, key: Callable[[Row], str], reason: str
+) -> tuple[Sequence[Row], list[str]]:
+    """Exclude training rows of which a test row in use has the same key."""
+    test: dict[str, str] = {}
+    for row in rows:
+        if row.status == "ok" and row.split == "test":
+            test.setdefault(key(row), row.path)
+    reasons = {
+        row.path: reason.format(key=key(row), twin=test[key(row)])
+        for row in rows
+        if row.status == "ok" and row.split != "test" and key(row) and key(row) in test
+    }
+    if not reasons:
+        return rows, []
+    what = "copies of test images" if "same image" in reason else "of groups in the test set"
+    note = f"{counted(len(reasons), 'training image')} left out, {what}: {_listed(reasons)}."
+    return _with_status(rows, "excluded", reasons), [note]
+
+
+def leave_out_small_classes(data: Dataset, *, at_least: int = 2) -> Dataset:
+    """Exclude classes with fewer than `at_least` different training images.
+
+    Test images of a class without training images are excluded as well: no model could name
+    it. A dataset without any training image is returned as it is. Calling it again, after
+    `Dataset.mark`, changes only what that made too small.
+    """
+    if not data.train:
+        return data
+    contents: dict[str, set[str]] = {name: set() for name in data.classes}
+    for row in data.train:
+        contents[row.label].add(row.sha256 or row.path)
+    in_test = Counter(row.label for row in data.test)
+    why: dict[str, str] = {}
+    notes = list(data.notes)
+    for name, images in contents.items():
+        if not images:
+            why[name] = f"no training image of class {name!r}"
+            notes.append(
+                f"{counted(in_test[name])} of class {name!r} in the test set left out: "
+                "the class has no training images."
+            )
+        elif len(images) < at_least:
+            found = counted(len(images), "different image")
+            why[name] = f"class {name!r} has only {found}; at least {at_least} are needed"
+            notes.append(f"Class {name!r} left out: it has only {found}, {at_least} are needed.")
+    reasons = {row.path: why[row.label] for row in data.ok if row.label in why}
+    if not reasons:
+        return data
+    rows = _with_status(data.rows, "excluded", reasons)
+    return Dataset.from_rows(data.root, rows, layout=data.layout, notes=notes)
+
+
+def require_trainable(data: Dataset) -> None:
+    """Raise unless at least two classes can be parted into training and validation images.
+
+    That takes two images of each, which may not all belong to one named group.
+
+    Raises:
+        DataError: what was found, what is needed, and what to do, in one line.
+    """
+    sizes = Counter(row.label for row in data.train)
+    expected = "expected at least 2 classes with at least 2 images each"
+    parts: Mapping[str, int] = sizes
+    if any(row.group for row in data.train):
+        groups = split_groups(data.train).tolist()
+        pairs = {(row.label, group) for row, group in zip(data.train, groups, strict=True)}
+        parts = Counter(label for label, _ in pairs)
+        expected += " that are not all of one group"
+    if sum(count >= 2 for count in parts.values()) < 2:
+        raise DataError(f"{_what_was_found(data, sizes)} in {data.root}; {expected}{_hint(data)}")
+
+
+def _what_was_found(data: Dataset, sizes: Mapping[str, int]) -> str:
+    if sizes:
+        classes = ", ".join(
+            f"{name!r} ({counted(size)})" for name, size in sorted(sizes.items())[:_NAMES_SHOWN]
+        )
+        found = f"found {len(sizes)} {'class' if len(sizes) == 1 else 'classes'}, {classes},"
+    elif data.test:
+        found = f"found {counted(len(data.test))} for testing and none for training"
+    elif data.unlabelled:
+        found = f"found {counted(len(data.unlabelled))} without labels"
+    else:
+        found = "found no usable image"
+    left_out = [
+        f"{count:,} {status}"
+        for status, count in data.status_counts().items()
+        if status in ("unreadable", "conflict", "excluded", "missing")
+    ]
+    return found + (f" ({', '.join(left_out)})" if left_out else "")
+
+
+def _hint(data: Dataset) -> str:
+    """What would probably help, as the end of a sentence."""
+    tables = [
+        row.path
+        for row in data.rows
+        if row.status == "ignored"
+        and PurePosixPath(row.path).suffix.lower() in TABLE_SUFFIXES
+        and PurePosixPath(row.path).suffix.lower() != ".txt"
+    ]
+    if tables and not data.layout.startswith("the label table"):
+        return f": give --labels {data.root / tables[0]} if it holds the labels"
+    tops = {row.path.split("/")[0] for row in data.train if row.path.count("/") > 1}
+    if len(data.classes) == 1 and len(tops) == 1:
+        return f": if the classes are the folders in {data.root / min(tops)}, give that folder"
+    if not data.ok and data.unlabelled:
+        return ": sort the images into one folder per class, or give --labels CSV"
+    return ""
+
+
+def _notes_on_single_groups(rows: Iterable[Row]) -> list[str]:
+    """A warning for classes that cross-validation cannot estimate."""
+    groups: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.status == "ok" and row.split != "test":
+            groups[row.label].add(row.group)
+    return [
+        f"All training images of class {name!r} are of the group {min(found)!r}: how well the "
+        "class is recognised in other groups cannot be told."
+        for name, found in sorted(groups.items())
+        if len(found) == 1 and found != {""}
+    ]
+
+
+def _notes_on_similar_names(names: Iterable[str]) -> list[str]:
+    """A suggestion for class names that only letter case tells apart."""
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        spellings[" ".join(name.casefold().split())].append(name)
+    return [
+        f"Classes {' and '.join(map(repr, alike))} differ only in letter case or spaces: if they "
+        "are one class, give them one name."
+        for alike in spellings.values()
+        if len(alike) > 1
+    ]
+
+
+def _with_status(rows: Sequence[Row], status: str, reasons: Mapping[str, str]) -> list[Row]:
+    return [
+        dataclasses.replace(row, status=status, reason=reasons[row.path])
+        if row.path in reasons
+        else row
+        for row in rows
+    ]
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first few of some names, and how many more there are."""
+    names = list(names)
+    text = ", ".join(names[:_NAMES_SHOWN])
+    return text + (f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else "")

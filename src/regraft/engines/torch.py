@@ -1,0 +1,105 @@
+"""PyTorch: a named architecture and a weights file in, an ONNX graph and plain tensors out.
+
+The only importer of torch and timm, and always inside a function: prediction and frozen
+features never pay for that import once a backbone's graph is on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regraft.errors import BackboneError
+
+if TYPE_CHECKING:
+    import torch
+
+OPSET = 20
+
+
+def load_network(architecture: str, weights: Path, *, match: str = "name") -> torch.nn.Module:
+    """A timm network in evaluation mode with the weights of a state-dict file.
+
+    Args:
+        architecture: timm's name, for example "tf_efficientnet_lite0".
+        weights: a file that `torch.load(weights_only=True)` reads.
+        match: "name", or "order" where the file holds the same parameters in the same order
+            under the names of another library.
+
+    Raises:
+        BackboneError: the file does not fit; names the first tensor that differs.
+    """
+    import timm
+    import torch
+
+    network = timm.create_model(architecture, pretrained=False)
+    state = torch.load(weights, map_location="cpu", weights_only=True)
+    expected = network.state_dict()
+    if match == "order" and len(state) == len(expected):
+        state = dict(zip(expected, state.values(), strict=True))
+    for name, tensor in expected.items():
+        found = tuple(state[name].shape) if name in state else "missing"
+        if found != tuple(tensor.shape):
+            raise BackboneError(
+                f"the weights in {weights.name} do not fit {architecture}: {name} is {found}, "
+                f"expected {tuple(tensor.shape)}; name the architecture the file was saved from"
+            )
+    network.load_state_dict(state, strict=False)
+    return network.eval()
+
+
+def export_features(
+    architecture: str, weights: Path, *, image_size_px: int, match: str = "name"
+) -> tuple[bytes, dict[str, Any]]:
+    """The network without its classifier as an ONNX graph, and its parameters.
+
+    Returns:
+        The graph's bytes: input `pixels` float32 (n, 3, size, size), output `features` float32
+        (n, d), the globally pooled last layer; and the parameters as numpy arrays by name.
+    """
+    import torch
+
+    network: Any = load_network(architecture, weights, match=match)
+    network.reset_classifier(0)
+    pixels = torch.zeros(2, 3, image_size_px, image_size_px)
+    batch = torch.export.Dim("n", min=1)
+    with _quiet():
+        program: Any = torch.onnx.export(
+            network,
+            (pixels,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["pixels"],
+            output_names=["features"],
+            dynamic_shapes=({0: batch},),
+            verbose=False,
+        )
+    graph = program.model_proto
+    # The exporter notes the source line of every node: three quarters of the graph's text and
+    # paths of this machine, which have no place in a file people share.
+    for node in graph.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in graph.graph.value_info:
+        del value.metadata_props[:]
+    tensors = {name: t.detach().numpy() for name, t in network.state_dict().items()}
+    return graph.SerializeToString(), tensors
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back the exporter's warnings and progress lines; errors still raise."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

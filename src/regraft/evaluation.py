@@ -1,0 +1,273 @@
+"""Labels and probabilities of images the model did not train on in, an Evaluation out.
+
+An Evaluation says on what it was measured, and every number in it carries its interval.
+`evaluate_model` scores a Model on labelled data; `evaluate_probabilities` is the same for
+probabilities that are already there, such as those of cross-validation.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from regraft.dataset import Dataset, split_groups
+from regraft.errors import DataError
+from regraft.metrics import (
+    Estimate,
+    FloatArray,
+    IntArray,
+    ReliabilityBin,
+    accuracy_estimate,
+    balanced_accuracy,
+    bootstrap_estimates,
+    expected_calibration_error,
+    fold_factor,
+    log_losses,
+    macro_area_under_roc,
+    macro_f1,
+    reliability_bins,
+    weighted_confusion,
+    wilson_interval,
+)
+from regraft.model import Model
+from regraft.progress import Progress, silent
+
+CROSS_VALIDATION = "cross-validation"
+TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """How one class fares: recall with its interval, precision and F1, 0 to 1; n images."""
+
+    n: int
+    recall: Estimate
+    precision: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Metrics with 95 % intervals, measured on images the model had not been trained on.
+
+    `confusion` is float64 (k, k), true class by row; over repeats of cross-validation it holds
+    the mean count. `accuracy_by_repeat` has one entry a repeat (a test set is read once).
+    """
+
+    on: str
+    n: int
+    classes: tuple[str, ...]
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
+    roc_auc: Estimate
+    log_loss: Estimate
+    ece: Estimate
+    per_class: dict[str, ClassScore]
+    confusion: FloatArray
+    reliability: tuple[ReliabilityBin, ...]
+    majority_share: float
+    accuracy_by_repeat: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, an entry of `evaluation.json`."""
+        return {
+            "on": self.on,
+            "n": self.n,
+            **{name: getattr(self, name).to_dict() for name in METRICS},
+            "majority_share": round(self.majority_share, 6),
+            "accuracy_by_repeat": [round(a, 6) for a in self.accuracy_by_repeat],
+            "per_class": {
+                name: {
+                    "n": score.n,
+                    "recall": score.recall.to_dict(),
+                    "precision": round(score.precision, 6),
+                    "f1": round(score.f1, 6),
+                }
+                for name, score in self.per_class.items()
+            },
+            "confusion": {
+                "classes": list(self.classes),
+                "counts": [[round(float(x), 4) for x in row] for row in self.confusion],
+            },
+            "reliability": [
+                {
+                    "low": b.low,
+                    "high": b.high,
+                    "n": b.n,
+                    "confidence": round(b.confidence, 6),
+                    "accuracy": round(b.accuracy, 6),
+                }
+                for b in self.reliability
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
+        """Read the form that `to_dict` writes."""
+        return cls(
+            on=data["on"],
+            n=data["n"],
+            classes=tuple(data["confusion"]["classes"]),
+            **{name: Estimate.from_dict(data[name]) for name in METRICS},
+            per_class={
+                name: ClassScore(
+                    n=score["n"],
+                    recall=Estimate.from_dict(score["recall"]),
+                    precision=score["precision"],
+                    f1=score["f1"],
+                )
+                for name, score in data["per_class"].items()
+            },
+            confusion=np.asarray(data["confusion"]["counts"], dtype=np.float64),
+            reliability=tuple(ReliabilityBin(**b) for b in data["reliability"]),
+            majority_share=data["majority_share"],
+            accuracy_by_repeat=tuple(data["accuracy_by_repeat"]),
+        )
+
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
+
+
+def evaluate_model(
+    model: Model,
+    data: Dataset,
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Score a model on the labelled test rows of `data`, or on all its rows if it has no test.
+
+    Raises:
+        DataError: no labelled image, or a label the model does not know.
+    """
+    rows = data.test or data.train
+    if not rows:
+        raise DataError(
+            f"no labelled image in {data.root}; expected a folder per class or a label table"
+        )
+    unknown = sorted({row.label for row in rows} - set(model.classes))
+    if unknown:
+        raise DataError(
+            f"the data has labels the model was not trained on: {', '.join(unknown[:5])}; "
+            f"it knows {', '.join(model.classes[:10])}"
+        )
+    predictions = model.predict([data.absolute(row) for row in rows], jobs=jobs, progress=progress)
+    readable = [i for i, p in enumerate(predictions) if p.flag != "unreadable"]
+    if not readable:
+        raise DataError(f"none of the {len(rows)} labelled images in {data.root} can be read")
+    probabilities = np.array([predictions[i].probabilities for i in readable])
+    rows = tuple(rows[i] for i in readable)
+    return evaluate_probabilities(
+        TEST,
+        labels=class_numbers([row.label for row in rows], model.classes),
+        probabilities=probabilities[None],
+        classes=model.classes,
+        groups=split_groups(rows),
+    )
+
+
+def evaluation_csv(evaluation: Evaluation) -> str:
+    """A line for each metric: metric, value, low, high, method."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["metric", "value", "low", "high", "method"])
+    for name in METRICS:
+        writer.writerow([name, *getattr(evaluation, name).to_dict().values()])
+    return out.getvalue()
+
+
+def class_numbers(labels: list[str], classes: tuple[str, ...]) -> IntArray:
+    """Labels as class numbers, int64 (n,)."""
+    number = {name: i for i, name in enumerate(classes)}
+    return np.array([number[label] for label in labels], dtype=np.int64)
+
+
+def evaluate_probabilities(
+    on: str,
+    *,
+    labels: IntArray,
+    probabilities: FloatArray,
+    classes: tuple[str, ...],
+    groups: IntArray,
+    folds: int | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Metrics of r repeats of probabilities for the same n images.
+
+    Args:
+        on: "test" or "cross-validation".
+        labels: int64 (n,), class numbers.
+        probabilities: float64 (r, n, k); every repeat predicts every image once.
+        classes: the k class names.
+        groups: int64 (n,), equal numbers for images that are not independent.
+        folds: of the cross-validation that the probabilities come from; None for a test set.
+        seed: of the bootstrap.
+    """
+    repeats, n, k = probabilities.shape
+    factor = 1.0 if folds is None else fold_factor(folds)
+    independent = len(np.unique(groups)) == n
+    predicted = probabilities.argmax(axis=2)
+    right = predicted == labels  # (r, n)
+    # Repeats of one image are drawn together, so the rows of all repeats are pooled by image.
+    row_labels = np.tile(labels, repeats)
+    row_predicted = predicted.ravel()
+    pooled = probabilities.reshape(repeats * n, k)
+    confidence = pooled.max(axis=1)
+    row_right = right.ravel()
+    losses = log_losses(row_labels, pooled)
+
+    def confusions(weights: FloatArray) -> FloatArray:
+        return weighted_confusion(row_labels, row_predicted, k, weights)
+
+    rest = bootstrap_estimates(
+        {
+            "balanced_accuracy": lambda w: balanced_accuracy(confusions(w)),
+            "macro_f1": lambda w: macro_f1(confusions(w)),
+            "roc_auc": lambda w: macro_area_under_roc(row_labels, pooled, w),
+            "log_loss": lambda w: np.asarray((w @ losses) / w.sum(axis=1)),
+            "ece": lambda w: expected_calibration_error(confidence, row_right, w),
+        },
+        len(row_labels),
+        None if independent and repeats == 1 else np.tile(groups, repeats),
+        seed=seed,
+    )
+    confusion = confusions(np.ones((1, len(row_labels))))[0] / repeats
+    return Evaluation(
+        on=on,
+        n=n,
+        classes=classes,
+        accuracy=accuracy_estimate(
+            right.mean(axis=0), None if independent else groups, folds=folds, seed=seed
+        ),
+        **{name: estimate.widened(factor) for name, estimate in rest.items()},
+        per_class=_per_class(confusion, classes, factor),
+        confusion=confusion,
+        reliability=reliability_bins(confidence, row_right),
+        majority_share=float(np.bincount(labels).max() / n),
+        accuracy_by_repeat=tuple(float(a) for a in right.mean(axis=1)),
+    )
+
+
+def _per_class(
+    confusion: FloatArray, classes: tuple[str, ...], factor: float
+) -> dict[str, ClassScore]:
+    scores = {}
+    for c, name in enumerate(classes):
+        n = round(float(confusion[c].sum()))
+        called = float(confusion[:, c].sum())
+        hits = float(confusion[c, c])
+        recall = hits / n if n else 0.0
+        low, high = wilson_interval(recall, n / factor**2) if n else (0.0, 1.0)
+        scores[name] = ClassScore(
+            n=n,
+            recall=Estimate(recall, low, high, "wilson"),
+            precision=hits / called if called else 0.0,
+            f1=2 * hits / (n + called) if n + called else 0.0,
+        )
+    return scores

@@ -1,0 +1,427 @@
+"""A Dataset and a backbone in, features out: float32 (n, d), memory-mapped, cached by content.
+
+Each worker thread reads a file, checks that its content is still the one that was scanned,
+decodes it and runs the backbone, so decoding and inference share the cores without copies.
+Results go to a store on disk keyed by content: the same photo elsewhere is a hit; other
+weights, another transform, engine or precision is another store.
+
+The store is SQLite, one file for each feature space: safe when two processes share it, and
+when one is killed only the transaction under way is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.catalogue import (
+    Backbone,
+    embedding_graph,
+    get_backbone,
+    graph_key,
+    remember_speed,
+)
+from regraft.dataset import Dataset, Row
+from regraft.engines.base import Engine
+from regraft.engines.onnx import OnnxEngine
+from regraft.errors import StorageError, UnreadableInputError, UsageError
+from regraft.modality.base import read_input
+from regraft.modality.image import decode
+from regraft.progress import Progress, silent
+from regraft.storage import cache_dir, make_folder, storage_errors
+from regraft.workers import map_threads
+
+FeatureArray = NDArray[np.float32]
+
+CACHE_LIMIT_BYTES = 4 * 1024**3
+_HAS_FILE = frozenset({"ok", "unlabelled", "excluded", "conflict"})
+_ROWS_PER_COMMIT = 256
+_SECONDS_PER_COMMIT = 2.0  # what a killed process loses at the most
+_SPEED_SAMPLE = 64  # images before a measured speed is worth remembering
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """Features of the rows that were asked for, in their order.
+
+    `features` is float32 (n, d); a row that could not be read is NaN and `failures` says why,
+    by path. `cached` rows came from the store.
+    """
+
+    features: FeatureArray
+    failures: Mapping[str, str]
+    cached: int
+    seconds: float
+    warning: str = ""
+
+
+def embed(
+    data: Dataset,
+    backbone: str | Backbone,
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> FeatureArray:
+    """Features of every row of `data`, float32 (n, d), aligned with `data.rows`.
+
+    A row without a readable image is NaN. The array is memory-mapped, so a few million rows
+    need no more memory than a few hundred.
+
+    Args:
+        data: what `scan` returned.
+        backbone: a name from the catalogue, or a Backbone with its transform.
+        jobs: worker threads; None for one a core.
+        progress: told how many images are done.
+
+    Raises:
+        BackboneError: the backbone is unknown or its weights are missing.
+        StorageError: the cache folder cannot be written at all.
+    """
+    return embed_rows(data, data.rows, backbone, jobs=jobs, progress=progress).features
+
+
+def embed_rows(
+    data: Dataset,
+    rows: Sequence[Row],
+    backbone: str | Backbone,
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Embedding:
+    """Like `embed`, for some rows of `data`, and with the reasons of those that failed."""
+    if isinstance(backbone, str):
+        backbone = get_backbone(backbone)
+    graph = embedding_graph(backbone, progress=progress)
+    phase = f"features of {backbone.name}"
+    features = _allocate(len(rows), backbone.feature_width)
+    failures: dict[str, str] = {}
+    started = time.monotonic()
+
+    store = FeatureStore(graph_key(backbone), backbone.feature_width)
+    with contextlib.closing(store):
+        first: dict[str, int] = {}  # row of each content; its copies are rare and kept apart
+        copies: dict[int, list[int]] = {}
+        for i, row in enumerate(rows):
+            if row.status not in _HAS_FILE or not row.sha256:
+                features[i] = np.nan
+            elif (at := first.setdefault(row.sha256, i)) != i:
+                copies.setdefault(at, []).append(i)
+
+        def with_copies(at: int) -> list[int]:
+            return [at, *copies.get(at, ())]
+
+        cached = 0
+        for sha256, vector in store.read(first):
+            where = with_copies(first.pop(sha256))
+            features[where] = vector
+            cached += len(where)
+        missing = len(first)
+        done = len(rows) - sum(len(with_copies(at)) for at in first.values())
+        progress(phase, done, len(rows))
+
+        computing_from = time.monotonic()
+        if missing:
+            root = str(data.root)
+            tasks = (
+                (i, os.path.normpath(f"{root}/{rows[i].path}"), sha256)
+                for sha256, i in first.items()
+            )
+            for i, outcome in _compute(OnnxEngine(graph), tasks, jobs):
+                where = with_copies(i)
+                if isinstance(outcome, str):
+                    features[where] = np.nan
+                    failures.update((rows[j].path, outcome) for j in where)
+                else:
+                    features[where] = outcome
+                    store.write(rows[i].sha256, outcome)
+                done += len(where)
+                progress(phase, done, len(rows))
+        computed_in = time.monotonic() - computing_from
+    if missing - len(failures) >= _SPEED_SAMPLE and backbone.transform.views == ("plain",):
+        with contextlib.suppress(Exception):  # a nicety: its loss must not end the job
+            remember_speed(backbone, missing / computed_in)
+    return Embedding(
+        features=features,
+        failures=failures,
+        cached=cached,
+        seconds=time.monotonic() - started,
+        warning=store.warning,
+    )
+
+
+def measure_speed(
+    backbone: Backbone, *, seconds: float = 2.0, progress: Progress = silent
+) -> float:
+    """Images per second on this machine, decoding included; kept for `regraft backbones`.
+
+    A synthetic 640 x 480 JPEG is decoded and embedded again and again on every core.
+    """
+    import io
+
+    from PIL import Image
+
+    graph = embedding_graph(backbone, progress=progress)
+    engine = OnnxEngine(graph)
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    photo = io.BytesIO()
+    Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC).save(photo, "JPEG")
+    data = photo.getvalue()
+    for _ in range(3):
+        engine.run(decode(data))
+    deadline = time.monotonic() + seconds
+    started = time.monotonic()
+
+    def until_deadline() -> Iterator[bytes]:
+        while time.monotonic() < deadline:
+            yield data
+
+    done = 0
+    for _ in map_threads(lambda photo: engine.run(decode(photo)), until_deadline()):
+        done += 1
+        progress(f"timing {backbone.name}", min(done, 10_000), 10_000)
+    speed = done / (time.monotonic() - started)
+    remember_speed(backbone, speed)
+    return speed
+
+
+def run_image(
+    engine: Engine, path: str | Path, *, sha256: str = ""
+) -> tuple[NDArray[np.float32], ...]:
+    """Read, decode and feed one image; the outputs of the graph.
+
+    Raises:
+        UnreadableInputError: the file cannot be decoded, or its content is not `sha256`.
+    """
+    data = read_input(path)
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise UnreadableInputError("the file changed while regraft was working; run again")
+    return engine.run(decode(data))
+
+
+def _compute(
+    engine: Engine, tasks: Iterable[tuple[int, str, str]], jobs: int | None
+) -> Iterator[tuple[int, FeatureArray | str]]:
+    """Features, or the reason of a failure, for each task in turn."""
+
+    def work(task: tuple[int, str, str]) -> tuple[int, FeatureArray | str]:
+        i, path, sha256 = task
+        try:
+            return i, run_image(engine, path, sha256=sha256)[0]
+        except UnreadableInputError as error:
+            return i, str(error)
+        except Exception as error:  # one image must not stop the others
+            return i, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+    return map_threads(work, tasks, jobs=jobs)
+
+
+def _allocate(n: int, width: int) -> FeatureArray:
+    """A float32 (n, width) array backed by an unnamed file in the cache folder.
+
+    Space is reserved first: without it a full disk would end the process at the first touch of
+    a missing page. If it cannot be had, the array lives in memory.
+    """
+    if n == 0:
+        return np.empty((0, width), dtype=np.float32)
+    size = n * width * 4
+    try:
+        folder = make_folder(cache_dir() / "features")
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+            return np.memmap(file, dtype=np.float32, mode="r+", shape=(n, width))
+    except (OSError, StorageError):
+        return np.empty((n, width), dtype=np.float32)
+
+
+class FeatureStore:
+    """Vectors of one feature space on disk, by SHA-256 of the content.
+
+    If the disk is full or the file is damaged the store falls silent: nothing more is kept,
+    work goes on, and `warning` says so in one line.
+    """
+
+    def __init__(self, key: str, width: int) -> None:
+        self.warning = ""
+        self._width = width
+        self._pending: list[tuple[str, bytes]] = []
+        self._committed = time.monotonic()
+        self._connection: sqlite3.Connection | None = None
+        try:
+            folder = make_folder(cache_dir() / "features")
+            self._path = folder / f"{key}.sqlite"
+            _make_room(folder, keep=self._path)
+            self._connection = _open_store(self._path)
+        except (sqlite3.Error, OSError, StorageError) as error:
+            self._give_up(error)
+
+    def read(self, keys: Iterable[str]) -> Iterator[tuple[str, FeatureArray]]:
+        """The vectors that are there, in no particular order."""
+        asked = list(keys)
+        for start in range(0, len(asked), _ROWS_PER_COMMIT):
+            part = asked[start : start + _ROWS_PER_COMMIT]
+            if self._connection is None:
+                return
+            try:
+                marks = ",".join("?" * len(part))
+                query = f"SELECT sha256, vector FROM features WHERE sha256 IN ({marks})"  # noqa: S608
+                found = self._connection.execute(query, part).fetchall()
+            except sqlite3.Error as error:
+                self._give_up(error)
+                return
+            for sha256, blob in found:
+                if len(blob) == self._width * 4:
+                    yield sha256, np.frombuffer(blob, dtype="<f4")
+
+    def write(self, sha256: str, vector: FeatureArray) -> None:
+        """Keep a vector; it is on disk after the next commit."""
+        self._pending.append((sha256, vector.astype("<f4").tobytes()))
+        waited = time.monotonic() - self._committed
+        if len(self._pending) >= _ROWS_PER_COMMIT or waited >= _SECONDS_PER_COMMIT:
+            self._commit()
+
+    def close(self) -> None:
+        """Commit what is pending and close."""
+        self._commit()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _commit(self) -> None:
+        pending, self._pending = self._pending, []
+        self._committed = time.monotonic()
+        if self._connection is None or not pending:
+            return
+        limit = cache_limit_bytes()
+        try:
+            if self._path.stat().st_size > limit:
+                self.warning = (
+                    f"the feature cache holds its limit of {limit / 1024**3:.1f} GiB and keeps no "
+                    "more: run `regraft cache clear --features` or set REGRAFT_CACHE_GB"
+                )
+                return
+            with self._connection:
+                self._connection.executemany(
+                    "INSERT OR IGNORE INTO features VALUES (?, ?)", pending
+                )
+        except (sqlite3.Error, OSError) as error:  # also where another process cleared the cache
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self.warning = (
+            f"the feature cache in {cache_dir()} cannot be used ({error}); work goes on without "
+            "it, and the next run will compute these features again"
+        )
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+
+def _open_store(path: Path) -> sqlite3.Connection:
+    try:
+        return _connect(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise  # full, locked or not writable: the file itself may be sound
+        path.unlink()  # damaged: a cache can be made anew
+        return _connect(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30)
+    try:
+        with connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, vector BLOB) "
+                "WITHOUT ROWID"
+            )
+        os.utime(path)  # the least recently used store goes first when room is needed
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_room(folder: Path, *, keep: Path) -> None:
+    """Delete other stores, least recently used first, until the cache is within its limit.
+
+    A process that still reads a deleted file is not disturbed.
+    """
+    limit = cache_limit_bytes()
+    stores = sorted(folder.glob("*.sqlite"), key=lambda path: path.stat().st_mtime)
+    total = sum(path.stat().st_size for path in stores)
+    for path in stores:
+        if total > limit and path != keep:
+            total -= path.stat().st_size
+            path.unlink(missing_ok=True)
+
+
+def cache_limit_bytes() -> int:
+    """The most the feature cache may hold: `REGRAFT_CACHE_GB` or 4 GiB."""
+    setting = os.environ.get("REGRAFT_CACHE_GB", "")
+    try:
+        return int(float(setting) * 1024**3) if setting else CACHE_LIMIT_BYTES
+    except ValueError as error:
+        raise UsageError(
+            f"REGRAFT_CACHE_GB is {setting!r}, expected a number of gigabytes such as 4"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """One part of the cache: what it holds and how much room it takes."""
+
+    kind: str
+    files: int
+    bytes: int
+    detail: str
+
+
+def cache_use() -> tuple[CacheUse, ...]:
+    """What `regraft cache show` lists: features and graphs."""
+    return tuple(_use(kind) for kind in ("features", "graphs"))
+
+
+def clear_cache(kinds: Iterable[str]) -> int:
+    """Delete those parts of the cache ("features", "graphs"); returns the bytes freed."""
+    freed = 0
+    for kind in kinds:
+        freed += _use(kind).bytes
+        with storage_errors(f"clear {cache_dir() / kind}"):
+            for path in _files(kind):
+                path.unlink(missing_ok=True)
+    return freed
+
+
+def _use(kind: str) -> CacheUse:
+    files = _files(kind)
+    detail = ""
+    if kind == "features":
+        detail = f"{sum(_count(path) for path in files if path.suffix == '.sqlite'):,} vectors"
+    return CacheUse(kind, len(files), sum(path.stat().st_size for path in files), detail)
+
+
+def _files(kind: str) -> list[Path]:
+    folder = cache_dir() / kind
+    return sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
+
+
+def _count(path: Path) -> int:
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
+            return int(connection.execute("SELECT count(*) FROM features").fetchone()[0])
+    except sqlite3.Error:
+        return 0

@@ -1,0 +1,64 @@
+"""What a head is, and what several kinds of it share.
+
+Letters in this package: n images, d features, k classes, s settings. Features are float (n, d),
+labels int64 (n,) class numbers 0..k-1, logits float64 (n, k).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.metrics import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import onnx
+
+
+class Head(Protocol):
+    """A fitted head: features in, logits out; its tensors and its graph for the artifact."""
+
+    def logits(self, features: NDArray[Any]) -> FloatArray:
+        """Uncalibrated logits float64 (n, k)."""
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """What is saved, by name."""
+
+    def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """ONNX nodes and constants: `features` (d,) in, `logits` (k,) out."""
+
+
+HeadFitter = Callable[[NDArray[Any], IntArray, int, Sequence[Any]], Sequence[Head]]
+"""Fits one head for each setting: features, labels, number of classes, settings."""
+
+
+def unit_rows(features: NDArray[Any]) -> NDArray[np.float32]:
+    """Rows scaled to length 1, float32; a row of zeros stays zero."""
+    x = np.asarray(features, dtype=np.float32)
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(x / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def spread_sample(labels: IntArray, size: int, *, seed: int = 0) -> IntArray:
+    """Row numbers, ascending: all of them, or `size` drawn so that each class keeps its share
+    and none is left out."""
+    n = len(labels)
+    if n <= size:
+        return np.arange(n)
+    rng = np.random.default_rng(seed)
+    kept = []
+    for c in np.unique(labels):
+        rows = np.flatnonzero(labels == c)
+        count = max(1, round(size * len(rows) / n))
+        kept.append(rng.choice(rows, size=min(count, len(rows)), replace=False))
+    return np.sort(np.concatenate(kept))
+
+
+def onnx_constants(tensors: dict[str, NDArray[np.float32]]) -> list[onnx.TensorProto]:
+    """Arrays as ONNX constants, by name."""
+    from onnx import numpy_helper
+
+    return [numpy_helper.from_array(tensor, name) for name, tensor in tensors.items()]

@@ -1,0 +1,138 @@
+"""Nested cross-validation: settings chosen without the fold they are scored on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.heads.base import HeadFitter, spread_sample
+from regraft.heads.calibration import fit_temperature, softmax
+from regraft.metrics import FloatArray, IntArray, log_losses
+
+_SELECTION_ROWS = 3_000  # images on which a setting is chosen at the most
+_ALL_PAIRS_ROWS = 1_000  # beyond it settings are chosen on one inner fold instead of all
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """What cross-validation found for one assignment to folds.
+
+    `probabilities` float64 (n, k): each image predicted by a head, a setting and a temperature
+    that were all chosen without its fold. `inner_logits` float64 (s, m, k) and `inner_labels`
+    int64 (m,) are the predictions on inner folds for every setting, from which the setting of
+    the final head is chosen.
+    """
+
+    probabilities: FloatArray
+    inner_logits: FloatArray
+    inner_labels: IntArray
+
+
+def cross_validate_head(
+    fit: HeadFitter,
+    settings: Sequence[Any],
+    features: NDArray[Any],
+    labels: IntArray,
+    folds: IntArray,
+    *,
+    n_classes: int,
+) -> OutOfFold:
+    """Nested cross-validation: inside each fold the setting and temperature are chosen anew.
+
+    The inner folds of an outer fold are the other outer folds (Varma and Simon 2006, BMC
+    Bioinformatics 7:91, for why the choice must be nested). A head trained without folds i and j
+    serves both as inner fit of i and of j, which halves the work; with many images each outer
+    fold looks at a single inner one. With two folds there is nothing to choose on: the middle
+    setting is taken as it is.
+
+    Args:
+        fit: trains one head for each setting it is given.
+        settings: to choose from.
+        features: (n, d).
+        labels: int64 (n,).
+        folds: int64 (n,), 0..f-1.
+        n_classes: k.
+    """
+
+    def logits_without(left_out: Sequence[int], values: Sequence[Any], at: IntArray) -> FloatArray:
+        rows = np.flatnonzero(~np.isin(folds, left_out))
+        if len(left_out) > 1:
+            rows = rows[spread_sample(labels[rows], _SELECTION_ROWS)]
+        heads = fit(features[rows], labels[rows], n_classes, values)
+        return np.stack([head.logits(features[at]) for head in heads])
+
+    numbers = [int(i) for i in np.unique(folds)]
+    all_pairs = len(labels) <= _ALL_PAIRS_ROWS
+    pairs = _inner_pairs(numbers, all_pairs=all_pairs)
+
+    inner: dict[int, list[tuple[IntArray, FloatArray]]] = {i: [] for i in numbers}
+    for i, j in pairs:
+        at = np.flatnonzero(np.isin(folds, [i, j] if all_pairs else [j]))
+        found = logits_without((i, j), settings, at)
+        for outer, fold in [(i, j), (j, i)] if all_pairs else [(i, j)]:
+            inner[outer].append((at[folds[at] == fold], found[:, folds[at] == fold]))
+
+    probabilities = np.zeros((len(labels), n_classes))
+    for i in numbers:
+        at = np.flatnonzero(folds == i)
+        setting, temperature = len(settings) // 2, 1.0
+        if inner[i]:
+            seen, values = _joined(inner[i])
+            setting, temperature = choose_setting(values, labels[seen])
+        (logits,) = logits_without((i,), [settings[setting]], at)
+        probabilities[at] = softmax(logits / temperature)
+    everything = [part for parts in inner.values() for part in parts]
+    if not everything:
+        return OutOfFold(probabilities, np.zeros((len(settings), 0, n_classes)), labels[:0])
+    seen, values = _joined(everything)
+    return OutOfFold(probabilities, values, labels[seen])
+
+
+def _inner_pairs(numbers: Sequence[int], *, all_pairs: bool) -> list[tuple[int, int]]:
+    """Outer and inner folds: every two of them once, or each with the next one."""
+    if len(numbers) < 3:
+        return []
+    if all_pairs:
+        return [(i, j) for i in numbers for j in numbers if i < j]
+    return [(i, numbers[(at + 1) % len(numbers)]) for at, i in enumerate(numbers)]
+
+
+def _joined(parts: Sequence[tuple[IntArray, FloatArray]]) -> tuple[IntArray, FloatArray]:
+    rows = np.concatenate([rows for rows, _ in parts])
+    return rows, np.concatenate([values for _, values in parts], axis=1)
+
+
+def choose_setting(logits: FloatArray, labels: IntArray) -> tuple[int, float]:
+    """The setting whose calibrated probabilities lose least, and its temperature.
+
+    Args:
+        logits: float64 (s, n, k), of images the heads did not train on; without any image the
+            middle setting and a temperature of 1 are returned.
+        labels: int64 (n,).
+    """
+    if len(labels) == 0:
+        return len(logits) // 2, 1.0
+    temperatures = [fit_temperature(z, labels) for z in logits]
+    losses = [
+        float(log_losses(labels, softmax(z / t)).mean())
+        for z, t in zip(logits, temperatures, strict=True)
+    ]
+    best = int(np.argmin(losses))
+    return best, temperatures[best]
+
+
+def span_coordinates(features: NDArray[Any]) -> NDArray[Any]:
+    """Coordinates (n, min(n, d)) of n rows in the space they span.
+
+    A linear head with an L2 penalty and a cosine depend on inner products only, so with fewer
+    images than features working on coordinates changes nothing but the time it takes.
+    """
+    n, d = features.shape
+    if n >= d:
+        return features
+    triangle = np.linalg.qr(np.asarray(features, dtype=np.float64).T, mode="r")
+    return np.asarray(triangle).T

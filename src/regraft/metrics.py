@@ -1,0 +1,355 @@
+"""Arrays of labels and probabilities in, numbers with intervals out.
+
+Letters used throughout: n rows (one an image and repeat), k classes, b bootstrap resamples.
+Labels are class numbers 0..k-1; probabilities are float64 (n, k), rows summing to 1. Every
+rate is an `Estimate`: its value, a 95 % interval and the method that gave the interval.
+
+Nothing here knows of images, folders or models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+Statistic = Callable[[FloatArray], FloatArray]  # weights (b, n) in, b values out
+
+ECE_BINS = 10
+_SMALLEST_PROBABILITY = 1e-12
+_BOOTSTRAP_REPEATS = 1000
+_BOOTSTRAP_CELLS = 40_000_000  # weights drawn at the most; fewer resamples beyond it
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A measured number with its interval, for example an accuracy of 0.95 [0.91, 0.97]."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+    def to_dict(self) -> dict[str, float | str | None]:
+        """The JSON form; a value that does not exist (NaN) becomes null."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        return {
+            **{name: None if math.isnan(x) else round(x, 6) for name, x in numbers.items()},
+            "method": self.method,
+        }
+
+    def widened(self, factor: float) -> Estimate:
+        """The same value with an interval `factor` times as wide, kept within 0 to 1 if it was."""
+        if factor == 1.0 or math.isnan(self.value):
+            return self
+        low = self.value - factor * (self.value - self.low)
+        high = self.value + factor * (self.high - self.value)
+        top = 1.0 if self.high <= 1.0 else math.inf
+        return Estimate(self.value, max(0.0, low), min(top, high), self.method)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, float | str | None]) -> Estimate:
+        """Read the form that `to_dict` writes."""
+        value, low, high = (
+            math.nan if (x := data[name]) is None else float(x) for name in ("value", "low", "high")
+        )
+        return cls(value, low, high, str(data["method"]))
+
+
+def wilson_interval(rate: float, n: float, *, confidence: float = 0.95) -> tuple[float, float]:
+    """The score interval of a proportion (Wilson 1927, JASA 22:209).
+
+    Args:
+        rate: observed proportion, 0 to 1; may be a mean over repeats.
+        n: number of independent trials, above 0.
+        confidence: 0 to 1.
+
+    Returns:
+        Lower and upper limit, both within 0 to 1.
+    """
+    z = _normal_quantile(0.5 + confidence / 2)
+    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
+
+
+def fold_factor(folds: int) -> float:
+    """By how much an interval from cross-validation is wider than one from a test set.
+
+    Out-of-fold predictions are not independent of each other: the training set of one holds the
+    others (Bates, Hastie and Tibshirani 2023, JASA 119:1434, on why plain intervals then hold
+    the truth too rarely). Variances are multiplied by f / (f - 1), as if the images of one of f
+    folds were not there; how often the intervals hold the truth is measured in the benchmarks.
+    """
+    return math.sqrt(folds / (folds - 1))
+
+
+def accuracy_estimate(
+    correct: FloatArray,
+    groups: IntArray | None = None,
+    *,
+    folds: int | None = None,
+    seed: int = 0,
+) -> Estimate:
+    """Accuracy of n images with its interval.
+
+    Wilson's interval where images are independent. Where images share groups (a patient, a
+    camera, an exact copy) they are not, and whole groups are resampled instead; if every image
+    is right (or wrong) resampling shows no spread, so Wilson's interval on the number of groups
+    is used.
+
+    Args:
+        correct: float64 (n,), the share of repeats in which the image was predicted right.
+        groups: int64 (n,), equal numbers for images that belong together.
+        folds: number of folds that the predictions come from; None for a test set.
+        seed: of the bootstrap.
+    """
+    n = len(correct)
+    factor = 1.0 if folds is None else fold_factor(folds)
+    rate = float(correct.mean())
+    n_groups = n if groups is None else len(np.unique(groups))
+    if groups is None or n_groups == n:
+        return Estimate(rate, *wilson_interval(rate, n / factor**2), "wilson")
+    if rate in (0.0, 1.0):
+        return Estimate(rate, *wilson_interval(rate, n_groups / factor**2), "wilson on groups")
+
+    def resampled_accuracy(weights: FloatArray) -> FloatArray:
+        return np.asarray((weights @ correct) / weights.sum(axis=1))
+
+    found = bootstrap_estimates({"accuracy": resampled_accuracy}, n, groups, seed=seed)
+    return found["accuracy"].widened(factor)
+
+
+def bootstrap_estimates(
+    statistics: Mapping[str, Statistic],
+    n: int,
+    groups: IntArray | None = None,
+    *,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Weighted statistics with percentile bootstrap intervals, all on the same resamples.
+
+    Efron 1979, Annals of Statistics 7:1. A value that its own interval would not contain (it
+    happens at the edge of a bounded statistic) extends the interval. Where every resample gives
+    the same 0 or 1, as when every image is right, there is no spread to resample: the interval
+    is then Wilson's for as many trials as there are groups.
+
+    Args:
+        statistics: by name, functions that take weights (b, n) and return b values, NaN where
+            the statistic is not defined.
+        n: number of rows.
+        groups: int64 (n,), rows that are drawn together; None draws single rows.
+    """
+    intervals = _bootstrap_intervals(statistics, n, groups, seed=seed)
+    method = "bootstrap" if groups is None else "bootstrap over groups"
+    n_groups = n if groups is None else len(np.unique(groups))
+    found = {}
+    for name, statistic in statistics.items():
+        value = float(statistic(np.ones((1, n)))[0])
+        low, high = intervals[name]
+        if low == high == value and value in (0.0, 1.0):
+            found[name] = Estimate(value, *wilson_interval(value, n_groups), "wilson")
+        else:
+            found[name] = Estimate(value, min(low, value), max(high, value), method)
+    return found
+
+
+def confusion_counts(labels: IntArray, predicted: IntArray, n_classes: int) -> IntArray:
+    """Counts int64 (k, k): true class by row, predicted class by column."""
+    flat = np.bincount(labels * n_classes + predicted, minlength=n_classes * n_classes)
+    return flat.reshape(n_classes, n_classes).astype(np.int64)
+
+
+def weighted_confusion(
+    labels: IntArray, predicted: IntArray, n_classes: int, weights: FloatArray
+) -> FloatArray:
+    """Confusion matrices float64 (b, k, k) of b weightings (b, n) of the same rows."""
+    cell = labels * n_classes + predicted
+    order = np.argsort(cell, kind="stable")
+    cells, starts = np.unique(cell[order], return_index=True)
+    flat = np.zeros((len(weights), n_classes * n_classes))
+    flat[:, cells] = np.add.reduceat(weights[:, order], starts, axis=1)
+    return flat.reshape(-1, n_classes, n_classes)
+
+
+def balanced_accuracy(confusion: FloatArray) -> FloatArray:
+    """Mean recall over the classes that occur; confusion (b, k, k), returns (b,)."""
+    present = confusion.sum(axis=2)
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    recall = np.divide(hits, present, out=np.zeros_like(hits), where=present > 0)
+    return np.asarray(recall.sum(axis=1) / np.maximum((present > 0).sum(axis=1), 1))
+
+
+def macro_f1(confusion: FloatArray) -> FloatArray:
+    """Mean F1 over the classes that occur or are predicted; confusion (b, k, k), returns (b,)."""
+    both = confusion.sum(axis=2) + confusion.sum(axis=1)
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    f1 = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
+    return np.asarray(f1.sum(axis=1) / np.maximum((both > 0).sum(axis=1), 1))
+
+
+def log_losses(labels: IntArray, probabilities: FloatArray) -> FloatArray:
+    """Negative log probability of the true class, (n,); probabilities are kept above 1e-12."""
+    own = probabilities[np.arange(len(labels)), labels]
+    return -np.log(np.clip(own, _SMALLEST_PROBABILITY, 1.0))
+
+
+def area_under_roc(
+    scores: FloatArray, positive: NDArray[np.bool_], weights: FloatArray
+) -> FloatArray:
+    """Weighted area under the ROC curve, ties counted half; weights (b, n), returns (b,).
+
+    The probability that a random positive row scores above a random negative one (Mann and
+    Whitney 1947). NaN where a weighting leaves one of the two sides empty.
+    """
+    order = np.argsort(scores, kind="stable")
+    _, starts = np.unique(scores[order], return_index=True)
+    weights = weights[:, order]
+    side = positive[order]
+    positives = np.add.reduceat(weights * side, starts, axis=1)
+    negatives = np.add.reduceat(weights * ~side, starts, axis=1)
+    below = np.cumsum(negatives, axis=1) - negatives / 2
+    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+    won = (positives * below).sum(axis=1)
+    return np.asarray(np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0))
+
+
+def macro_area_under_roc(
+    labels: IntArray, probabilities: FloatArray, weights: FloatArray
+) -> FloatArray:
+    """ROC AUC of the second class (k = 2) or the one-versus-rest mean (k > 2); returns (b,)."""
+    n_classes = probabilities.shape[1]
+    columns = [1] if n_classes == 2 else range(n_classes)
+    areas = np.stack([area_under_roc(probabilities[:, c], labels == c, weights) for c in columns])
+    defined = ~np.isnan(areas)
+    total = np.where(defined, areas, 0.0).sum(axis=0)
+    count = defined.sum(axis=0)
+    return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Rows whose confidence falls into one bin: how sure they were and how often right."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+def reliability_bins(
+    confidence: FloatArray, correct: NDArray[np.bool_], *, bins: int = ECE_BINS
+) -> tuple[ReliabilityBin, ...]:
+    """Equal-width bins of confidence that hold rows (Guo et al., ICML 2017, figure 1)."""
+    number = _bin_numbers(confidence, bins)
+    found = []
+    for b in np.unique(number):
+        inside = number == b
+        found.append(
+            ReliabilityBin(
+                low=b / bins,
+                high=(b + 1) / bins,
+                n=int(inside.sum()),
+                confidence=float(confidence[inside].mean()),
+                accuracy=float(correct[inside].mean()),
+            )
+        )
+    return tuple(found)
+
+
+def expected_calibration_error(
+    confidence: FloatArray,
+    correct: NDArray[np.bool_],
+    weights: FloatArray,
+    *,
+    bins: int = ECE_BINS,
+) -> FloatArray:
+    """Weighted gap between confidence and accuracy over equal-width bins, 0 to 1; returns (b,).
+
+    Guo et al., ICML 2017, equation 3, with 10 bins.
+    """
+    number = _bin_numbers(confidence, bins)
+    gap = np.stack(
+        [(weights * ((confidence - correct) * (number == b))).sum(axis=1) for b in range(bins)]
+    )
+    return np.asarray(np.abs(gap).sum(axis=0) / weights.sum(axis=1))
+
+
+def paired_difference(
+    first: FloatArray,
+    second: FloatArray,
+    folds: IntArray,
+) -> Estimate:
+    """Difference in accuracy of two candidates on the same folds, first minus second.
+
+    The corrected resampled t interval (Nadeau and Bengio 2003, Machine Learning 52:239): the
+    variance over folds is enlarged by test size / training size because the training sets of
+    different folds overlap.
+
+    Args:
+        first, second: float64 (r, n), 1 where the image was predicted right, for r repeats.
+        folds: int64 (r, n), the fold in which each image was tested.
+    """
+    from scipy.stats import t as student
+
+    n = first.shape[1]
+    gaps, shares = [], []
+    for a, b, fold in zip(first, second, folds, strict=True):
+        for f in np.unique(fold):
+            inside = fold == f
+            gaps.append(float((a[inside] - b[inside]).mean()))
+            shares.append(inside.sum() / (n - inside.sum()))
+    count = len(gaps)
+    value = float((first - second).mean())
+    if count < 2:
+        return Estimate(value, -1.0, 1.0, "too few folds")
+    variance = float(np.var(gaps, ddof=1)) * (1 / count + float(np.mean(shares)))
+    half = float(student.ppf(0.975, count - 1)) * math.sqrt(variance)
+    low, high = max(-1.0, value - half), min(1.0, value + half)
+    return Estimate(value, low, high, "corrected resampled t")
+
+
+def _bin_numbers(confidence: FloatArray, bins: int) -> IntArray:
+    return np.minimum((confidence * bins).astype(np.int64), bins - 1)
+
+
+def _bootstrap_intervals(
+    statistics: Mapping[str, Statistic], n: int, groups: IntArray | None, *, seed: int
+) -> dict[str, tuple[float, float]]:
+    values: dict[str, list[FloatArray]] = {name: [] for name in statistics}
+    for weights in _resamples(n, groups, seed):
+        for name, statistic in statistics.items():
+            values[name].append(statistic(weights))
+    found = {}
+    for name, chunks in values.items():
+        drawn = np.concatenate(chunks)
+        drawn = drawn[~np.isnan(drawn)]
+        low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (math.nan, math.nan)
+        found[name] = (float(low), float(high))
+    return found
+
+
+def _resamples(n: int, groups: IntArray | None, seed: int) -> Iterator[FloatArray]:
+    """Weightings (b, n) in chunks of bounded size: how often each row was drawn."""
+    number = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    n_groups = int(number.max()) + 1
+    repeats = int(np.clip(_BOOTSTRAP_CELLS // n, 100, _BOOTSTRAP_REPEATS))
+    rng = np.random.default_rng(seed)
+    chunk = max(1, 1_000_000 // n)
+    for start in range(0, repeats, chunk):
+        size = min(chunk, repeats - start)
+        drawn = rng.integers(n_groups, size=(size, n_groups)) + n_groups * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * n_groups).reshape(size, n_groups)
+        yield counts[:, number].astype(np.float64)
+
+
+def _normal_quantile(p: float) -> float:
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf(p)

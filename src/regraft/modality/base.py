@@ -1,0 +1,115 @@
+"""What every kind of input offers: a path goes in, its bytes, size and array come out.
+
+A new kind of input (sound, text) is one file that satisfies `Modality`. The bytes of a file
+are read once, by `read_input`; hashing, inspecting and decoding all work on those bytes, so
+that they can never disagree about a file that changes underneath.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.errors import UnreadableInputError
+
+MAX_BYTES = 512 * 2**20
+"""Larger files are refused unread: no photo needs them, and several are held at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputInfo:
+    """What the header of one input says, before anything is decoded."""
+
+    width: int
+    """In pixels, as seen upright (after the EXIF rotation)."""
+    height: int
+    mode: str
+    """Pillow's name for the pixel format: "RGB", "L", "P", "CMYK", "I;16", ..."""
+
+
+class Modality(Protocol):
+    """One kind of input. Both methods are called from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The word for it in saved files, for example "image"."""
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """File suffixes worth opening, lower-case with their dot. The content decides."""
+
+    def inspect(self, data: bytes) -> InputInfo:
+        """Size and pixel format from the header alone.
+
+        Raises:
+            UnreadableInputError: `data` is no input of this kind; the text is the reason.
+        """
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """Upright RGB, C-contiguous uint8 (height, width, 3); may be read-only.
+
+        Raises:
+            UnreadableInputError: `data` cannot be decoded whole; the text is the reason.
+        """
+
+
+def read_input(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """The content of one file; links are followed.
+
+    Raises:
+        UnreadableInputError: there is no such file, it is empty, larger than `max_bytes`, not
+            a regular file (a folder, a pipe: never opened, for that could wait for ever) or
+            not readable. The text is the reason shown in the file's row.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableInputError("is not a file but a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableInputError("is not a regular file")
+        if status.st_size > max_bytes:
+            raise _too_big(status.st_size, max_bytes)
+        with path.open("rb", buffering=0) as file:
+            data = file.read()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise UnreadableInputError(_why(path, error)) from error
+    except MemoryError as error:
+        raise UnreadableInputError("there is not enough memory to read the file") from error
+    if not data:
+        raise UnreadableInputError("the file is empty")
+    if len(data) > max_bytes:  # it grew since it was measured
+        raise _too_big(len(data), max_bytes)
+    return data
+
+
+def _too_big(size: int, max_bytes: int) -> UnreadableInputError:
+    return UnreadableInputError(
+        f"the file has {_bytes_text(size)}, over the limit of {_bytes_text(max_bytes)}"
+    )
+
+
+def _bytes_text(count: int) -> str:
+    for unit, factor in (("GB", 2**30), ("MB", 2**20), ("KB", 2**10)):
+        if count >= factor:
+            return f"{count / factor:.4g} {unit}"
+    return f"{count} bytes"
+
+
+def _why(path: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if isinstance(error, FileNotFoundError):
+        if path.is_symlink():
+            return "is a link to a file that is not there"
+        return "the file is not there"
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return "is a link that leads back to itself"
+    text = error.strerror if isinstance(error, OSError) else str(error)
+    return f"could not be read: {text or error}"

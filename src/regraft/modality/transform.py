@@ -1,0 +1,334 @@
+"""The one transform of images: a description goes in, an ONNX graph that computes it comes out.
+
+From upright RGB uint8 (height, width, 3) to the pixels a backbone was trained on. Features,
+training, prediction and export share this graph, so that they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.errors import UsageError
+
+if TYPE_CHECKING:
+    import onnx
+
+Resize = Literal["crop", "pad", "squash"]
+Interpolation = Literal["bicubic", "bilinear"]
+ChannelOrder = Literal["rgb", "bgr"]
+_VIEWS = ("plain", "mirror")
+_MAX_ELONGATION = 4
+
+
+def _values_of(settings: Any) -> dict[str, object]:
+    return {field.name: getattr(settings, field.name) for field in fields(settings)}
+
+
+def _key_problems(values: Mapping[str, object], settings: type[Any], prefix: str = "") -> list[str]:
+    known = {field.name: field.default is MISSING for field in fields(settings)}
+    unknown = [f"{prefix}{name} is not known" for name in values if name not in known]
+    missing = [f"{prefix}{name} is missing" for name in known if known[name] and name not in values]
+    return unknown + missing
+
+
+def _transform_problems(values: Mapping[str, object]) -> list[str]:
+    """What is wrong with the values that are there; absent ones are not judged."""
+    checks: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "image_size_px": (
+            lambda size: isinstance(size, int) and size is not True and 1 <= size <= 4096,
+            "a whole number from 1 to 4096",
+        ),
+        "resize": (lambda name: name in get_args(Resize), _one_of(get_args(Resize))),
+        "crop_pct": (lambda part: _is_number(part) and 0.25 <= part <= 1, "a number, 0.25 to 1"),
+        "interpolation": (
+            lambda name: name in get_args(Interpolation),
+            _one_of(get_args(Interpolation)),
+        ),
+        "normalisation": (lambda inner: isinstance(inner, Normalisation), "a normalisation"),
+        "views": (
+            lambda names: (
+                isinstance(names, list | tuple)
+                and 1 <= len(names) == len(set(map(str, names)))
+                and all(name in _VIEWS for name in names)
+            ),
+            f"a list without repetition of {_one_of(_VIEWS)}",
+        ),
+    }
+    return _failed(values, checks, "")
+
+
+def _normalisation_problems(values: Mapping[str, object], prefix: str = "") -> list[str]:
+    def three(numbers: object) -> bool:
+        return (
+            isinstance(numbers, list | tuple)
+            and len(numbers) == 3
+            and all(_is_number(number) for number in numbers)
+        )
+
+    checks: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "mean": (three, "three numbers"),
+        "std": (lambda std: three(std) and min(std) > 0, "three numbers above 0"),
+        "pixel_max": (lambda white: _is_number(white) and white > 0, "a number above 0"),
+        "channel_order": (
+            lambda order: order in get_args(ChannelOrder),
+            _one_of(get_args(ChannelOrder)),
+        ),
+    }
+    return _failed(values, checks, prefix)
+
+
+def _failed(
+    values: Mapping[str, object],
+    checks: Mapping[str, tuple[Callable[[Any], bool], str]],
+    prefix: str,
+) -> list[str]:
+    return [
+        f"{prefix}{name} is {values[name]!r}, expected {expected}"
+        for name, (is_right, expected) in checks.items()
+        if name in values and not is_right(values[name])
+    ]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _one_of(names: tuple[str, ...]) -> str:
+    return " or ".join(names)
+
+
+def _raise_all(problems: list[str]) -> None:
+    if problems:
+        raise UsageError("image transform: " + "; ".join(problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalisation:
+    """What a backbone was trained to see: `(x * pixel_max / 255 - mean) / std` for grey level x.
+
+    `mean` and `std` are in the order of `channel_order`, which is that of the output.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pixel_max: float
+    """What white (255) is scaled to before the mean is subtracted: 1 or 255."""
+    channel_order: ChannelOrder
+
+    def __post_init__(self) -> None:
+        _raise_all(_normalisation_problems(_values_of(self)))
+
+
+NORMALISATIONS = {
+    "torch": Normalisation(
+        mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), pixel_max=1.0, channel_order="rgb"
+    ),
+    "tf": Normalisation(mean=(0.5,) * 3, std=(0.5,) * 3, pixel_max=1.0, channel_order="rgb"),
+    "caffe": Normalisation(
+        mean=(103.939, 116.779, 123.68), std=(1.0,) * 3, pixel_max=255.0, channel_order="bgr"
+    ),
+}
+"""The three conventions of pretrained networks. Source: keras.applications.imagenet_utils."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTransform:
+    """From an upright RGB image of any size to what a backbone takes.
+
+    `resize` says how the image becomes a square of `image_size_px`:
+
+    - "crop": the shorter side is resized to `floor(image_size_px / crop_pct)`, the longer one
+      in proportion (rounded down), and the centre is cut out, both as torchvision's `Resize`
+      and `CenterCrop` do. An image longer than 4:1 first loses its ends, down to the central
+      4:1, which changes nothing that is seen but bounds the memory.
+    - "pad": the longer side is resized to `image_size_px`, the shorter one in proportion
+      (rounded down, at least 1), centred on a square of the normalisation's mean colour.
+    - "squash": both sides are resized, whatever becomes of the proportions.
+
+    `views` are the variants of one image, each a row of the output: "plain", or "mirror" (left
+    and right exchanged).
+
+    Raises:
+        UsageError: one or more values are outside their range; all are named.
+    """
+
+    image_size_px: int
+    resize: Resize = "crop"
+    crop_pct: float = 0.875
+    interpolation: Interpolation = "bicubic"
+    normalisation: Normalisation
+    views: tuple[str, ...] = ("plain",)
+
+    def __post_init__(self) -> None:
+        _raise_all(_transform_problems(_values_of(self)))
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON; `from_dict` reads them back."""
+        values = asdict(self)
+        values["views"] = list(self.views)
+        values["normalisation"]["mean"] = list(self.normalisation.mean)
+        values["normalisation"]["std"] = list(self.normalisation.std)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> ImageTransform:
+        """The inverse of `to_dict`.
+
+        Raises:
+            UsageError: something is missing, unknown or outside its range; all is named.
+        """
+        problems = _key_problems(values, cls)
+        outer = dict(values)
+        if isinstance(inner := values.get("normalisation"), Mapping):
+            del outer["normalisation"]
+            problems += _key_problems(inner, Normalisation, "normalisation.")
+            problems += _normalisation_problems(inner, "normalisation.")
+        _raise_all(problems + _transform_problems(outer))
+        arguments: dict[str, Any] = {**values}
+        inner_arguments: dict[str, Any] = {**arguments["normalisation"]}
+        for name in ("mean", "std"):
+            inner_arguments[name] = tuple(float(part) for part in inner_arguments[name])
+        inner_arguments["pixel_max"] = float(inner_arguments["pixel_max"])
+        arguments["normalisation"] = Normalisation(**inner_arguments)
+        if "crop_pct" in arguments:
+            arguments["crop_pct"] = float(arguments["crop_pct"])
+        if "views" in arguments:
+            arguments["views"] = tuple(arguments["views"])
+        return cls(**arguments)
+
+
+# ---- The transform as a graph -------------------------------------------------------------
+
+
+def transform_graph(transform: ImageTransform) -> onnx.ModelProto:
+    """The transform as an ONNX model, the only definition of it.
+
+    Input `image`: uint8 [height, width, 3], upright RGB of any size. Output `pixels`: float32
+    [views, 3, size, size]. Plain operators of opset 20; every node, constant and inner value
+    is called `transform/...`, so that the graph can be merged in front of a backbone's.
+
+    The resize works on the bytes themselves, which rounds to whole grey levels as Pillow does:
+    ONNX Runtime stays within one level of Pillow. Its uint8 resize needs four dimensions, the
+    outer two unscaled, and `sizes` given outright. At the border only pixels inside the image
+    count (`exclude_outside`), as in Pillow; without it the border differs by up to 20 levels.
+    """
+    from onnx import TensorProto, helper
+
+    graph = _GraphBuilder()
+    size = transform.image_size_px
+    image = "image"
+    # `new`: the (height, width) to resize to.
+    if transform.resize == "crop":
+        height_width = graph("Shape", image, end=2)
+        # Central window of at most 4:1: each side at most 4 times the shorter one.
+        shorter = graph("ReduceMin", height_width, keepdims=1)
+        window = graph("Min", height_width, graph("Mul", shorter, graph.ints(_MAX_ELONGATION)))
+        start = graph("Div", graph("Sub", height_width, window), graph.ints(2))
+        image = graph("Slice", image, start, graph("Add", start, window), graph.ints(0, 1))
+        # The shorter side: resized * shorter // shorter, exactly `resized`.
+        resized = math.floor(size / transform.crop_pct)
+        new = graph("Div", graph("Mul", window, graph.ints(resized)), shorter)
+    elif transform.resize == "pad":
+        height_width = graph("Shape", image, end=2)
+        longer = graph("ReduceMax", height_width, keepdims=1)
+        new = graph("Div", graph("Mul", height_width, graph.ints(size)), longer)
+        new = graph("Max", new, graph.ints(1))
+    else:
+        new = graph.ints(size, size)
+
+    x = graph("Unsqueeze", graph("Transpose", image, perm=[2, 0, 1]), graph.ints(0))
+    x = graph(
+        "Resize",
+        *(x, "", "", graph("Concat", graph.ints(1, 3), new, axis=0)),
+        mode="cubic" if transform.interpolation == "bicubic" else "linear",
+        antialias=1,
+        cubic_coeff_a=-0.5,
+        exclude_outside=1,
+        coordinate_transformation_mode="half_pixel",
+    )  # uint8 (1, 3, *new)
+    if transform.resize == "crop":
+        # torchvision's int(round((n - size) / 2)): halves go to the even number.
+        spare = graph("Cast", graph("Sub", new, graph.ints(size)), to=TensorProto.FLOAT)
+        start = graph("Round", graph("Mul", spare, graph.floats(0.5)))
+        start = graph("Cast", start, to=TensorProto.INT64)
+        end = graph("Add", start, graph.ints(size))
+        x = graph("Slice", x, start, end, graph.ints(2, 3))
+
+    x = graph("Cast", x, to=TensorProto.FLOAT)
+    normalisation = transform.normalisation
+    if normalisation.channel_order == "bgr":
+        x = graph("Gather", x, graph.ints(2, 1, 0), axis=1)
+    mean, std = np.array(normalisation.mean), np.array(normalisation.std)
+    scale = normalisation.pixel_max / 255.0 / std
+    x = graph("Mul", x, graph.floats(scale.reshape(1, 3, 1, 1)))
+    x = graph("Add", x, graph.floats((-mean / std).reshape(1, 3, 1, 1)))
+    if transform.resize == "pad":
+        spare = graph("Sub", graph.ints(size), new)
+        before = graph("Div", spare, graph.ints(2))
+        after = graph("Sub", spare, before)
+        zero = graph.ints(0, 0)
+        x = graph("Pad", x, graph("Concat", zero, before, zero, after, axis=0), graph.floats(0.0))
+
+    views = []
+    for view in transform.views:
+        if view == "mirror":
+            ends = graph.ints(np.iinfo(np.int64).min)
+            views.append(graph("Slice", x, graph.ints(-1), ends, graph.ints(3), graph.ints(-1)))
+        else:
+            views.append(x)
+    graph("Concat", *views, axis=0, output="pixels")
+    return graph.model(
+        helper.make_tensor_value_info("image", TensorProto.UINT8, ["height", "width", 3]),
+        helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [len(views), 3, size, size]),
+    )
+
+
+class _GraphBuilder:
+    """Collects the nodes and constants of a graph; calling it adds a node, returns its output."""
+
+    def __init__(self) -> None:
+        self._nodes: list[Any] = []
+        self._constants: dict[tuple[object, ...], Any] = {}
+
+    def __call__(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        from onnx import helper
+
+        name = f"transform/{operator.lower()}_{len(self._nodes)}"
+        output = output or name
+        self._nodes.append(helper.make_node(operator, inputs, [output], name=name, **attributes))
+        return output
+
+    def ints(self, *values: int) -> str:
+        return self._constant(np.array(values, np.int64))
+
+    def floats(self, values: float | NDArray[np.float64]) -> str:
+        return self._constant(np.array(values, np.float32))
+
+    def _constant(self, values: NDArray[Any]) -> str:
+        from onnx import numpy_helper
+
+        key = (values.dtype.str, values.shape, values.tobytes())
+        if key not in self._constants:
+            name = f"transform/constant_{len(self._constants)}"
+            self._constants[key] = numpy_helper.from_array(values, name)
+        return str(self._constants[key].name)
+
+    def model(self, graph_input: Any, graph_output: Any) -> onnx.ModelProto:
+        from onnx import helper
+
+        graph = helper.make_graph(
+            *(self._nodes, "transform", [graph_input], [graph_output]),
+            initializer=list(self._constants.values()),
+        )
+        return helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", 20)],
+            ir_version=10,
+            producer_name="regraft",
+        )

@@ -1,0 +1,340 @@
+"""A trained classifier as one artifact: image files in, calibrated predictions out.
+
+A Model is a single ONNX graph (transform, backbone, head, calibration, unfamiliarity) plus the
+names and thresholds needed to read its outputs. What predicts here is the very file that is
+saved, so nothing can differ between training and use. On disk it is a folder:
+
+    model.json           format, classes, thresholds, what it was made from, hashes of the rest
+    model.onnx           `image` uint8 (h, w, 3) in; `probabilities` (k,), `unfamiliarity` () out
+    weights.safetensors  backbone and head parameters, to train on from here
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft._version import __version__
+from regraft.catalogue import Backbone, embedding_graph, network_tensors
+from regraft.engines.onnx import OnnxEngine
+from regraft.errors import ModelError, UnreadableInputError
+from regraft.features import run_image
+from regraft.heads import Familiarity, Head
+from regraft.metrics import FloatArray
+from regraft.progress import Progress, silent
+from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.workers import map_threads
+
+FORMAT = 1
+_GRAPH, _WEIGHTS, _CARD = "model.onnx", "weights.safetensors", "model.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one image.
+
+    `probabilities` are calibrated, (k,) in class order, summing to 1. `set` holds the classes
+    that cannot be excluded (conformal set). `flag` is "" or why to be careful: "unsure" (the
+    set is not just the predicted class), "unfamiliar" (unlike the training images) or
+    "unreadable", in which case `reason` says why and there are no probabilities.
+    """
+
+    path: str
+    predicted: str
+    confidence: float
+    probabilities: tuple[float, ...]
+    set: tuple[str, ...]
+    unfamiliarity: float
+    flag: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained classifier; make one with an approach's `fit`, read one with `load`.
+
+    Args:
+        classes: the k class names, in the order of the probabilities.
+        approach: name of the approach that made it, with its `settings`.
+        backbone: facts on the pretrained network: name, licence, source, transform.
+        set_thresholds: probability (k,) from which a class enters the prediction set.
+        unfamiliar_from: unfamiliarity, a mean cosine distance of 0 to 2, beyond which an image
+            is flagged.
+        temperature: what logits were divided by.
+        trained_on: facts on the data: fingerprint, number of images.
+        graph: the ONNX file.
+        tensors: parameters by name; read from disk only when asked for.
+    """
+
+    classes: tuple[str, ...]
+    approach: str
+    settings: Mapping[str, Any]
+    backbone: Mapping[str, Any]
+    set_thresholds: tuple[float, ...]
+    unfamiliar_from: float
+    temperature: float
+    trained_on: Mapping[str, Any]
+    graph: bytes = field(repr=False)
+    weights: Mapping[str, NDArray[Any]] | Path = field(repr=False)
+    made_with: str = __version__
+
+    def predict(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> list[Prediction]:
+        """Predictions in the order of `paths`; an unreadable file is flagged, not raised."""
+        found = []
+        for prediction in map_threads(self._predict_one, paths, jobs=jobs):
+            found.append(prediction)
+            progress("predictions", len(found), len(paths))
+        return found
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model folder, whole or not at all; an earlier model there is replaced.
+
+        Raises:
+            ModelError: the folder exists and holds something else.
+            StorageError: it cannot be written.
+        """
+        folder = Path(folder)
+        if folder.exists() and not (folder / _CARD).exists() and any(folder.iterdir()):
+            raise ModelError(
+                f"{folder} exists and is not a model folder; choose another name to save under"
+            )
+        from safetensors.numpy import save
+
+        contents = {_GRAPH: self.graph, _WEIGHTS: save(dict(self.tensors))}
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+        staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+        make_folder(staging)
+        try:
+            for name, data in contents.items():
+                write_atomic(staging / name, data)
+            write_atomic(staging / _CARD, json.dumps(self._card(hashes), indent=1) + "\n")
+            with storage_errors(f"write {folder}"):
+                if folder.exists():
+                    shutil.rmtree(folder)
+                staging.rename(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return folder
+
+    @property
+    def tensors(self) -> Mapping[str, NDArray[Any]]:
+        """Parameters of backbone and head by name."""
+        if isinstance(self.weights, Path):
+            from safetensors.numpy import load_file
+
+            return dict(load_file(self.weights))
+        return self.weights
+
+    @cached_property
+    def _engine(self) -> OnnxEngine:
+        return OnnxEngine(self.graph)
+
+    def _predict_one(self, path: str | Path) -> Prediction:
+        try:
+            probabilities, unfamiliarity = run_image(self._engine, path)
+        except UnreadableInputError as error:
+            return Prediction(str(path), "", math.nan, (), (), math.nan, "unreadable", str(error))
+        return self._judge(str(path), probabilities.astype(np.float64), float(unfamiliarity))
+
+    def _judge(self, path: str, probabilities: FloatArray, unfamiliarity: float) -> Prediction:
+        best = int(probabilities.argmax())
+        kept = tuple(
+            name
+            for name, p, threshold in zip(
+                self.classes, probabilities, self.set_thresholds, strict=True
+            )
+            if p >= threshold
+        )
+        flag = "" if kept == (self.classes[best],) else "unsure"
+        if unfamiliarity > self.unfamiliar_from:
+            flag = "unfamiliar"
+        return Prediction(
+            path=path,
+            predicted=self.classes[best],
+            confidence=float(probabilities[best]),
+            probabilities=tuple(float(p) for p in probabilities),
+            set=kept,
+            unfamiliarity=unfamiliarity,
+            flag=flag,
+        )
+
+    def _card(self, hashes: Mapping[str, str]) -> dict[str, Any]:
+        return {
+            "kind": "regraft model",
+            "format": FORMAT,
+            "made_with": self.made_with,
+            "classes": list(self.classes),
+            "approach": self.approach,
+            "settings": dict(self.settings),
+            "backbone": dict(self.backbone),
+            "temperature": self.temperature,
+            "set_thresholds": list(self.set_thresholds),
+            "unfamiliar_from": self.unfamiliar_from,
+            "trained_on": dict(self.trained_on),
+            "files": dict(hashes),
+        }
+
+
+def load(folder: str | Path) -> Model:
+    """Read a model folder, or the model of a run folder.
+
+    Raises:
+        ModelError: it is not there, is of a newer format, lacks a file or was altered.
+    """
+    folder = Path(folder)
+    if not (folder / _CARD).exists() and (folder / "model" / _CARD).exists():
+        folder = folder / "model"
+    try:
+        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(_why_no_model(folder)) from error
+    except ValueError as error:
+        raise ModelError(f"{folder / _CARD} is not valid JSON; save the model again") from error
+    if not isinstance(card, dict) or card.get("kind") != "regraft model":
+        raise ModelError(f"{folder / _CARD} does not describe a regraft model")
+    if not isinstance(card.get("format"), int) or card["format"] > FORMAT:
+        raise ModelError(
+            f"{folder} has model format {card.get('format')}, made with regraft "
+            f"{card.get('made_with')}; this is regraft {__version__}, which reads up to format "
+            f"{FORMAT}: upgrade with pip install --upgrade regraft"
+        )
+    try:
+        return _from_card(folder, card)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{folder / _CARD} lacks or garbles {error}; save the model again"
+        ) from error
+
+
+def compose_graph(
+    backbone: Backbone, head: Head, familiarity: Familiarity, *, temperature: float
+) -> bytes:
+    """The complete ONNX graph: upright RGB in, calibrated probabilities and unfamiliarity out."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    graph = onnx.load(embedding_graph(backbone))
+    head_nodes, head_constants = head.nodes()
+    near_nodes, near_constants = familiarity.nodes()
+    graph.graph.node.extend(
+        [
+            *head_nodes,
+            helper.make_node("Div", ["logits", "temperature"], ["calibrated"]),
+            helper.make_node("Softmax", ["calibrated"], ["probabilities"], axis=-1),
+            *near_nodes,
+        ]
+    )
+    graph.graph.initializer.extend(
+        [
+            *head_constants,
+            numpy_helper.from_array(np.asarray(temperature, dtype=np.float32), "temperature"),
+            *near_constants,
+        ]
+    )
+    del graph.graph.output[:]
+    number = onnx.TensorProto.FLOAT
+    graph.graph.output.extend(
+        [
+            helper.make_tensor_value_info("probabilities", number, [None]),
+            helper.make_tensor_value_info("unfamiliarity", number, []),
+        ]
+    )
+    onnx.checker.check_model(graph)
+    return bytes(graph.SerializeToString())
+
+
+def assemble(
+    *,
+    backbone: Backbone,
+    head: Head,
+    familiarity: Familiarity,
+    temperature: float,
+    set_thresholds: FloatArray,
+    classes: tuple[str, ...],
+    approach: str,
+    settings: Mapping[str, Any],
+    trained_on: Mapping[str, Any],
+) -> Model:
+    """Put a fitted head on its backbone: the Model with its graph and all its parameters."""
+    return Model(
+        classes=classes,
+        approach=approach,
+        settings=settings,
+        backbone={
+            "name": backbone.name,
+            "architecture": backbone.architecture,
+            "source": backbone.source,
+            "licence": backbone.licence,
+            "pretrained_on": backbone.pretrained_on,
+            "weights_sha256": backbone.weights_sha256,
+            "transform": backbone.transform.to_dict(),
+        },
+        set_thresholds=tuple(float(t) for t in set_thresholds),
+        unfamiliar_from=familiarity.threshold,
+        temperature=temperature,
+        trained_on=trained_on,
+        graph=compose_graph(backbone, head, familiarity, temperature=temperature),
+        weights={
+            **{f"backbone.{name}": t for name, t in network_tensors(backbone).items()},
+            **head.tensors(),
+        },
+    )
+
+
+def _from_card(folder: Path, card: Mapping[str, Any]) -> Model:
+    for name in (_GRAPH, _WEIGHTS):
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder} lacks {name}; copy the whole model folder again")
+    graph = (folder / _GRAPH).read_bytes()
+    for name, digest in (
+        (_GRAPH, hashlib.sha256(graph).hexdigest()),
+        (_WEIGHTS, _hash_file(folder / _WEIGHTS)),
+    ):
+        if digest != card["files"][name]:
+            raise ModelError(
+                f"{folder / name} was altered or damaged: its SHA-256 is {digest[:12]}..., "
+                f"expected {card['files'][name][:12]}...; copy the model folder again"
+            )
+    return Model(
+        classes=tuple(card["classes"]),
+        approach=card["approach"],
+        settings=card["settings"],
+        backbone=card["backbone"],
+        set_thresholds=tuple(card["set_thresholds"]),
+        unfamiliar_from=float(card["unfamiliar_from"]),
+        temperature=float(card["temperature"]),
+        trained_on=card["trained_on"],
+        graph=graph,
+        weights=folder / _WEIGHTS,
+        made_with=card["made_with"],
+    )
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _why_no_model(folder: Path) -> str:
+    if not folder.exists():
+        return f"there is no folder {folder}; give a model folder or the --out folder of a fit"
+    if (folder / "run.json").exists():
+        return f"the run in {folder} has no model yet; run the same regraft fit again to finish it"
+    return f"{folder} holds no model.json; give a model folder or the --out folder of a fit"

@@ -1,0 +1,161 @@
+"""A run in, the answers to "can I trust it?" out: one line each, with its reason.
+
+An answer is "yes", "careful" (true with a reservation, or not known) or "no". The thresholds
+are rules of thumb; each line states the number it rests on, so that the reader can judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
+from regraft.reporting import words
+from regraft.reporting.scores import headline
+from regraft.runs import Run
+
+Answer = Literal["yes", "careful", "no"]
+
+_WIDE = 0.10  # of the accuracy's interval
+_MISCALIBRATED = 0.05
+_LOW_RECALL = 0.5
+_SMALL_CLASS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question that decides whether the numbers can be relied on."""
+
+    answer: Answer
+    claim: str
+    reason: str
+
+
+def trust_checks(run: Run) -> tuple[Check, ...]:
+    """The checks in the order in which a careful colleague would ask."""
+    best = headline(run.evaluations)
+    if best is None:
+        return (Check("no", "It has been measured", "No evaluation is stored in this run."),)
+    return tuple(_checks(run, best))
+
+
+def _checks(run: Run, best: Evaluation) -> Iterator[Check]:
+    yield _measured_on_unseen(run)
+    yield _better_than_guessing(best)
+    yield _sharp(best)
+    by_name = {evaluation.on: evaluation for evaluation in run.evaluations}
+    if TEST in by_name and CROSS_VALIDATION in by_name:
+        yield _agree(by_name[TEST], by_name[CROSS_VALIDATION])
+    yield _no_leak(run)
+    yield _every_class(best)
+    yield _calibrated(best)
+    yield _complete(run)
+    for warning in run.about.get("warnings") or ():
+        yield Check("careful", "A warning from the run", str(warning))
+
+
+def _measured_on_unseen(run: Run) -> Check:
+    reading = " ".join(str(line) for line in run.about.get("reading") or ())
+    return Check(
+        "yes",
+        "Measured only on photos it had not been trained on",
+        reading or "Every number on this page comes from photos left out of the training.",
+    )
+
+
+def _better_than_guessing(best: Evaluation) -> Check:
+    accuracy, guess = best.accuracy, best.majority_share
+    answer: Answer = (
+        "yes" if accuracy.low > guess else "careful" if accuracy.value > guess else "no"
+    )
+    return Check(
+        answer,
+        "Better than always naming the most frequent class",
+        f"{words.percent(accuracy.value)} ({words.percent_range(accuracy.low, accuracy.high)}) "
+        f"against {words.percent(guess)}.",
+    )
+
+
+def _sharp(best: Evaluation) -> Check:
+    width = best.accuracy.high - best.accuracy.low
+    n = words.counted(best.n, "photo")
+    size = f"The 95{words.THIN_SPACE}% interval is {100 * width:.1f} points wide on {n}"
+    if width <= _WIDE:
+        return Check("yes", "Enough photos to know the accuracy well", f"{size}.")
+    return Check(
+        "careful",
+        "Enough photos to know the accuracy well",
+        f"{size}. Four times as many photos would halve it.",
+    )
+
+
+def _agree(test: Evaluation, other: Evaluation) -> Check:
+    a, b = test.accuracy, other.accuracy
+    overlap = a.low <= b.high and b.low <= a.high
+    reason = (
+        f"{words.percent(a.value)} ({words.percent_range(a.low, a.high)}) on the test set, "
+        f"{words.percent(b.value)} ({words.percent_range(b.low, b.high)}) in cross-validation."
+    )
+    if not overlap:
+        reason += " The photos of the test set may be of another kind than the training photos."
+    return Check("yes" if overlap else "careful", "Test set and cross-validation agree", reason)
+
+
+def _no_leak(run: Run) -> Check:
+    leaks = sum(1 for issue in run.issues if issue.issue == "leakage")
+    claim = "No photo it was tested on was known from training"
+    if not leaks:
+        return Check("yes", claim, "Exact copies and named groups stay on one side of every split.")
+    n = words.counted(leaks, "test photo has", "test photos have")
+    left_out = {row.path for row in run.data.rows if row.status == "excluded"}
+    return Check(
+        "yes" if left_out else "careful",
+        claim,
+        f"{n} a copy or a group member among the training files; those were left out of the "
+        "training."
+        if left_out
+        else f"{n} a copy or a group member among the training files: see the issues below.",
+    )
+
+
+def _every_class(best: Evaluation) -> Check:
+    claim = "No class is left behind"
+    scores = {name: score for name, score in best.per_class.items() if score.n}
+    if not scores:
+        return Check("careful", claim, "No class has a photo to judge by.")
+    weakest = min(scores, key=lambda name: (scores[name].recall.value, scores[name].recall.low))
+    recall = scores[weakest].recall
+    small = [name for name, score in scores.items() if score.n < _SMALL_CLASS]
+    reason = (
+        f"The weakest is {words.quoted(weakest)}: {words.percent(recall.value)} of its photos are "
+        f"recognised ({words.percent_range(recall.low, recall.high)})."
+    )
+    if small:
+        which = words.listed([words.quoted(name) for name in small[:3]])
+        more = f" and {len(small) - 3:,} more" if len(small) > 3 else ""
+        reason += f" Judged by fewer than {_SMALL_CLASS} photos: {which}{more}."
+    is_weak = recall.value < _LOW_RECALL
+    return Check("no" if is_weak else "careful" if small else "yes", claim, reason)
+
+
+def _calibrated(best: Evaluation) -> Check:
+    error = best.ece
+    return Check(
+        "yes" if error.value <= _MISCALIBRATED else "careful",
+        "When it says 90\N{NARROW NO-BREAK SPACE}%, it means it",
+        f"Its confidence is {words.percent(error.value)} off on average "
+        f"({words.estimate_range(error)}).",
+    )
+
+
+def _complete(run: Run) -> Check:
+    counts = run.data.status_counts()
+    lost = {
+        name: counts[name] for name in ("unreadable", "missing", "conflict") if counts.get(name)
+    }
+    claim = "Every photo could be used"
+    if not lost:
+        return Check("yes", claim, "No unreadable, missing or contradictory file.")
+    parts = words.listed([f"{n:,} {name}" for name, n in lost.items()])
+    return Check("careful", claim, f"Left out: {parts}. The reasons are listed below.")

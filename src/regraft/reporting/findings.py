@@ -1,0 +1,220 @@
+"""A run in, what was in the data out: class balance, files left out, issues, sizes."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from regraft.dataset import STATUSES, Row
+from regraft.reporting import words
+from regraft.runs import Run
+
+_BARS_SHOWN = 40
+_LARGEST_SHOWN, _SMALLEST_SHOWN = 20, 10
+_EXAMPLES_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ClassBar:
+    """Photos of one class; `_share` are the lengths of the bar's parts in percent."""
+
+    name: str
+    train: int
+    test: int
+    train_share: float
+    test_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One file and what is to be said of it."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Files of one status, or issues of one kind; `examples` are the first few."""
+
+    title: str
+    meaning: str
+    n: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was in the data."""
+
+    bars: tuple[ClassBar, ...]
+    n_left_out: int
+    has_test: bool
+    balance: str
+    statuses: tuple[Listed, ...]
+    issues: tuple[Listed, ...]
+    n_files: int
+    sizes: tuple[tuple[str, str], ...]
+    layout: str
+    notes: tuple[str, ...]
+
+
+def find_out(run: Run) -> Findings:
+    """Everything the page says about the data."""
+    bars, left_out = _bars(run)
+    return Findings(
+        bars=bars,
+        n_left_out=left_out,
+        has_test=bool(run.data.test),
+        balance=_balance(run),
+        statuses=_statuses(run),
+        issues=_issues(run),
+        n_files=len(run.data.rows),
+        sizes=_sizes(run),
+        layout=words.sentence(run.data.layout or str(run.about.get("layout") or "")),
+        notes=run.data.notes or tuple(str(note) for note in run.about.get("notes") or ()),
+    )
+
+
+def _bars(run: Run) -> tuple[tuple[ClassBar, ...], int]:
+    """The bars by falling length, and how many classes in the middle are not shown."""
+    train = Counter(row.label for row in run.data.train)
+    test = Counter(row.label for row in run.data.test)
+    total = {name: train[name] + test[name] for name in run.data.classes}
+    longest = max(total.values(), default=1)
+    order = sorted(total, key=lambda name: (-total[name], name))
+    shown = order
+    if len(order) > _BARS_SHOWN:
+        shown = order[:_LARGEST_SHOWN] + order[-_SMALLEST_SHOWN:]
+    bars = tuple(
+        ClassBar(
+            name=name,
+            train=train[name],
+            test=test[name],
+            train_share=round(100 * train[name] / longest, 2),
+            test_share=round(100 * test[name] / longest, 2),
+        )
+        for name in shown
+    )
+    return bars, len(order) - len(shown)
+
+
+def _balance(run: Run) -> str:
+    total = Counter(row.label for row in run.data.ok)
+    if len(total) < 2:
+        return ""
+    (most, n_most), (least, n_least) = total.most_common()[0], total.most_common()[-1]
+    if n_most == n_least:
+        which = "Both" if len(total) == 2 else f"All {len(total):,}"
+        return f"{which} classes have the same number of photos, {n_most:,}."
+    ratio = n_most / n_least
+    times = f"{ratio:.1f}".removesuffix(".0")
+    if ratio < 1.5:
+        return (
+            f"The classes are of similar size: {n_least:,} photos of {words.quoted(least)} to "
+            f"{n_most:,} of {words.quoted(most)}."
+        )
+    return (
+        f"The classes are uneven: {words.quoted(most)} has {n_most:,} photos, "
+        f"{times} times as many as {words.quoted(least)} with {n_least:,}."
+    )
+
+
+def _statuses(run: Run) -> tuple[Listed, ...]:
+    by_status: dict[str, list[Row]] = defaultdict(list)
+    for row in run.data.rows:
+        by_status[row.status].append(row)
+    return tuple(
+        Listed(
+            title=status,
+            meaning=meaning,
+            n=len(by_status[status]),
+            examples=tuple(
+                Example(row.path, row.reason) for row in by_status[status][:_EXAMPLES_SHOWN]
+            )
+            if status != "ok"
+            else (),
+        )
+        for status, meaning in STATUSES.items()
+        if by_status[status]
+    )
+
+
+def _issues(run: Run) -> tuple[Listed, ...]:
+    by_kind: dict[str, list[Example]] = defaultdict(list)
+    for issue in run.issues:
+        by_kind[issue.issue].append(Example(issue.path, issue.detail))
+    listed = []
+    for kind, examples in by_kind.items():
+        title, meaning = words.ISSUE_WORDS.get(kind, (kind, ""))
+        listed.append(Listed(title, meaning, len(examples), tuple(examples[:_EXAMPLES_SHOWN])))
+    return tuple(listed)
+
+
+def _sizes(run: Run) -> tuple[tuple[str, str], ...]:
+    """Pairs of a term and what is said of it; () if no size is known."""
+    rows = [row for row in (*run.data.ok, *run.data.unlabelled) if row.width and row.height]
+    if not rows:
+        return ()
+    said = []
+    sizes = Counter((row.width, row.height) for row in rows)
+    if len(sizes) == 1:
+        width, height = next(iter(sizes))
+        said.append(("Size", f"all {width:,} \N{MULTIPLICATION SIGN} {height:,} pixels"))
+    else:
+        area = sorted(rows, key=lambda row: row.width * row.height)
+        said.append(("Smallest", _size(area[0])))
+        said.append(("Median", _size(area[len(area) // 2])))
+        said.append(("Largest", _size(area[-1])))
+        (width, height), n = sizes.most_common(1)[0]
+        said.append(
+            (
+                "Different sizes",
+                f"{len(sizes):,}, most often {width:,} \N{MULTIPLICATION SIGN} {height:,} "
+                f"({words.percent(n / len(rows))})",
+            )
+        )
+    shape = Counter(_shape(row) for row in rows)
+    said.append(("Shape", _shares(shape, len(rows))))
+    ratio = statistics.median(max(r.width, r.height) / min(r.width, r.height) for r in rows)
+    if ratio > 1.005:
+        said.append(("Longer to shorter side", f"{ratio:.2f} in the median"))
+    said.append(
+        ("Pixel format", _shares(Counter(row.mode or "unknown" for row in rows), len(rows)))
+    )
+    kinds = Counter(PurePosixPath(row.path).suffix.lower() or "no suffix" for row in rows)
+    said.append(("File kind", _shares(kinds, len(rows))))
+    wanted = _input_size(run)
+    if wanted:
+        small = sum(1 for row in rows if min(row.width, row.height) < wanted)
+        text = "none" if not small else words.counted(small, "photo")
+        said.append((f"Shorter side under {wanted} px, enlarged for the network", text))
+    return tuple(said)
+
+
+def _size(row: Row) -> str:
+    return f"{row.width:,} \N{MULTIPLICATION SIGN} {row.height:,} pixels"
+
+
+def _shape(row: Row) -> str:
+    if abs(row.width - row.height) <= 0.02 * max(row.width, row.height):
+        return "square"
+    return "landscape" if row.width > row.height else "portrait"
+
+
+def _shares(counts: Counter[str], n: int) -> str:
+    if len(counts) == 1:
+        return f"all {next(iter(counts))}"
+    most = [f"{name} {words.percent(count / n)}" for name, count in counts.most_common(4)]
+    return ", ".join(most) + (", others" if len(counts) > 4 else "")
+
+
+def _input_size(run: Run) -> int:
+    """Side in pixels of what the network looks at; 0 if the run does not say."""
+    backbone = run.about.get("backbone") or {}
+    size = (backbone.get("transform") or {}).get("image_size_px") or backbone.get("input_size")
+    if isinstance(size, list | tuple) and size:
+        size = size[-1]
+    return int(size) if isinstance(size, int | float) else 0

@@ -1,0 +1,226 @@
+"""A run in, where its numbers come from out: candidates, settings, time, machine, next steps."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from regraft.metrics import Estimate
+from regraft.reporting import charts, words
+from regraft.reporting.charts import IntervalMark, Scale
+from regraft.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRow:
+    """One approach that was tried; `difference` is chosen minus this one."""
+
+    title: str
+    chosen: bool
+    status: str
+    reason: str
+    accuracy: str
+    accuracy_range: str
+    mark: IntervalMark | None
+    difference: str
+    difference_range: str
+    comparison: str
+    seconds: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """All candidates on one axis, and the verdict in words."""
+
+    candidates: tuple[CandidateRow, ...]
+    scale: Scale
+    verdict: str
+    folds: str
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One step of the run; `share` is the length of its bar in percent."""
+
+    name: str
+    seconds: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something to type next, and what it does."""
+
+    text: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What was run, on what, and how to go on."""
+
+    phases: tuple[Phase, ...]
+    total: str
+    facts: tuple[tuple[str, str], ...]
+    backbone: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+    reading: tuple[str, ...]
+    commands: tuple[Command, ...]
+    repeat: str
+
+
+def what_was_tried(run: Run) -> Tried:
+    """The candidates in the order in which they were tried."""
+    entries = list(run.comparison.get("candidates") or ())
+    found = [_estimate(entry.get("accuracy")) for entry in entries]
+    scale = charts.rate_scale([estimate.low for estimate in found if estimate])
+    chosen = run.comparison.get("chosen")
+    rows = []
+    for number, (entry, accuracy) in enumerate(zip(entries, found, strict=True)):
+        gap = _estimate(entry.get("chosen_is_ahead_by"))
+        rows.append(
+            CandidateRow(
+                title=_candidate_title(entry),
+                chosen=number == chosen,
+                status=str(entry.get("status") or ""),
+                reason=str(entry.get("reason") or ""),
+                accuracy=words.percent(accuracy.value) if accuracy else "",
+                accuracy_range=words.estimate_range(accuracy) if accuracy else "",
+                mark=charts.interval_mark(accuracy, scale) if accuracy else None,
+                difference=words.points(gap.value) if gap else "",
+                difference_range=f"{words.points(gap.low)} to {words.points(gap.high)}"
+                if gap
+                else "",
+                comparison=_compared(gap),
+                seconds=words.seconds(float(entry.get("seconds") or 0.0)),
+            )
+        )
+    folds, repeats = run.comparison.get("folds"), run.comparison.get("repeats")
+    said = f"{folds}-fold cross-validation" if folds else "cross-validation"
+    if repeats and repeats > 1:
+        said += f", repeated {repeats} times"
+    return Tried(tuple(rows), scale, str(run.comparison.get("verdict") or ""), said)
+
+
+def _candidate_title(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("title") or f"{entry.get('approach')} on {entry.get('backbone')}")
+
+
+def _compared(gap: Estimate | None) -> str:
+    if gap is None:
+        return ""
+    if gap.low > 0:
+        return "behind the chosen one"
+    return "ahead of the chosen one" if gap.high < 0 else "cannot be told apart"
+
+
+def _estimate(data: Mapping[str, Any] | None) -> Estimate | None:
+    """The estimate in a JSON object; None where there is none or it has no value."""
+    if not data:
+        return None
+    estimate = Estimate.from_dict(dict(data))
+    return None if math.isnan(estimate.value) else estimate
+
+
+def what_was_run(run: Run) -> Provenance:
+    """Settings, versions, machine, time and what to do next."""
+    about = run.about
+    spent = {str(name): float(s) for name, s in (about.get("seconds") or {}).items()}
+    longest = max(spent.values(), default=0.0) or 1.0
+    total = about.get("seconds_total") or sum(spent.values())
+    return Provenance(
+        phases=tuple(
+            Phase(name, words.seconds(s), round(100 * s / longest, 2)) for name, s in spent.items()
+        ),
+        total=words.seconds(float(total)),
+        facts=_facts(run),
+        backbone=_backbone(about.get("backbone") or {}),
+        settings=_flat(about.get("settings") or {}),
+        versions=_flat(about.get("versions") or {}),
+        reading=tuple(str(line) for line in about.get("reading") or ()),
+        commands=_commands(run),
+        repeat=str(about.get("command") or ""),
+    )
+
+
+def _facts(run: Run) -> tuple[tuple[str, str], ...]:
+    about = run.about
+    machine = about.get("machine") or {}
+    cores = machine.get("cores")
+    facts = {
+        "Data": str(run.data.root),
+        "Run folder": str(run.folder),
+        "Started": moment(about.get("started")),
+        "Finished": moment(about.get("finished")),
+        "Machine": ", ".join(
+            str(part)
+            for part in (
+                machine.get("system"),
+                machine.get("processor"),
+                words.counted(int(cores), "core") if cores else None,
+            )
+            if part
+        ),
+        "Fingerprint of the data": str(about.get("fingerprint") or ""),
+    }
+    return tuple((name, text) for name, text in facts.items() if text)
+
+
+_BACKBONE_WORDS = {
+    "name": "Network",
+    "licence": "Licence",
+    "pretrained_on": "Pretrained on",
+    "source": "Weights from",
+    "weights_sha256": "Hash of the weights",
+}
+
+
+def _backbone(backbone: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    facts = [
+        (title, str(backbone[key])) for key, title in _BACKBONE_WORDS.items() if backbone.get(key)
+    ]
+    transform = backbone.get("transform") or {}
+    size = transform.get("image_size_px")
+    if size:
+        how = f", by {transform['resize']}" if transform.get("resize") else ""
+        facts.insert(1, ("Looks at", f"{size} \N{MULTIPLICATION SIGN} {size} pixels{how}"))
+    elif backbone.get("input_size"):
+        sides = [str(side) for side in backbone["input_size"]]
+        facts.insert(1, ("Looks at", " \N{MULTIPLICATION SIGN} ".join(sides)))
+    return tuple(facts)
+
+
+def _commands(run: Run) -> tuple[Command, ...]:
+    folder = shlex.quote(str(run.folder))
+    return (
+        Command(f"regraft predict {folder} photo.jpg", "classify new photos, files or folders"),
+        Command(
+            f"regraft evaluate {folder} more_photos/",
+            "score it on labelled photos it has never seen",
+        ),
+    )
+
+
+def moment(text: object) -> str:
+    """ "2026-11-22T04:51:14+00:00" as "2026-11-22 04:51 UTC"."""
+    said = str(text or "")
+    is_utc = said.endswith(("+00:00", "Z"))
+    return f"{said[:16].replace('T', ' ')} UTC" if is_utc else said
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> tuple[tuple[str, str], ...]:
+    """Nested settings as pairs of text; those that were not given are left out."""
+    pairs: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping):
+            pairs += _flat(value, f"{name}.")
+        elif isinstance(value, list | tuple):
+            pairs += [(name, ", ".join(str(part) for part in value))] if value else []
+        elif value is not None and value != "":
+            pairs.append((name, f"{value:g}" if isinstance(value, float) else str(value)))
+    return tuple(pairs)

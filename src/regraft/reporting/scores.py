@@ -1,0 +1,343 @@
+"""Evaluations in, what the page shows of them out: metrics, classes, confusions, calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from regraft.evaluation import METRICS, TEST, Evaluation
+from regraft.metrics import Estimate, wilson_interval
+from regraft.reporting import charts, words
+from regraft.reporting.charts import IntervalMark, ReliabilityPoint, Scale, Shade
+
+HEADLINE_TEST_PHOTOS = 100
+"""From this many photos on, the test set makes the headline; a smaller one says little alone."""
+
+MATRIX_CLASSES = 15
+"""Up to this many classes the confusion matrix has numbers in its cells."""
+
+_WEAKEST_SHOWN = 15
+_CLASS_ROWS_SHOWN = 1000
+_PAIRS_SHOWN = 20
+_BIN_PHOTOS = 5  # fewer photos of one confidence are drawn and not put in words
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One metric of one estimate as text, and where to draw it (None: it does not exist)."""
+
+    on: str
+    name: str
+    photos: str
+    value: str
+    range: str
+    mark: IntervalMark | None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of every estimate on one axis.
+
+    `guess` is the position of what guessing reaches, None where that is off the axis.
+    """
+
+    title: str
+    meaning: str
+    higher_is_better: bool
+    scale: Scale
+    guess: float | None
+    guess_text: str
+    measured: tuple[Measured, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hero:
+    """The accuracy of every estimate; `guess` is the position of the most frequent class."""
+
+    scale: Scale
+    guess: float
+    measured: tuple[Measured, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """How one class fares."""
+
+    name: str
+    n: str
+    recall: str
+    recall_range: str
+    mark: IntervalMark | None
+    precision: str
+    f1: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of the confusion matrix; `share` of its row, 0 to 1."""
+
+    count: str
+    share: float
+    share_text: str
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Photos of one class that were taken for another."""
+
+    label: str
+    predicted: str
+    count: str
+    share: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """The matrix: `cells` for few classes; `shades` and `pairs` for many."""
+
+    classes: tuple[str, ...]
+    cells: tuple[tuple[Cell, ...], ...]
+    shades: tuple[Shade, ...]
+    pairs: tuple[Pair, ...]
+    n_pairs: int
+    is_mean: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How sure it says it is against how often it is right."""
+
+    points: tuple[ReliabilityPoint, ...]
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateDetails:
+    """What one estimate says of classes, confusions and calibration."""
+
+    on: str
+    name: str
+    photos: str
+    class_scale: Scale
+    weakest: tuple[ClassRow, ...]
+    classes: tuple[ClassRow, ...]
+    n_classes: int
+    confusion: Confusion
+    reliability: Reliability
+
+
+def headline(evaluations: Sequence[Evaluation]) -> Evaluation | None:
+    """The estimate that the page leads with, None if there is none.
+
+    The test set, unless it is small: then the estimate with the narrower interval.
+    """
+    test = next((e for e in evaluations if e.on == TEST), None)
+    if test is not None and test.n >= HEADLINE_TEST_PHOTOS:
+        return test
+    return min(evaluations, key=lambda e: e.accuracy.high - e.accuracy.low, default=None)
+
+
+def headline_first(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The estimates in the order in which the page shows them."""
+    first = headline(evaluations)
+    return sorted(evaluations, key=lambda evaluation: evaluation is not first)
+
+
+def hero(evaluations: Sequence[Evaluation]) -> Hero:
+    """The accuracies on an axis that reaches down to what guessing gives."""
+    lows = [e.accuracy.low for e in evaluations] + [e.majority_share for e in evaluations]
+    scale = charts.rate_scale(lows)
+    measured = tuple(_measured(e, "accuracy", scale) for e in evaluations)
+    guess = scale.at(evaluations[0].majority_share) if evaluations else 0.0
+    return Hero(scale, guess, measured)
+
+
+_RATES = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc")
+
+
+def metrics(evaluations: Sequence[Evaluation]) -> tuple[Metric, ...]:
+    """Every metric, each with all estimates on one axis; all rates have the same axis."""
+    if not evaluations:
+        return ()
+    return tuple(_metric(name, evaluations) for name in METRICS)
+
+
+def _metric(name: str, evaluations: Sequence[Evaluation]) -> Metric:
+    said = words.METRIC_WORDS[name]
+    classes = max(len(e.classes) for e in evaluations)
+    guesses = {
+        "accuracy": evaluations[0].majority_share,
+        "balanced_accuracy": 1 / classes,
+        "roc_auc": 0.5,
+        "log_loss": math.log(classes),
+    }
+    guess = guesses.get(name)
+    if name in _RATES:
+        lows = [getattr(e, rate).low for e in evaluations for rate in _RATES]
+        scale = charts.rate_scale(lows, percentage=said.percentage)
+    else:
+        highest = max(
+            (h for e in evaluations if not math.isnan(h := getattr(e, name).high)), default=0.0
+        )
+        is_ece = name == "ece"
+        least = 0.1 if is_ece else math.log(classes)
+        scale = charts.plain_scale(
+            max(highest, least), decimals=0 if is_ece else 2, factor=100 if is_ece else 1
+        )
+    return Metric(
+        title=said.title,
+        meaning=said.meaning,
+        higher_is_better=said.higher_is_better,
+        scale=scale,
+        guess=None if guess is None or guess < scale.low else scale.at(guess),
+        guess_text=_guess_text(name, guess),
+        measured=tuple(_measured(e, name, scale) for e in evaluations),
+    )
+
+
+def _guess_text(name: str, guess: float | None) -> str:
+    if guess is None:
+        return ""
+    if name == "accuracy":
+        return f"Always the most frequent class: {words.percent(guess)}."
+    if name == "log_loss":
+        return f"An even guess gives {guess:.2f}."
+    return f"A blind guess gives {words.percent(guess) if name != 'roc_auc' else '0.5'}."
+
+
+def _measured(evaluation: Evaluation, name: str, scale: Scale) -> Measured:
+    estimate: Estimate = getattr(evaluation, name)
+    percentage = words.METRIC_WORDS[name].percentage
+    return Measured(
+        on=evaluation.on,
+        name=words.estimate_name(evaluation.on),
+        photos=words.counted(evaluation.n, "photo"),
+        value=words.estimate_value(estimate, percentage=percentage),
+        range=words.estimate_range(estimate, percentage=percentage),
+        mark=charts.interval_mark(estimate, scale),
+    )
+
+
+def details(evaluation: Evaluation) -> EstimateDetails:
+    """Classes, confusions and calibration of one estimate."""
+    lows = [score.recall.low for score in evaluation.per_class.values() if score.n]
+    scale = charts.rate_scale(lows)
+    rows = [_class_row(evaluation, name, scale) for name in evaluation.classes]
+    weakest = sorted(
+        (i for i, name in enumerate(evaluation.classes) if evaluation.per_class[name].n),
+        key=lambda i: _weakness(evaluation, i),
+    )
+    many = len(rows) > MATRIX_CLASSES
+    return EstimateDetails(
+        on=evaluation.on,
+        name=words.estimate_name(evaluation.on),
+        photos=words.counted(evaluation.n, "photo"),
+        class_scale=scale,
+        weakest=tuple(rows[i] for i in weakest[:_WEAKEST_SHOWN]) if many else (),
+        classes=tuple(rows[:_CLASS_ROWS_SHOWN]),
+        n_classes=len(rows),
+        confusion=_confusion(evaluation),
+        reliability=_reliability(evaluation),
+    )
+
+
+def _weakness(evaluation: Evaluation, number: int) -> tuple[float, float]:
+    recall = evaluation.per_class[evaluation.classes[number]].recall
+    return recall.value, recall.low
+
+
+def _class_row(evaluation: Evaluation, name: str, scale: Scale) -> ClassRow:
+    score = evaluation.per_class[name]
+    column = evaluation.classes.index(name)
+    was_predicted = bool(evaluation.confusion[:, column].sum() > 0)
+    return ClassRow(
+        name=name,
+        n=words.number(score.n),
+        recall=words.percent(score.recall.value) if score.n else "n/a",
+        recall_range=words.estimate_range(score.recall) if score.n else "no photo of it",
+        mark=charts.interval_mark(score.recall, scale) if score.n else None,
+        precision=words.percent(score.precision) if was_predicted else "never said",
+        f1=words.percent(score.f1),
+    )
+
+
+def _confusion(evaluation: Evaluation) -> Confusion:
+    counts = evaluation.confusion
+    share = charts.row_shares(counts)
+    classes = evaluation.classes
+    few = len(classes) <= MATRIX_CLASSES
+    cells = tuple(
+        tuple(
+            Cell(
+                count=words.number(counts[i, j]),
+                share=round(float(share[i, j]), 3),
+                share_text=words.percent(float(share[i, j])) if counts[i, j] > 0 else "",
+                right=i == j,
+            )
+            for j in range(len(classes))
+        )
+        for i in range(len(classes) if few else 0)
+    )
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0.0)
+    rows, columns = np.nonzero(wrong)
+    order = np.lexsort((-share[rows, columns], -wrong[rows, columns]))
+    pairs = tuple(
+        Pair(
+            label=classes[rows[k]],
+            predicted=classes[columns[k]],
+            count=words.number(float(wrong[rows[k], columns[k]])),
+            share=words.percent(float(share[rows[k], columns[k]])),
+        )
+        for k in order[:_PAIRS_SHOWN]
+    )
+    return Confusion(
+        classes=classes,
+        cells=cells,
+        shades=() if few else charts.matrix_shades(counts),
+        pairs=() if few else pairs,
+        n_pairs=len(rows),
+        is_mean=len(evaluation.accuracy_by_repeat) > 1,
+    )
+
+
+def _reliability(evaluation: Evaluation) -> Reliability:
+    bins = evaluation.reliability
+    points = charts.reliability_points(bins, repeats=max(1, len(evaluation.accuracy_by_repeat)))
+    if not bins:
+        return Reliability((), ("No confidence was stored.",))
+    said = []
+    for point in reversed(points):
+        if point.n < _BIN_PHOTOS:
+            continue
+        b = point.bin
+        said.append(
+            f"When it says {100 * b.low:.0f} to {100 * b.high:.0f}{words.THIN_SPACE}% "
+            f"(on average {words.percent(b.confidence)}), it is right "
+            f"{words.percent(b.accuracy)} of the time ({words.counted(point.n, 'photo')})."
+        )
+    return Reliability(points, (_overall(evaluation), *said))
+
+
+def _overall(evaluation: Evaluation) -> str:
+    """Too sure or too cautious, over all photos, as far as their number can tell."""
+    bins, n, ece = evaluation.reliability, evaluation.n, evaluation.ece
+    rows = sum(b.n for b in bins)
+    sure = sum(b.n * b.confidence for b in bins) / rows
+    right = sum(b.n * b.accuracy for b in bins) / rows
+    low, high = wilson_interval(right, n)
+    if low <= sure <= high:
+        lean = "Overall it is neither too sure of itself nor too cautious, as far as "
+        lean += f"{words.counted(n, 'photo')} can tell"
+    elif sure > right:
+        lean = f"Overall it is too sure of itself, by {100 * (sure - right):.1f} points"
+    else:
+        lean = f"Overall it is too cautious, by {100 * (right - sure):.1f} points"
+    return (
+        f"{lean}. From bin to bin, confidence and accuracy are {words.percent(ece.value)} apart "
+        f"on average ({words.estimate_range(ece)})."
+    )

@@ -1,0 +1,180 @@
+"""Numbers and names in, text for people out: percentages, durations, plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from regraft.evaluation import TEST
+from regraft.metrics import Estimate
+
+THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
+_DASH = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"
+
+ESTIMATES: Mapping[str, str] = {"test": "Test set", "cross-validation": "Cross-validation"}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricWords:
+    """How a metric is shown: its name, one sentence on it, whether as a percentage."""
+
+    title: str
+    meaning: str
+    percentage: bool
+    higher_is_better: bool = True
+
+
+METRIC_WORDS: Mapping[str, MetricWords] = {
+    "accuracy": MetricWords("Accuracy", "The share of photos it got right.", percentage=True),
+    "balanced_accuracy": MetricWords(
+        "Balanced accuracy",
+        "What the accuracy would be if every class had the same number of photos.",
+        percentage=True,
+    ),
+    "macro_f1": MetricWords(
+        "Macro F1",
+        "High only if few photos of any class are missed and few others are taken for it.",
+        percentage=True,
+    ),
+    "roc_auc": MetricWords(
+        "ROC AUC",
+        "How often a photo of a class scores higher for it than a photo of another.",
+        percentage=False,
+    ),
+    "log_loss": MetricWords(
+        "Log loss",
+        "The penalty for being sure and wrong; 0 is perfect.",
+        percentage=False,
+        higher_is_better=False,
+    ),
+    "ece": MetricWords(
+        "Calibration error",
+        "The average gap between how sure it says it is and how often it is right (ECE).",
+        percentage=True,
+        higher_is_better=False,
+    ),
+}
+
+ISSUE_WORDS: Mapping[str, tuple[str, str]] = {
+    "unreadable": ("Unreadable", "cannot be decoded, or is named by the label table in vain"),
+    "exact_duplicate": ("Exact copy", "the same file, byte for byte, is there twice"),
+    "near_duplicate": ("Near copy", "almost the same photo is there twice"),
+    "leakage": ("Leakage", "a training photo gives this test photo away"),
+    "label_suspect": ("Doubtful label", "the label may be wrong"),
+    "label_conflict": ("Two labels", "one and the same photo has two different labels"),
+    "outlier": ("Outlier", "does not look as if it belonged here"),
+    "quality": ("Quality", "dark, blurred, blank or of an odd size"),
+    "shortcut": ("Shortcut", "something other than the content gives the label away"),
+}
+
+
+def percent(share: float, *, sign: bool = False) -> str:
+    """0.948 as "94.8 %"; "n/a" where there is no number."""
+    if math.isnan(share):
+        return "n/a"
+    return f"{_signed(100 * share, 1, sign=sign)}{THIN_SPACE}%"
+
+
+def percent_range(low: float, high: float) -> str:
+    """0.907 and 0.971 as "90.7–97.1 %"."""
+    if math.isnan(low) or math.isnan(high):
+        return "n/a"
+    return f"{100 * low:.1f}{_DASH}{100 * high:.1f}{THIN_SPACE}%"
+
+
+def percent_between(low: float, high: float) -> str:
+    """0.907 and 0.971 as "between 90.7 and 97.1 %"."""
+    return f"between {100 * low:.1f} and {100 * high:.1f}{THIN_SPACE}%"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in points: 0.012 as "+1.2", -0.004 as "−0.4"."""
+    return _signed(100 * difference, 1, sign=True)
+
+
+def estimate_value(estimate: Estimate, *, percentage: bool = True) -> str:
+    """The value alone: "94.8 %" or "0.987"."""
+    if percentage:
+        return percent(estimate.value)
+    return "n/a" if math.isnan(estimate.value) else f"{estimate.value:.3f}"
+
+
+def estimate_range(estimate: Estimate, *, percentage: bool = True) -> str:
+    """The interval alone: "90.7–97.1 %" or "0.961–0.995"; "" where there is none."""
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
+        return ""
+    if estimate.low == estimate.high:  # resampling a few photos that are all alike shows nothing
+        return "no interval"
+    if percentage:
+        return percent_range(estimate.low, estimate.high)
+    return f"{estimate.low:.3f}{_DASH}{estimate.high:.3f}"
+
+
+def estimate_name(on: str) -> str:
+    """ "test" as "Test set"."""
+    return ESTIMATES.get(on, on)
+
+
+def unseen_photos(on: str, n: int) -> str:
+    """What an estimate was measured on: "the 20 photos of the test set"."""
+    if on == TEST:
+        return f"the {counted(n, 'photo')} of the test set"
+    return f"{counted(n, 'training photo')}, each predicted by a model that had not seen it"
+
+
+def seconds(duration_s: float) -> str:
+    """A duration: "0.4 s", "12 s", "3 min 5 s", "1 h 12 min"."""
+    if duration_s < 0.05:
+        return f"under 0.1{THIN_SPACE}s"
+    if duration_s < 9.95:
+        return f"{duration_s:.1f}{THIN_SPACE}s"
+    whole = round(duration_s)
+    if whole < 60:
+        return f"{whole}{THIN_SPACE}s"
+    if whole < 3600:
+        return f"{whole // 60}{THIN_SPACE}min {whole % 60}{THIN_SPACE}s"
+    return f"{whole // 3600}{THIN_SPACE}h {whole % 3600 // 60}{THIN_SPACE}min"
+
+
+def number(count: float) -> str:
+    """A count with thousands separated; one decimal where it is the mean over repeats."""
+    if abs(count - round(count)) < 0.05:
+        return f"{round(count):,}"
+    return f"{count:,.1f}"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """ "1 photo", "212 photos"."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def sentence(text: str) -> str:
+    """A text as a sentence: a capital in front, a full stop behind."""
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+
+
+def quoted(name: str) -> str:
+    """A class name in typographic quotes."""
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{name}\N{RIGHT DOUBLE QUOTATION MARK}"
+
+
+def _signed(value: float, decimals: int, *, sign: bool) -> str:
+    text = f"{abs(value):.{decimals}f}"
+    is_zero = not any(digit in "123456789" for digit in text)
+    if is_zero:
+        return text
+    if value < 0:
+        return _MINUS + text
+    return f"+{text}" if sign else text

@@ -1,0 +1,381 @@
+"""The run folder: everything a fit found, as plain files, written whole and read back.
+
+    run.json          status, settings, versions, machine, dataset fingerprint, seconds per phase
+    dataset.csv       one row per file found
+    issues.csv        what is wrong with the data
+    comparison.json   every candidate on the same folds, and the verdict
+    evaluation.json   metrics with intervals: cross-validation, and the test set if there is one
+    predictions.csv   one row per image, predicted by a model that had not seen it
+    report.html       all of the above for people
+    model/            the model, see `model.py`
+
+`run.json` says "running" until the rest is complete and "done" afterwards, so a folder left by
+a killed process is never taken for a finished one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from regraft._version import __version__
+from regraft.dataset import Dataset
+from regraft.errors import DataError, RunError, StorageError
+from regraft.evaluation import Evaluation
+from regraft.issues import Issue, issues_csv
+from regraft.storage import make_folder, storage_errors, write_atomic
+
+FORMAT = 1
+_RUN, _LOCK = "run.json", ".lock"
+_FILES = (
+    "dataset.csv",
+    "issues.csv",
+    "comparison.json",
+    "evaluation.json",
+    "predictions.csv",
+    "report.html",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePrediction:
+    """One row of `predictions.csv`.
+
+    `fold` is the cross-validation fold (of the first repeat) in which a training image was
+    predicted, -1 for others; `probabilities` are in class order, empty if there are none.
+    """
+
+    path: str
+    label: str
+    predicted: str
+    confidence: float
+    split: str
+    fold: int
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run as read from its folder; `about` is run.json, `comparison` its JSON."""
+
+    folder: Path
+    about: Mapping[str, Any]
+    data: Dataset
+    issues: tuple[Issue, ...]
+    comparison: Mapping[str, Any]
+    evaluations: tuple[Evaluation, ...]
+    predictions: tuple[ImagePrediction, ...]
+
+
+def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:
+    """Raise what `open_run` would raise, before long work, and without touching the folder.
+
+    Raises:
+        RunError: the folder is busy, finished, of other settings, or not a run folder.
+        StorageError: it cannot be looked into.
+    """
+    from filelock import FileLock, Timeout
+
+    with storage_errors(f"use {folder} as the run folder"):
+        _check_ours(folder)
+        if (folder / _LOCK).exists():
+            try:
+                with FileLock(folder / _LOCK, timeout=0):
+                    pass
+            except Timeout as error:
+                raise RunError(_busy(folder)) from error
+        _check_free(folder, settings, force=force)
+
+
+@contextlib.contextmanager
+def open_run(
+    folder: Path, settings: Mapping[str, Any], *, command: str = "", force: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Take a run folder for writing; yields what run.json says, to be added to.
+
+    Two processes never write one folder. What an earlier run left there is removed; what may be
+    resumed, the features of images, lies in the cache. On leaving, run.json records "done",
+    "interrupted" or "failed".
+
+    Args:
+        folder: created if need be.
+        settings: JSON values; an unfinished run there goes on only if they are the same.
+        command: what repeats the run.
+        force: replace a run that is there, finished or not.
+
+    Raises:
+        RunError: the folder is busy, finished, of other settings, or not a run folder.
+        StorageError: it cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    with storage_errors(f"use {folder} as the run folder"):
+        _check_ours(folder)
+    make_folder(folder)
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        with storage_errors(f"write in {folder}"):
+            lock.acquire()
+    except Timeout as error:
+        raise RunError(_busy(folder)) from error
+    try:
+        _check_free(folder, settings, force=force)
+        about = _about(settings, command)
+        write_about(folder, about)  # from here on the folder does not pass for a finished run
+        with storage_errors(f"clear {folder}"):
+            _remove_old(folder)
+        try:
+            yield about
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            if not interrupted:
+                about["error"] = str(error)
+            with contextlib.suppress(StorageError):  # the first error is the one to report
+                _close(folder, about, "interrupted" if interrupted else "failed")
+            raise
+        _close(folder, about, "done")
+    finally:
+        # Unlinked while it is held: whoever has opened the old file notices, and starts over.
+        with contextlib.suppress(OSError):
+            (folder / _LOCK).unlink()
+        lock.release()
+
+
+def write_results(
+    folder: Path,
+    *,
+    data: Dataset,
+    issues: Sequence[Issue],
+    comparison: Mapping[str, Any],
+    evaluations: Sequence[Evaluation],
+    predictions: Sequence[ImagePrediction],
+) -> None:
+    """Write the tables of a run.
+
+    Raises:
+        StorageError: a file cannot be written; those written before stay.
+    """
+    write_atomic(folder / "dataset.csv", data.to_csv())
+    write_atomic(folder / "issues.csv", issues_csv(issues))
+    write_atomic(folder / "comparison.json", _json(comparison))
+    write_atomic(folder / "evaluation.json", _json([e.to_dict() for e in evaluations]))
+    write_atomic(folder / "predictions.csv", predictions_csv(predictions, data.classes))
+
+
+def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
+    """Read a run folder back.
+
+    Args:
+        folder: the run folder.
+        unfinished: read a run that is not done as well, provided that its tables are there.
+
+    Raises:
+        RunError: it is not a run folder, is unfinished, of a newer format, or damaged.
+    """
+    folder = Path(folder)
+    about = _read_about(folder)
+    if about is None:
+        raise RunError(f"{folder} is not a run folder: it has no {_RUN}; give the --out of a fit")
+    if not isinstance(about.get("format"), int) or about["format"] > FORMAT:
+        raise RunError(
+            f"{folder} was written by regraft {about.get('regraft')}, this is {__version__}; "
+            "upgrade with pip install --upgrade regraft"
+        )
+    if about.get("status") != "done" and not unfinished:
+        raise RunError(
+            f"the run in {folder} is not finished ({about.get('status')}); to finish it, run: "
+            f"{about.get('command') or 'the same regraft fit again'}"
+        )
+    try:
+        root = Path(about["data"])
+        comparison = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+        evaluations = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        return Run(
+            folder=folder,
+            about=about,
+            data=Dataset.from_csv((folder / "dataset.csv").read_text(encoding="utf-8"), root),
+            issues=_read_issues(folder / "issues.csv"),
+            comparison=comparison,
+            evaluations=tuple(Evaluation.from_dict(entry) for entry in evaluations),
+            predictions=_read_predictions(folder / "predictions.csv"),
+        )
+    except OSError as error:
+        raise RunError(
+            f"the run in {folder} is damaged ({Path(error.filename or folder).name}: "
+            f"{error.strerror}); fit again with --force"
+        ) from error
+    except (DataError, ValueError, LookupError, TypeError, StopIteration) as error:
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise RunError(
+            f"the run in {folder} is damaged ({what}); fit again with --force"
+        ) from error
+
+
+def predictions_csv(predictions: Sequence[ImagePrediction], classes: Sequence[str]) -> str:
+    """The text of `predictions.csv`: path, label, predicted, confidence, split, fold, p_<class>."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = [f"p_{name}" for name in classes]
+    writer.writerow(["path", "label", "predicted", "confidence", "split", "fold", *names])
+    for p in predictions:
+        numbers = [f"{x:.6f}" for x in p.probabilities] or [""] * len(classes)
+        confidence = f"{p.confidence:.6f}" if p.probabilities else ""
+        fold = str(p.fold) if p.fold >= 0 else ""
+        writer.writerow([p.path, p.label, p.predicted, confidence, p.split, fold, *numbers])
+    return out.getvalue()
+
+
+def free_folder(base: Path) -> Path:
+    """`base`, or `base-2`, `base-3`...: the first that holds no finished run."""
+    number, folder = 1, base
+    while (about := _read_about(folder)) is not None and about.get("status") == "done":
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+def _busy(folder: Path) -> str:
+    return f"another process is writing {folder}; wait for it or choose another --out"
+
+
+def _check_ours(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; choose another --out")
+    if folder.is_dir() and not (folder / _RUN).exists():
+        foreign = sorted(p.name for p in folder.iterdir() if p.name != _LOCK and not _is_part(p))
+        if foreign:
+            raise RunError(
+                f"{folder} holds other files ({foreign[0]}); choose a new folder as --out"
+            )
+
+
+def _check_free(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
+    about = _read_about(folder)
+    if about is None or force or about.get("status") == "failed":  # nothing to lose
+        return
+    if about.get("status") == "done":
+        raise RunError(
+            f"{folder} holds a finished run; add --force to replace it or choose another --out"
+        )
+    if about.get("settings") != json.loads(json.dumps(settings)):
+        raise RunError(
+            f"{folder} holds an unfinished run with other settings; finish it with its command "
+            f"({about.get('command')}), add --force to replace it, or choose another --out"
+        )
+
+
+def _remove_old(folder: Path) -> None:
+    """Remove what an earlier run wrote, and what a killed one left half-written."""
+    for name in _FILES:
+        (folder / name).unlink(missing_ok=True)
+    for path in (folder / "model", *filter(_is_part, folder.iterdir())):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _is_part(path: Path) -> bool:
+    """Whether it is a file that regraft had not finished writing."""
+    return path.name.startswith(".") and path.name.endswith(".part")
+
+
+def _about(settings: Mapping[str, Any], command: str) -> dict[str, Any]:
+    return {
+        "kind": "regraft run",
+        "format": FORMAT,
+        "status": "running",
+        "regraft": __version__,
+        "started": _now(),
+        "command": command,
+        "settings": dict(settings),
+        "versions": _versions(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+        "seconds": {},
+    }
+
+
+def _close(folder: Path, about: dict[str, Any], status: str) -> None:
+    about["status"] = status
+    about["finished"] = _now()
+    write_about(folder, about)
+
+
+def write_about(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write run.json."""
+    write_atomic(folder / _RUN, _json(about))
+
+
+def _read_about(folder: Path) -> dict[str, Any] | None:
+    try:
+        about = json.loads((folder / _RUN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{folder / _RUN} cannot be read ({error}); choose another folder"
+        ) from error
+    if not isinstance(about, dict) or about.get("kind") != "regraft run":
+        raise RunError(f"{folder / _RUN} does not describe a regraft run; choose another folder")
+    return about
+
+
+def _versions() -> dict[str, str]:
+    names = ("numpy", "onnxruntime", "pillow", "scikit-learn", "torch", "timm")
+    found = {"python": platform.python_version(), "regraft": __version__}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _read_issues(path: Path) -> tuple[Issue, ...]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(
+            Issue(row["path"], row["issue"], float(row["score"]), row["detail"])
+            for row in csv.DictReader(file)
+        )
+
+
+def _read_predictions(path: Path) -> tuple[ImagePrediction, ...]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        header = next(reader)
+        first = header.index("fold") + 1
+        return tuple(
+            ImagePrediction(
+                path=row[0],
+                label=row[1],
+                predicted=row[2],
+                confidence=float(row[3] or "nan"),
+                split=row[4],
+                fold=int(row[5] or -1),
+                probabilities=tuple(float(x) for x in row[first:] if x),
+            )
+            for row in reader
+        )
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,62 @@
+"""Files regraft writes: whole or not at all, and where its caches live.
+
+A leaf module. Every file appears under its final name only when complete (temporary file in
+the same folder, flush, fsync, rename), so that a killed process never leaves half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from regraft.errors import StorageError
+
+
+def cache_dir() -> Path:
+    """The folder of regraft's caches: `$XDG_CACHE_HOME/regraft` or the platform's own place."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("regraft", appauthor=False))
+
+
+@contextlib.contextmanager
+def storage_errors(doing: str) -> Iterator[None]:
+    """Turn an `OSError` of a write into a one-line `StorageError` naming what was being done."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"could not {doing}: {error.strerror or error}; free some disk space or choose "
+            "another folder, then run the same command again"
+        ) from error
+
+
+def make_folder(folder: Path) -> Path:
+    """Create `folder` with its parents and return it."""
+    with storage_errors(f"create the folder {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write `data` to `path` so that other processes see the old file or the new, whole one.
+
+    Raises:
+        StorageError: the disk is full or the folder is not writable; `path` is untouched.
+    """
+    raw = data.encode("utf-8") if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    with storage_errors(f"write {path}"):
+        try:
+            with temporary.open("wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise

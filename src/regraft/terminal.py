@@ -1,0 +1,422 @@
+"""What the command line shows people: progress, tables and summaries, drawn with rich.
+
+Results in, text on a console out. Only `cli.py` imports this module. Sentences are wrapped at
+words; lines with a path or a command are never broken, so that they can be copied whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shlex
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from regraft.dataset import Dataset
+from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
+from regraft.issues import Issue, find_issues
+from regraft.metrics import Estimate
+from regraft.model import Prediction
+from regraft.progress import NOTE, Progress
+from regraft.reporting.scores import headline
+from regraft.runs import Run
+
+_SHOW_AFTER_S = 1.0
+_PLAIN_EVERY_S = 10.0
+_MOST_CLASSES = 30
+_MOST_ISSUES = 3  # of each kind
+_COUNTABLE = {"exact_duplicate", "label_conflict"}
+_TWIN = {"exact_duplicate": "the same as ", "leakage": "training has "}
+_METRIC_NAMES = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "ece": "ECE"}
+_FLAGS = {
+    "unsure": "another class is possible too, or none fits well, so look at these yourself",
+    "unfamiliar": "unlike the training photos, so do not rely on the class",
+    "unreadable": "could not be predicted",
+}
+
+
+@contextmanager
+def live_progress(console: Console) -> Iterator[Progress]:
+    """A callback that draws steps longer than a second, with the time that is left.
+
+    Where the console is not a terminal, a plain line is printed every ten seconds instead.
+    """
+    if not console.is_terminal:
+        yield _plain_progress(console)
+        return
+    from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
+    from rich.progress import Progress as Bars
+
+    class Figures(ProgressColumn):
+        """How many are done, and the time that is left; without an estimate the time so far."""
+
+        def render(self, task: Task) -> Text:
+            so_far = _clock(task.elapsed or 0.0)
+            if task.total is None:
+                return Text(f"{task.completed:,.0f} so far, {so_far}" if task.completed else so_far)
+            left = so_far if task.time_remaining is None else f"{_clock(task.time_remaining)} left"
+            return Text(f"{task.completed:,.0f}/{task.total:,.0f}, {left}")
+
+    class LateBars(Bars):
+        """Bars that appear when their step has taken a second, even if it tells nothing more."""
+
+        def get_renderables(self) -> Iterable[Any]:
+            for task in self.tasks:
+                task.visible = (task.elapsed or 0.0) >= _SHOW_AFTER_S
+            yield from super().get_renderables()
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(12), Figures())
+    bars = LateBars(*columns, console=console, transient=True)
+    noted: set[str] = set()
+    shown = ""  # one step at a time
+
+    def update(phase: str, done: int, total: int) -> None:
+        nonlocal shown
+        if total == NOTE:
+            if phase not in noted:
+                noted.add(phase)
+                bars.console.print(f"[dim]{_shown(phase)}[/dim]")
+            phase, total = "working", 0
+        if phase != shown:
+            for task in bars.task_ids:
+                bars.remove_task(task)
+            bars.add_task(_shown(phase), total=None, visible=False)
+            shown = phase
+        for task in bars.task_ids:
+            bars.update(task, completed=done, total=total or None)
+        if done >= total > 0:
+            for task in bars.task_ids:
+                bars.remove_task(task)
+            shown = ""
+
+    with bars:
+        yield update
+
+
+def _plain_progress(console: Console) -> Progress:
+    last: dict[str, float] = {}
+
+    def update(phase: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if total == NOTE:
+            if phase not in last:
+                last[phase] = now
+                console.print(_shown(phase))
+            return
+        begun = last.setdefault(phase, now)
+        if done >= total > 0:
+            del last[phase]
+        if now - begun >= _PLAIN_EVERY_S and total > 0 and done < total:
+            last[phase] = now
+            console.print(_shown(f"{phase}: {done:,} of {total:,}"))
+
+    return update
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def show_run(console: Console, run: Run) -> None:
+    """What a fit found, in a screenful, ending with what to do next."""
+    measured = headline(run.evaluations)
+    console.print()
+    if measured is not None:
+        console.print(f"[bold]{_headline(measured)}[/bold]")
+    rows = [
+        (
+            evaluation.on,
+            f"[bold]{_rate(evaluation.accuracy.value)}[/bold] {_interval(evaluation.accuracy)}",
+            _rate(evaluation.macro_f1.value),
+            _rate(evaluation.log_loss.value),
+            _rate(evaluation.ece.value),
+            f"{evaluation.n:,}",
+        )
+        for evaluation in run.evaluations
+    ]
+    header = ("measured on", "accuracy [95 % interval]", "macro F1", "log loss", "ECE", "photos")
+    _print_columns(console, header, rows, right={"macro F1", "log loss", "ECE", "photos"})
+    console.print()
+    console.print(_shown(run.comparison["verdict"]))
+    for note in run.about.get("notes", []):
+        console.print(f"[yellow]note:[/yellow] {_shown(note)}")
+    _show_problems(console, run.data, all_in=str(run.folder / "issues.csv"))
+    console.print()
+    _print_line(console, f"report   {_shown(str(run.folder / 'report.html'))}")
+    _print_line(console, f"model    {_shown(str(run.folder / 'model'))}")
+    console.print(f"[dim]{run.about.get('seconds_total', 0):.1f} s in all[/dim]")
+    show_next(console, f"regraft predict {shlex.quote(str(run.folder))} new_photo.jpg")
+
+
+def show_dataset(
+    console: Console, data: Dataset, *, shown_as: str, every_file: str, next_command: str
+) -> None:
+    """What a scan found, ending with what to do next; `every_file` is the command for the rest."""
+    console.print()
+    count = f"{len(data.rows):,} file{'s' if len(data.rows) != 1 else ''}"
+    _print_line(console, f"[bold]{count}[/bold] in {_shown(shown_as)}")
+    console.print(_shown(data.layout))
+    _show_classes(console, data)
+    if data.unlabelled:
+        console.print(f"without a label: {len(data.unlabelled):,}, predicted but not scored")
+    sizes = sorted((row.width * row.height, row.width, row.height) for row in data.ok)
+    if sizes:
+        small, middle, large = sizes[0], sizes[len(sizes) // 2], sizes[-1]
+        first, median, last = (f"{width}x{height}" for _, width, height in (small, middle, large))
+        span = f"all {first}" if first == last else f"{first} to {last}, median {median}"
+        console.print(f"sizes: {span} pixels")
+    for note in data.notes:
+        console.print(f"[yellow]note:[/yellow] {_shown(note)}")
+    _show_problems(console, data, all_in=every_file)
+    console.print()
+    show_next(console, next_command)
+
+
+def show_predictions(
+    console: Console, prose: Console, predictions: Sequence[Prediction], *, next_command: str
+) -> None:
+    """A line for each file on `console`; what the flags mean and what to do next on `prose`.
+
+    The file comes last, so that long paths leave the other columns aligned.
+    """
+    with_sets = any(p.flag in ("unsure", "unfamiliar") for p in predictions)
+    rows = []
+    for p in predictions:
+        if p.flag == "unreadable":
+            file = f"{_shown(p.path)} [dim]({_shown(p.reason)})[/dim]"
+            cells = ["", "", "[red]unreadable[/red]", "", file]
+        else:
+            others = _some(p.set) if p.set else "none fits well"
+            flag = f"[yellow]{p.flag}[/yellow]" if p.flag else ""
+            file = _shown(p.path)
+            cells = [_shown(p.predicted), f"{p.confidence:.3f}", flag, _shown(others), file]
+        rows.append(cells if with_sets else cells[:3] + cells[4:])
+    header = ["predicted", "confidence", "flag", "cannot be excluded", "file"]
+    if not with_sets:
+        header.remove("cannot be excluded")
+    _print_columns(console, header, rows, right={"confidence"})
+    counts = Counter(p.predicted for p in predictions if p.predicted)
+    many = f"{len(predictions):,} file{'s' if len(predictions) != 1 else ''}"
+    prose.print()
+    prose.print(_shown(": ".join([many, _some([f"{n:,} {c}" for c, n in counts.most_common()])])))
+    for flag, meaning in _FLAGS.items():
+        flagged = sum(p.flag == flag for p in predictions)
+        if flagged:
+            prose.print(f"[yellow]{flagged:,} {flag}[/yellow]: {meaning}")
+    show_next(prose, next_command)
+
+
+def show_evaluation(console: Console, evaluation: Evaluation, *, next_command: str) -> None:
+    """Every metric with its interval, and the classes."""
+    console.print()
+    console.print(f"[bold]{_headline(evaluation)}[/bold]")
+    rows = []
+    for name in METRICS:
+        estimate: Estimate = getattr(evaluation, name)
+        label = _METRIC_NAMES.get(name, name.replace("_", " "))
+        method = estimate.method
+        if math.isnan(estimate.value):  # such as ROC AUC where all photos are of one class
+            method = "cannot be told from these photos"
+        rows.append((label, _rate(estimate.value), _interval(estimate), method))
+    _print_columns(console, ("metric", "value", "95 % interval", "method"), rows)
+    console.print()
+    classes = list(evaluation.per_class.items())
+    per_class = [
+        (
+            _shown(name),
+            f"{score.n:,}",
+            *((_rate(score.recall.value), _interval(score.recall)) if score.n else ("-", "")),
+            _rate(score.precision) if score.n else "-",
+            _rate(score.f1) if score.n else "-",
+        )
+        for name, score in classes[:_MOST_CLASSES]
+    ]
+    header = ("class", "photos", "recall", "95 % interval", "precision", "F1")
+    _print_columns(console, header, per_class, right={"photos", "precision"})
+    if len(classes) > _MOST_CLASSES:
+        more = f"and {len(classes) - _MOST_CLASSES} more, see --format json"
+        console.print(f"[dim]{more}[/dim]")
+    console.print()
+    show_next(console, next_command)
+
+
+def show_backbones(
+    console: Console, prose: Console, rows: Sequence[Mapping[str, Any]], extras: Sequence[str]
+) -> None:
+    """The catalogue as a table on `console`, and on `prose` what to do next.
+
+    `extras` are those of regraft that would install what is missing.
+    """
+    cells = [
+        (
+            _shown(row["name"]),
+            _shown(row["pretrained_on"]),
+            f"{row['input_size'][1]} px",
+            f"{row['parameters'] / 1e6:.1f} M",
+            _shown(row["licence"]),
+            f"{row['images_per_second']:,.0f}" if row["images_per_second"] else "?",
+            "yes" if row["available_offline"] else "no",
+        )
+        for row in rows
+    ]
+    header = ("name", "trained on", "input", "size", "licence", "images/s", "installed")
+    _print_columns(console, header, cells, right={"input", "size", "images/s"})
+    prose.print()
+    if any(row["available_offline"] and not row["images_per_second"] for row in rows):
+        prose.print("[dim]?: not measured on this machine yet[/dim]")
+        show_next(prose, "regraft backbones --measure")
+    elif extras:
+        show_next(prose, f'pip install "regraft[{",".join(extras)}]"')
+    else:
+        show_next(prose, f"regraft fit my_photos/ --backbone {rows[0]['name']}")
+
+
+def show_cache(
+    console: Console,
+    prose: Console,
+    folder: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    limit: int,
+) -> None:
+    """Where the caches are and how much they hold."""
+    _print_line(console, _shown(folder))
+    cells = [
+        (row["kind"], f"{row['files']:,}", f"{row['bytes'] / 1e6:,.1f} MB", row["detail"])
+        for row in rows
+    ]
+    _print_columns(console, ("cache", "files", "size", ""), cells, right={"files", "size"})
+    prose.print()
+    prose.print(f"[dim]features are limited to {limit / 1024**3:.1f} GiB (REGRAFT_CACHE_GB)[/dim]")
+    show_next(prose, "regraft cache clear --features")
+
+
+def show_next(console: Console, command: str) -> None:
+    """The next useful command, on a line of its own."""
+    _print_line(console, f"[cyan]next     {_shown(command)}[/cyan]")
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of equal keys as CSV; lists are joined by spaces."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(list(rows[0]))
+    for row in rows:
+        writer.writerow(
+            [" ".join(map(str, v)) if isinstance(v, list | tuple) else v for v in row.values()]
+        )
+    return out.getvalue()
+
+
+def _headline(evaluation: Evaluation) -> str:
+    a = evaluation.accuracy
+    of = f"{evaluation.n:,} test photos"
+    if evaluation.on == CROSS_VALIDATION:
+        of = f"{evaluation.n:,} photos, none of them seen before (cross-validation)"
+    return (
+        f"Right on {100 * a.value:.1f} % [{100 * a.low:.1f}, {100 * a.high:.1f}] of {of}; always "
+        f"guessing the most frequent class: {100 * evaluation.majority_share:.1f} %."
+    )
+
+
+def _show_classes(console: Console, data: Dataset) -> None:
+    if not data.classes:
+        return
+    train = Counter(row.label for row in data.train)
+    test = Counter(row.label for row in data.test)
+    most = max((train + test).values())
+    rows = []
+    for name in data.classes[:_MOST_CLASSES]:
+        bar = "█" * round(24 * train[name] / most) + "░" * round(24 * test[name] / most)
+        shown_test = f"{test[name]:,}" if test else ""
+        rows.append((_shown(name), f"{train[name]:,}", shown_test, f"[cyan]{bar}[/cyan]"))
+    header = ("class", "training", "test" if test else "", "")
+    _print_columns(console, header, rows, right={"training", "test"})
+    if len(data.classes) > _MOST_CLASSES:
+        console.print(f"[dim]and {len(data.classes) - _MOST_CLASSES} more classes[/dim]")
+
+
+def _show_problems(console: Console, data: Dataset, *, all_in: str) -> None:
+    by_kind: dict[str, list[Issue]] = {}
+    for issue in find_issues(data):
+        by_kind.setdefault(issue.issue, []).append(issue)
+    left = 0
+    for kind, issues in by_kind.items():
+        name = kind.replace("_", " ") + ("s" if len(issues) > 1 and kind in _COUNTABLE else "")
+        console.print(f"[yellow]{len(issues):,} {name}[/yellow]")
+        for issue in issues[:_MOST_ISSUES]:
+            detail = _TWIN.get(kind, "") + issue.detail
+            _print_line(console, f"  {_shown(issue.path)}: {_shown(detail)}")
+        more = len(issues) - _MOST_ISSUES
+        if more > 0:
+            console.print(f"  [dim]and {more:,} more[/dim]")
+            left += more
+    ignored = [row for row in data.rows if row.status == "ignored"]
+    for row in ignored[:_MOST_ISSUES]:
+        _print_line(console, f"[dim]ignored: {_shown(row.path)} ({_shown(row.reason)})[/dim]")
+    if len(ignored) > _MOST_ISSUES:
+        console.print(f"[dim]and {len(ignored) - _MOST_ISSUES:,} more ignored files[/dim]")
+    if left:
+        _print_line(console, f"[dim]all of them: {_shown(all_in)}[/dim]")
+
+
+def _shown(text: str) -> str:
+    """Markup that shows `text` as it is, on one line: control characters as escape sequences."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return escape(text)
+
+
+def _rate(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _interval(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
+        return ""
+    return f"[dim]\\[{estimate.low:.3f}, {estimate.high:.3f}][/dim]"
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _print_line(console: Console, markup: str) -> None:
+    """A line that is never broken: the terminal wraps it, and it can still be copied whole."""
+    console.print(markup, soft_wrap=True)
+
+
+def _print_columns(
+    console: Console,
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Collection[str] = (),
+) -> None:
+    """Aligned columns of markup, two spaces apart, a line a row; `right` names right-aligned ones.
+
+    Columns are as wide as what they hold, whatever the width of the terminal.
+    """
+    lines = [[Text(name, style="dim") for name in header]]
+    lines += [[Text.from_markup(cell) for cell in row] for row in rows]
+    widths = [max(line[i].cell_len for line in lines) for i in range(len(header))]
+    for line in lines:
+        whole = Text()
+        for name, width, cell in zip(header, widths, line, strict=True):
+            gap = " " * (width - cell.cell_len)
+            whole.append_text(Text(gap) + cell if name in right else cell + Text(gap))
+            whole.append("  ")
+        whole.rstrip()
+        console.print(whole, soft_wrap=True)

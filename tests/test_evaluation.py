@@ -1,0 +1,100 @@
+"""Evaluation: what is scored, with which interval, and that it survives JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import regraft
+from regraft.dataset import scan
+from regraft.errors import DataError
+from regraft.evaluation import METRICS, Evaluation, evaluate_probabilities, evaluation_csv
+
+
+def _evaluation(*, repeats: int = 1, groups: np.ndarray | None = None) -> Evaluation:
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    scores = rng.normal(size=(repeats, 60, 3)) + 1.5 * np.eye(3)[labels]
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=2, keepdims=True)
+    return evaluate_probabilities(
+        "test",
+        labels=labels,
+        probabilities=probabilities,
+        classes=("a", "b", "c"),
+        groups=np.arange(60) if groups is None else groups,
+    )
+
+
+def test_every_metric_has_its_interval() -> None:
+    found = _evaluation()
+    for name in METRICS:
+        estimate = getattr(found, name)
+        assert estimate.low <= estimate.value <= estimate.high, name
+        assert estimate.high > estimate.low, name
+    assert found.accuracy.method == "wilson"
+    assert found.majority_share == pytest.approx(1 / 3)
+    assert found.confusion.sum() == 60
+    assert sum(score.n for score in found.per_class.values()) == 60
+    assert np.trace(found.confusion) / 60 == pytest.approx(found.accuracy.value)
+
+
+def test_repeats_average_and_count_images_once() -> None:
+    once, thrice = _evaluation(), _evaluation(repeats=3)
+    assert thrice.n == once.n == 60
+    assert thrice.confusion.sum() == pytest.approx(60)
+    assert len(thrice.accuracy_by_repeat) == 3
+    assert np.mean(thrice.accuracy_by_repeat) == pytest.approx(thrice.accuracy.value)
+    # Three predictions of an image are not three images: the interval must not shrink by them.
+    assert thrice.accuracy.high - thrice.accuracy.low > 0.9 * (
+        once.accuracy.high - once.accuracy.low
+    )
+
+
+def test_groups_are_resampled_whole() -> None:
+    found = _evaluation(groups=np.arange(60) // 6)
+    assert found.accuracy.method == "bootstrap over groups"
+    assert found.log_loss.method == "bootstrap over groups"
+
+
+def test_evaluations_survive_json() -> None:
+    found = _evaluation(repeats=2)
+    text = json.dumps(found.to_dict(), allow_nan=False)
+    again = Evaluation.from_dict(json.loads(text))
+    assert again.to_dict() == found.to_dict()
+
+
+def test_one_class_in_the_test_set_has_no_roc_auc() -> None:
+    found = evaluate_probabilities(
+        "test",
+        labels=np.zeros(5, dtype=np.int64),
+        probabilities=np.array([[[0.9, 0.1]] * 5]),
+        classes=("a", "b"),
+        groups=np.arange(5),
+    )
+    assert math.isnan(found.roc_auc.value)
+    assert found.to_dict()["roc_auc"]["value"] is None
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_csv_has_a_line_for_each_metric() -> None:
+    lines = evaluation_csv(_evaluation()).splitlines()
+    assert lines[0] == "metric,value,low,high,method"
+    assert [line.split(",")[0] for line in lines[1:]] == list(METRICS)
+
+
+def test_a_model_is_scored_on_other_data(photo_folder: Path, tmp_path: Path) -> None:
+    model = regraft.Knn().fit(scan(photo_folder))
+    found = regraft.evaluate(model, photo_folder)
+    assert (found.on, found.n) == ("test", 24)
+    shutil.copytree(photo_folder / "clean", tmp_path / "more" / "clean")
+    shutil.copytree(photo_folder / "messy", tmp_path / "more" / "untidy")
+    with pytest.raises(DataError, match=r"not trained on: untidy; it knows clean, messy"):
+        regraft.evaluate(model, tmp_path / "more")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError):
+        regraft.evaluate(model, tmp_path / "empty")

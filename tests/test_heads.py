@@ -1,0 +1,287 @@
+"""Heads: fitting, calibration, sets and familiarity, and that their graphs say the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+from sklearn.linear_model import LogisticRegression
+
+from regraft.heads import (
+    PENALTIES,
+    choose_setting,
+    conformal_thresholds,
+    cross_validate_head,
+    fit_familiarity,
+    fit_knn,
+    fit_logistic,
+    fit_temperature,
+    softmax,
+    span_coordinates,
+    spread_sample,
+    unit_rows,
+)
+from regraft.metrics import log_losses
+
+
+def _blobs(n: int, d: int, k: int, *, seed: int = 0, apart: float = 1.5):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(k, d)) * apart / np.sqrt(d) * 3
+    labels = np.arange(n) % k
+    return (rng.normal(size=(n, d)) + centres[labels]).astype(np.float32), labels
+
+
+def _run_nodes(nodes, constants, features: np.ndarray, output: str, shape=(None,)):
+    number = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "head",
+        [helper.make_tensor_value_info("features", number, [features.shape[1]])],
+        [helper.make_tensor_value_info(output, number, shape)],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.checker.check_model(model)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return np.stack([session.run(None, {"features": row})[0] for row in features])
+
+
+def test_logistic_head_is_scikit_learns_on_scaled_features() -> None:
+    features, labels = _blobs(90, 8, 3)
+    (head,) = fit_logistic(features, labels, 3, [4.0], balanced=False)
+    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    centred /= np.sqrt(np.square(centred).sum(axis=1).mean())
+    reference = LogisticRegression(C=4.0, tol=1e-3, max_iter=300).fit(centred, labels)
+    assert np.allclose(softmax(head.logits(features)), reference.predict_proba(centred), atol=1e-6)
+
+
+def test_two_classes_give_two_logits_of_opposite_sign() -> None:
+    features, labels = _blobs(40, 5, 2)
+    (head,) = fit_logistic(features, labels, 2, [4.0])
+    logits = head.logits(features)
+    assert logits.shape == (40, 2)
+    assert np.allclose(logits[:, 0], -logits[:, 1])
+    assert (logits.argmax(axis=1) == labels).mean() > 0.9
+
+
+def test_a_class_without_images_is_never_predicted() -> None:
+    features, labels = _blobs(60, 6, 2)
+    for head in [*fit_logistic(features, labels * 2, 3), *fit_knn(features, labels * 2, 3)]:
+        probabilities = softmax(head.logits(features))
+        assert probabilities.shape == (60, 3)
+        assert probabilities[:, 1].max() < 0.1
+
+
+@pytest.mark.parametrize("fit", [fit_logistic, fit_knn])
+def test_a_single_class_is_all_there_is_to_say(fit) -> None:
+    features, _ = _blobs(20, 6, 2)
+    for head in fit(features, np.ones(20, dtype=np.int64), 2):
+        assert (head.logits(features).argmax(axis=1) == 1).all()
+
+
+def test_weights_help_the_rare_class() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.array([0] * 190 + [1] * 10)
+    features = rng.normal(size=(200, 4)) + labels[:, None] * 0.9
+    plain = fit_logistic(features, labels, 2, [4.0], balanced=False)[0]
+    weighed = fit_logistic(features, labels, 2, [4.0])[0]  # from the imbalance
+    rare = labels == 1
+    hit = [(h.logits(features).argmax(axis=1)[rare] == 1).mean() for h in (plain, weighed)]
+    assert hit[1] > hit[0] + 0.3
+
+
+@pytest.mark.parametrize("fit", [fit_logistic, fit_knn])
+def test_graphs_compute_what_heads_compute(fit) -> None:
+    features, labels = _blobs(50, 16, 3)
+    for head in fit(features, labels, 3):
+        found = _run_nodes(*head.nodes(), features[:10], "logits")
+        assert np.allclose(found, head.logits(features[:10]), atol=1e-4)
+
+
+def test_knn_votes_by_hand() -> None:
+    features = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
+    (head,) = fit_knn(features, np.array([0, 0, 1, 1]), 2, [1])
+    assert head.logits(np.array([[2.0, 0.05], [0.0, 5.0]])).argmax(axis=1).tolist() == [0, 1]
+    # More neighbours asked for than there are images: all of them vote.
+    (all_vote,) = fit_knn(features, np.array([0, 0, 1, 1]), 2, [50])
+    assert all_vote.neighbours == 4
+
+
+def test_span_coordinates_keep_inner_products() -> None:
+    features = np.random.default_rng(0).normal(size=(20, 100))
+    coordinates = span_coordinates(features)
+    assert coordinates.shape == (20, 20)
+    assert np.allclose(coordinates @ coordinates.T, features @ features.T)
+    assert span_coordinates(features.T) is not None
+    assert span_coordinates(features.T).shape == (100, 20)
+
+
+def test_working_on_coordinates_changes_no_probability() -> None:
+    features, labels = _blobs(40, 200, 2)
+    folds = np.arange(40) // 2 % 5
+    direct = cross_validate_head(fit_logistic, PENALTIES, features, labels, folds, n_classes=2)
+    short = cross_validate_head(
+        fit_logistic, PENALTIES, span_coordinates(features), labels, folds, n_classes=2
+    )
+    # The solver stops at a tolerance, so the last digits differ.
+    assert np.allclose(direct.probabilities, short.probabilities, atol=5e-3)
+
+
+def test_cross_validation_never_trains_on_the_fold_it_scores() -> None:
+    seen: list[tuple[set[int], set[int]]] = []
+
+    class Remember:
+        def __init__(self, rows: set[int]) -> None:
+            self.rows = rows
+
+        def logits(self, features: np.ndarray) -> np.ndarray:
+            seen.append((self.rows, set(features[:, 0].astype(int))))
+            return np.zeros((len(features), 2))
+
+    def fit(features: np.ndarray, labels: np.ndarray, n_classes: int, settings: list[int]):
+        return [Remember(set(features[:, 0].astype(int))) for _ in settings]
+
+    numbers = np.arange(50, dtype=float)[:, None]
+    folds = np.arange(50) % 5
+    cross_validate_head(fit, [0], numbers, np.arange(50) // 5 % 2, folds, n_classes=2)
+    assert len(seen) == 10 + 5  # every pair of folds once, and every fold
+    for trained, scored in seen:
+        assert not trained & scored
+        assert trained | scored <= set(range(50))
+
+
+def test_labels_of_a_fold_do_not_reach_its_own_predictions() -> None:
+    features, labels = _blobs(60, 6, 2, apart=0.5)
+    folds = np.arange(60) // 2 % 5
+    first = cross_validate_head(fit_logistic, PENALTIES, features, labels, folds, n_classes=2)
+    changed = labels.copy()
+    changed[folds == 3] = 1 - changed[folds == 3]
+    second = cross_validate_head(fit_logistic, PENALTIES, features, changed, folds, n_classes=2)
+    same = np.isclose(first.probabilities, second.probabilities).all(axis=1)
+    assert same[folds == 3].all()
+    assert not same[folds != 3].all()
+
+
+def test_pure_noise_is_estimated_at_chance() -> None:
+    scores = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        features, labels = rng.normal(size=(80, 300)), np.arange(80) % 2
+        folds = rng.permutation(np.arange(80) // 2 % 5)
+        found = cross_validate_head(
+            fit_logistic, PENALTIES, span_coordinates(features), labels, folds, n_classes=2
+        )
+        scores.append((found.probabilities.argmax(axis=1) == labels).mean())
+    # Balanced folds of pure noise lean a little below chance; what matters is: never above.
+    assert 0.35 < np.mean(scores) < 0.55
+
+
+@pytest.mark.parametrize("true_temperature", [0.3, 1.0, 4.0])
+def test_temperature_is_recovered(true_temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(20_000, 3)) * 2
+    chances = softmax(logits)
+    labels = (rng.random((20_000, 1)) > chances.cumsum(axis=1)).sum(axis=1).clip(max=2)
+    assert fit_temperature(logits * true_temperature, labels) == pytest.approx(
+        true_temperature, rel=0.05
+    )
+
+
+def test_the_setting_with_the_least_loss_is_chosen() -> None:
+    features, labels = _blobs(200, 4, 2, apart=0.7)
+    good = fit_logistic(features, labels, 2, [4.0])[0].logits(features)
+    noise = np.random.default_rng(0).normal(size=good.shape)
+    best, temperature = choose_setting(np.stack([noise, good]), labels)
+    assert best == 1
+    assert (
+        log_losses(labels, softmax(good / temperature)).mean()
+        <= log_losses(labels, softmax(good)).mean() + 1e-6
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.8, 0.9, 0.95]))
+def test_conformal_sets_keep_their_promise_on_the_images_that_made_them(
+    seed: int, coverage: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(3, size=300)
+    probabilities = softmax(rng.normal(size=(300, 3)) + 1.5 * np.eye(3)[labels])
+    thresholds = conformal_thresholds(probabilities, labels, coverage=coverage)
+    for c in range(3):
+        own = probabilities[labels == c, c]
+        assert (own >= thresholds[c]).mean() >= coverage
+
+
+def test_conformal_sets_cover_new_images() -> None:
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(100):
+        labels = rng.integers(2, size=400)
+        probabilities = softmax(rng.normal(size=(400, 2)) + 1.5 * np.eye(2)[labels])
+        thresholds = conformal_thresholds(probabilities[:200], labels[:200])
+        own = probabilities[200:][np.arange(200), labels[200:]]
+        held.append((own >= thresholds[labels[200:]]).mean())
+    assert 0.89 < np.mean(held) < 0.92
+
+
+def test_a_class_too_small_for_a_promise_of_its_own_shares_that_of_all() -> None:
+    probabilities = np.array([[0.6, 0.4]] * 5 + [[0.1, 0.9]] * 50)
+    thresholds = conformal_thresholds(probabilities, np.array([0] * 5 + [1] * 50))
+    assert thresholds.tolist() == [0.6, 0.9]  # of all 55, five may lie below: those at 0.6
+    few = conformal_thresholds(probabilities[:5], np.zeros(5, dtype=np.int64))
+    assert few.tolist() == [0.0, 0.0]
+
+
+def test_foreign_features_are_unfamiliar_and_own_ones_are_not() -> None:
+    rng = np.random.default_rng(0)
+    centre = rng.normal(size=64) * 4
+    own = rng.normal(size=(600, 64)) + centre
+    foreign = rng.normal(size=(200, 64)) - centre
+    found = fit_familiarity(own[:300], np.arange(300) % 2, np.arange(300))
+    assert (found.distances(own[300:]) > found.threshold).mean() < 0.06
+    assert (found.distances(foreign) > found.threshold).all()
+    assert np.allclose(
+        _run_nodes(*found.nodes(), own[300:310].astype(np.float32), "unfamiliarity", ()),
+        found.distances(own[300:310]),
+        atol=1e-5,
+    )
+
+
+def test_an_image_is_no_evidence_of_its_own_familiarity() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(40, 16))
+    alone = fit_familiarity(features, np.arange(40) % 2, np.arange(40))
+    # Ten copies of each image, grouped: the threshold must not shrink to the copies' distance 0.
+    copies = fit_familiarity(
+        np.repeat(features, 10, axis=0), np.arange(400) // 10 % 2, np.arange(400) // 10
+    )
+    assert copies.threshold > 0.5 * alone.threshold
+
+
+@given(st.integers(1, 400), st.integers(1, 5), st.integers(5, 100))
+def test_a_sample_keeps_every_class(n: int, k: int, size: int) -> None:
+    labels = np.sort(np.arange(n) % k)
+    kept = spread_sample(labels, size)
+    assert len(np.unique(kept)) == len(kept)
+    assert set(labels[kept]) == set(labels)
+    assert len(kept) <= max(size + k, min(n, size))
+
+
+def test_many_images_choose_on_one_inner_fold_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = _blobs(300, 10, 3, apart=0.8)
+    folds = np.arange(300) // 3 % 5
+    all_pairs = cross_validate_head(fit_logistic, PENALTIES, features, labels, folds, n_classes=3)
+    monkeypatch.setattr("regraft.heads.nested._ALL_PAIRS_ROWS", 100)
+    one_pair = cross_validate_head(fit_logistic, PENALTIES, features, labels, folds, n_classes=3)
+    both = [(p.probabilities.argmax(axis=1) == labels).mean() for p in (all_pairs, one_pair)]
+    assert abs(both[0] - both[1]) < 0.03
+
+
+def test_unit_rows_leave_zero_alone() -> None:
+    found = unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    assert found.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0.0, 0.0]]

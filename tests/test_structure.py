@@ -1,0 +1,200 @@
+"""The shape of the code: the order of imports, what is imported when, the public names."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import regraft
+
+PACKAGE = Path(regraft.__file__).parent
+
+# Each row may import the rows above it, and itself where it is a package.
+ORDER = (
+    "_version",
+    "errors",
+    "progress",
+    "storage",
+    "workers",
+    "metrics",
+    "modality",
+    "dataset",
+    "issues",
+    "engines",
+    "catalogue",
+    "features",
+    "heads",
+    "model",
+    "approaches",
+    "evaluation",
+    "comparison",
+    "runs",
+    "reporting",
+    "workflow",
+    "demo",
+    "terminal",
+    "cli",
+    "__main__",
+)
+LEAVES = {"_version", "errors", "progress", "storage", "workers"}
+# Where the design asks for less than "all rows above": what may be imported beside the leaves.
+NARROW = {
+    "metrics": set(),
+    "modality": set(),
+    "dataset": {"modality"},
+    "issues": {"dataset", "metrics"},
+    "engines": set(),
+    "catalogue": {"engines", "modality"},
+    "heads": {"metrics"},
+}
+RUNTIMES = {
+    "torch": "engines",
+    "timm": "engines",
+    "onnxruntime": "engines",
+    "torchvision": "engines",
+}
+LIGHT = {"numpy", "PIL"}  # what modules other than the command line may import when imported
+
+
+def _modules() -> list[tuple[str, Path]]:
+    return [(p.relative_to(PACKAGE).parts[0].removesuffix(".py"), p) for p in PACKAGE.rglob("*.py")]
+
+
+def _imports(path: Path, *, top_level: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    if top_level:
+        nodes = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            found.add(module)
+            if module == "regraft":
+                found.update(f"regraft.{alias.name}" for alias in node.names)
+    return found
+
+
+def test_every_module_imports_only_from_rows_above() -> None:
+    visited = 0
+    for row, path in _modules():
+        if row == "__init__":
+            continue
+        assert row in ORDER, f"{path} has no place in the order"
+        for name in _imports(path):
+            parts = name.split(".")
+            if parts[0] != "regraft" or len(parts) == 1:
+                continue
+            visited += 1
+            target = parts[1]
+            if target == row:
+                continue
+            assert target in ORDER, f"{path} imports {name}, which has no place in the order"
+            assert ORDER.index(target) < ORDER.index(row), f"{path} imports {name} from below"
+            if row in NARROW:
+                assert target in NARROW[row] | LEAVES, f"{row} may not import {target}"
+    assert visited > 100
+
+
+def test_only_engines_import_a_runtime() -> None:
+    seen = set()
+    for row, path in _modules():
+        for name in _imports(path):
+            package = name.split(".")[0]
+            if package in RUNTIMES:
+                seen.add(package)
+                assert row == RUNTIMES[package], f"{path} imports {package}"
+    assert seen == {"torch", "timm", "onnxruntime"}
+
+
+def test_heavy_packages_are_imported_inside_functions() -> None:
+    checked = 0
+    for row, path in _modules():
+        if row in {"terminal", "cli"}:
+            continue
+        for name in _imports(path, top_level=True):
+            package = name.split(".")[0]
+            if package == "regraft" or package in sys.stdlib_module_names:
+                continue
+            checked += 1
+            assert package in LIGHT, f"{path} imports {package} when it is imported"
+    assert checked > 10
+
+
+def test_no_pickle_and_no_unsafe_load() -> None:
+    for _, path in _modules():
+        text = path.read_text(encoding="utf-8")
+        assert "pickle" not in text, path
+        assert "joblib" not in text, path
+        for line in text.splitlines():
+            if "torch.load(" in line and "``" not in line and "`torch.load" not in line:
+                assert "weights_only=True" in line, path
+
+
+def test_public_names_are_pinned() -> None:
+    assert sorted(regraft.__all__) == [
+        "Approach",
+        "Backbone",
+        "Comparison",
+        "Dataset",
+        "Estimate",
+        "Evaluation",
+        "Issue",
+        "Knn",
+        "LinearProbe",
+        "Model",
+        "Prediction",
+        "RegraftError",
+        "Row",
+        "Run",
+        "__version__",
+        "compare",
+        "embed",
+        "evaluate",
+        "find_issues",
+        "fit",
+        "get_backbone",
+        "list_backbones",
+        "load",
+        "predict",
+        "read_run",
+        "report",
+        "scan",
+    ]
+    for name in regraft.__all__:
+        assert getattr(regraft, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = regraft.nothing
+
+
+@pytest.mark.parametrize(
+    ("code", "forbidden"),
+    [
+        ("import regraft", ["numpy", "PIL", "onnxruntime", "torch", "sklearn", "typer"]),
+        ("import regraft.cli", ["numpy", "PIL", "onnxruntime", "torch", "sklearn", "pandas"]),
+        ("import regraft.workflow", ["onnxruntime", "torch", "sklearn", "scipy", "onnx", "rich"]),
+    ],
+)
+def test_importing_stays_light(code: str, forbidden: list[str]) -> None:
+    check = f"import sys; {code}; print([m for m in {forbidden!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_changes_nothing() -> None:
+    code = (
+        "import os, warnings, logging, threading, numpy, PIL.Image\n"
+        "before = (dict(os.environ), list(warnings.filters), logging.root.handlers[:])\n"
+        "import regraft.workflow\n"
+        "after = (dict(os.environ), list(warnings.filters), logging.root.handlers[:])\n"
+        "assert before == after\n"
+        "assert threading.active_count() == 1\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
