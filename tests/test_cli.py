@@ -252,6 +252,23 @@ def test_an_interrupt_during_the_first_imports_is_one_line_too() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
+def test_an_interrupt_in_a_callback_of_python_itself_is_not_lost() -> None:
+    code = (
+        "import signal, time, weakref\n"
+        "from regraft import __main__, cli\n"
+        "class Thing: pass\n"
+        "def run(arguments):\n"
+        "    thing = Thing()\n"
+        "    kept = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))\n"
+        "    del thing\n"
+        "    time.sleep(20)\n"
+        "cli.run = run\n"
+        "__main__.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 def test_output_that_cannot_be_written(make_image_folder: MakeImageFolder) -> None:
     folder = make_image_folder({"a": 2, "b": 2})
@@ -538,7 +555,7 @@ def test_file_names_cannot_break_a_line(regraft: CommandLine, run_folder: Path) 
 def test_tables_are_utf8_whatever_the_locale(made_once: Path, tmp_path: Path) -> None:
     folder = tmp_path / "照片"
     shutil.copytree(made_once / "photos", folder)
-    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
     run = made_once / "run"
     for command in (["scan", folder], ["predict", run, folder], ["evaluate", run, folder]):
         done = process(*command, env=environment, encoding="utf-8")

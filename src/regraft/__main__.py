@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    if sys.getfilesystemencoding() != "utf-8":  # the C locale; file and class names are UTF-8
+        again = [sys.executable, "-X", "utf8", "-m", "regraft", *sys.argv[1:]]
+        os.execv(sys.executable, again)  # noqa: S606
+    sys.unraisablehook = _interrupt_again
     try:
         from regraft.cli import run
 
@@ -24,6 +34,21 @@ def main() -> None:
         with contextlib.suppress(OSError):
             stream.flush()
     os._exit(code)
+
+
+def _interrupt_again(unraisable: UnraisableHookArgs) -> None:
+    """Send a Ctrl-C again that came while Python ran a callback, which can raise nothing."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(0.01, _interrupt_main_thread).start()  # once this has returned
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _interrupt_main_thread() -> None:
+    if sys.platform == "win32":
+        signal.raise_signal(signal.SIGINT)
+    else:  # wakes it from what it waits for, too
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def _prepare_streams() -> None:
