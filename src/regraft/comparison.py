@@ -6,8 +6,9 @@ Differences are paired, image by image. "Cannot tell A from B" is a legal verdic
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,25 +16,37 @@ import numpy as np
 
 from regraft.approaches import (
     Approach,
+    Cost,
     CrossValidation,
+    Limits,
+    TrainedApproach,
+    is_trained,
+    merged,
     prediction_cost,
     repeated_folds,
     seconds_expected,
 )
 from regraft.dataset import Dataset, split_groups
-from regraft.errors import DataError, RegraftError
-from regraft.metrics import Estimate, accuracy_estimate, paired_difference
-from regraft.progress import Progress, silent
+from regraft.errors import DataError, OutOfTimeError, RegraftError
+from regraft.metrics import Estimate, IntArray, accuracy_estimate, paired_difference
+from regraft.progress import Progress, note, silent
+from regraft.race import BehindError, Race, race_key
 
 ALIKE = 0.005  # accuracy; closer candidates that the test cannot part are told by their cost
+_MARGIN = 1.15  # predicted times are multiplied by it before they are relied on
+_SHARE = 0.85  # of the time that is left, for a candidate that others come after
+_SHARE_OF_BASELINE = 0.12  # of the budget, for training from scratch
+_CONTENDS = 0.02  # accuracy behind the leader from which a candidate gets no further fold
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One approach with its settings, and how it did.
 
-    `status` is "done", "failed" or "skipped", and `reason` says why for the last two. `ahead` is
-    the paired difference in accuracy, chosen candidate minus this one (None for the chosen).
+    `status` is "done", "failed", "skipped" (no time) or "stopped" (clearly behind), and `reason`
+    says why for all but the first. `ahead` is the paired difference in accuracy, chosen candidate
+    minus this one (None for the chosen). `cost` is what it was predicted to take, where it trains
+    a network; `key` names its result in the store.
     """
 
     approach: Approach
@@ -43,13 +56,20 @@ class Candidate:
     accuracy: Estimate | None = None
     cross_validation: CrossValidation | None = None
     ahead: Estimate | None = None
+    cost: Cost | None = None
+    key: str = ""
 
     @property
     def title(self) -> str:
         """For people: "linear_probe on efficientnet_lite0, 2 views"."""
-        views = self.approach.settings.get("views", 1)
-        suffix = f", {views} views" if views != 1 else ""
-        return f"{self.approach.name} on {self.approach.network.name}{suffix}"
+        return _title(self.approach)
+
+    @property
+    def predicted_seconds(self) -> float | None:
+        """What its cross-validation was expected to take, before it was begun."""
+        if self.cost is None or self.cross_validation is None or math.isinf(self.cost.fold):
+            return None
+        return self.cost.once + self.cost.fold * self.cross_validation.folds_done
 
     def to_dict(self) -> dict[str, Any]:
         """An entry of `candidates` in `comparison.json`."""
@@ -62,7 +82,12 @@ class Candidate:
             "fold_scores": [round(s, 6) for s in found.fold_scores] if found else [],
             "accuracy": self.accuracy.to_dict() if self.accuracy else None,
             "chosen_is_ahead_by": self.ahead.to_dict() if self.ahead else None,
+            "images_predicted": int(found.covered.sum()) if found else 0,
+            "folds_done": found.folds_done if found else 0,
             "seconds": round(self.seconds, 3),
+            "predicted_seconds": (
+                None if self.predicted_seconds is None else round(self.predicted_seconds, 1)
+            ),
             "status": self.status,
             "reason": self.reason,
         }
@@ -106,22 +131,31 @@ def compare(
     folds: int = 5,
     repeats: int | None = None,
     budget_s: float | None = None,
+    reserve_s: float = 0.0,
+    race: Race | None = None,
     seed: int = 0,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Comparison:
     """Cross-validate every approach on the same folds and choose one.
 
-    Chosen is the highest accuracy; among candidates within half a point of it whose paired
-    difference could be zero, the cheapest to predict with. A candidate that fails, or that the
-    budget leaves no time for, is recorded with its reason and the others go on.
+    Approaches on frozen features come first; they take seconds. Each approach that trains a
+    network is then measured on the first fold, with as many epochs as the budget has room for,
+    and stopped early if it is clearly behind; the leaders go on to the other folds while there is
+    time. Time for the final training of the best one is always kept back.
+
+    Chosen is the highest expected accuracy; among candidates within half a point of it whose
+    paired difference could be zero, the cheapest to predict with. A candidate that fails, or that
+    the budget leaves no time for, is recorded with its reason and the others go on.
 
     Args:
         approaches: in the order in which they are tried.
         data: its training rows are used, and only those.
         folds: of each repeat.
         repeats: None for 3 below 1,000 images, else 1.
-        budget_s: seconds for all candidates together; None for no limit.
+        budget_s: seconds for all candidates and the final training together; None for no limit.
+        reserve_s: seconds of the budget to keep for what comes after the final training.
+        race: where finished results are kept, so that an interrupted comparison goes on.
         seed: of the folds.
         jobs: worker threads.
         progress: told how far each step is.
@@ -132,40 +166,28 @@ def compare(
     if not approaches:
         raise DataError("nothing to compare; give at least one approach")
     assignment = repeated_folds(data, folds=folds, repeats=repeats, seed=seed)
-    groups = split_groups(data.train)
-    independent = len(np.unique(groups)) == len(groups)
-    deadline = None if budget_s is None else time.monotonic() + budget_s
-    candidates: list[Candidate] = []
-    for approach in approaches:
-        started = time.monotonic()
-        reason = _too_late(approach, len(data.train), deadline) if candidates else ""
-        if reason:
-            candidates.append(Candidate(approach, "skipped", reason))
-            continue
-        try:
-            found = approach.cross_validate(data, assignment, jobs=jobs, progress=progress)
-        except RegraftError as error:
-            seconds = time.monotonic() - started
-            candidates.append(Candidate(approach, "failed", str(error), seconds))
-            continue
-        candidates.append(
-            Candidate(
-                approach,
-                "done",
-                seconds=time.monotonic() - started,
-                accuracy=accuracy_estimate(
-                    found.correct.mean(axis=0),
-                    None if independent else groups,
-                    folds=len(np.unique(assignment[0])),
-                    seed=seed,
-                ),
-                cross_validation=found,
-            )
-        )
+    runner = _Runner(
+        data=data,
+        folds=assignment,
+        groups=split_groups(data.train),
+        deadline=math.inf if budget_s is None else time.monotonic() + budget_s - reserve_s,
+        budget_s=math.inf if budget_s is None else budget_s,
+        race=race or Race(),
+        seed=seed,
+        jobs=jobs,
+        progress=progress,
+        fingerprint=data.fingerprint(),
+    )
+    found: dict[int, Candidate] = {}
+    for i, approach in enumerate(approaches):
+        if not is_trained(approach):
+            found[i] = runner.frozen(approach, first=not found)
+    runner.trained({i: a for i, a in enumerate(approaches) if is_trained(a)}, found)
+    candidates = [found[i] for i in range(len(approaches))]
     if not any(candidate.status == "done" for candidate in candidates):
         reasons = "; ".join(f"{c.title}: {c.reason}" for c in candidates)
         raise DataError(f"no candidate could be finished ({reasons})")
-    chosen = _choose(candidates)
+    chosen = _choose(candidates, runner.left())
     against = tuple(_against(candidates[chosen], candidate) for candidate in candidates)
     return Comparison(
         candidates=against,
@@ -176,10 +198,223 @@ def compare(
     )
 
 
-def _too_late(approach: Approach, images: int, deadline: float | None) -> str:
-    if deadline is None:
+@dataclass(slots=True)
+class _Runner:
+    """What all candidates of one comparison share."""
+
+    data: Dataset
+    folds: IntArray
+    groups: IntArray
+    deadline: float
+    budget_s: float
+    race: Race
+    seed: int
+    jobs: int | None
+    progress: Progress
+    fingerprint: str
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - time.monotonic()
+
+    def frozen(self, approach: Approach, *, first: bool) -> Candidate:
+        """An approach on frozen features: all folds and repeats at once."""
+        reason = "" if first else _too_late(approach, len(self.data.train), self.left())
+        if reason:
+            return Candidate(approach, "skipped", reason)
+        key = race_key(approach, self.fingerprint, self.folds)
+        if known := self.race.recall(key):
+            return self._done(approach, *known)
+        started = time.monotonic()
+        options: dict[str, Any] = {} if first else {"limits": Limits(deadline=self.deadline)}
+        try:
+            found = approach.cross_validate(
+                self.data, self.folds, jobs=self.jobs, progress=self.progress, **options
+            )
+        except RegraftError as error:
+            return _ended(approach, error, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self.race.keep(key, found, seconds)
+        return self._done(approach, found, seconds)
+
+    def trained(
+        self, approaches: Mapping[int, TrainedApproach], found: dict[int, Candidate]
+    ) -> None:
+        """Approaches that train: the first fold of each, then more folds of the leaders."""
+        for i, approach in approaches.items():
+            later = [a for j, a in approaches.items() if j > i]
+            found[i] = self._first_fold(approach, found, later=later)
+        while (leader := self._worth_another_fold(found)) is not None:
+            found[leader] = self._next_fold(found[leader])
+
+    def _first_fold(
+        self,
+        approach: TrainedApproach,
+        found: Mapping[int, Candidate],
+        *,
+        later: Sequence[Approach],
+    ) -> Candidate:
+        key = race_key(approach, self.fingerprint, self.folds)
+        title = _title(approach)
+        n_folds = len(np.unique(self.folds[0]))
+        known = self.race.recall(key)
+        if self.left() <= 0 and not known:
+            return Candidate(approach, "skipped", "the time budget was used up")
+        started = time.monotonic()
+        try:
+            note(self.progress, f"timing {title}")
+            cost = approach.cost(self.data, folds=n_folds, jobs=self.jobs)
+            if known:
+                adapted = approach.with_epochs(int(known[0].chosen["epochs"]))
+                cost = cost.at(adapted.planned_epochs)
+                return self._done(adapted, *known, cost=cost, key=key)
+            epochs, reason = self._affordable(approach, cost, found, later=later)
+            if reason:
+                seconds = time.monotonic() - started
+                return Candidate(approach, "skipped", reason, seconds, cost=cost)
+            adapted, cost = approach.with_epochs(epochs), cost.at(epochs)
+            is_baseline = approach.name == "scratch"
+            with self.race.trial(title, can_stop=not is_baseline) as report:
+                training_from = time.monotonic()
+                limits = Limits(
+                    deadline=self.deadline,
+                    folds=(0,),
+                    on_epoch=lambda _fold, epoch, accuracy: report(epoch, accuracy),
+                )
+                result = adapted.cross_validate(
+                    self.data, self.folds, limits=limits, jobs=self.jobs, progress=self.progress
+                )
+            seconds = time.monotonic() - training_from
+        except RegraftError as error:
+            return _ended(approach, error, time.monotonic() - started)
+        self.race.keep(key, result, seconds)
+        return self._done(adapted, result, seconds, cost=cost, key=key)
+
+    def _affordable(
+        self,
+        approach: TrainedApproach,
+        cost: Cost,
+        found: Mapping[int, Candidate],
+        *,
+        later: Sequence[Approach],
+    ) -> tuple[int, str]:
+        """How many epochs the budget has room for, or why there is room for none."""
+        if math.isinf(self.deadline):
+            return approach.planned_epochs, ""
+        left = self.left()
+        refit = max((c.cost.fit for c in found.values() if c.cost and c.accuracy), default=0.0)
+        is_baseline = approach.name == "scratch"
+        for_baseline = _SHARE_OF_BASELINE * self.budget_s
+        if is_baseline:
+            limit = min(left, for_baseline + _MARGIN * refit)
+        else:
+            rivals = sum(a.name != "scratch" for a in later)
+            kept = for_baseline if len(later) > rivals else 0.0
+            limit = _SHARE**rivals * (left - kept)
+
+        def fits(epochs: int, limit: float) -> bool:
+            then = cost.at(epochs)
+            fold = _MARGIN * (then.once + then.fold)
+            return fold + _MARGIN * max(refit, 0.0 if is_baseline else then.fit) <= limit
+
+        for epochs in range(approach.planned_epochs, approach.fewest_epochs - 1, -1):
+            if fits(epochs, limit):
+                return epochs, ""
+        fewest = min(approach.fewest_epochs, approach.planned_epochs)
+        if fits(fewest, left):
+            return fewest, ""
+        least = cost.at(fewest)
+        total = least.once + least.fold + (0.0 if is_baseline else least.fit)
+        return 0, (
+            f"would need about {total:.0f} s ({fewest} epochs on one fold"
+            f"{'' if is_baseline else ', and the final training'}); {max(0.0, left):.0f} s of the "
+            "budget were left"
+        )
+
+    def _worth_another_fold(self, found: Mapping[int, Candidate]) -> int | None:
+        """The candidate whose next fold tells most and still fits; None if there is none."""
+        n_folds = len(np.unique(self.folds[0]))
+        done = [c for c in found.values() if c.accuracy is not None]
+        if not done:
+            return None
+        expected = {i: _expected(c, done) for i, c in found.items() if c.accuracy is not None}
+        top = max(expected.values())
+        refit = max((c.cost.fit for c in done if c.cost), default=0.0)
+        contenders = [
+            i
+            for i, c in found.items()
+            if c.cross_validation is not None
+            and c.cost is not None
+            and c.approach.name != "scratch"
+            and c.cross_validation.folds_done < n_folds
+            and expected[i] >= top - _CONTENDS
+            and _MARGIN * (c.cost.fold + refit) <= self.left()
+        ]
+        contenders.sort(key=lambda i: (-expected[i], i))
+        return contenders[0] if contenders else None
+
+    def _next_fold(self, candidate: Candidate) -> Candidate:
+        known = candidate.cross_validation
+        assert known is not None
+        done = set(np.unique(known.folds[0][known.covered]))
+        fold = min(set(np.unique(known.folds[0])) - done)
+        started = time.monotonic()
+        limits = Limits(deadline=self.deadline, folds=(int(fold),))
+        try:
+            result = candidate.approach.cross_validate(
+                self.data, self.folds, limits=limits, jobs=self.jobs, progress=self.progress
+            )
+        except RegraftError as error:  # what was finished still counts
+            assert candidate.cost is not None
+            never = replace(candidate.cost, fold=math.inf)
+            return replace(candidate, cost=never, reason=f"fold {fold + 1}: {error}")
+        both = merged(known, result)
+        seconds = candidate.seconds + time.monotonic() - started
+        self.race.keep(candidate.key, both, seconds)
+        return self._done(candidate.approach, both, seconds, cost=candidate.cost, key=candidate.key)
+
+    def _done(
+        self,
+        approach: Approach,
+        found: CrossValidation,
+        seconds: float,
+        *,
+        cost: Cost | None = None,
+        key: str = "",
+    ) -> Candidate:
+        covered = found.covered
+        groups = self.groups[covered]
+        independent = len(np.unique(groups)) == len(groups)
+        folds = found.folds_done
+        accuracy = accuracy_estimate(
+            found.correct[:, covered].mean(axis=0),
+            None if independent else groups,
+            folds=folds if folds > 1 else None,
+            seed=self.seed,
+        )
+        return Candidate(
+            approach,
+            "done",
+            seconds=seconds,
+            accuracy=accuracy,
+            cross_validation=found,
+            cost=cost,
+            key=key,
+        )
+
+
+def _ended(approach: Approach, error: RegraftError, seconds: float) -> Candidate:
+    status = "failed"
+    if isinstance(error, OutOfTimeError):
+        status = "skipped"
+    elif isinstance(error, BehindError):
+        status = "stopped"
+    return Candidate(approach, status, str(error), seconds)
+
+
+def _too_late(approach: Approach, images: int, left: float) -> str:
+    if math.isinf(left):
         return ""
-    left = deadline - time.monotonic()
     if left <= 0:
         return "the time budget was used up"
     expected = seconds_expected(approach.network, images)
@@ -189,21 +424,41 @@ def _too_late(approach: Approach, images: int, deadline: float | None) -> str:
 
 
 def _difference(first: Candidate, second: Candidate) -> Estimate:
-    assert first.cross_validation is not None
-    assert second.cross_validation is not None
+    """First minus second, on the images and in the repeats that both predicted."""
+    a, b = first.cross_validation, second.cross_validation
+    assert a is not None
+    assert b is not None
+    both = a.covered & b.covered
+    repeats = min(len(a.folds), len(b.folds))
     return paired_difference(
-        first.cross_validation.correct,
-        second.cross_validation.correct,
-        first.cross_validation.folds,
+        a.correct[:repeats, both], b.correct[:repeats, both], a.folds[:repeats, both]
     )
 
 
-def _choose(candidates: Sequence[Candidate]) -> int:
-    scores = {
-        i: candidate.accuracy.value
-        for i, candidate in enumerate(candidates)
-        if candidate.accuracy is not None
-    }
+def _expected(candidate: Candidate, done: Sequence[Candidate]) -> float:
+    """The accuracy expected on all images, also of a candidate that was measured on some.
+
+    A fold may be easier than the others. Such a candidate is therefore expected to be as far
+    ahead of the one that was measured on most images as it is on the images of both.
+    """
+    assert candidate.accuracy is not None
+    reference = max(done, key=_images_predicted)
+    if _images_predicted(candidate) == _images_predicted(reference):
+        return candidate.accuracy.value
+    assert reference.accuracy is not None
+    return reference.accuracy.value + _difference(candidate, reference).value
+
+
+def _images_predicted(candidate: Candidate) -> int:
+    found = candidate.cross_validation
+    return 0 if found is None else int(found.covered.sum())
+
+
+def _choose(candidates: Sequence[Candidate], left: float) -> int:
+    """The candidate to use: see `compare`. One whose final training no longer fits is left out."""
+    done = [c for c in candidates if c.accuracy is not None]
+    feasible = [c for c in done if c.cost is None or c.cost.fit <= left] or done
+    scores = {i: _expected(c, done) for i, c in enumerate(candidates) if c in feasible}
     top = max(scores, key=lambda i: scores[i])
     alike = [
         i
@@ -228,7 +483,7 @@ def _verdict(candidates: Sequence[Candidate], chosen: int) -> str:
     a = winner.accuracy
     parts = [
         f"Chosen: {winner.title}, cross-validated accuracy {_percent(a.value)} % "
-        f"[{_percent(a.low)}, {_percent(a.high)}] after {winner.seconds:.1f} s."
+        f"[{_percent(a.low)}, {_percent(a.high)}]{_on_folds(winner)} after {winner.seconds:.1f} s."
     ]
     beaten: list[str] = []
     level: list[str] = []
@@ -248,6 +503,23 @@ def _verdict(candidates: Sequence[Candidate], chosen: int) -> str:
     if missing:
         parts.append(f"Not finished: {_listed([f'{c.title} ({c.reason})' for c in missing])}.")
     return " ".join(parts)
+
+
+def _on_folds(candidate: Candidate) -> str:
+    found = candidate.cross_validation
+    if found is None or found.covered.all():
+        return ""
+    number = found.folds_done
+    return f" on {number} of {len(np.unique(found.folds[0]))} folds"
+
+
+def _title(approach: Approach) -> str:
+    settings = approach.settings
+    suffix = f", {settings['views']} views" if settings.get("views", 1) != 1 else ""
+    train = settings.get("train", "scratch")
+    if train != "scratch":
+        suffix += f", {train.replace('_', ' ')}"
+    return f"{approach.name} on {approach.network.name}{suffix}"
 
 
 def _percent(rate: float) -> str:

@@ -6,6 +6,8 @@ expected and what to do next, in one line; the command line prints it and nothin
     │   └── UnreadableInputError  one input file; it becomes a row, never the end of a job
     ├── BackboneError           an unknown, missing or damaged pretrained network
     ├── ModelError              a saved model that cannot be read
+    ├── TrainingError           a network that does not train: wrong shape, divergence
+    │   └── OutOfTimeError      the time budget ended first
     ├── RunError                a run folder that is finished, busy or foreign
     ├── StorageError            a disk that is full or not writable
     ├── MissingExtraError       an optional dependency that is not installed
@@ -35,6 +37,14 @@ class BackboneError(RegraftError):
 
 class ModelError(RegraftError):
     """A saved model is missing a file, was altered, or is of a newer format."""
+
+
+class TrainingError(RegraftError):
+    """A network cannot be trained; its candidate is recorded as failed and others go on."""
+
+
+class OutOfTimeError(TrainingError):
+    """The time budget ended before the candidate was finished."""
 
 
 class RunError(RegraftError):

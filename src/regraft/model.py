@@ -192,6 +192,17 @@ class Model:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedNetwork:
+    """A backbone whose parameters were trained.
+
+    `embedding` is the ONNX file from `image` to `features`, `tensors` the parameters by name.
+    """
+
+    embedding: bytes
+    tensors: Mapping[str, NDArray[Any]]
+
+
 def load(folder: str | Path) -> Model:
     """Read a model folder, or the model of a run folder.
 
@@ -224,13 +235,16 @@ def load(folder: str | Path) -> Model:
 
 
 def compose_graph(
-    backbone: Backbone, head: Head, familiarity: Familiarity, *, temperature: float
+    embedding: bytes, head: Head, familiarity: Familiarity, *, temperature: float
 ) -> bytes:
-    """The complete ONNX graph: upright RGB in, calibrated probabilities and unfamiliarity out."""
+    """The complete ONNX graph: upright RGB in, calibrated probabilities and unfamiliarity out.
+
+    `embedding` maps `image` to `features`, see `catalogue.embedding_graph`.
+    """
     import onnx
     from onnx import helper, numpy_helper
 
-    graph = onnx.load(embedding_graph(backbone))
+    graph = onnx.load_from_string(embedding)
     head_nodes, head_constants = head.nodes()
     near_nodes, near_constants = familiarity.nodes()
     graph.graph.node.extend(
@@ -271,8 +285,17 @@ def assemble(
     approach: str,
     settings: Mapping[str, Any],
     trained_on: Mapping[str, Any],
+    network: TrainedNetwork | None = None,
 ) -> Model:
-    """Put a fitted head on its backbone: the Model with its graph and all its parameters."""
+    """Put a fitted head on its backbone: the Model with its graph and all its parameters.
+
+    `network` is the backbone as it was trained, None for the pretrained one.
+    """
+    if network is None:
+        embedding = embedding_graph(backbone).read_bytes()
+        tensors: Mapping[str, NDArray[Any]] = network_tensors(backbone)
+    else:
+        embedding, tensors = network.embedding, network.tensors
     return Model(
         classes=classes,
         approach=approach,
@@ -290,9 +313,9 @@ def assemble(
         unfamiliar_from=familiarity.threshold,
         temperature=temperature,
         trained_on=trained_on,
-        graph=compose_graph(backbone, head, familiarity, temperature=temperature),
+        graph=compose_graph(embedding, head, familiarity, temperature=temperature),
         weights={
-            **{f"backbone.{name}": t for name, t in network_tensors(backbone).items()},
+            **{f"backbone.{name}": t for name, t in tensors.items()},
             **head.tensors(),
         },
     )

@@ -11,7 +11,7 @@ from docs.screenshots import find_chromium, main, page_facts
 from regraft.dataset import Row
 from regraft.issues import Issue
 from regraft.reporting import build_report
-from tests.reporting.sample_runs import make_run
+from tests.reporting.sample_runs import make_full_run, make_run
 from tests.reporting.test_report import NASTY
 
 pytestmark = [
@@ -27,6 +27,7 @@ def write_report(folder: Path, kind: str) -> Path:
     issues = [Issue(row.path, "unreadable", 1.0, LONG) for row in rows]
     runs = {
         "plain": lambda: make_run(folder / "plain", test=8),
+        "full": lambda: make_full_run(folder / "full"),
         "many": lambda: make_run(folder / "many", classes=[f"c{i}" for i in range(40)], train=4),
         "nasty": lambda: make_run(
             folder / LONG[:120],
@@ -42,7 +43,7 @@ def write_report(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("width_px", [360, 768, 1280])
-@pytest.mark.parametrize("kind", ["plain", "many", "nasty"])
+@pytest.mark.parametrize("kind", ["plain", "full", "many", "nasty"])
 def test_the_page_behaves(tmp_path: Path, kind: str, width_px: int) -> None:
     facts = page_facts(write_report(tmp_path, kind), width_px=width_px)
     assert facts.viewport_px == width_px

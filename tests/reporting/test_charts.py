@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -10,12 +11,19 @@ from hypothesis import strategies as st
 from regraft.metrics import Estimate, ReliabilityBin
 from regraft.reporting.charts import (
     Scale,
+    amount_scale,
+    count_scale,
+    dot,
     interval_mark,
+    line,
     matrix_shades,
     plain_scale,
+    rate_of_learning_scale,
     rate_scale,
     reliability_points,
     row_shares,
+    short_number,
+    size_scale,
 )
 
 
@@ -99,3 +107,67 @@ def test_a_matrix_becomes_one_path_a_shade() -> None:
 def test_rows_of_a_matrix_become_shares() -> None:
     shares = row_shares(np.array([[3.0, 1.0], [0.0, 0.0]]))
     assert shares.tolist() == [[0.75, 0.25], [0.0, 0.0]]
+
+
+@given(st.floats(1e-6, 1e6), st.floats(0, 1e6), st.integers(2, 6))
+def test_an_axis_of_amounts_holds_both_ends(high: float, below: float, most: int) -> None:
+    scale = amount_scale(high, low=-below, most=most)
+    hair = 1e-6 * (high + below)
+    assert scale.low <= -below + hair
+    assert scale.high >= high - hair
+    assert 2 <= len(scale.ticks) <= most + 3
+    assert [tick.at for tick in scale.ticks] == sorted({tick.at for tick in scale.ticks})
+    assert len({tick.label for tick in scale.ticks}) == len(scale.ticks)
+
+
+def test_an_axis_of_differences_has_signs_and_a_zero() -> None:
+    labels = [tick.label for tick in amount_scale(0.02, low=-0.04, factor=100).ticks]
+    assert labels == ["−4", "−2", "0", "+2"]
+
+
+@given(st.integers(0, 5), st.integers(0, 100_000))
+def test_an_axis_of_counts_labels_its_ends(first: int, more: int) -> None:
+    scale = count_scale(first + more, first=first)
+    assert scale.at(first) == 0
+    labels = [tick.label for tick in scale.ticks]
+    assert labels[0] == f"{first:,}"
+    assert labels[-1] == f"{first + more:,}"
+    assert len(labels) <= 9
+    assert len(set(labels)) == len(labels)
+
+
+@given(st.lists(st.integers(2, 10**6), min_size=1, max_size=8))
+def test_sizes_stand_at_equal_ratios_and_keep_their_distance(sizes: list[int]) -> None:
+    scale = size_scale(sizes)
+    positions = [tick.at for tick in scale.ticks]
+    assert all(b - a >= 12 for a, b in itertools.pairwise(positions))
+    assert positions == sorted(positions)
+    if min(sizes) < max(sizes):
+        assert positions[-1] == 100
+    assert size_scale([10, 100, 1000]).at(100) == 50
+
+
+def test_learning_rates_have_powers_of_ten() -> None:
+    labels = [tick.label for tick in rate_of_learning_scale([1e-6, 0.1]).ticks]
+    assert labels == ["1e-6", "1e-5", "1e-4", "1e-3", "1e-2", "1e-1"]
+    assert [t.label for t in rate_of_learning_scale([2e-4, 5e-4]).ticks] == ["2e-4", "5e-4"]
+    assert len(rate_of_learning_scale([1e-3, 1e-3]).ticks) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0"), (3e-4, "3e-4"), (1.5e-4, "1.5e-4"), (0.02, "0.02"), (3.0, "3")]
+)
+def test_small_numbers_are_short(value: float, text: str) -> None:
+    assert short_number(value) == text
+
+
+def test_a_line_goes_upwards_as_values_do() -> None:
+    assert line([(0, 0), (1, 0.5)], Scale(0, 1), Scale(0, 1), "fold").path == "M0 100L100 50"
+    assert line([], Scale(0, 1), Scale(0, 1), "fold").path == ""
+
+
+def test_a_dot_stands_on_its_interval() -> None:
+    found = dot(1, Estimate(0.5, 0.25, 0.75, ""), Scale(0, 2), Scale(0, 1), "fold")
+    assert (found.x, found.low, found.y, found.high) == (50, 75, 50, 25)
+    bare = dot(1, Estimate(0.5, math.nan, math.nan, ""), Scale(0, 2), Scale(0, 1), "fold")
+    assert bare.low == bare.y == bare.high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import itertools
 import math
@@ -18,7 +19,13 @@ from regraft.metrics import Estimate
 from regraft.reporting import build_report
 from regraft.runs import ImagePrediction, Run
 from tests.reporting.page import Page, squeezed
-from tests.reporting.sample_runs import evaluate, make_run
+from tests.reporting.sample_runs import (
+    FULL_COMPARISON,
+    LEARNING_CURVE,
+    evaluate,
+    make_full_run,
+    make_run,
+)
 
 NASTY = (
     '<script>alert("x")</script>',
@@ -90,6 +97,72 @@ def test_answers_the_questions_in_their_order(tmp_path: Path) -> None:
     assert "24 training images: every choice was made on them." in text
 
 
+def test_a_full_run_answers_more_questions(tmp_path: Path) -> None:
+    page = check_page(build_report(make_full_run(tmp_path)))
+    titles = [e.text for e in page.all("h2")]
+    assert titles[4:9] == [
+        "Which approach, and why?",
+        "What else was tried?",
+        "What did transfer buy?",
+        "How did training go?",
+        "Would more photos help?",
+    ]
+    contents = page.all("nav")[0].text
+    assert [line for line in contents.splitlines() if line] == titles
+    text = page.text
+    assert "That is the rule of thumb for data that is small and similar." in text
+    assert "similar: 0.22 standard deviations from the photos of ImageNet-1k" in text
+    assert "data held: training only a new head was measured to be best." in text
+    assert "The winner scored 95.0 % when it was chosen" in text
+    assert "Starting from pretrained weights gave +34.0 points" in text
+    assert "It overfits: after epoch 5" in text
+    assert "would give +1.2 points [+0.1, +3.0]." in text
+    assert len(page.all("svg", class_="lines")) == 5
+    assert len(page.all("svg", class_="quadrant")) == 1
+
+
+def test_tells_of_times_photos_and_what_was_stopped(tmp_path: Path) -> None:
+    page = check_page(build_report(make_full_run(tmp_path, write_images=False)))
+    rows = [squeezed(e.text) for e in page.all("tr")]
+    (first,) = (row for row in rows if row.startswith("linear_probe"))
+    assert first.endswith("19215 folds3.2 s(4.1 s)final fit 0.7 s")
+    (stopped,) = (row for row in rows if row.startswith("scratch"))
+    assert "stopped clearly behind after 1 fold" in stopped
+    assert stopped.endswith("381 of 15 folds41 s(2 min 10 s)")
+    (skipped,) = (row for row in rows if row.startswith("fine_tune on efficientnet_lite0, all"))
+    assert "skipped: would need about 210 s" in skipped
+    assert skipped.endswith("(3 min 30 s)")
+    assert "was stopped early and has been tested on fewer photos" in page.text
+
+
+@pytest.mark.parametrize(
+    ("missing", "title"),
+    [
+        ("guide", "Which approach, and why?"),
+        ("transfer", "What did transfer buy?"),
+        ("learning_curve", "Would more photos help?"),
+    ],
+)
+def test_of_what_a_run_does_not_hold_nothing_is_shown(
+    tmp_path: Path, missing: str, title: str
+) -> None:
+    comparison = {**FULL_COMPARISON, missing: None, "selection": None}
+    run = dataclasses.replace(make_full_run(tmp_path, write_images=False), comparison=comparison)
+    html = build_report(run)
+    assert title not in html
+    assert len(check_page(html).all("h2")) == 10
+    assert "The winner scored" not in html
+
+
+def test_a_run_without_training_files_has_no_such_section(tmp_path: Path) -> None:
+    run = make_full_run(tmp_path, write_images=False)
+    (run.folder / "training.csv").unlink()
+    (run.folder / "lr_range.csv").unlink()
+    html = build_report(run)
+    assert "How did training go?" not in html
+    check_page(html)
+
+
 def test_says_the_verdict_in_plain_words(tmp_path: Path) -> None:
     run = make_run(tmp_path, train=50)
     page = check_page(build_report(run))
@@ -127,6 +200,14 @@ def test_nothing_in_a_name_becomes_markup(tmp_path: Path) -> None:
     comparison = {
         "candidates": [{"title": NASTY[0], "status": "failed", "reason": NASTY[1], "seconds": 1}],
         "verdict": NASTY[0],
+        "guide": {
+            "size": {"word": NASTY[0], "images": 3},
+            "similarity": {"word": NASTY[1], "value": 0.2},
+            **dict.fromkeys(("quadrant", "advice", "reason", "source", "held"), NASTY[0]),
+        },
+        "transfer": {"text": NASTY[1]},
+        "learning_curve": {**LEARNING_CURVE, "text": NASTY[4], "approach": NASTY[0]},
+        "selection": {"text": NASTY[1]},
     }
     run = make_run(
         tmp_path / NASTY[1].replace("/", ""),
@@ -139,6 +220,11 @@ def test_nothing_in_a_name_becomes_markup(tmp_path: Path) -> None:
         about=about,
         comparison=comparison,
     )
+    with (tmp_path / "training.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["candidate", "fold", "epoch", "step", "train_loss", "fold_loss"])
+        writer.writerows([name, name, i, "", 1 / i, 1 / i] for name in NASTY for i in (1, 2, 3))
+    run = dataclasses.replace(run, folder=tmp_path)
     page = check_page(build_report(run))
     for name in NASTY:
         assert squeezed(name) in page.text

@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 from regraft.approaches.base import (
+    NO_LIMITS,
     Approach,
+    Cost,
     CrossValidation,
+    Limits,
+    TrainedApproach,
+    TrainingLog,
+    is_trained,
     prediction_cost,
     repeated_folds,
     seconds_expected,
 )
+from regraft.approaches.fine_tune import FineTune
 from regraft.approaches.knn import Knn
 from regraft.approaches.linear_probe import LinearProbe
+from regraft.approaches.scratch import Scratch
+from regraft.approaches.trained import merged
 
-APPROACHES: dict[str, type[LinearProbe] | type[Knn]] = {"linear_probe": LinearProbe, "knn": Knn}
+APPROACHES: dict[str, type[LinearProbe] | type[Knn] | type[FineTune] | type[Scratch]] = {
+    "linear_probe": LinearProbe,
+    "knn": Knn,
+    "fine_tune": FineTune,
+    "scratch": Scratch,
+}
 
 __all__ = [
     "APPROACHES",
+    "NO_LIMITS",
     "Approach",
+    "Cost",
     "CrossValidation",
+    "FineTune",
     "Knn",
+    "Limits",
     "LinearProbe",
+    "Scratch",
+    "TrainedApproach",
+    "TrainingLog",
+    "is_trained",
+    "merged",
     "prediction_cost",
     "repeated_folds",
     "seconds_expected",

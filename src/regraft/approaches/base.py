@@ -7,14 +7,18 @@ all training images are used (`fit`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
 from regraft.catalogue import DEFAULT_BACKBONE, Backbone, get_backbone, measured_speed
 from regraft.dataset import Dataset, make_folds
+from regraft.errors import OutOfTimeError
 from regraft.metrics import FloatArray, IntArray
 from regraft.model import Model
 from regraft.progress import Progress, silent
@@ -25,13 +29,29 @@ REPEAT_BELOW = 1_000  # training images below which cross-validation is repeated
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingLog:
+    """What one training looked like: `steps` rows of `engines.training.Step`, the range test.
+
+    `rates` are (learning rate, smoothed loss) of the learning-rate range test, empty without
+    one; `chosen_rate` is what the training used.
+    """
+
+    fold: int
+    steps: tuple[Any, ...]
+    rates: tuple[tuple[float, float], ...] = ()
+    chosen_rate: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
 class CrossValidation:
     """Out-of-fold predictions of one approach on the training rows.
 
     `folds` int64 (r, n) is the fold of each image in each of r repeats; `probabilities` float64
     (r, n, k) are calibrated and come from models, settings and temperatures chosen without the
-    image's fold. `chosen` is the setting that all training images together favour, `temperature`
-    its calibration.
+    image's fold. They are NaN for images that no fold has predicted: approaches that train a
+    network may be measured on fewer folds. `chosen` is the setting that all training images
+    together favour, `temperature` its calibration. `logits` float64 (n, k), where there are any,
+    are those of the first repeat before calibration; `log` is how training went, fold by fold.
     """
 
     folds: IntArray
@@ -39,21 +59,87 @@ class CrossValidation:
     probabilities: FloatArray
     chosen: Mapping[str, Any]
     temperature: float
+    logits: FloatArray | None = None
+    log: tuple[TrainingLog, ...] = ()
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """Which images were predicted in every repeat, (n,)."""
+        return np.asarray(~np.isnan(self.probabilities).any(axis=(0, 2)))
 
     @property
     def correct(self) -> FloatArray:
-        """1.0 where an image was predicted right, float64 (r, n)."""
+        """1.0 where an image was predicted right, NaN where it was not predicted, (r, n)."""
         right: FloatArray = (self.probabilities.argmax(axis=2) == self.labels).astype(np.float64)
+        right[np.isnan(self.probabilities).any(axis=2)] = np.nan
         return right
 
     @property
+    def folds_done(self) -> int:
+        """How many folds of the first repeat were predicted."""
+        return len(np.unique(self.folds[0][self.covered]))
+
+    @property
     def fold_scores(self) -> list[float]:
-        """Accuracy of every fold, repeat by repeat."""
+        """Accuracy of every fold that was predicted, repeat by repeat."""
         return [
             float(right[fold == f].mean())
             for right, fold in zip(self.correct, self.folds, strict=True)
             for f in np.unique(fold)
+            if not np.isnan(right[fold == f]).any()
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far a cross-validation may go.
+
+    Args:
+        deadline: in seconds of `time.monotonic`, infinite for none.
+        folds: of the first repeat, those to predict, for approaches that train a network; None
+            for all.
+        on_epoch: told (fold, epoch, accuracy on the fold) after each epoch; may raise.
+    """
+
+    deadline: float = math.inf
+    folds: tuple[int, ...] | None = None
+    on_epoch: Callable[[int, int, float], None] = lambda _fold, _epoch, _accuracy: None
+
+    def check(self) -> None:
+        """Raises OutOfTimeError: the deadline has passed."""
+        if time.monotonic() > self.deadline:
+            raise OutOfTimeError("the time budget ended before it was finished")
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Predicted seconds of training on this machine, for a number of epochs.
+
+    `once` is for what all folds share, `fold` for each fold, `fit` for the final training on all
+    rows; `fold_epoch` and `fit_epoch` are what one epoch more or less changes.
+    """
+
+    epochs: int
+    once: float
+    fold: float
+    fit: float
+    fold_epoch: float
+    fit_epoch: float
+
+    def at(self, epochs: int) -> Cost:
+        """The same for another number of epochs."""
+        more = epochs - self.epochs
+        return Cost(
+            epochs,
+            self.once,
+            self.fold + more * self.fold_epoch,
+            self.fit + more * self.fit_epoch,
+            self.fold_epoch,
+            self.fit_epoch,
+        )
 
 
 class Approach(Protocol):
@@ -76,21 +162,51 @@ class Approach(Protocol):
         data: Dataset,
         folds: IntArray,
         *,
+        limits: Limits = NO_LIMITS,
         jobs: int | None = None,
         progress: Progress = silent,
     ) -> CrossValidation:
-        """Predict every training row of `data` out of fold; `folds` is int64 (r, n)."""
+        """Predict every training row of `data` out of fold; `folds` is int64 (r, n).
+
+        Raises:
+            OutOfTimeError: the deadline passed first.
+            TrainingError: training came apart.
+        """
 
     def fit(
         self,
         data: Dataset,
         *,
         cross_validation: CrossValidation | None = None,
+        limits: Limits = NO_LIMITS,
         seed: int = 0,
         jobs: int | None = None,
         progress: Progress = silent,
     ) -> Model:
         """Train on all training rows of `data`, calibrated by `cross_validation`."""
+
+
+class TrainedApproach(Approach, Protocol):
+    """An approach that trains a network: it can say what it costs, and do with fewer epochs."""
+
+    @property
+    def fewest_epochs(self) -> int:
+        """Fewer are not worth the time."""
+
+    @property
+    def planned_epochs(self) -> int:
+        """How many it would train for, given the time."""
+
+    def with_epochs(self, epochs: int) -> TrainedApproach:
+        """The same approach with another number of epochs."""
+
+    def cost(self, data: Dataset, *, folds: int, jobs: int | None = None) -> Cost:
+        """Seconds it will take on this machine, from a short measured probe."""
+
+
+def is_trained(approach: Approach) -> TypeGuard[TrainedApproach]:
+    """Whether an approach trains a network."""
+    return hasattr(approach, "with_epochs")
 
 
 def repeated_folds(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.approaches.base import CrossValidation, repeated_folds
+from regraft.approaches.base import NO_LIMITS, CrossValidation, Limits, repeated_folds
 from regraft.catalogue import Backbone, get_backbone, with_transform
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError, UsageError
@@ -69,6 +69,7 @@ def cross_validate_frozen(
     backbone: Backbone,
     folds: IntArray,
     *,
+    limits: Limits = NO_LIMITS,
     jobs: int | None,
     progress: Progress,
 ) -> CrossValidation:
@@ -79,17 +80,19 @@ def cross_validate_frozen(
         data: its training rows are predicted.
         backbone: computes the features.
         folds: int64 (r, n).
+        limits: its deadline is looked at between repeats.
         jobs: worker threads.
         progress: told how many images and repeats are done.
     """
-    features, labels = _training_arrays(data, backbone, jobs=jobs, progress=progress)
+    features, labels = training_arrays(data, backbone, jobs=jobs, progress=progress)
     coordinates = span_coordinates(features)
 
     settings = recipe.values
     phase = f"cross-validating {recipe.approach} on {backbone.name}"
     found = []
-    with _fitting():
+    with fitting():
         for repeat, fold in enumerate(folds):
+            limits.check()
             progress(phase, repeat, len(folds))
             found.append(
                 cross_validate_head(
@@ -122,6 +125,7 @@ def fit_frozen(
     *,
     settings: Mapping[str, Any],
     cross_validation: CrossValidation | None,
+    limits: Limits = NO_LIMITS,
     seed: int,
     jobs: int | None,
     progress: Progress,
@@ -134,6 +138,7 @@ def fit_frozen(
         backbone: computes the features.
         settings: of the approach, kept in the model.
         cross_validation: what chose the setting; None runs it.
+        limits: of a cross-validation that has to be run; the fit itself takes moments.
         seed: of the folds, where it has to be run.
         jobs: worker threads.
         progress: told how far each step is.
@@ -141,11 +146,11 @@ def fit_frozen(
     if cross_validation is None:
         folds = repeated_folds(data, seed=seed)
         cross_validation = cross_validate_frozen(
-            recipe, data, backbone, folds, jobs=jobs, progress=progress
+            recipe, data, backbone, folds, limits=limits, jobs=jobs, progress=progress
         )
-    features, labels = _training_arrays(data, backbone, jobs=jobs, progress=progress)
+    features, labels = training_arrays(data, backbone, jobs=jobs, progress=progress)
     value = cross_validation.chosen[recipe.setting]
-    with _fitting():
+    with fitting():
         (head,) = recipe.fit(features, labels, len(data.classes), [value])
     thresholds = [conformal_thresholds(p, labels) for p in cross_validation.probabilities]
     rows = data.train
@@ -163,7 +168,7 @@ def fit_frozen(
 
 
 @contextlib.contextmanager
-def _fitting() -> Iterator[None]:
+def fitting() -> Iterator[None]:
     """One thread of linear algebra, and no word on penalties that have not quite converged.
 
     On matrices of this size threads cost more than they bring, and on a busy machine they wait
@@ -181,7 +186,7 @@ def _fitting() -> Iterator[None]:
         yield
 
 
-def _training_arrays(
+def training_arrays(
     data: Dataset, backbone: Backbone, *, jobs: int | None, progress: Progress
 ) -> tuple[NDArray[np.float32], IntArray]:
     """Features (n, d) and class numbers (n,) of the training rows."""

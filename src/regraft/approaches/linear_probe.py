@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from regraft.approaches.base import CrossValidation
+from regraft.approaches.base import NO_LIMITS, CrossValidation, Limits
 from regraft.approaches.frozen import (
     HeadRecipe,
     cross_validate_frozen,
@@ -57,12 +57,19 @@ class LinearProbe:
         data: Dataset,
         folds: IntArray,
         *,
+        limits: Limits = NO_LIMITS,
         jobs: int | None = None,
         progress: Progress = silent,
     ) -> CrossValidation:
         """Predict every training row out of fold; see `Approach`."""
         return cross_validate_frozen(
-            self._recipe, data, self.network, folds, jobs=jobs, progress=progress
+            self._recipe,
+            data,
+            self.network,
+            folds,
+            limits=limits,
+            jobs=jobs,
+            progress=progress,
         )
 
     def fit(
@@ -70,6 +77,7 @@ class LinearProbe:
         data: Dataset,
         *,
         cross_validation: CrossValidation | None = None,
+        limits: Limits = NO_LIMITS,
         seed: int = 0,
         jobs: int | None = None,
         progress: Progress = silent,
@@ -81,6 +89,7 @@ class LinearProbe:
             self.network,
             settings=self.settings,
             cross_validation=cross_validation,
+            limits=limits,
             seed=seed,
             jobs=jobs,
             progress=progress,

@@ -5,6 +5,7 @@ Enters: a `Listing`. Leaves: a `Draft`, its paths relative to the listed folder.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping
 
 from regraft.dataset.drafts import SPLIT_NAMES, Draft, class_name
@@ -113,7 +114,7 @@ def _rows_by_class(
     rows are unlabelled. Otherwise a file beside the class folders is ignored.
     """
     paths = list(paths)
-    labels = [_first_folder(path, below) for path in paths]
+    labels = [sys.intern(_first_folder(path, below)) for path in paths]
     classes = {label for label in labels if label}
     if not classes:
         reason = _NO_CLASS_FOLDER

@@ -10,10 +10,12 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regraft.engines.stages import chain_of
 from regraft.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -53,29 +55,76 @@ def load_network(architecture: str, weights: Path, *, match: str = "name") -> to
     return network.eval()
 
 
-def export_features(
-    architecture: str, weights: Path, *, image_size_px: int, match: str = "name"
-) -> tuple[bytes, dict[str, Any]]:
-    """The network without its classifier as an ONNX graph, and its parameters.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A network as ONNX graphs and plain arrays.
 
-    Returns:
-        The graph's bytes: input `pixels` float32 (n, 3, size, size), output `features` float32
-        (n, d), the globally pooled last layer; and the parameters as numpy arrays by name.
+    `features` maps `pixels` float32 (n, 3, s, s) to `features` float32 (n, d), the globally
+    pooled last layer. `stages` does the same and has an output `boundary_1`, `boundary_2`...
+    more for the input of each stage; it is empty for a network that cannot be cut. `tensors`
+    are the parameters by name.
     """
+
+    features: bytes
+    stages: bytes
+    tensors: dict[str, Any]
+    n_stages: int
+
+
+def export_network(
+    architecture: str, weights: Path, *, image_size_px: int, match: str = "name"
+) -> Exported:
+    """A pretrained network without its classifier, ready for ONNX Runtime.
+
+    Raises:
+        BackboneError: the weights do not fit the architecture.
+    """
+    import onnx
     import torch
 
     network: Any = load_network(architecture, weights, match=match)
     network.reset_classifier(0)
+    chain = chain_of(network, image_size_px=image_size_px)
+
+    class Tapped(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            taps = []
+            for i, (_, link) in enumerate(chain.links):
+                if i in chain.starts[1:]:
+                    taps.append(x)
+                x = link(x)
+            return (x, *taps)
+
+    outputs = ["features", *(f"boundary_{i}" for i in range(1, chain.stages))]
+    stages = export_module(Tapped(), outputs, image_size_px=image_size_px)
+    extractor = onnx.utils.Extractor(onnx.load_from_string(stages))
+    features = extractor.extract_model(["pixels"], ["features"])
+    return Exported(
+        features.SerializeToString(),
+        stages if chain.stages else b"",
+        {name: t.detach().numpy() for name, t in network.state_dict().items()},
+        chain.stages,
+    )
+
+
+def export_module(module: torch.nn.Module, outputs: Sequence[str], *, image_size_px: int) -> bytes:
+    """A module in evaluation mode as an ONNX graph with input `pixels` float32 (n, 3, s, s)."""
+    import torch
+
     pixels = torch.zeros(2, 3, image_size_px, image_size_px)
     batch = torch.export.Dim("n", min=1)
     with _quiet():
         program: Any = torch.onnx.export(
-            network,
+            module.eval(),
             (pixels,),
             dynamo=True,
             opset_version=OPSET,
             input_names=["pixels"],
-            output_names=["features"],
+            output_names=list(outputs),
             dynamic_shapes=({0: batch},),
             verbose=False,
         )
@@ -87,8 +136,7 @@ def export_features(
         node.doc_string = ""
     for value in graph.graph.value_info:
         del value.metadata_props[:]
-    tensors = {name: t.detach().numpy() for name, t in network.state_dict().items()}
-    return graph.SerializeToString(), tensors
+    return bytes(graph.SerializeToString())
 
 
 @contextlib.contextmanager

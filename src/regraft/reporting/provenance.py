@@ -29,16 +29,29 @@ class CandidateRow:
     difference_range: str
     comparison: str
     seconds: str
+    predicted: str
+    refit: str
+    images: str
+    folds: str
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """All candidates on one axis, and the verdict in words."""
+    """All candidates on one axis, and the verdict in words.
+
+    `has_images` says whether any candidate tells how many photos it predicted, `some_stopped`
+    whether one was given up before its last fold. `selection` is the winner's score in the
+    comparison beside that on the test set, in words.
+    """
 
     candidates: tuple[CandidateRow, ...]
     scale: Scale
     verdict: str
     folds: str
+    selection: str
+    has_images: bool
+    has_predicted: bool
+    some_stopped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +110,47 @@ def what_was_tried(run: Run) -> Tried:
                 else "",
                 comparison=_compared(gap),
                 seconds=words.seconds(float(entry.get("seconds") or 0.0)),
+                predicted=_seconds(entry.get("predicted_seconds")),
+                refit=_seconds(entry.get("refit_seconds")),
+                images=_count(entry.get("images_predicted")) if accuracy else "",
+                folds=_folds_done(entry.get("folds_done"), run.comparison),
             )
         )
     folds, repeats = run.comparison.get("folds"), run.comparison.get("repeats")
     said = f"{folds}-fold cross-validation" if folds else "cross-validation"
     if repeats and repeats > 1:
         said += f", repeated {repeats} times"
-    return Tried(tuple(rows), scale, str(run.comparison.get("verdict") or ""), said)
+    selection = run.comparison.get("selection") or {}
+    return Tried(
+        candidates=tuple(rows),
+        scale=scale,
+        verdict=str(run.comparison.get("verdict") or ""),
+        folds=said,
+        selection=words.sentence(str(selection.get("text") or "")),
+        has_images=any(row.images for row in rows),
+        has_predicted=any(row.predicted for row in rows),
+        some_stopped=any(row.status == "stopped" for row in rows),
+    )
+
+
+def _seconds(value: object) -> str:
+    """A duration; "" where there is none."""
+    is_there = isinstance(value, int | float) and math.isfinite(value)
+    return words.seconds(float(value)) if is_there else ""  # type: ignore[arg-type]
+
+
+def _count(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else ""
+
+
+def _folds_done(done: object, comparison: Mapping[str, Any]) -> str:
+    """ "2 of 15 folds"; the total only where it is known and not reached."""
+    if not isinstance(done, int):
+        return ""
+    total = int(comparison.get("folds") or 0) * int(comparison.get("repeats") or 1)
+    if 0 < done < total:
+        return f"{done} of {words.counted(total, 'fold')}"
+    return words.counted(done, "fold")
 
 
 def _candidate_title(entry: Mapping[str, Any]) -> str:

@@ -13,8 +13,11 @@ from regraft.reporting import words
 from regraft.reporting.checks import trust_checks
 from regraft.reporting.findings import find_out
 from regraft.reporting.gallery import choose_photos
+from regraft.reporting.guidance import what_transfer_bought, why_this_approach
+from regraft.reporting.more_photos import would_more_photos_help
 from regraft.reporting.provenance import moment, what_was_run, what_was_tried
 from regraft.reporting.scores import details, headline, headline_first, hero, metrics
+from regraft.reporting.training import how_training_went
 from regraft.runs import Run
 
 if TYPE_CHECKING:
@@ -68,7 +71,11 @@ def build_report(run: Run) -> str:
             details=[details(evaluation) for evaluation in evaluations],
             gallery=gallery,
             findings=find_out(run),
+            guidance=why_this_approach(run),
             tried=what_was_tried(run),
+            transfer=what_transfer_bought(run),
+            trained=how_training_went(run),
+            more_photos=would_more_photos_help(run),
             provenance=what_was_run(run),
         )
     )

@@ -1,0 +1,278 @@
+"""Photos in, the inputs of a network's upper stages out: computed once, kept on disk, read often.
+
+Training only the upper stages of a network needs what the frozen ones below put out, in several
+augmented variants of each photo ("views"; view 0 is the photo as it will be predicted). They are
+computed with ONNX Runtime on all cores, kept in half precision in memory-mapped files keyed by
+content, and reused by every fold, candidate and later run. What the disk budget leaves no room
+for is computed again whenever it is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.catalogue import Backbone, boundary_graph, graph_key
+from regraft.dataset import Dataset, Row
+from regraft.engines.onnx import OnnxEngine
+from regraft.errors import DataError, StorageError, UnreadableInputError, UsageError
+from regraft.modality.augment import augment
+from regraft.modality.base import read_input
+from regraft.modality.image import decode
+from regraft.progress import Progress, silent
+from regraft.storage import cache_dir, make_folder, write_atomic
+from regraft.workers import map_threads
+
+LIMIT_BYTES = 8 * 1024**3
+_FORMAT = 1
+_FREE_SHARE = 0.5  # of the free disk that may be used
+_EACH_COMMIT_S = 5.0  # work that a killed process loses at the most
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One variant of every photo: where each content's numbers lie, if they are kept."""
+
+    values: NDArray[np.generic] | None
+    slots: NDArray[np.int64]
+
+
+class Activations:
+    """The inputs of one stage for some rows of a Dataset, in several views.
+
+    `shape` is that of one photo: (3, s, s) uint8 for boundary 0, else (channels, rows, columns)
+    float16.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        rows: Sequence[Row],
+        backbone: Backbone,
+        boundary: int,
+        *,
+        seed: int = 0,
+    ) -> None:
+        """Load the graphs; nothing is computed yet.
+
+        Args:
+            data: where the files are.
+            rows: readable ones, with their content hash.
+            backbone: the network and its transform; views of the transform are not used.
+            boundary: stages below, see `catalogue.boundary_graph`.
+            seed: of the augmentation.
+        """
+        self._data, self._rows, self._seed = data, list(rows), seed
+        backbone = replace(backbone, transform=replace(backbone.transform, views=("plain",)))
+        self._size_px = backbone.transform.image_size_px
+        self._plain = OnnxEngine(boundary_graph(backbone, boundary))
+        self._cropped = OnnxEngine(boundary_graph(backbone, boundary, as_it_is=True))
+        probe = self._cropped.run(np.zeros((self._size_px, self._size_px, 3), np.uint8))[0]
+        self.shape: tuple[int, ...] = probe.shape
+        self.dtype: np.dtype[np.generic] = probe.dtype
+        kind = {"uint8": "pixels"}.get(str(probe.dtype), graph_key(backbone))
+        if kind == "pixels":  # the same for every network with this transform
+            kind += hashlib.sha256(json.dumps(backbone.transform.to_dict()).encode()).hexdigest()
+        self._key = f"{kind[:22]}-{boundary}-{_FORMAT}"
+        self._views: dict[int, _View] = {}
+        self.seconds = 0.0
+        self.warning = ""
+
+    @property
+    def bytes_per_view(self) -> int:
+        """Disk that one view of all rows takes."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize * len(self._rows)
+
+    def prepare(self, views: int, *, jobs: int | None = None, progress: Progress = silent) -> None:
+        """Compute the first `views` views, as far as they are missing and the budget allows.
+
+        Raises:
+            DataError: a photo cannot be read (any more).
+        """
+        started = time.monotonic()
+        for view in range(views):
+            if view not in self._views:
+                phase = f"activations, view {view + 1} of {views}"
+                self._views[view] = self._open(view, jobs=jobs, phase=phase, progress=progress)
+        self.seconds += time.monotonic() - started
+
+    def missing(self, views: int) -> int:
+        """How many photos and views are not on disk yet, of the first `views` views."""
+        folder = cache_dir() / "activations"
+        item = int(np.prod(self.shape)) * self.dtype.itemsize
+        wanted = {row.sha256 for row in self._rows}
+        lacking = 0
+        for view in range(views):
+            stem = folder / f"{self._key}-{self._seed}-{view}"
+            kept = _read_index(stem.with_suffix(".json"), stem.with_suffix(".bin"), item)
+            lacking += len(wanted.difference(kept))
+        return lacking
+
+    def seconds_per_image(self, sample: int, *, jobs: int | None = None) -> float:
+        """Time to compute one view of one photo, measured on the first `sample` photos."""
+        tasks = [(row, view) for row in range(sample) for view in (0, 1)]
+        started = time.monotonic()
+        for _ in map_threads(self._compute, tasks, jobs=jobs):
+            pass
+        return (time.monotonic() - started) / len(tasks)
+
+    def take(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.generic]:
+        """A batch: row numbers (b,) and which view of each (b,), to (b, *shape)."""
+        batch = np.empty((len(rows), *self.shape), self.dtype)
+        missing = []
+        for i, (row, view) in enumerate(zip(rows, views, strict=True)):
+            kept = self._views.get(int(view))
+            if kept is None or kept.values is None or kept.slots[row] < 0:
+                missing.append((i, int(row), int(view)))
+            else:
+                batch[i] = kept.values[kept.slots[row]]
+        tasks = ((row, view) for _, row, view in missing)
+        for (i, _, _), found in zip(missing, map_threads(self._compute, tasks), strict=True):
+            batch[i] = found
+        return batch
+
+    def _compute(self, task: tuple[int, int]) -> NDArray[np.generic]:
+        at, view = task
+        row = self._rows[at]
+        try:
+            content = read_input(os.path.normpath(f"{self._data.root}/{row.path}"))
+            if hashlib.sha256(content).hexdigest() != row.sha256:
+                raise UnreadableInputError("the file changed while regraft was working; run again")
+            image = decode(content)
+            if view == 0:
+                return self._plain.run(image)[0]
+            seed = int(row.sha256[:12], 16) * 1_000 + view + 7_919 * self._seed
+            return self._cropped.run(augment(image, seed, size_px=self._size_px))[0]
+        except UnreadableInputError as error:
+            raise DataError(f"{row.path} cannot be read for training: {error}") from error
+
+    def _open(self, view: int, *, jobs: int | None, phase: str, progress: Progress) -> _View:
+        """The view's file, completed by the rows that it lacks."""
+        n = len(self._rows)
+        nowhere = _View(None, np.full(n, -1, np.int64))
+        try:
+            folder = make_folder(cache_dir() / "activations")
+            with _exclusively(folder / f"{self._key}-{self._seed}-{view}") as stem:
+                return self._fill(stem, view, jobs=jobs, phase=phase, progress=progress)
+        except (OSError, StorageError) as error:
+            self.warning = (
+                f"activations cannot be kept in {cache_dir()} ({error}); they are computed "
+                "again whenever they are needed, which takes longer"
+            )
+            return nowhere
+
+    def _fill(
+        self, stem: Path, view: int, *, jobs: int | None, phase: str, progress: Progress
+    ) -> _View:
+        values_path, index_path = stem.with_suffix(".bin"), stem.with_suffix(".json")
+        item = int(np.prod(self.shape)) * self.dtype.itemsize
+        index = _read_index(index_path, values_path, item)
+        known = {content: slot for slot, content in enumerate(index)}
+        wanted = dict.fromkeys(row.sha256 for row in self._rows)
+        first = {row.sha256: i for i, row in reversed(list(enumerate(self._rows)))}
+        missing = [content for content in wanted if content not in known]
+        room = max(0, _room_bytes(values_path) // item)
+        if len(missing) > room:
+            self.warning = (
+                f"the disk budget for activations holds {room:,} more of {len(missing):,} "
+                "photos; the rest is computed again whenever it is needed "
+                "(REGRAFT_ACTIVATIONS_GB sets the budget)"
+            )
+            missing = missing[:room]
+        done = len(wanted) - len(missing)
+        committed = time.monotonic()
+        tasks = ((first[content], view) for content in missing)
+        with values_path.open("ab") as file:
+            file.truncate(len(index) * item)
+            file.seek(0, os.SEEK_END)
+            progress(phase, done, len(wanted))
+            for content, found in zip(
+                missing, map_threads(self._compute, tasks, jobs=jobs), strict=True
+            ):
+                file.write(np.ascontiguousarray(found).tobytes())
+                index.append(content)
+                done += 1
+                progress(phase, done, len(wanted))
+                if time.monotonic() - committed > _EACH_COMMIT_S:
+                    file.flush()
+                    write_atomic(index_path, json.dumps(index))
+                    committed = time.monotonic()
+        if missing:
+            write_atomic(index_path, json.dumps(index))
+        os.utime(values_path)
+        if not index:
+            return _View(None, np.full(len(self._rows), -1, np.int64))
+        known = {content: slot for slot, content in enumerate(index)}
+        slots = np.array([known.get(row.sha256, -1) for row in self._rows], np.int64)
+        values = np.memmap(values_path, self.dtype, "r", shape=(len(index), *self.shape))
+        return _View(values, slots)
+
+
+def _read_index(index_path: Path, values_path: Path, item: int) -> list[str]:
+    """Content hashes in the order of the file; only as many as the file really holds."""
+    try:
+        index = json.loads(index_path.read_text(encoding="utf-8"))
+        held = values_path.stat().st_size // item
+    except (OSError, ValueError):
+        return []
+    return [str(content) for content in index[:held]] if isinstance(index, list) else []
+
+
+@contextlib.contextmanager
+def _exclusively(stem: Path) -> Iterator[Path]:
+    """`stem` for this process alone, or a private one while another process works on it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(stem.with_suffix(".lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        with tempfile.TemporaryDirectory(dir=stem.parent, prefix=".private-") as private:
+            yield Path(private) / stem.name
+        return
+    try:
+        yield stem
+    finally:
+        lock.release()
+
+
+def limit_bytes() -> int:
+    """The most that activations may take on disk: `REGRAFT_ACTIVATIONS_GB` or 8 GiB."""
+    setting = os.environ.get("REGRAFT_ACTIVATIONS_GB", "")
+    try:
+        limit = int(float(setting) * 1024**3) if setting else LIMIT_BYTES
+    except ValueError:
+        limit = -1
+    if limit < 0:
+        raise UsageError(
+            f"REGRAFT_ACTIVATIONS_GB is {setting!r}, expected a number of gigabytes such as 8"
+        )
+    return limit
+
+
+def _room_bytes(keep: Path) -> int:
+    """How much more may be written, after deleting what was used least recently."""
+    folder, limit = keep.parent, limit_bytes()
+    if folder.name.startswith(".private-"):
+        folder = folder.parent
+    files = sorted(folder.glob("*.bin"), key=lambda path: path.stat().st_mtime)
+    total = sum(path.stat().st_size for path in files)
+    hour_ago = time.time() - 3_600
+    for path in files:
+        if total > limit // 2 and path != keep and path.stat().st_mtime < hour_ago:
+            total -= path.stat().st_size
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
+    free = shutil.disk_usage(folder).free
+    return int(min(limit - total, free * _FREE_SHARE))

@@ -1,0 +1,215 @@
+"""`fine_tune`: train some stages of a pretrained network, the head with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from regraft.approaches.base import NO_LIMITS, Cost, CrossValidation, Limits
+from regraft.approaches.frozen import frozen_backbone
+from regraft.approaches.trained import (
+    Head,
+    TrainingPlan,
+    cross_validate_trained,
+    fit_trained,
+    predicted_cost,
+)
+from regraft.catalogue import DEFAULT_BACKBONE, Backbone, stage_count, weights_path
+from regraft.dataset import Dataset
+from regraft.errors import TrainingError, UsageError
+from regraft.metrics import IntArray
+from regraft.model import Model
+from regraft.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from regraft.engines.networks import PixelScale, Trainee
+
+EPOCHS = {"last": 12, "first": 6, "all": 6}
+FEWEST_EPOCHS = 3
+_MOST_VIEWS = 6
+_SCOPE = re.compile(r"(?P<where>last|first)_(?P<stages>[1-9]\d?)_stages?|all")
+
+
+@dataclass(frozen=True, slots=True)
+class FineTune:
+    """Train stages of a pretrained network; what lies below them is computed once and kept.
+
+    The head begins as a linear probe (Kumar et al., ICLR 2022: training from a random head
+    distorts the features), rates fall with depth, and batch normalisation adapts to the data only
+    in stages that are trained.
+
+    Args:
+        backbone: a name from the catalogue, or a Backbone.
+        train: "last_1_stage", "last_2_stages"... from the output downwards, "first_2_stages"
+            for the first ones only (surgical fine-tuning: Lee et al., ICLR 2023), or "all".
+        epochs: passes over the training photos; None for 12 of last stages and 6 otherwise, or
+            fewer where a time budget asks for it.
+        learning_rate: the highest one; lowered if the range test shows that it cannot work.
+        views: augmented variants of each photo; None for one for every two epochs, at most 6.
+        resize: "crop", "pad" or "squash"; None for the backbone's own.
+        balanced: weigh classes by inverse frequency; None does so where the largest class is at
+            least three times the smallest.
+    """
+
+    name: ClassVar[str] = "fine_tune"
+    fewest_epochs: ClassVar[int] = FEWEST_EPOCHS
+
+    backbone: str | Backbone = DEFAULT_BACKBONE
+    train: str = "last_2_stages"
+    epochs: int | None = None
+    learning_rate: float = 2e-3
+    views: int | None = None
+    resize: str | None = None
+    balanced: bool | None = None
+
+    @property
+    def network(self) -> Backbone:
+        """The backbone with the transform this approach uses."""
+        self._check()
+        return frozen_backbone(self.backbone, views=1, resize=self.resize)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Which stages train, and what else was asked for."""
+        asked = {
+            "epochs": self.epochs,
+            "augmented_views": self.views,
+            "resize": self.resize,
+            "balanced": self.balanced,
+        }
+        return {"train": self.train, "learning_rate": self.learning_rate} | {
+            name: value for name, value in asked.items() if value is not None
+        }
+
+    @property
+    def planned_epochs(self) -> int:
+        """Epochs with the default filled in."""
+        return self.epochs or EPOCHS[self.train.partition("_")[0]]
+
+    def with_epochs(self, epochs: int) -> FineTune:
+        """The same approach with another number of epochs."""
+        return replace(self, epochs=epochs)
+
+    def cross_validate(
+        self,
+        data: Dataset,
+        folds: IntArray,
+        *,
+        limits: Limits = NO_LIMITS,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> CrossValidation:
+        """Train without each fold of the first repeat and predict it; see `Approach`."""
+        plan = self._plan(progress)
+        return cross_validate_trained(
+            plan, data, folds, limits=limits, jobs=jobs, progress=progress
+        )
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        cross_validation: CrossValidation | None = None,
+        limits: Limits = NO_LIMITS,
+        seed: int = 0,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> Model:
+        """Train on all training rows; see `Approach`."""
+        return fit_trained(
+            self._plan(progress),
+            data,
+            cross_validation=cross_validation,
+            limits=limits,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
+
+    def cost(self, data: Dataset, *, folds: int, jobs: int | None = None) -> Cost:
+        """Seconds it will take on this machine, from a short measured probe."""
+        return predicted_cost(self._plan(silent), data, folds=folds, jobs=jobs)
+
+    def _check(self) -> None:
+        if not _SCOPE.fullmatch(self.train):
+            raise UsageError(
+                f"train is {self.train!r}, expected last_2_stages, first_2_stages (any number) or "
+                "all"
+            )
+        if self.epochs is not None and self.epochs < 1:
+            raise UsageError(f"epochs is {self.epochs}, expected at least 1")
+        if not 0 < self.learning_rate <= 1:
+            raise UsageError(f"learning_rate is {self.learning_rate}, expected 0 to 1, as 0.001")
+
+    def _plan(self, progress: Progress) -> TrainingPlan:
+        from regraft.engines.training import Recipe
+
+        backbone = self.network
+        boundary, first = self._stages(stage_count(backbone, progress=progress))
+        epochs = self.planned_epochs
+        views = self.views or min(_MOST_VIEWS, max(2, (epochs + 1) // 2))
+        weights = weights_path(backbone)
+        scale = pixel_scale(backbone)
+
+        def make(head: Head | None, n_classes: int) -> Trainee:
+            from regraft.engines.networks import pretrained_trainee
+
+            assert head is not None
+            assert head[0].shape[1] == n_classes
+            return pretrained_trainee(
+                backbone.architecture,
+                weights,
+                match=backbone.match,
+                boundary=boundary,
+                first_stages=first,
+                head=head,
+                scale=scale,
+                image_size_px=backbone.transform.image_size_px,
+            )
+
+        return TrainingPlan(
+            approach=self.name,
+            backbone=backbone,
+            boundary=boundary,
+            recipe=Recipe(
+                epochs=epochs,
+                learning_rate=self.learning_rate,
+                views=views,
+                flip=boundary == 0,
+                batch_size=32 if boundary else 16,
+            ),
+            settings=self.settings,
+            warm_head=True,
+            make=make,
+        )
+
+    def _stages(self, stages: int) -> tuple[int, int | None]:
+        """The boundary, and how many of the first stages learn (None: all above it)."""
+        if self.train == "all":
+            return 0, None
+        found = _SCOPE.fullmatch(self.train)
+        assert found is not None
+        number = int(found["stages"])
+        if number > stages:
+            raise TrainingError(
+                f"{self.network.name} has {stages} stages to train, fewer than the "
+                f"{number} of {self.train}; use train=all"
+            )
+        if found["where"] == "first":
+            return 0, number
+        return stages - number, None
+
+
+def pixel_scale(backbone: Backbone) -> PixelScale:
+    """How grey levels become what the backbone takes."""
+    from regraft.engines.networks import PixelScale
+
+    normalisation = backbone.transform.normalisation
+    return PixelScale(
+        normalisation.mean,
+        normalisation.std,
+        normalisation.pixel_max,
+        normalisation.channel_order,
+    )

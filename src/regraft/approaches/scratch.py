@@ -1,0 +1,224 @@
+"""`scratch`: train a network from random weights, to see what the pretrained one is worth."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from regraft.approaches.base import NO_LIMITS, Cost, CrossValidation, Limits
+from regraft.approaches.fine_tune import pixel_scale
+from regraft.approaches.trained import (
+    Head,
+    TrainingPlan,
+    cross_validate_trained,
+    fit_trained,
+    predicted_cost,
+)
+from regraft.catalogue import Backbone
+from regraft.dataset import Dataset
+from regraft.errors import UsageError
+from regraft.metrics import IntArray
+from regraft.modality.transform import NORMALISATIONS, ImageTransform
+from regraft.model import Model
+from regraft.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from regraft.engines.networks import Trainee
+
+EPOCHS = 40
+_VIEWS = 4
+_SMALL_PARAMETERS = 700_000
+_SMALL_WIDTH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Train a network that has seen no other images.
+
+    Args:
+        architecture: None for regraft's small residual network; else something that is called
+            with the number of classes and returns a `torch.nn.Module` from normalised pixels
+            float32 (n, 3, s, s) to logits (n, k), or where to find it: "package.module:name" or
+            "path/to/file.py:name".
+        image_size_px: s.
+        epochs: passes over the training photos; None for 40, or fewer where a time budget asks
+            for it.
+        learning_rate: the highest one.
+        resize: "crop", "pad" or "squash".
+        balanced: weigh classes by inverse frequency; None does so where the largest class is at
+            least three times the smallest.
+    """
+
+    name: ClassVar[str] = "scratch"
+    fewest_epochs: ClassVar[int] = 6
+
+    architecture: str | Callable[[int], Any] | None = None
+    image_size_px: int = 128
+    epochs: int | None = None
+    learning_rate: float = 3e-3
+    resize: str | None = None
+    balanced: bool | None = None
+
+    @property
+    def network(self) -> Backbone:
+        """Facts on the network, in the form of a backbone that was pretrained on nothing."""
+        changes: dict[str, Any] = {} if self.resize is None else {"resize": self.resize}
+        return Backbone(
+            name=self._title,
+            architecture=self._title,
+            package="",
+            weights_file="",
+            weights_sha256="",
+            extra="",
+            task="image classification",
+            pretrained_on="nothing",
+            licence="your own" if self.architecture else "Apache-2.0",
+            parameters=_SMALL_PARAMETERS,
+            feature_width=_SMALL_WIDTH,
+            transform=ImageTransform(
+                image_size_px=self.image_size_px,
+                normalisation=NORMALISATIONS["tf"],
+                **changes,
+            ),
+        )
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What was asked for."""
+        asked = {
+            "architecture": self._title if self.architecture else None,
+            "epochs": self.epochs,
+            "resize": self.resize,
+            "balanced": self.balanced,
+        }
+        return {"train": "scratch", "learning_rate": self.learning_rate} | {
+            name: value for name, value in asked.items() if value is not None
+        }
+
+    @property
+    def planned_epochs(self) -> int:
+        """Epochs with the default filled in."""
+        return self.epochs or EPOCHS
+
+    def with_epochs(self, epochs: int) -> Scratch:
+        """The same approach with another number of epochs."""
+        return replace(self, epochs=epochs)
+
+    def cross_validate(
+        self,
+        data: Dataset,
+        folds: IntArray,
+        *,
+        limits: Limits = NO_LIMITS,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> CrossValidation:
+        """Train without each fold of the first repeat and predict it; see `Approach`."""
+        return cross_validate_trained(
+            self._plan(), data, folds, limits=limits, jobs=jobs, progress=progress
+        )
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        cross_validation: CrossValidation | None = None,
+        limits: Limits = NO_LIMITS,
+        seed: int = 0,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> Model:
+        """Train on all training rows; see `Approach`."""
+        return fit_trained(
+            self._plan(),
+            data,
+            cross_validation=cross_validation,
+            limits=limits,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
+
+    def cost(self, data: Dataset, *, folds: int, jobs: int | None = None) -> Cost:
+        """Seconds it will take on this machine, from a short measured probe."""
+        return predicted_cost(self._plan(), data, folds=folds, jobs=jobs)
+
+    @property
+    def _title(self) -> str:
+        if self.architecture is None:
+            return "small_resnet"
+        if isinstance(self.architecture, str):
+            return self.architecture
+        return str(getattr(self.architecture, "__name__", type(self.architecture).__name__))
+
+    def _plan(self) -> TrainingPlan:
+        from regraft.engines.training import Recipe
+
+        if self.epochs is not None and self.epochs < 1:
+            raise UsageError(f"epochs is {self.epochs}, expected at least 1")
+        backbone = self.network
+        given = self.architecture
+        build = load_architecture(given) if isinstance(given, str) else given
+
+        def make(_head: Head | None, n_classes: int) -> Trainee:
+            from regraft.engines.networks import scratch_trainee
+
+            return scratch_trainee(
+                build,
+                n_classes=n_classes,
+                scale=pixel_scale(backbone),
+                image_size_px=self.image_size_px,
+            )
+
+        return TrainingPlan(
+            approach=self.name,
+            backbone=backbone,
+            boundary=0,
+            recipe=Recipe(
+                epochs=self.planned_epochs,
+                learning_rate=self.learning_rate,
+                layer_decay=1.0,
+                weight_decay=0.05,
+                views=_VIEWS,
+                flip=True,
+                patience=max(8, self.planned_epochs // 4),
+            ),
+            settings=self.settings,
+            warm_head=False,
+            make=make,
+        )
+
+
+def load_architecture(where: str) -> Callable[[int], Any]:
+    """What "package.module:name" or "path/to/file.py:name" names.
+
+    Raises:
+        UsageError: it cannot be imported, or there is nothing of that name.
+    """
+    module_name, _, name = where.rpartition(":")
+    if not module_name or not name:
+        raise UsageError(
+            f"the architecture is {where!r}, expected package.module:name or path/file.py:name"
+        )
+    try:
+        if module_name.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(module_name).stem, module_name)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules.setdefault(spec.name, module)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(module_name)
+        found = getattr(module, name)
+    except Exception as error:  # whatever the user's file raises
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise UsageError(f"the architecture {where} cannot be imported ({what})") from error
+    if not callable(found):
+        raise UsageError(f"{where} is {type(found).__name__}, expected something to call")
+    return found  # type: ignore[no-any-return]

@@ -1,0 +1,389 @@
+"""What `fine_tune` and `scratch` share: cross-validating and fitting a network that is trained.
+
+A Dataset and a `TrainingPlan` in, out-of-fold predictions or a Model out. The frozen part runs
+once over all photos, see `activations.py`; what learns is trained for each fold, and once more on
+all training rows for the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.activations import Activations
+from regraft.approaches.base import (
+    NO_LIMITS,
+    Cost,
+    CrossValidation,
+    Limits,
+    TrainingLog,
+    repeated_folds,
+)
+from regraft.approaches.frozen import fitting, training_arrays
+from regraft.catalogue import Backbone, graph_on_images
+from regraft.dataset import Dataset, split_groups
+from regraft.errors import DataError
+from regraft.heads import (
+    LinearHead,
+    conformal_thresholds,
+    fit_familiarity,
+    fit_logistic,
+    fit_temperature,
+    softmax,
+)
+from regraft.metrics import FloatArray, IntArray
+from regraft.model import Model, TrainedNetwork, assemble
+from regraft.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from regraft.engines.networks import Trainee
+    from regraft.engines.training import Recipe, Speed
+
+Head = tuple[NDArray[Any], NDArray[Any]]
+
+_HEAD_PENALTY = 4.0  # of the linear probe that a fine-tuned head begins with
+_BALANCE_FROM = 3.0  # largest class / smallest class from which classes are weighted
+_PROBED = 16  # photos that are timed to predict how long the rest takes
+_EXPORT_S = 12.0  # turning the trained network into ONNX, measured; the same for every data set
+_SETUP_S = 2.0  # loading and checking the network, for each training
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """One way to train a network on a Dataset.
+
+    `make` builds the network; its argument is the head to begin with, weights (d, k) and bias
+    (k,), or None where `warm_head` is False.
+    """
+
+    approach: str
+    backbone: Backbone
+    boundary: int
+    recipe: Recipe
+    settings: Mapping[str, Any]
+    warm_head: bool
+    make: Callable[[Head | None, int], Trainee]
+
+
+def cross_validate_trained(
+    plan: TrainingPlan,
+    data: Dataset,
+    folds: IntArray,
+    *,
+    limits: Limits,
+    jobs: int | None,
+    progress: Progress,
+) -> CrossValidation:
+    """Train without each fold of the first repeat in turn and predict it.
+
+    Args:
+        plan: what is trained, and how.
+        data: its training rows are predicted.
+        folds: int64 (r, n); only the first repeat is used.
+        limits: which folds, and until when.
+        jobs: worker threads.
+        progress: told how many photos and steps are done.
+
+    Raises:
+        OutOfTimeError: the deadline passed first.
+        TrainingError: a training came apart.
+    """
+    from regraft.engines.training import predict, train
+
+    job = _Job.open(plan, data, jobs=jobs, progress=progress)
+    fold = folds[0]
+    logits = np.full((len(job.labels), len(data.classes)), np.nan)
+    log = []
+    chosen = np.unique(fold) if limits.folds is None else np.array(limits.folds)
+    for number in chosen:
+        limits.check()
+        rows, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        _require_classes(job.labels[rows], data.classes)
+        trainee = job.trainee(rows)
+        recipe = replace(job.recipe(rows), range_test=bool(number == 0))
+        phase = f"training {plan.approach} ({plan.backbone.name}), fold {number + 1}"
+        history = train(
+            trainee,
+            job.inputs,
+            job.labels,
+            rows,
+            recipe,
+            n_classes=len(data.classes),
+            fold=held,
+            seed=int(number),
+            precision=job.speed.precision,
+            check=limits.check,
+            on_epoch=lambda end, number=number: limits.on_epoch(  # type: ignore[misc]
+                int(number), end.epoch, end.fold_accuracy
+            ),
+            on_step=lambda done, total, phase=phase: progress(phase, done, total),  # type: ignore[misc]
+        )
+        progress(phase, 1, 1)
+        logits[held], _ = predict(
+            trainee, job.inputs, held, precision=job.speed.precision, check=limits.check
+        )
+        rates = tuple(history.rates)
+        log.append(TrainingLog(int(number), tuple(history.steps), rates, history.chosen_rate))
+    chosen_settings = {"epochs": max(_epochs(one) for one in log), "rate": log[0].chosen_rate}
+    return calibrated(fold, job.labels, logits, chosen_settings, tuple(log))
+
+
+def calibrated(
+    fold: IntArray,
+    labels: IntArray,
+    logits: FloatArray,
+    chosen: Mapping[str, Any],
+    log: tuple[TrainingLog, ...],
+) -> CrossValidation:
+    """Out-of-fold logits (n, k), NaN where there are none, as calibrated probabilities.
+
+    The temperature of each fold is fitted on the other folds; with a single fold, of each half
+    of it on the other half.
+    """
+    covered = np.flatnonzero(~np.isnan(logits).any(axis=1))
+    parts = fold[covered]
+    if len(np.unique(parts)) == 1:
+        parts = np.arange(len(covered)) % 2
+    probabilities = np.full_like(logits, np.nan)
+    for part in np.unique(parts):
+        inside, outside = covered[parts == part], covered[parts != part]
+        temperature = fit_temperature(logits[outside], labels[outside]) if len(outside) else 1.0
+        probabilities[inside] = softmax(logits[inside] / temperature)
+    return CrossValidation(
+        folds=fold[None],
+        labels=labels,
+        probabilities=probabilities[None],
+        chosen=chosen,
+        temperature=fit_temperature(logits[covered], labels[covered]),
+        logits=logits,
+        log=log,
+    )
+
+
+def merged(first: CrossValidation, second: CrossValidation) -> CrossValidation:
+    """Two cross-validations of one plan on different folds, as one."""
+    assert first.logits is not None
+    assert second.logits is not None
+    logits = np.where(np.isnan(first.logits), second.logits, first.logits)
+    epochs = {"epochs": max(first.chosen["epochs"], second.chosen["epochs"])}
+    return calibrated(
+        first.folds[0],
+        first.labels,
+        logits,
+        {**first.chosen, **epochs},
+        (*first.log, *second.log),
+    )
+
+
+def fit_trained(
+    plan: TrainingPlan,
+    data: Dataset,
+    *,
+    cross_validation: CrossValidation | None,
+    limits: Limits,
+    seed: int,
+    jobs: int | None,
+    progress: Progress,
+) -> Model:
+    """Train on all training rows, for as many epochs as cross-validation did, and assemble.
+
+    Raises:
+        OutOfTimeError: the deadline passed first.
+        TrainingError: training came apart.
+    """
+    import onnx
+
+    from regraft.engines.training import predict, train
+
+    if cross_validation is None:
+        cross_validation = cross_validate_trained(
+            plan,
+            data,
+            repeated_folds(data, seed=seed),
+            limits=limits,
+            jobs=jobs,
+            progress=progress,
+        )
+    job = _Job.open(plan, data, jobs=jobs, progress=progress)
+    every = np.arange(len(job.labels))
+    trainee = job.trainee(every)
+    chosen = cross_validation.chosen
+    recipe = replace(job.recipe(every), epochs=chosen["epochs"], learning_rate=chosen["rate"])
+    phase = f"training {plan.approach} ({plan.backbone.name}) on all photos"
+    train(
+        trainee,
+        job.inputs,
+        job.labels,
+        every,
+        recipe,
+        n_classes=len(data.classes),
+        seed=seed,
+        precision=job.speed.precision,
+        check=limits.check,
+        on_step=lambda done, total: progress(phase, done, total),
+    )
+    progress(phase, 1, 1)
+    _, features = predict(trainee, job.inputs, every, precision=job.speed.precision)
+    graph, tensors = trainee.export()
+    embedding = graph_on_images(_plain(plan.backbone).transform, onnx.load_from_string(graph))
+    covered = cross_validation.covered
+    thresholds = conformal_thresholds(
+        cross_validation.probabilities[0][covered], cross_validation.labels[covered]
+    )
+    return assemble(
+        backbone=_plain(plan.backbone),
+        head=LinearHead(*trainee.head_arrays()),
+        familiarity=fit_familiarity(features, job.labels, split_groups(data.train)),
+        temperature=cross_validation.temperature,
+        set_thresholds=thresholds,
+        classes=data.classes,
+        approach=plan.approach,
+        settings={**plan.settings, **chosen},
+        trained_on={"images": len(job.labels), "fingerprint": data.fingerprint()},
+        network=TrainedNetwork(embedding, tensors),
+    )
+
+
+def predicted_cost(
+    plan: TrainingPlan, data: Dataset, *, folds: int, jobs: int | None = None
+) -> Cost:
+    """Seconds this plan will take on this machine, from a probe of a second or two.
+
+    A few photos are passed through the frozen part, a few steps are trained, and both are
+    multiplied up; activations that are on disk already cost nothing.
+    """
+    job = _Job.open(replace(plan, warm_head=False), data, jobs=jobs, progress=silent, views=0)
+    n = len(job.labels)
+    held = n // folds
+    to_compute = job.inputs.missing(plan.recipe.views)
+    each = job.inputs.seconds_per_image(min(n, _PROBED), jobs=jobs) if to_compute else 0.0
+    training, predicting = job.speed.train_s, job.speed.predict_s
+    per_epoch = (n - held) * training + held * predicting
+    warm = 1.0 + 0.0005 * n if plan.warm_head else 0.0
+    epochs = plan.recipe.epochs
+    return Cost(
+        epochs=epochs,
+        once=to_compute * each,
+        fold=_SETUP_S + warm + epochs * per_epoch + held * predicting,
+        fit=_SETUP_S + warm + epochs * n * training + n * predicting + _EXPORT_S,
+        fold_epoch=per_epoch,
+        fit_epoch=n * training,
+    )
+
+
+def is_unbalanced(labels: IntArray) -> bool:
+    """Whether the largest class is at least three times the smallest."""
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    return bool(counts.max() >= _BALANCE_FROM * counts.min())
+
+
+@dataclass(slots=True)
+class _Job:
+    """A plan on a Dataset, its inputs at hand."""
+
+    plan: TrainingPlan
+    inputs: Activations
+    labels: IntArray
+    features: NDArray[np.float32] | None
+    n_classes: int
+    speed: Speed
+
+    @classmethod
+    def open(
+        cls,
+        plan: TrainingPlan,
+        data: Dataset,
+        *,
+        jobs: int | None,
+        progress: Progress,
+        views: int | None = None,
+    ) -> _Job:
+        rows = data.train
+        inputs = Activations(data, rows, _plain(plan.backbone), plan.boundary)
+        inputs.prepare(plan.recipe.views if views is None else views, jobs=jobs, progress=progress)
+        features = None
+        if plan.warm_head:
+            backbone = _plain(plan.backbone)
+            features, labels = training_arrays(data, backbone, jobs=jobs, progress=progress)
+        else:
+            number = {name: i for i, name in enumerate(data.classes)}
+            labels = np.array([number[row.label] for row in rows], dtype=np.int64)
+        job = cls(plan, inputs, labels, features, len(data.classes), _UNKNOWN)
+        job.speed = _speed(job)
+        return job
+
+    def trainee(self, rows: IntArray) -> Trainee:
+        head = None
+        if self.features is not None:
+            with fitting():
+                (fitted,) = fit_logistic(
+                    self.features[rows], self.labels[rows], self.n_classes, [_HEAD_PENALTY]
+                )
+            head = (fitted.weights, np.maximum(fitted.bias, fitted.bias.max() - 10.0))
+        return self.plan.make(head, self.n_classes)
+
+    def recipe(self, rows: IntArray) -> Recipe:
+        """The plan's recipe; with few rows batches are smaller, so that there are enough steps."""
+        recipe = self.plan.recipe
+        balanced = self.plan.settings.get("balanced")
+        if balanced is None:
+            balanced = is_unbalanced(self.labels[rows])
+        size = min(recipe.batch_size, max(8, 2 ** int(np.log2(max(8, len(rows) / 16)))))
+        return replace(recipe, balanced=bool(balanced), batch_size=size)
+
+
+_UNKNOWN: Any = None
+_speeds: dict[tuple[Any, ...], Any] = {}
+
+
+def _speed(job: _Job) -> Speed:
+    """Measured once in a process for each network and boundary."""
+    from regraft.engines.training import measure_speed
+
+    plan = job.plan
+    key = (plan.approach, plan.backbone, plan.boundary, str(plan.settings.get("train")))
+    if key not in _speeds:
+        width = plan.backbone.feature_width
+        head = (np.zeros((width, job.n_classes)), np.zeros(job.n_classes))
+        _speeds[key] = measure_speed(
+            plan.make(head, job.n_classes),
+            job.inputs.shape,
+            job.inputs.dtype,
+            n_classes=job.n_classes,
+            batch_size=plan.recipe.batch_size,
+        )
+    return _speeds[key]  # type: ignore[no-any-return]
+
+
+def _plain(backbone: Backbone) -> Backbone:
+    return replace(backbone, transform=replace(backbone.transform, views=("plain",)))
+
+
+def _epochs(log: TrainingLog) -> int:
+    return int(1 + max(step.epoch for step in log.steps))
+
+
+def _require_classes(labels: IntArray, classes: tuple[str, ...]) -> None:
+    missing = [name for i, name in enumerate(classes) if not (labels == i).any()]
+    if missing:
+        raise DataError(
+            f"a fold leaves no training image of {', '.join(missing)}; its images are one group "
+            "or copies of one image: add more of that class"
+        )
+
+
+__all__ = [
+    "NO_LIMITS",
+    "TrainingPlan",
+    "calibrated",
+    "cross_validate_trained",
+    "fit_trained",
+    "is_unbalanced",
+    "merged",
+    "predicted_cost",
+]

@@ -1,0 +1,259 @@
+"""Networks that can be trained: what is frozen, what learns, and how they end up as ONNX.
+
+A `Trainee` maps stored activations (or pixels) to features and logits. It is built from a
+pretrained network cut at a stage, from regraft's own small residual network, or from any module
+a user brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.engines.stages import chain_of
+from regraft.engines.torch import export_module, load_network
+from regraft.errors import TrainingError
+
+if TYPE_CHECKING:
+    import torch
+
+SMALL_RESNET = "small_resnet"
+_SMALL_WIDTHS = (16, 32, 64, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelScale:
+    """How grey levels 0 to 255 become what a network takes; see `modality.transform`."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pixel_max: float
+    channel_order: str
+
+
+@dataclass(slots=True)
+class Trainee:
+    """A network in training.
+
+    `body` maps an input batch to features (n, d), `head` features to logits (n, k). `whole` maps
+    normalised pixels to features: the frozen part below and `body`. `learning` lists the
+    parameters that learn with their depth below the head, in stages. `statistics_learn` says
+    whether batch normalisation in `body` follows the data or keeps what it was pretrained with;
+    in the frozen part it always keeps it.
+    """
+
+    body: torch.nn.Module
+    head: torch.nn.Module
+    whole: torch.nn.Module
+    learning: list[tuple[int, list[torch.nn.Parameter]]]
+    state: Callable[[], dict[str, Any]]
+    scale: PixelScale
+    image_size_px: int
+    statistics_learn: bool
+
+    def export(self) -> tuple[bytes, dict[str, NDArray[Any]]]:
+        """The graph from `pixels` float32 (n, 3, s, s) to `features`, and all parameters."""
+        graph = export_module(
+            self.whole.float().eval(), ["features"], image_size_px=self.image_size_px
+        )
+        tensors = {name: t.detach().cpu().numpy() for name, t in self.state().items()}
+        return graph, tensors
+
+    def head_arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights (d, k) and bias (k,) of the head."""
+        linear: Any = self.head
+        return (
+            linear.weight.detach().double().cpu().numpy().T.copy(),
+            linear.bias.detach().double().cpu().numpy().copy(),
+        )
+
+
+def pretrained_trainee(
+    architecture: str,
+    weights: Path,
+    *,
+    match: str,
+    boundary: int,
+    first_stages: int | None,
+    head: tuple[NDArray[Any], NDArray[Any]],
+    scale: PixelScale,
+    image_size_px: int,
+) -> Trainee:
+    """A pretrained network of which the stages from `boundary` on learn.
+
+    Args:
+        architecture: timm's name.
+        weights: the state-dict file.
+        match: see `load_network`.
+        boundary: stages below, whose outputs are what `body` takes; 0 for pixels.
+        first_stages: with boundary 0, that only so many of the first stages learn; None for all.
+        head: weights (d, k) and bias (k,) to begin with.
+        scale: of the pixels.
+        image_size_px: of the pixels.
+    """
+    import torch
+
+    network: Any = load_network(architecture, weights, match=match)
+    network.reset_classifier(0)
+    chain = chain_of(network, image_size_px=image_size_px)
+    if boundary >= max(1, chain.stages):
+        raise TrainingError(f"{architecture} has {chain.stages} stages, cannot train {boundary}")
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    learning: dict[int, list[torch.nn.Parameter]] = {}
+    lowest = len(chain.below(boundary))
+    for i, (_, link) in enumerate(chain.links):
+        stage = chain.stage_of(i)
+        if i < lowest or (first_stages is not None and stage >= first_stages):
+            continue
+        for parameter in link.parameters():
+            parameter.requires_grad_(True)
+            learning.setdefault(max(1, chain.stages) - stage, []).append(parameter)
+    linear = _linear(head)
+    learning[0] = list(linear.parameters())
+    return Trainee(
+        body=torch.nn.Sequential(*(link for _, link in chain.above(boundary))),
+        head=linear,
+        whole=network,
+        learning=sorted(learning.items()),
+        state=network.state_dict,
+        scale=scale,
+        image_size_px=image_size_px,
+        statistics_learn=first_stages is None,
+    )
+
+
+def scratch_trainee(
+    make: Callable[[int], Any] | None, *, n_classes: int, scale: PixelScale, image_size_px: int
+) -> Trainee:
+    """A network that starts from random weights.
+
+    Args:
+        make: called with the number of classes, returns a module that maps normalised pixels
+            float32 (n, 3, s, s) to logits (n, k); None for regraft's small residual network.
+        n_classes: k.
+        scale: of the pixels.
+        image_size_px: s.
+
+    Raises:
+        TrainingError: what `make` returns is no module or its output has another shape.
+    """
+    import torch
+
+    network: Any = _small_resnet(n_classes) if make is None else make(n_classes)
+    if not isinstance(network, torch.nn.Module):
+        raise TrainingError(
+            f"the architecture returned {type(network).__name__}, expected a torch.nn.Module"
+        )
+    pixels = torch.zeros(2, 3, image_size_px, image_size_px)
+    try:
+        with torch.no_grad():
+            found = network.eval()(pixels)
+    except Exception as error:
+        what = str(error).partition("\n")[0]
+        raise TrainingError(
+            f"the architecture cannot take pixels of shape (2, 3, {image_size_px}, "
+            f"{image_size_px}): {what}"
+        ) from error
+    shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+    if shape != (2, n_classes):
+        raise TrainingError(
+            f"the architecture returned {shape} for 2 images, expected (2, {n_classes}): one "
+            "logit for each class"
+        )
+    body, head = _split_head(network, n_classes, pixels)
+    return Trainee(
+        body=body,
+        head=head,
+        whole=body,
+        learning=[(0, [p for p in network.parameters() if p.requires_grad])],
+        state=body.state_dict,
+        scale=scale,
+        image_size_px=image_size_px,
+        statistics_learn=True,
+    )
+
+
+def _split_head(network: Any, n_classes: int, pixels: torch.Tensor) -> tuple[Any, Any]:
+    """Body and head: its last linear layer, if that is what makes the logits; else identity."""
+    import torch
+
+    linear = [
+        (name, module)
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Linear) and module.bias is not None
+    ]
+    if linear and linear[-1][1].out_features == n_classes and linear[-1][0]:
+        name, head = linear[-1]
+        parent, _, last = name.rpartition(".")
+        setattr(network.get_submodule(parent), last, torch.nn.Identity())
+        with torch.no_grad():
+            features = network(pixels)
+        if tuple(features.shape) == (len(pixels), head.in_features):
+            return network, head
+        setattr(network.get_submodule(parent), last, head)
+    identity = torch.nn.Linear(n_classes, n_classes)
+    with torch.no_grad():
+        identity.weight.copy_(torch.eye(n_classes))
+        identity.bias.zero_()
+    for parameter in identity.parameters():
+        parameter.requires_grad_(False)
+    return network, identity
+
+
+def _linear(head: tuple[NDArray[Any], NDArray[Any]]) -> Any:
+    import torch
+
+    weights, bias = (torch.tensor(np.asarray(part), dtype=torch.float32) for part in head)
+    linear = torch.nn.Linear(*weights.shape)
+    with torch.no_grad():
+        linear.weight.copy_(weights.T)
+        linear.bias.copy_(bias)
+    return linear
+
+
+def _small_resnet(n_classes: int) -> Any:
+    """A residual network of 0.7 million parameters for 128 pixels and a CPU.
+
+    Pre-activation is not used; the last normalisation of each block starts at zero (Goyal et al.
+    2017), shortcuts shrink by average pooling (ResNet-D, He et al., CVPR 2019).
+    """
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self, before: int, width: int, stride: int) -> None:
+            super().__init__()
+            last = nn.BatchNorm2d(width)
+            nn.init.zeros_(last.weight)
+            self.main = nn.Sequential(
+                nn.Conv2d(before, width, 3, stride, 1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(width, width, 3, 1, 1, bias=False),
+                last,
+            )
+            steps: list[nn.Module] = [nn.AvgPool2d(stride)] if stride > 1 else []
+            if before != width:
+                steps += [nn.Conv2d(before, width, 1, bias=False), nn.BatchNorm2d(width)]
+            self.shortcut = nn.Sequential(*steps)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.main(x) + self.shortcut(x))
+
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, _SMALL_WIDTHS[0], 3, 2, 1, bias=False),
+        nn.BatchNorm2d(_SMALL_WIDTHS[0]),
+        nn.ReLU(inplace=True),
+    ]
+    before = _SMALL_WIDTHS[0]
+    for i, width in enumerate(_SMALL_WIDTHS):
+        layers += [Block(before, width, 1 if i == 0 else 2), Block(width, width, 1)]
+        before = width
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, n_classes)]
+    return nn.Sequential(*layers)

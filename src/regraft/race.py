@@ -1,0 +1,198 @@
+"""The memory of a race: which candidates are finished, and which are clearly behind.
+
+An Optuna study kept as lines of JSON, with the predictions beside it as safetensors. A process
+that is killed loses at most the fold it was training; the same command finds the rest again.
+Optuna also decides, by successive halving, which partial training is not worth finishing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from regraft.approaches import Approach, CrossValidation, TrainingLog
+from regraft.errors import TrainingError
+from regraft.metrics import IntArray
+from regraft.storage import make_folder, write_atomic
+
+if TYPE_CHECKING:
+    import optuna
+
+_FIRST_RUNG = 2  # epochs before a candidate can be found behind
+_REDUCTION = 3  # of those at a rung, one in so many goes on
+_NOT_SIGNIFICANT = 0.05  # accuracy behind the best at the same epoch that is never held against one
+
+
+class BehindError(TrainingError):
+    """A candidate is clearly behind and was stopped."""
+
+
+class Race:
+    """Results of candidates by key, in a folder or, without one, in memory only."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Open what is there; a damaged store is begun anew."""
+        self._folder = make_folder(folder) if folder is not None else None
+        self._study: optuna.Study | None = None
+        self._best: dict[int, float] = {}
+
+    def recall(self, key: str) -> tuple[CrossValidation, float] | None:
+        """The stored result and the seconds it took; None if there is none, or it is damaged."""
+        if self._folder is None:
+            return None
+        from safetensors.numpy import load_file
+
+        try:
+            about = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
+            arrays = load_file(self._folder / f"{key}.safetensors")
+            log = tuple(_log_from(entry) for entry in about["log"])
+            found = CrossValidation(
+                folds=arrays["folds"],
+                labels=arrays["labels"],
+                probabilities=arrays["probabilities"],
+                chosen=about["chosen"],
+                temperature=about["temperature"],
+                logits=arrays.get("logits"),
+                log=log,
+            )
+            return found, float(about["seconds"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+        except Exception as error:  # safetensors has an exception class of its own
+            if type(error).__name__ == "SafetensorError":
+                return None
+            raise
+
+    def keep(self, key: str, found: CrossValidation, seconds: float) -> None:
+        """Store a result, replacing an earlier one of fewer folds."""
+        if self._folder is None:
+            return
+        from safetensors.numpy import save
+
+        arrays: dict[str, Any] = {
+            "folds": np.ascontiguousarray(found.folds),
+            "labels": np.ascontiguousarray(found.labels),
+            "probabilities": np.ascontiguousarray(found.probabilities),
+        }
+        if found.logits is not None:
+            arrays["logits"] = np.ascontiguousarray(found.logits)
+        about = {
+            "seconds": seconds,
+            "chosen": dict(found.chosen),
+            "temperature": found.temperature,
+            "log": [_log_to(entry) for entry in found.log],
+        }
+        write_atomic(self._folder / f"{key}.safetensors", save(arrays))
+        write_atomic(self._folder / f"{key}.json", json.dumps(about))
+
+    @contextlib.contextmanager
+    def trial(self, title: str, *, can_stop: bool) -> Iterator[Any]:
+        """A trial of the study; yields what to call with (epoch, accuracy) after each epoch.
+
+        Raises:
+            BehindError: from that call, where successive halving stops the candidate.
+        """
+        with _quiet():
+            import optuna
+
+            study = self._open_study()
+            trial = study.ask()
+            trial.set_user_attr("candidate", title)
+
+        def report(epoch: int, accuracy: float) -> None:
+            trial.report(accuracy, epoch)
+            best = self._best.get(epoch, 0.0)
+            self._best[epoch] = max(best, accuracy)
+            behind = best - accuracy > _NOT_SIGNIFICANT
+            if can_stop and behind and trial.should_prune():
+                raise BehindError(
+                    f"stopped after {epoch + 1} epochs: {100 * accuracy:.1f} % on the first fold, "
+                    f"where another had {100 * best:.1f} % by then"
+                )
+
+        try:
+            yield report
+        except BehindError:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            raise
+        except BaseException:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            raise
+        values = trial.study.trials[trial.number].intermediate_values
+        study.tell(trial, values[max(values)] if values else 0.0)
+
+    def _open_study(self) -> optuna.Study:
+        if self._study is None:
+            import optuna
+
+            optuna.logging.set_verbosity(optuna.logging.ERROR)
+            storage: Any = None
+            if self._folder is not None:
+                from optuna.storages import JournalStorage
+                from optuna.storages.journal import JournalFileBackend
+
+                storage = JournalStorage(JournalFileBackend(str(self._folder / "journal.jsonl")))
+            self._study = optuna.create_study(
+                study_name="race",
+                storage=storage,
+                direction="maximize",
+                load_if_exists=True,
+                sampler=optuna.samplers.RandomSampler(seed=0),
+                pruner=optuna.pruners.SuccessiveHalvingPruner(
+                    min_resource=_FIRST_RUNG, reduction_factor=_REDUCTION
+                ),
+            )
+        return self._study
+
+
+def race_key(approach: Approach, fingerprint: str, folds: IntArray) -> str:
+    """What a result depends on: approach, weights, transform, data and folds; 16 hex characters."""
+    network = approach.network
+    parts = {
+        "approach": approach.name,
+        "settings": dict(approach.settings),
+        "weights": network.weights_sha256,
+        "architecture": network.architecture,
+        "transform": network.transform.to_dict(),
+        "data": fingerprint,
+        "folds": hashlib.sha256(np.ascontiguousarray(folds).tobytes()).hexdigest(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _log_to(log: TrainingLog) -> Mapping[str, Any]:
+    from dataclasses import astuple
+
+    return {
+        "fold": log.fold,
+        "steps": [astuple(step) for step in log.steps],
+        "rates": log.rates,
+        "chosen_rate": log.chosen_rate,
+    }
+
+
+def _log_from(entry: Mapping[str, Any]) -> TrainingLog:
+    from regraft.engines.training import Step
+
+    return TrainingLog(
+        int(entry["fold"]),
+        tuple(Step(*step) for step in entry["steps"]),
+        tuple((float(rate), float(loss)) for rate, loss in entry["rates"]),
+        float(entry["chosen_rate"]),
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("optuna").setLevel(logging.ERROR)
+        yield
