@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from regraft._version import __version__
 
 if TYPE_CHECKING:
-    from regraft.approaches import Approach, Knn, LinearProbe
+    from regraft.approaches import Approach, FineTune, Knn, LinearProbe, Scratch
     from regraft.catalogue import Backbone, get_backbone, list_backbones
     from regraft.comparison import Comparison, compare
     from regraft.dataset import Dataset, Row, scan
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from regraft.metrics import Estimate
     from regraft.model import Model, Prediction, load
     from regraft.runs import Run, read_run
-    from regraft.workflow import evaluate, fit, predict, report
+    from regraft.workflow import evaluate, fit, plan, predict, report
 
 _HOME = {
     "Approach": "approaches",
@@ -40,6 +40,7 @@ _HOME = {
     "Dataset": "dataset",
     "Estimate": "metrics",
     "Evaluation": "evaluation",
+    "FineTune": "approaches",
     "Issue": "issues",
     "Knn": "approaches",
     "LinearProbe": "approaches",
@@ -48,6 +49,7 @@ _HOME = {
     "RegraftError": "errors",
     "Row": "dataset",
     "Run": "runs",
+    "Scratch": "approaches",
     "compare": "comparison",
     "embed": "features",
     "evaluate": "workflow",
@@ -56,6 +58,7 @@ _HOME = {
     "get_backbone": "catalogue",
     "list_backbones": "catalogue",
     "load": "model",
+    "plan": "workflow",
     "predict": "workflow",
     "read_run": "runs",
     "report": "workflow",
@@ -69,6 +72,7 @@ __all__ = [
     "Dataset",
     "Estimate",
     "Evaluation",
+    "FineTune",
     "Issue",
     "Knn",
     "LinearProbe",
@@ -77,6 +81,7 @@ __all__ = [
     "RegraftError",
     "Row",
     "Run",
+    "Scratch",
     "__version__",
     "compare",
     "embed",
@@ -86,6 +91,7 @@ __all__ = [
     "get_backbone",
     "list_backbones",
     "load",
+    "plan",
     "predict",
     "read_run",
     "report",

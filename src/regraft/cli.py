@@ -187,6 +187,29 @@ def _need_command(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
+BackboneNames = Annotated[
+    list[str] | None,
+    typer.Option("--backbone", metavar="NAME", help="Pretrained network to try; repeatable."),
+]
+ApproachNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--approach",
+        metavar="NAME",
+        help="To try: linear_probe, knn, fine_tune, scratch; repeatable.",
+    ),
+]
+ResizeOption = Annotated[
+    Resize | None, typer.Option("--resize", help="How a photo becomes square.")
+]
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        "--architecture", metavar="FILE.py:NAME", help="Your own network for the approach scratch."
+    ),
+]
+
+
 @app.command(epilog="Example: regraft fit photos/ --budget 5m --out runs/photos")
 def fit(
     context: typer.Context,
@@ -195,17 +218,12 @@ def fit(
     image_dir: ImageDir = None,
     test: Test = None,
     budget: Annotated[
-        str, typer.Option(metavar="TIME", help="For comparing candidates: 90s, 5m, 1h.")
+        str, typer.Option(metavar="TIME", help="For the whole run: 90s, 5m, 1h.")
     ] = "5m",
-    backbone: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Pretrained network to try; repeatable."),
-    ] = None,
-    approach: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="To try: linear_probe, knn; repeatable."),
-    ] = None,
-    resize: Annotated[Resize | None, typer.Option(help="How a photo becomes square.")] = None,
+    backbone: BackboneNames = None,
+    approach: ApproachNames = None,
+    resize: ResizeOption = None,
+    architecture: Architecture = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Run folder; by default runs/NAME_OF_DATA."),
@@ -221,7 +239,8 @@ def fit(
     """From photos to a model: compare, choose, measure, report.
 
     The run folder gets the model, the report and every number as a file. The path that takes
-    seconds is --approach linear_probe.
+    seconds is --approach linear_probe. Run the same command again after an interruption: what was
+    finished is not repeated.
     """
     from regraft import workflow
 
@@ -236,6 +255,7 @@ def fit(
             backbones=backbone or (),
             approaches=approach or (),
             resize=resize.value if resize else None,
+            architecture=architecture,
             out=out,
             force=force,
             seed=seed,
@@ -246,6 +266,64 @@ def fit(
     from regraft.terminal import show_run
 
     show_run(_console(), found)
+
+
+@app.command(epilog="Example: regraft plan photos/")
+def plan(
+    data: Data,
+    labels: Labels = None,
+    image_dir: ImageDir = None,
+    backbone: BackboneNames = None,
+    approach: ApproachNames = None,
+    resize: ResizeOption = None,
+    architecture: Architecture = None,
+    table: Format = TableFormat.text,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of splits and folds.")] = 0,
+    jobs: Jobs = None,
+    path_column: PathColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    group_column: GroupColumn = None,
+) -> None:
+    """What to try on these photos, why, and how long it would take here.
+
+    Measures how many photos there are and how similar they are to what the network was
+    pretrained on, and times every candidate on a few of them.
+    """
+    from regraft import workflow
+
+    with _progress() as progress:
+        found = workflow.plan(
+            data,
+            labels=labels,
+            image_dir=image_dir,
+            columns=_columns(path_column, label_column, split_column, group_column),
+            backbones=backbone or (),
+            approaches=approach or (),
+            resize=resize.value if resize else None,
+            architecture=architecture,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
+    if table is TableFormat.json:
+        _out_json(found.to_dict())
+    elif table is TableFormat.csv:
+        from regraft.terminal import csv_text
+
+        _out(csv_text(found.to_dict()["candidates"]))
+    else:
+        from regraft.terminal import show_plan
+
+        options = {
+            "labels": labels,
+            "image_dir": image_dir,
+            "path_column": path_column,
+            "label_column": label_column,
+            "split_column": split_column,
+            "group_column": group_column,
+        }
+        show_plan(_console(), found.to_dict(), next_command=_command("fit", data, **options))
 
 
 @app.command(epilog="Example: regraft scan photos/ --format csv > dataset.csv")
@@ -459,12 +537,16 @@ def cache_show(table: Format = TableFormat.text) -> None:
 def cache_clear(
     features: Annotated[bool, typer.Option("--features", help="Only features of images.")] = False,
     graphs: Annotated[bool, typer.Option("--graphs", help="Only exported networks.")] = False,
+    activations: Annotated[
+        bool, typer.Option("--activations", help="Only inputs of the stages that are trained.")
+    ] = False,
 ) -> None:
     """Delete what is cached; it is computed again when needed."""
-    from regraft.features import clear_cache
+    from regraft.features import CACHE_KINDS, clear_cache
 
-    kinds = [kind for kind, asked in (("features", features), ("graphs", graphs)) if asked]
-    freed = clear_cache(kinds or ("features", "graphs"))
+    asked = {"features": features, "graphs": graphs, "activations": activations}
+    kinds = [kind for kind, is_asked in asked.items() if is_asked]
+    freed = clear_cache(kinds or CACHE_KINDS)
     _say(f"freed {freed / 1e6:,.1f} MB")
     _say("next     regraft cache show")
 

@@ -198,6 +198,21 @@ def compare(
     )
 
 
+def choose_again(comparison: Comparison, reason: str) -> Comparison | None:
+    """The same comparison without its winner, whose final training failed; None if none is left.
+
+    Only candidates on frozen features are considered: their final training takes moments.
+    """
+    failed = replace(comparison.winner, status="failed", reason=reason, accuracy=None)
+    rest = [failed if i == comparison.chosen else c for i, c in enumerate(comparison.candidates)]
+    quick = [c if c.cost is None else replace(c, accuracy=None) for c in rest]
+    if not any(c.accuracy is not None for c in quick):
+        return None
+    chosen = _choose(quick, math.inf)
+    against = tuple(_against(rest[chosen], replace(c, ahead=None)) for c in rest)
+    return replace(comparison, candidates=against, chosen=chosen, verdict=_verdict(against, chosen))
+
+
 @dataclass(slots=True)
 class _Runner:
     """What all candidates of one comparison share."""
@@ -423,8 +438,8 @@ def _too_late(approach: Approach, images: int, left: float) -> str:
     return ""
 
 
-def _difference(first: Candidate, second: Candidate) -> Estimate:
-    """First minus second, on the images and in the repeats that both predicted."""
+def candidate_difference(first: Candidate, second: Candidate) -> Estimate:
+    """Accuracy of first minus second, on the images and in the repeats that both predicted."""
     a, b = first.cross_validation, second.cross_validation
     assert a is not None
     assert b is not None
@@ -446,7 +461,7 @@ def _expected(candidate: Candidate, done: Sequence[Candidate]) -> float:
     if _images_predicted(candidate) == _images_predicted(reference):
         return candidate.accuracy.value
     assert reference.accuracy is not None
-    return reference.accuracy.value + _difference(candidate, reference).value
+    return reference.accuracy.value + candidate_difference(candidate, reference).value
 
 
 def _images_predicted(candidate: Candidate) -> int:
@@ -464,7 +479,7 @@ def _choose(candidates: Sequence[Candidate], left: float) -> int:
         i
         for i in scores
         if scores[top] - scores[i] <= ALIKE
-        and (i == top or _difference(candidates[top], candidates[i]).low <= 0)
+        and (i == top or candidate_difference(candidates[top], candidates[i]).low <= 0)
     ]
     return min(
         alike, key=lambda i: (prediction_cost(candidates[i].approach.network), -scores[i], i)
@@ -474,7 +489,7 @@ def _choose(candidates: Sequence[Candidate], left: float) -> int:
 def _against(chosen: Candidate, other: Candidate) -> Candidate:
     if other is chosen or other.cross_validation is None:
         return other
-    return replace(other, ahead=_difference(chosen, other))
+    return replace(other, ahead=candidate_difference(chosen, other))
 
 
 def _verdict(candidates: Sequence[Candidate], chosen: int) -> str:

@@ -43,6 +43,7 @@ from regraft.workers import map_threads
 
 FeatureArray = NDArray[np.float32]
 
+CACHE_KINDS = ("features", "graphs", "activations")
 CACHE_LIMIT_BYTES = 4 * 1024**3
 _HAS_FILE = frozenset({"ok", "unlabelled", "excluded", "conflict"})
 _ROWS_PER_COMMIT = 256
@@ -391,12 +392,12 @@ class CacheUse:
 
 
 def cache_use() -> tuple[CacheUse, ...]:
-    """What `regraft cache show` lists: features and graphs."""
-    return tuple(_use(kind) for kind in ("features", "graphs"))
+    """What `regraft cache show` lists: a part for each of `CACHE_KINDS`."""
+    return tuple(_use(kind) for kind in CACHE_KINDS)
 
 
 def clear_cache(kinds: Iterable[str]) -> int:
-    """Delete those parts of the cache ("features", "graphs"); returns the bytes freed."""
+    """Delete those parts of the cache (of `CACHE_KINDS`); returns the bytes freed."""
     freed = 0
     for kind in kinds:
         freed += _use(kind).bytes

@@ -6,6 +6,8 @@
     comparison.json   every candidate on the same folds, and the verdict
     evaluation.json   metrics with intervals: cross-validation, and the test set if there is one
     predictions.csv   one row per image, predicted by a model that had not seen it
+    training.csv      every step and epoch of the networks that were trained
+    lr_range.csv      their learning-rate range tests
     report.html       all of the above for people
     model/            the model, see `model.py`
 
@@ -45,7 +47,10 @@ _FILES = (
     "evaluation.json",
     "predictions.csv",
     "report.html",
+    "training.csv",
+    "lr_range.csv",
 )
+RACE = "race"  # what a comparison has finished; there while a run is not done
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,8 @@ def open_run(
     """Take a run folder for writing; yields what run.json says, to be added to.
 
     Two processes never write one folder. What an earlier run left there is removed; what may be
-    resumed, the features of images, lies in the cache. On leaving, run.json records "done",
+    resumed, features of images and activations, lies in the cache, and finished candidates in the
+    folder `race`. On leaving, run.json records "done",
     "interrupted" or "failed".
 
     Args:
@@ -134,7 +140,7 @@ def open_run(
         about = _about(settings, command)
         write_about(folder, about)  # from here on the folder does not pass for a finished run
         with storage_errors(f"clear {folder}"):
-            _remove_old(folder)
+            _remove_old(folder, race=force)
         try:
             yield about
         except BaseException as error:
@@ -144,6 +150,7 @@ def open_run(
             with contextlib.suppress(StorageError):  # the first error is the one to report
                 _close(folder, about, "interrupted" if interrupted else "failed")
             raise
+        shutil.rmtree(folder / RACE, ignore_errors=True)
         _close(folder, about, "done")
     finally:
         # Unlinked while it is held: whoever has opened the old file notices, and starts over.
@@ -160,8 +167,10 @@ def write_results(
     comparison: Mapping[str, Any],
     evaluations: Sequence[Evaluation],
     predictions: Sequence[ImagePrediction],
+    training: str = "",
+    ranges: str = "",
 ) -> None:
-    """Write the tables of a run.
+    """Write the tables of a run; `training` and `ranges` are texts, written unless empty.
 
     Raises:
         StorageError: a file cannot be written; those written before stay.
@@ -171,6 +180,9 @@ def write_results(
     write_atomic(folder / "comparison.json", _json(comparison))
     write_atomic(folder / "evaluation.json", _json([e.to_dict() for e in evaluations]))
     write_atomic(folder / "predictions.csv", predictions_csv(predictions, data.classes))
+    for name, text in (("training.csv", training), ("lr_range.csv", ranges)):
+        if text:
+            write_atomic(folder / name, text)
 
 
 def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
@@ -275,8 +287,13 @@ def _check_free(folder: Path, settings: Mapping[str, Any], *, force: bool) -> No
         )
 
 
-def _remove_old(folder: Path) -> None:
-    """Remove what an earlier run wrote, and what a killed one left half-written."""
+def _remove_old(folder: Path, *, race: bool) -> None:
+    """Remove what an earlier run wrote, and what a killed one left half-written.
+
+    What it had finished comparing stays, unless `race` says otherwise.
+    """
+    if race:
+        shutil.rmtree(folder / RACE, ignore_errors=True)
     for name in _FILES:
         (folder / name).unlink(missing_ok=True)
     for path in (folder / "model", *filter(_is_part, folder.iterdir())):
@@ -338,7 +355,7 @@ def _read_about(folder: Path) -> dict[str, Any] | None:
 
 
 def _versions() -> dict[str, str]:
-    names = ("numpy", "onnxruntime", "pillow", "scikit-learn", "torch", "timm")
+    names = ("numpy", "onnxruntime", "pillow", "scikit-learn", "torch", "timm", "lightning-fabric")
     found = {"python": platform.python_version(), "regraft": __version__}
     for name in names:
         with contextlib.suppress(metadata.PackageNotFoundError):

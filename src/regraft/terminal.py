@@ -182,6 +182,62 @@ def show_dataset(
     show_next(console, next_command)
 
 
+def show_plan(console: Console, plan: Mapping[str, Any], *, next_command: str) -> None:
+    """Size, similarity, advice and the candidates with their predicted times."""
+    from rich.table import Table
+
+    size, similarity = plan["size"], plan["similarity"]
+    console.print()
+    console.print(f"[bold]{plan['quadrant'].capitalize()}[/bold]")
+    console.print(
+        f"{size['images']:,} training photos of {size['classes']} classes, the smallest with "
+        f"{size['smallest_class']:,}: {size['word']}."
+    )
+    if similarity["value"] is not None:
+        console.print(
+            f"Distance to the pretraining data {similarity['value']:.2f} (early layers "
+            f"{similarity['early']:.2f}, middle {similarity['middle']:.2f}, late "
+            f"{similarity['late']:.2f}): {similarity['word']}."
+        )
+    console.print()
+    console.print(f"{escape(plan['advice'])} {escape(plan['reason'])}")
+    console.print(f"[dim]{escape(plan['source'])}[/dim]")
+    console.print()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title, justify in (("candidate", "left"), ("one fold", "right"), ("final fit", "right")):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for one in plan["candidates"]:
+        if one["reason"]:
+            table.add_row(
+                _shown(one["title"]),
+                "",
+                "",
+            )
+            continue
+        epochs = f", {one['epochs']} epochs" if one["epochs"] else ""
+        table.add_row(
+            _shown(one["title"] + epochs), _duration(one["seconds"]), _duration(one["fit_seconds"])
+        )
+    console.print(table)
+    for one in plan["candidates"]:
+        if one["reason"]:
+            console.print(f"{_shown(one['title'])}: {_shown(one['reason'])}")
+    console.print(
+        "Predicted for this machine from a few timed steps; fit takes fewer epochs where the "
+        "budget asks for it.",
+        style="dim",
+    )
+    show_next(console, next_command)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    if seconds < 1:
+        return "moments"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
 def show_predictions(
     console: Console, prose: Console, predictions: Sequence[Prediction], *, next_command: str
 ) -> None:

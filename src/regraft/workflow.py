@@ -14,21 +14,16 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from regraft.approaches import APPROACHES, Approach, CrossValidation, LinearProbe
-from regraft.catalogue import (
-    DEFAULT_BACKBONE,
-    Backbone,
-    get_backbone,
-    is_available,
-    list_backbones,
-    with_transform,
-)
-from regraft.comparison import Comparison, compare
+from regraft.approaches import FOLDS, CrossValidation, Limits, is_trained, seconds_expected
+from regraft.candidates import candidate_approaches, candidate_backbones, trains_networks
+from regraft.catalogue import Backbone
+from regraft.comparison import Candidate, Comparison, choose_again, compare
 from regraft.dataset import (
     Dataset,
     Row,
@@ -40,7 +35,7 @@ from regraft.dataset import (
     split_groups,
 )
 from regraft.dataset.walking import walk
-from regraft.errors import DataError, UsageError
+from regraft.errors import DataError, TrainingError, UsageError
 from regraft.evaluation import (
     CROSS_VALIDATION,
     TEST,
@@ -49,12 +44,23 @@ from regraft.evaluation import (
     evaluate_model,
     evaluate_probabilities,
 )
-from regraft.features import embed_rows
+from regraft.evidence import (
+    guide_entry,
+    learning_curve_entry,
+    range_csv,
+    selection_entry,
+    training_csv,
+    transfer_entry,
+)
+from regraft.features import embed_rows, measure_speed
+from regraft.guide import Advice, Similarity, Size, advise, measure_similarity, measure_size
 from regraft.issues import find_issues
 from regraft.modality.image import SUFFIXES
 from regraft.model import Model, Prediction, load
 from regraft.progress import Progress, note, silent
+from regraft.race import Race
 from regraft.runs import (
+    RACE,
     ImagePrediction,
     Run,
     check_folder,
@@ -67,6 +73,8 @@ from regraft.runs import (
 from regraft.storage import write_atomic
 
 DEFAULT_BUDGET_S = 300.0
+_AFTERWARDS_S = 8.0  # evaluation, learning curve and report
+_AFTERWARDS_IMAGE_S = 0.02  # predicting one more photo
 
 
 class LabelColumns(TypedDict, total=False):
@@ -89,6 +97,7 @@ def fit(
     backbones: Sequence[str] = (),
     approaches: Sequence[str] = (),
     resize: str | None = None,
+    architecture: str | None = None,
     out: str | Path | None = None,
     force: bool = False,
     seed: int = 0,
@@ -110,6 +119,7 @@ def fit(
             unless approaches are named.
         approaches: names to try; by default all.
         resize: "crop", "pad" or "squash"; by default the backbone's own.
+        architecture: a network for `scratch`, "package.module:name" or "path/file.py:name".
         out: the run folder; by default `runs/<name of the data>`.
         force: replace a run that is there.
         seed: of splits and folds.
@@ -129,7 +139,7 @@ def fit(
     """
     if budget_s <= 0:
         raise UsageError(f"the budget is {budget_s:g} s, expected more than 0, such as 5m")
-    candidates = candidate_approaches(approaches, backbones, resize=resize)
+    networks = candidate_backbones(approaches, backbones, resize=resize)
     source = Path(data)
     folder = Path(out) if out is not None else free_folder(Path("runs") / _run_name(source))
     settings = {
@@ -142,6 +152,7 @@ def fit(
         "backbones": list(backbones),
         "approaches": list(approaches),
         "resize": resize,
+        "architecture": architecture,
         "seed": seed,
     }
     command = command or _command(settings, folder)
@@ -161,30 +172,58 @@ def fit(
         phase = _stopwatch(about["seconds"])
         about["seconds"]["scan"] = round(time.monotonic() - started, 3)
         with phase("features"):
-            found = _readable(found, candidates[0], jobs=jobs, progress=progress)
+            found = _readable(found, networks[0], jobs=jobs, progress=progress)
             require_trainable(found)
         had_test = bool(found.test)
         found = set_aside(found, seed=seed)
+        guidance = None
+        if trains_networks(approaches):
+            with phase("guide"):
+                guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
+        candidates = candidate_approaches(
+            approaches,
+            backbones,
+            resize=resize,
+            advice=guidance.advice if guidance else None,
+            architecture=architecture,
+        )
+        reserve = _AFTERWARDS_S + _AFTERWARDS_IMAGE_S * (len(found.test) + len(found.unlabelled))
         with phase("comparison"):
             comparison = compare(
                 candidates,
                 found,
                 budget_s=budget_s - (time.monotonic() - started),
+                reserve_s=min(reserve, 0.2 * budget_s),
+                race=Race(folder / RACE) if trains_networks(approaches) else None,
                 seed=seed,
                 jobs=jobs,
                 progress=progress,
             )
-        chosen = comparison.winner.cross_validation
-        assert chosen is not None
         with phase("final fit"):
-            model = comparison.best.fit(
-                found, cross_validation=chosen, seed=seed, jobs=jobs, progress=progress
+            comparison, model = _final_fit(
+                comparison,
+                found,
+                deadline=started + budget_s - min(reserve, 0.2 * budget_s) / 2,
+                seed=seed,
+                jobs=jobs,
+                progress=progress,
             )
             model.save(folder / "model")
+        chosen = comparison.winner.cross_validation
+        assert chosen is not None
         with phase("evaluation"):
             found, others, seen = _predict_the_rest(model, found, jobs=jobs, progress=progress)
             evaluations = _evaluations(found, chosen, seen[: len(found.test)], seed=seed)
             predictions = _predictions(found, chosen, others, seen)
+        with phase("evidence"):
+            evidence = {
+                "guide": guidance and guide_entry(*guidance, comparison),
+                "transfer": transfer_entry(comparison),
+                "learning_curve": learning_curve_entry(
+                    found, comparison, seed=seed, jobs=jobs, progress=progress
+                ),
+                "selection": selection_entry(comparison, evaluations),
+            }
         about.update(
             data=str(found.root),
             layout=found.layout,
@@ -200,15 +239,109 @@ def fit(
                 folder,
                 data=found,
                 issues=find_issues(found),
-                comparison=comparison.to_dict(),
+                comparison=comparison.to_dict() | {k: v for k, v in evidence.items() if v},
                 evaluations=evaluations,
                 predictions=predictions,
+                training=training_csv(comparison),
+                ranges=range_csv(comparison),
             )
             about["seconds_total"] = round(time.monotonic() - started, 3)
             write_about(folder, about)
             write_atomic(folder / "report.html", _report(folder, unfinished=True))
         about["seconds_total"] = round(time.monotonic() - started, 3)
     return read_run(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCandidate:
+    """One candidate of a plan: predicted seconds on one fold, and of the final training."""
+
+    title: str
+    seconds: float | None
+    fit_seconds: float | None
+    epochs: int | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `plan` found: size, similarity, advice, and what each candidate would cost."""
+
+    size: Size
+    similarity: Similarity
+    advice: Advice
+    candidates: tuple[PlannedCandidate, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "size": self.size.to_dict(),
+            "similarity": self.similarity.to_dict(),
+            "quadrant": self.advice.quadrant,
+            "advice": self.advice.advice,
+            "reason": self.advice.reason,
+            "source": self.advice.source,
+            "candidates": [asdict(candidate) for candidate in self.candidates],
+        }
+
+
+def plan(
+    data: str | Path,
+    *,
+    labels: str | Path | None = None,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
+    backbones: Sequence[str] = (),
+    approaches: Sequence[str] = (),
+    resize: str | None = None,
+    architecture: str | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Plan:
+    """Size, similarity, the rule of thumb, and what every candidate would take on this machine.
+
+    Nothing is trained but a few steps that are timed. Arguments are those of `fit`.
+
+    Raises:
+        DataError: the data cannot be trained on.
+        UsageError: an option is outside its range.
+        BackboneError: a backbone is unknown or not installed.
+    """
+    networks = candidate_backbones(approaches, backbones, resize=resize)
+    found = scan(
+        data,
+        labels=labels,
+        image_dir=image_dir,
+        jobs=jobs,
+        progress=progress,
+        verify=True,
+        **(columns or LabelColumns()),
+    )
+    require_trainable(found)
+    found = set_aside(found, seed=seed)
+    guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
+    for backbone in networks:
+        if seconds_expected(backbone, 1) is None:
+            note(progress, f"timing {backbone.name}")
+            measure_speed(backbone, progress=progress)
+    planned = []
+    for approach in candidate_approaches(
+        approaches, backbones, resize=resize, advice=guidance.advice, architecture=architecture
+    ):
+        title = Candidate(approach, "skipped").title
+        if not is_trained(approach):
+            seconds = seconds_expected(approach.network, len(found.train))
+            planned.append(PlannedCandidate(title, seconds, 0.0, None))
+            continue
+        note(progress, f"timing {title}")
+        try:
+            cost = approach.cost(found, folds=FOLDS, jobs=jobs)
+        except TrainingError as error:
+            planned.append(PlannedCandidate(title, None, None, None, str(error)))
+            continue
+        planned.append(PlannedCandidate(title, cost.once + cost.fold, cost.fit, cost.epochs))
+    return Plan(*guidance, tuple(planned))
 
 
 def evaluate(
@@ -316,53 +449,61 @@ def predictions_table(model: Model, predictions: Sequence[Prediction]) -> str:
     return out.getvalue()
 
 
-def candidate_approaches(
-    approaches: Sequence[str], backbones: Sequence[str], *, resize: str | None = None
-) -> list[Approach]:
-    """What `fit` compares, in the order in which it is tried.
-
-    With nothing named: every approach on the built-in backbone, the linear probe also on
-    features averaged over mirror images, and on every other backbone that is installed. Naming
-    approaches or backbones compares just those.
-
-    Raises:
-        UsageError: an approach is unknown.
-        BackboneError: a backbone is unknown or not installed.
-    """
-    unknown = [name for name in approaches if name not in APPROACHES]
-    if unknown:
-        raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
-    chosen = [_installed(name) for name in dict.fromkeys(backbones)]
-    if not chosen:
-        chosen = [get_backbone(DEFAULT_BACKBONE)]
-        if not approaches:
-            chosen += [b for b in list_backbones() if is_available(b) and b not in chosen]
-    if resize is not None:
-        chosen = [with_transform(backbone, resize=resize) for backbone in chosen]
-    names = list(dict.fromkeys(approaches or APPROACHES))
-    first: list[Approach] = [APPROACHES[name](chosen[0]) for name in names]
-    if not approaches:
-        first.append(LinearProbe(chosen[0], views=2))
-    rest_names = names if approaches else [name for name in names if name != "knn"]
-    return first + [APPROACHES[name](b) for b in chosen[1:] for name in rest_names]
+class _Guidance(NamedTuple):
+    size: Size
+    similarity: Similarity
+    advice: Advice
 
 
-def _installed(name: str) -> Backbone:
-    from regraft.catalogue import weights_path
+def _guidance(
+    data: Dataset, backbone: Backbone, *, jobs: int | None, progress: Progress
+) -> _Guidance:
+    note(progress, "measuring how similar the photos are to the pretraining data")
+    size = measure_size(data)
+    similarity = measure_similarity(data, backbone, jobs=jobs, progress=progress)
+    return _Guidance(size, similarity, advise(size, similarity))
 
-    backbone = get_backbone(name)
-    if not is_available(backbone):
-        weights_path(backbone)  # raises, saying what to install
-    return backbone
+
+def _final_fit(
+    comparison: Comparison,
+    data: Dataset,
+    *,
+    deadline: float,
+    seed: int,
+    jobs: int | None,
+    progress: Progress,
+) -> tuple[Comparison, Model]:
+    """The winner trained on all training rows, or the best quick one where time ran out."""
+    fallback = choose_again(comparison, "")
+    try:
+        model = comparison.best.fit(
+            data,
+            cross_validation=comparison.winner.cross_validation,
+            limits=Limits(deadline=deadline) if fallback else Limits(),
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
+    except TrainingError as error:
+        again = choose_again(comparison, f"its final training was not finished: {error}")
+        if again is None:
+            raise
+        note(progress, f"{comparison.winner.title}: {error}; using {again.winner.title} instead")
+        chosen = again.winner.cross_validation
+        model = again.best.fit(
+            data, cross_validation=chosen, seed=seed, jobs=jobs, progress=progress
+        )
+        return again, model
+    return comparison, model
 
 
-def _readable(data: Dataset, first: Approach, *, jobs: int | None, progress: Progress) -> Dataset:
+def _readable(data: Dataset, first: Backbone, *, jobs: int | None, progress: Progress) -> Dataset:
     """The dataset with the images that cannot be decoded marked, found by decoding them all.
 
     The features go to the cache, where the first candidate finds them.
     """
     rows = data.train
-    embedding = embed_rows(data, rows, first.network, jobs=jobs, progress=progress)
+    embedding = embed_rows(data, rows, first, jobs=jobs, progress=progress)
     if embedding.warning:
         note(progress, embedding.warning)
     marked = data.mark({p: ("unreadable", reason) for p, reason in embedding.failures.items()})
@@ -399,14 +540,15 @@ def _evaluations(
                 seed=seed,
             )
         )
+    covered = chosen.covered
     evaluations.append(
         evaluate_probabilities(
             CROSS_VALIDATION,
-            labels=chosen.labels,
-            probabilities=chosen.probabilities,
+            labels=chosen.labels[covered],
+            probabilities=chosen.probabilities[:, covered],
             classes=data.classes,
-            groups=split_groups(data.train),
-            folds=len(np.unique(chosen.folds[0])),
+            groups=split_groups(data.train)[covered],
+            folds=chosen.folds_done if chosen.folds_done > 1 else None,
             seed=seed,
         )
     )
@@ -420,6 +562,8 @@ def _predictions(
     for row, fold, probabilities in zip(
         data.train, chosen.folds[0], chosen.probabilities[0], strict=True
     ):
+        if np.isnan(probabilities).any():  # its fold was not predicted, see `reading` in run.json
+            continue
         best = int(probabilities.argmax())
         rows.append(
             ImagePrediction(
@@ -448,6 +592,13 @@ def _reading(data: Dataset, comparison: Comparison, *, had_test: bool) -> list[s
         f"cross-validation"
         + (f" repeated {comparison.repeats} times." if comparison.repeats > 1 else ".")
     ]
+    found = comparison.winner.cross_validation
+    if found is not None and not found.covered.all():
+        said.append(
+            f"The chosen approach trains a network, and the time was enough for "
+            f"{found.folds_done} of {comparison.folds} folds: its cross-validated accuracy and "
+            f"predictions are of {int(found.covered.sum()):,} of the {n:,} training images."
+        )
     if data.test:
         origin = "given" if had_test else "set aside at random before anything was compared"
         said.append(
@@ -477,7 +628,7 @@ def _stopwatch(seconds: dict[str, float]) -> Any:
 def _command(settings: Mapping[str, Any], folder: Path) -> str:
     """The command line that does what `fit` was asked to do."""
     words = ["regraft", "fit", settings["data"], "--out", str(folder)]
-    for name in ("labels", "image_dir", "test", "resize"):
+    for name in ("labels", "image_dir", "test", "resize", "architecture"):
         if settings[name] is not None:
             words += [f"--{name.replace('_', '-')}", settings[name]]
     for name, column in settings["columns"].items():
@@ -512,6 +663,7 @@ __all__ = [
     "evaluate",
     "expand_inputs",
     "fit",
+    "plan",
     "predict",
     "predictions_table",
     "report",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regraft.approaches.base import (
+    FOLDS,
     NO_LIMITS,
     Approach,
     Cost,
@@ -30,6 +31,7 @@ APPROACHES: dict[str, type[LinearProbe] | type[Knn] | type[FineTune] | type[Scra
 
 __all__ = [
     "APPROACHES",
+    "FOLDS",
     "NO_LIMITS",
     "Approach",
     "Cost",

@@ -1,0 +1,108 @@
+"""What `fit` compares: names and the guide's advice in, approaches in the order to try out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from regraft.approaches import APPROACHES, Approach, FineTune, Knn, LinearProbe, Scratch
+from regraft.catalogue import (
+    DEFAULT_BACKBONE,
+    Backbone,
+    get_backbone,
+    is_available,
+    list_backbones,
+    weights_path,
+    with_transform,
+)
+from regraft.errors import UsageError
+from regraft.guide import Advice
+
+TRAINED = ("fine_tune", "scratch")
+_SCOPES = ("last_2_stages", "last_4_stages")  # where there is no advice
+
+
+def trains_networks(approaches: Sequence[str]) -> bool:
+    """Whether any of those approaches (all, if none is named) trains a network."""
+    return not approaches or any(name in TRAINED for name in approaches)
+
+
+def candidate_backbones(
+    approaches: Sequence[str], backbones: Sequence[str], *, resize: str | None = None
+) -> list[Backbone]:
+    """The named backbones; by default the built-in one, and the installed others too unless
+    approaches are named.
+
+    Raises:
+        UsageError: an approach is unknown.
+        BackboneError: a backbone is unknown or not installed.
+    """
+    unknown = [name for name in approaches if name not in APPROACHES]
+    if unknown:
+        raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
+    chosen = [_installed(name) for name in dict.fromkeys(backbones)]
+    if not chosen:
+        chosen = [get_backbone(DEFAULT_BACKBONE)]
+        if not approaches:
+            chosen += [b for b in list_backbones() if is_available(b) and b not in chosen]
+    if resize is not None:
+        chosen = [with_transform(backbone, resize=resize) for backbone in chosen]
+    return chosen
+
+
+def candidate_approaches(
+    approaches: Sequence[str],
+    backbones: Sequence[str],
+    *,
+    resize: str | None = None,
+    advice: Advice | None = None,
+    architecture: str | None = None,
+) -> list[Approach]:
+    """What is compared, in the order in which it is tried.
+
+    Frozen features come first: they take seconds. Then what the guide advises to train, what
+    begins with the pixels last: on a CPU it takes ten times as long. Training from scratch closes
+    the list, as the measure of what transfer is worth. Fine-tuning is tried on the backbones that
+    were named, or on the built-in one.
+
+    Args:
+        approaches: names; none for all.
+        backbones: names; none for those that are installed.
+        resize: "crop", "pad" or "squash"; None for each backbone's own.
+        advice: of the guide; None where nothing that trains is asked for.
+        architecture: for `scratch`, see there.
+
+    Raises:
+        UsageError: an approach is unknown.
+        BackboneError: a backbone is unknown or not installed.
+    """
+    chosen = candidate_backbones(approaches, backbones, resize=resize)
+    names = list(dict.fromkeys(approaches or APPROACHES))
+    found: list[Approach] = []
+    for i, backbone in enumerate(chosen):
+        if "linear_probe" in names:
+            found.append(LinearProbe(backbone))
+        if "knn" in names and (approaches or i == 0):
+            found.append(Knn(backbone))
+        if not approaches and i == 0:
+            found.append(LinearProbe(backbone, views=2))
+    if "fine_tune" in names:
+        scopes = _scopes(advice)
+        tuned = chosen if backbones else chosen[:1]
+        found += [FineTune(backbone, train=scope) for scope in scopes for backbone in tuned]
+    if "scratch" in names:
+        found.append(Scratch(architecture, resize=resize))
+    return found
+
+
+def _scopes(advice: Advice | None) -> list[str]:
+    """What to fine-tune: the advice, its rule-of-thumb rivals, and the dearest ones last."""
+    advised = [] if advice is None else [t for t in advice.trains if t not in ("head", "scratch")]
+    wanted = list(dict.fromkeys([*advised, *_SCOPES]))
+    return sorted(wanted, key=lambda scope: not scope.startswith("last"))
+
+
+def _installed(name: str) -> Backbone:
+    backbone = get_backbone(name)
+    if not is_available(backbone):
+        weights_path(backbone)  # raises, saying what to install
+    return backbone

@@ -1,0 +1,203 @@
+"""A finished comparison in, what it shows out: what transfer bought, whether more photos would
+help, whether the rule of thumb held, and how training went."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from regraft.approaches import LinearProbe
+from regraft.approaches.frozen import training_arrays
+from regraft.comparison import Candidate, Comparison, candidate_difference
+from regraft.dataset import Dataset, split_groups
+from regraft.evaluation import TEST, Evaluation
+from regraft.guide import Advice, Similarity, Size, held
+from regraft.heads import fit_logistic
+from regraft.learning_curve import learning_curve
+from regraft.metrics import Estimate
+from regraft.progress import Progress
+
+
+def guide_entry(
+    size: Size, similarity: Similarity, advice: Advice, comparison: Comparison
+) -> dict[str, Any]:
+    """`guide` in comparison.json: what was measured, advised, and whether it held."""
+    train = str(comparison.winner.approach.settings.get("train", "head"))
+    rivals = [c for c in comparison.candidates if c.accuracy is not None]
+    verdict = held(advice, train) if len(rivals) > 1 else ""
+    level = [
+        c.title for c in rivals if c.ahead is not None and c.ahead.low <= 0 and _scope(c) != train
+    ]
+    if verdict and level:
+        verdict += f" But {level[0]} could not be told apart from it."
+    return {
+        "size": size.to_dict(),
+        "similarity": similarity.to_dict(),
+        "quadrant": advice.quadrant,
+        "advice": advice.advice,
+        "reason": advice.reason,
+        "source": advice.source,
+        "held": verdict,
+    }
+
+
+def transfer_entry(comparison: Comparison) -> dict[str, Any] | None:
+    """`transfer`: the best pretrained candidate against the best one from scratch; None without."""
+    finished = [c for c in comparison.candidates if c.accuracy is not None]
+    scratch = [c for c in finished if c.approach.name == "scratch"]
+    others = [c for c in finished if c.approach.name != "scratch"]
+    if not scratch or not others:
+        return None
+    base = max(scratch, key=_value)
+    winner = comparison.winner
+    best = winner if winner.approach.name != "scratch" else max(others, key=_value)
+    gap = candidate_difference(best, base)
+    bought = 100 * gap.value
+    text = (
+        f"{best.title} is {abs(bought):.1f} points {'ahead of' if bought >= 0 else 'behind'} "
+        f"{base.title}, trained from random weights for {base.seconds:.0f} s "
+        f"[{100 * gap.low:+.1f}, {100 * gap.high:+.1f}], on the same photos."
+    )
+    if gap.low <= 0 <= gap.high:
+        text += " That the pretrained weights bring nothing cannot be ruled out."
+    return {
+        "text": text,
+        "difference": gap.to_dict(),
+        "seconds_transfer": round(best.seconds, 1),
+        "seconds_scratch": round(base.seconds, 1),
+    }
+
+
+def learning_curve_entry(
+    data: Dataset, comparison: Comparison, *, seed: int, jobs: int | None, progress: Progress
+) -> dict[str, Any] | None:
+    """`learning_curve` of the best linear probe; None where none was run.
+
+    A curve of a fine-tuned network would take as long as the race; its text says whose it is.
+    """
+    probes = [
+        c
+        for c in comparison.candidates
+        if isinstance(c.approach, LinearProbe) and c.accuracy is not None
+    ]
+    if not probes:
+        return None
+    best = max(probes, key=_value)
+    found = best.cross_validation
+    assert found is not None
+    features, labels = training_arrays(data, best.approach.network, jobs=jobs, progress=progress)
+    curve = learning_curve(
+        features,
+        labels,
+        found.folds,
+        n_classes=len(data.classes),
+        fit=fit_logistic,
+        setting=found.chosen["penalty"],
+        groups=split_groups(data.train),
+        seed=seed,
+        approach=best.approach.name,
+        backbone=best.approach.network.name,
+    ).to_dict()
+    if best is not comparison.winner and comparison.winner.approach.name != "linear_probe":
+        curve["text"] += f" This is the curve of {best.title}, which is quick to measure."
+    return curve
+
+
+def selection_entry(comparison: Comparison, evaluations: list[Evaluation]) -> dict[str, str]:
+    """`selection`: what choosing the best of several may have flattered."""
+    winner = comparison.winner.accuracy
+    assert winner is not None
+    tried = sum(c.accuracy is not None for c in comparison.candidates)
+    test = next((e.accuracy for e in evaluations if e.on == TEST), None)
+    text = (
+        f"The best of {tried} candidates had {_shown(winner)} in cross-validation"
+        if tried > 1
+        else f"The only candidate had {_shown(winner)} in cross-validation"
+    )
+    if test is None:
+        text += (
+            "; there is no test set, so what choosing it may have flattered is not measured."
+            if tried > 1
+            else "."
+        )
+    else:
+        text += f" and {_shown(test)} on the test set, which no choice has seen."
+    return {"text": text}
+
+
+def training_csv(comparison: Comparison) -> str:
+    """`training.csv`: every step and epoch of every network that was trained; "" without any."""
+    rows: list[list[Any]] = []
+    for title, log in _logs(comparison):
+        for s in log.steps:
+            ends = s.step < 0
+            rows.append(
+                [
+                    title,
+                    log.fold,
+                    s.epoch,
+                    "" if ends else s.step,
+                    f"{s.learning_rate:.3e}",
+                    f"{s.train_loss:.5f}",
+                    f"{s.train_accuracy:.5f}",
+                    _number(s.fold_loss) if ends else "",
+                    _number(s.fold_accuracy) if ends else "",
+                ]
+            )
+    header = (
+        "candidate,fold,epoch,step,learning_rate,train_loss,train_accuracy,fold_loss,fold_accuracy"
+    )
+    return _csv(header, rows)
+
+
+def range_csv(comparison: Comparison) -> str:
+    """`lr_range.csv`: the learning-rate range tests; "" without any."""
+    rows: list[list[Any]] = []
+    for title, log in _logs(comparison):
+        if log.rates:
+            nearest = min(log.rates, key=lambda pair: abs(math.log(pair[0] / log.chosen_rate)))
+            rows += [
+                [title, f"{rate:.3e}", f"{loss:.5f}", int((rate, loss) == nearest)]
+                for rate, loss in log.rates
+            ]
+    return _csv("candidate,learning_rate,loss,chosen", rows)
+
+
+def _logs(comparison: Comparison) -> list[tuple[str, Any]]:
+    return [
+        (c.title, log)
+        for c in comparison.candidates
+        if c.cross_validation is not None
+        for log in c.cross_validation.log
+    ]
+
+
+def _csv(header: str, rows: list[list[Any]]) -> str:
+    if not rows:
+        return ""
+    out = io.StringIO()
+    out.write(header + "\n")
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.5f}"
+
+
+def _shown(rate: Estimate) -> str:
+    return f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+
+
+def _value(candidate: Candidate) -> float:
+    return candidate.accuracy.value if candidate.accuracy is not None else -np.inf
+
+
+def _scope(candidate: Candidate) -> str:
+    settings: Mapping[str, Any] = candidate.approach.settings
+    return str(settings.get("train", "head"))
