@@ -25,6 +25,7 @@ from typing import Any
 import regraft as rg
 from benchmarks.data import photo_data, photo_folder
 from benchmarks.rows import Row, at_least, rate_text
+from regraft.catalogue import is_available
 
 TARGETS = {"rooms": 0.95, "clothing": 0.885, "hymenoptera": 0.95}  # on val, test and val
 CROSS_VALIDATION_TARGETS = {"rooms": 0.94}
@@ -71,9 +72,10 @@ def _default_rows(name: str, data: rg.Dataset, fold_seeds: int) -> list[Row]:
 
 def _approach(candidate: dict[str, Any]) -> rg.Approach:
     """The approach that a candidate in `comparison.json` stands for."""
-    kinds = {"linear_probe": rg.LinearProbe, "knn": rg.Knn}
-    views = candidate["settings"]["views"]
-    return kinds[candidate["approach"]](candidate["backbone"], views=views)
+    backbone, views = candidate["backbone"], candidate["settings"]["views"]
+    if candidate["approach"] == "knn":
+        return rg.Knn(backbone, views=views)
+    return rg.LinearProbe(backbone, views=views)
 
 
 def _cross_validation_row(

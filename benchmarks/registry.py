@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks import accuracy, coverage, embed_speed, fit_speed, memory, scan_speed
+from benchmarks import accuracy, coverage, embed_speed, fit_speed, memory, race, scan_speed
 from benchmarks.rows import Row
 
 BENCHMARKS: Mapping[str, Callable[[], list[Row]]] = {
@@ -14,4 +14,5 @@ BENCHMARKS: Mapping[str, Callable[[], list[Row]]] = {
     "memory": memory.run,
     "scan_speed": scan_speed.run,
     "coverage": coverage.run,
+    **race.RACES,
 }

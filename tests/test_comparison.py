@@ -2,66 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+import itertools
+import json
 
 import numpy as np
 import pytest
 
-import regraft
-from regraft.approaches import CrossValidation
-from regraft.comparison import compare
-from regraft.dataset import Dataset, Row
-from regraft.errors import BackboneError, DataError
+from regraft.comparison import choose_again, compare
+from regraft.dataset import Dataset
+from regraft.errors import DataError, OutOfTimeError, TrainingError
+from regraft.evaluation import evaluate_probabilities
+from tests.fakes import BASE, Clock, Fake, FakeTrained, install_clock, many_rows
 
-BASE = regraft.get_backbone("efficientnet_lite0")
-
-
-@dataclass
-class Fake:
-    """An approach that is right on a chosen share of images; keeps the folds it was given."""
-
-    rate: float
-    name: str = "fake"
-    parameters: int = 1_000
-    fails: str = ""
-    takes_s: float = 0.0
-    folds: list[np.ndarray] = field(default_factory=list)
-    seed: int = 0
-
-    @property
-    def network(self) -> regraft.Backbone:
-        return replace(BASE, name=f"{self.name}_net", parameters=self.parameters)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"views": 1}
-
-    def cross_validate(self, data, folds, *, jobs=None, progress=None) -> CrossValidation:
-        self.folds.append(folds)
-        time.sleep(self.takes_s)
-        if self.fails:
-            raise BackboneError(self.fails)
-        labels = data.labels(data.train)
-        right = np.random.default_rng(self.seed).random((len(folds), len(labels))) < self.rate
-        said = np.where(right, labels, 1 - labels)
-        probabilities = np.full((*said.shape, 2), 0.1)
-        np.put_along_axis(probabilities, said[..., None], 0.9, axis=2)
-        return CrossValidation(folds, labels, probabilities, {}, 1.0)
-
-    def fit(self, data, **options):
-        raise AssertionError("a comparison fits no final model")
+FOLD_S = 10.0  # of a FakeTrained, and as long for its final training
 
 
 @pytest.fixture
 def data() -> Dataset:
-    rows = [
-        Row(path=f"{i}.jpg", sha256=f"{i:064d}", label="ab"[i % 2], split="train")
-        for i in range(300)
-    ] + [Row(path="t.jpg", sha256="f" * 64, label="a", split="test")]
-    return Dataset.from_rows(Path("/nowhere"), rows)
+    return many_rows()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return install_clock(monkeypatch)
 
 
 def test_all_candidates_get_the_same_folds_of_training_rows(data: Dataset) -> None:
@@ -148,3 +111,295 @@ def test_json_holds_every_candidate(data: Dataset) -> None:
             "reason",
         }
         assert len(candidate["fold_scores"]) == 15
+
+
+# --- candidates that train a network
+
+
+def test_a_short_budget_is_enough_for_the_first_fold_only(data: Dataset, clock: Clock) -> None:
+    tuned = FakeTrained(0.95, clock)
+    found = compare([Fake(0.7, "probe"), tuned], data, budget_s=30)
+    assert tuned.calls == [(0,)]
+    assert found.best.name == "fake_tune"
+    result = found.winner.cross_validation
+    assert result is not None
+    assert result.folds_done == 1
+    assert result.covered.sum() == 60
+    assert len(result.fold_scores) == 1
+    assert "on 1 of 5 folds" in found.verdict
+    entry = found.to_dict()["candidates"][1]
+    assert (entry["folds_done"], entry["images_predicted"]) == (1, 60)
+    assert entry["predicted_seconds"] == entry["seconds"] == FOLD_S
+    assert entry["settings"]["epochs"] == 10
+
+
+def test_a_long_budget_is_spent_on_all_folds_of_the_leader(data: Dataset, clock: Clock) -> None:
+    leader, other = FakeTrained(0.95, clock, "leader"), FakeTrained(0.8, clock, "other", curve=0.95)
+    found = compare([Fake(0.7, "probe"), other, leader], data, budget_s=1_000)
+    assert leader.calls == [(0,), (1,), (2,), (3,), (4,)]
+    assert other.calls == [(0,)]
+    assert found.best.name == "leader"
+    assert found.winner.cross_validation is not None
+    assert found.winner.cross_validation.covered.all()
+    assert "of 5 folds" not in found.verdict
+    assert len(found.to_dict()["candidates"][2]["fold_scores"]) == 5
+    assert found.winner.seconds == found.winner.predicted_seconds == 5 * FOLD_S
+    assert clock.now == 1_000 + 6 * FOLD_S
+
+
+def test_without_a_budget_every_contender_gets_every_fold(data: Dataset, clock: Clock) -> None:
+    first, second = FakeTrained(0.9, clock, "a"), FakeTrained(0.9, clock, "b")
+    compare([first, second], data)
+    assert sorted(first.calls) == sorted(second.calls) == [(i,) for i in range(5)]
+
+
+@pytest.mark.parametrize(("budget_s", "epochs"), [(60, 10), (16, 6), (12, 5), (7, 3)])
+def test_epochs_are_cut_to_the_budget(
+    data: Dataset, clock: Clock, budget_s: float, epochs: int
+) -> None:
+    tuned = FakeTrained(0.95, clock)  # e epochs take e seconds for a fold, and e for all photos
+    found = compare([Fake(0.7, "probe"), tuned], data, budget_s=budget_s)
+    assert tuned.reported[0] == epochs
+    assert found.candidates[1].cost is not None
+    assert found.candidates[1].cost.epochs == epochs
+    assert found.best.settings["epochs"] == epochs
+    assert 2 * 1.15 * epochs <= budget_s
+
+
+def test_too_short_for_the_fewest_epochs_is_skipped_and_says_what_it_needs(
+    data: Dataset, clock: Clock
+) -> None:
+    tuned, scratch = FakeTrained(0.95, clock), _scratch(0.9, clock)
+    found = compare([Fake(0.7, "probe"), tuned, scratch], data, budget_s=3)
+    assert tuned.calls == scratch.calls == []
+    assert [c.status for c in found.candidates] == ["done", "skipped", "skipped"]
+    assert found.candidates[1].reason == (
+        "would need about 6 s (3 epochs on one fold, and the final training); 3 s of the budget "
+        "were left"
+    )
+    assert found.candidates[2].reason == (
+        "would need about 3 s (3 epochs on one fold); 3 s of the budget were left"
+    )
+    assert "Not finished: fake_tune on fake_tune_net, last 2 stages (would need" in found.verdict
+
+
+def test_fewer_epochs_than_the_fewest_may_be_asked_for(data: Dataset, clock: Clock) -> None:
+    tuned = FakeTrained(0.95, clock, epochs=1)
+    found = compare([Fake(0.7, "probe"), tuned], data, budget_s=3)
+    assert tuned.reported == [1]
+    assert found.best.settings["epochs"] == 1
+
+
+def test_a_used_up_budget_leaves_networks_out(data: Dataset, clock: Clock) -> None:
+    tuned = FakeTrained(0.95, clock)
+    found = compare([Fake(0.7, "probe"), tuned], data, budget_s=-1)
+    assert found.candidates[1].reason == "the time budget was used up"
+    assert found.best.name == "probe"
+
+
+@pytest.mark.parametrize("budget_s", [7, 9, 16, 25, 33, 40, 64, 100, 150, 400])
+@pytest.mark.parametrize("epoch_fit_s", [1.0, 3.0])
+def test_time_for_the_final_training_is_kept(
+    data: Dataset, clock: Clock, budget_s: float, epoch_fit_s: float
+) -> None:
+    started = clock.now
+    tuned = [
+        FakeTrained(0.95, clock, name, epoch_fit_s=epoch_fit_s, seed=seed, curve=0.9)
+        for seed, name in enumerate(("first", "second"))
+    ]
+    found = compare(
+        [Fake(0.7, "probe"), *tuned, _scratch(0.6, clock)], data, budget_s=budget_s, reserve_s=0.5
+    )
+    needed = 0.0 if found.winner.cost is None else found.winner.cost.fit
+    assert clock.now + needed <= started + budget_s - 0.5
+    if budget_s >= 16 * epoch_fit_s:
+        assert found.winner.cost is not None, "there was time for one of them"
+
+
+def test_of_what_comes_later_each_gets_its_share(data: Dataset, clock: Clock) -> None:
+    tuned = [FakeTrained(0.9, clock, name, seed=i) for i, name in enumerate("abc")]
+    compare([Fake(0.7, "probe"), *tuned, _scratch(0.6, clock)], data, budget_s=60)
+    assert all(len(one.calls) >= 1 for one in tuned), "the first ones took it all"
+
+
+def test_what_is_clearly_behind_is_stopped(data: Dataset, clock: Clock) -> None:
+    good, bad = FakeTrained(0.9, clock, "good"), FakeTrained(0.3, clock, "bad")
+    found = compare([good, bad], data, budget_s=1_000)
+    assert found.candidates[1].status == "stopped"
+    assert found.candidates[1].reason == (
+        "stopped after 3 epochs: 30.0 % on the first fold, where another had 90.0 % by then"
+    )
+    assert bad.reported == [3]
+    assert found.candidates[1].accuracy is None
+    assert "Not finished: bad on bad_net, last 2 stages (stopped after 3 epochs" in found.verdict
+
+
+def test_training_from_scratch_is_never_stopped_and_gets_no_further_fold(
+    data: Dataset, clock: Clock
+) -> None:
+    scratch = _scratch(0.55, clock)
+    found = compare([FakeTrained(0.9, clock), scratch], data, budget_s=1_000)
+    assert scratch.reported == [10]
+    assert found.candidates[1].status == "done"
+    best = _scratch(0.99, clock)
+    found = compare([FakeTrained(0.7, clock, curve=0.99), best], data, budget_s=1_000)
+    assert best.calls == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (TrainingError("the loss came apart"), "failed"),
+        (OutOfTimeError("the time budget ended before it was finished"), "skipped"),
+    ],
+)
+def test_a_training_that_does_not_end_well_is_recorded(
+    data: Dataset, clock: Clock, error: Exception, status: str
+) -> None:
+    broken = FakeTrained(0.9, clock, fails={0: error})
+    found = compare([Fake(0.7, "probe"), broken], data, budget_s=100)
+    assert (found.candidates[1].status, found.candidates[1].reason) == (status, str(error))
+    assert found.best.name == "probe"
+    with pytest.raises(DataError, match="no candidate could be finished"):
+        compare([FakeTrained(0.9, clock, fails={0: error})], data)
+
+
+def test_a_network_that_cannot_be_timed_is_recorded(data: Dataset, clock: Clock) -> None:
+    odd = FakeTrained(0.9, clock, cost_fails="the architecture returned (2, 5)")
+    found = compare([Fake(0.7, "probe"), odd], data)
+    assert (found.candidates[1].status, odd.calls) == ("failed", [])
+    assert "returned (2, 5)" in found.verdict
+
+
+@pytest.mark.parametrize("budget_s", [None, 1_000.0])
+def test_a_later_fold_that_fails_leaves_what_was_finished(
+    data: Dataset, clock: Clock, budget_s: float | None
+) -> None:
+    tuned = FakeTrained(0.9, clock, fails={2: TrainingError("came apart")})
+    found = compare([tuned], data, budget_s=budget_s)
+    assert tuned.calls == [(0,), (1,), (2,)]
+    assert found.candidates[0].status == "done"
+    assert found.candidates[0].reason == "fold 3: came apart"
+    assert "on 2 of 5 folds" in found.verdict
+    assert found.to_dict()["candidates"][0]["predicted_seconds"] is None
+
+
+def test_an_easy_fold_does_not_flatter(data: Dataset, clock: Clock) -> None:
+    # All that is measured of `tuned` is a fold on which the probe is right on every image.
+    probe, tuned = Fake(0.75, "probe", rates={0: 1.0}), FakeTrained(0.92, clock)
+    found = compare([probe, tuned], data, budget_s=30)
+    measured = [c.accuracy.value for c in found.candidates if c.accuracy is not None]
+    assert measured[1] > measured[0]
+    assert found.best.name == "probe"
+
+
+def test_a_hard_fold_does_not_hide_what_is_better(data: Dataset, clock: Clock) -> None:
+    probe, tuned = Fake(0.9, "probe", rates={0: 0.5}), FakeTrained(0.82, clock)
+    found = compare([probe, tuned], data, budget_s=30)
+    measured = [c.accuracy.value for c in found.candidates if c.accuracy is not None]
+    assert measured[1] < measured[0]
+    assert found.best.name == "fake_tune"
+
+
+def test_a_winner_whose_final_training_no_longer_fits_is_not_chosen(
+    data: Dataset, clock: Clock
+) -> None:
+    tuned = FakeTrained(0.97, clock, epoch_fit_s=2.0, slower=3.0)
+    found = compare([Fake(0.7, "probe"), tuned], data, budget_s=36)
+    assert found.candidates[1].status == "done"
+    assert found.best.name == "probe"
+    assert "No time was left for the final training of fake_tune" in found.verdict
+    assert "cannot be told apart" not in found.verdict
+    gap = found.candidates[1].ahead
+    assert gap is not None
+    assert gap.high < 0
+
+
+def test_if_none_fits_the_best_is_chosen_all_the_same(data: Dataset, clock: Clock) -> None:
+    tuned = FakeTrained(0.97, clock, epoch_fit_s=2.0, slower=3.0)
+    assert compare([tuned], data, budget_s=36).best.name == "fake_tune"
+
+
+def test_choosing_again_takes_the_best_on_frozen_features(data: Dataset, clock: Clock) -> None:
+    tuned = [FakeTrained(0.98, clock, "best"), FakeTrained(0.95, clock, "second", seed=1)]
+    candidates = [Fake(0.6, "poor"), Fake(0.8, "probe"), *tuned]
+    found = compare(candidates, data, budget_s=1_000)
+    assert found.best.name == "best"
+    again = choose_again(found, "the power went")
+    assert again is not None
+    assert again.best.name == "probe"
+    assert again.winner.ahead is None
+    assert again.verdict.startswith("Chosen: probe on probe_net, cross-validated accuracy")
+    assert "Not finished: best on best_net, last 2 stages (the power went)." in again.verdict
+    assert "No time was left for the final training of second" in again.verdict
+    assert "told apart" not in again.verdict
+    assert (again.candidates[2].status, again.candidates[2].accuracy) == ("failed", None)
+    assert [c.status for c in again.candidates if c is not again.candidates[2]] == ["done"] * 3
+    assert again.candidates[0].ahead is not None
+    assert again.candidates[0].ahead.value > 0
+    assert found.best.name == "best", "the first comparison is left as it was"
+
+
+def test_choosing_again_without_an_alternative(data: Dataset, clock: Clock) -> None:
+    found = compare([FakeTrained(0.98, clock), FakeTrained(0.9, clock, "b")], data, budget_s=1_000)
+    assert choose_again(found, "why") is None
+    assert choose_again(compare([Fake(0.9)], data), "why") is None
+
+
+@pytest.mark.parametrize("jump_s", [1e6, -1e6])
+@pytest.mark.parametrize("budget_s", [25.0, 100.0, None])
+def test_a_clock_that_jumps_is_survived(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, jump_s: float, budget_s: float | None
+) -> None:
+    for at in range(0, 60, 3):
+        clock = install_clock(monkeypatch)
+        tuned = FakeTrained(0.95, clock)
+        readings = itertools.count()
+        real = clock.monotonic
+
+        def monotonic(clock=clock, readings=readings, at=at, real=real) -> float:
+            if next(readings) == at:
+                clock.now += jump_s
+            return real()
+
+        monkeypatch.setattr("time.monotonic", monotonic)
+        found = compare(
+            [Fake(0.7, "probe"), tuned, _scratch(0.6, clock)], data, budget_s=budget_s
+        )
+        assert found.winner.status == "done"
+        assert len(tuned.calls) <= 5
+        assert found.verdict
+
+
+def test_folds_that_were_not_predicted_are_not_evaluated(data: Dataset, clock: Clock) -> None:
+    found = compare([FakeTrained(0.9, clock)], data, budget_s=30).winner.cross_validation
+    assert found is not None
+    evaluation = evaluate_probabilities(
+        "cross-validation",
+        labels=found.labels[found.covered],
+        probabilities=found.probabilities[:, found.covered],
+        classes=data.classes,
+        groups=np.arange(int(found.covered.sum())),
+    )
+    assert evaluation.n == 60
+    assert found.correct[0][~found.covered].size == 240
+    assert np.isnan(found.correct[0][~found.covered]).all()
+
+
+def test_json_of_networks_has_no_number_that_is_none(data: Dataset, clock: Clock) -> None:
+    candidates = [
+        Fake(0.7, "probe"),
+        FakeTrained(0.9, clock),
+        FakeTrained(0.3, clock, "behind"),
+        FakeTrained(0.9, clock, "broken", fails={0: TrainingError("x")}),
+        _scratch(0.6, clock),
+    ]
+    found = compare(candidates, data, budget_s=200)
+    text = json.dumps(found.to_dict(), allow_nan=False)
+    assert [c["status"] for c in json.loads(text)["candidates"]] == [
+        *("done", "done", "stopped", "failed", "done")
+    ]
+
+
+def _scratch(rate: float, clock: Clock) -> FakeTrained:
+    return FakeTrained(rate, clock, "scratch", "scratch", seed=3)

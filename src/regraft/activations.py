@@ -182,7 +182,7 @@ class Activations:
         wanted = dict.fromkeys(row.sha256 for row in self._rows)
         first = {row.sha256: i for i, row in reversed(list(enumerate(self._rows)))}
         missing = [content for content in wanted if content not in known]
-        room = max(0, _room_bytes(values_path) // item)
+        room = max(0, _room_bytes(values_path, len(missing) * item) // item)
         if len(missing) > room:
             self.warning = (
                 f"the disk budget for activations holds {room:,} more of {len(missing):,} "
@@ -252,7 +252,7 @@ def limit_bytes() -> int:
     setting = os.environ.get("REGRAFT_ACTIVATIONS_GB", "")
     try:
         limit = int(float(setting) * 1024**3) if setting else LIMIT_BYTES
-    except ValueError:
+    except (ValueError, OverflowError):
         limit = -1
     if limit < 0:
         raise UsageError(
@@ -261,17 +261,26 @@ def limit_bytes() -> int:
     return limit
 
 
-def _room_bytes(keep: Path) -> int:
-    """How much more may be written, after deleting what was used least recently."""
+def _room_bytes(keep: Path, wanted: int) -> int:
+    """How much more may be written; deletes what was used least recently if it is not enough.
+
+    Files of `keep`'s own network and seed, and those used within an hour, are left.
+    """
     folder, limit = keep.parent, limit_bytes()
     if folder.name.startswith(".private-"):
         folder = folder.parent
-    files = sorted(folder.glob("*.bin"), key=lambda path: path.stat().st_mtime)
-    total = sum(path.stat().st_size for path in files)
+    files: list[tuple[float, int, Path]] = []
+    for path in folder.glob("*.bin"):
+        with contextlib.suppress(FileNotFoundError):  # another process made room
+            files.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = sum(size for _, size, _ in files)
     hour_ago = time.time() - 3_600
-    for path in files:
-        if total > limit // 2 and path != keep and path.stat().st_mtime < hour_ago:
-            total -= path.stat().st_size
+    ours = keep.stem.rpartition("-")[0]
+    for used, size, path in sorted(files):
+        if not wanted or total + wanted <= limit or used > hour_ago:
+            break
+        if path.stem.rpartition("-")[0] != ours:
+            total -= size
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
     free = shutil.disk_usage(folder).free

@@ -27,7 +27,11 @@ def trains_networks(approaches: Sequence[str]) -> bool:
 
 
 def candidate_backbones(
-    approaches: Sequence[str], backbones: Sequence[str], *, resize: str | None = None
+    approaches: Sequence[str],
+    backbones: Sequence[str],
+    *,
+    resize: str | None = None,
+    arch: str | None = None,
 ) -> list[Backbone]:
     """The named backbones; by default the built-in one, and the installed others too unless
     approaches are named.
@@ -39,7 +43,7 @@ def candidate_backbones(
     unknown = [name for name in approaches if name not in APPROACHES]
     if unknown:
         raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
-    chosen = [_installed(name) for name in dict.fromkeys(backbones)]
+    chosen = [_installed(name, arch) for name in dict.fromkeys(backbones)]
     if not chosen:
         chosen = [get_backbone(DEFAULT_BACKBONE)]
         if not approaches:
@@ -54,6 +58,7 @@ def candidate_approaches(
     backbones: Sequence[str],
     *,
     resize: str | None = None,
+    arch: str | None = None,
     advice: Advice | None = None,
     architecture: str | None = None,
 ) -> list[Approach]:
@@ -68,6 +73,7 @@ def candidate_approaches(
         approaches: names; none for all.
         backbones: names; none for those that are installed.
         resize: "crop", "pad" or "squash"; None for each backbone's own.
+        arch: timm's name of what weights files among the backbones belong to.
         advice: of the guide; None where nothing that trains is asked for.
         architecture: for `scratch`, see there.
 
@@ -75,7 +81,7 @@ def candidate_approaches(
         UsageError: an approach is unknown.
         BackboneError: a backbone is unknown or not installed.
     """
-    chosen = candidate_backbones(approaches, backbones, resize=resize)
+    chosen = candidate_backbones(approaches, backbones, resize=resize, arch=arch)
     names = list(dict.fromkeys(approaches or APPROACHES))
     found: list[Approach] = []
     for i, backbone in enumerate(chosen):
@@ -101,8 +107,8 @@ def _scopes(advice: Advice | None) -> list[str]:
     return sorted(wanted, key=lambda scope: not scope.startswith("last"))
 
 
-def _installed(name: str) -> Backbone:
-    backbone = get_backbone(name)
+def _installed(name: str, arch: str | None) -> Backbone:
+    backbone = get_backbone(name, architecture=arch)
     if not is_available(backbone):
         weights_path(backbone)  # raises, saying what to install
     return backbone

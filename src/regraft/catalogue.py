@@ -12,6 +12,7 @@ import difflib
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ class Backbone:
 
     `package` and `weights_file` locate the weights inside an installed package; `extra` names
     the extra of regraft that installs it ("" for the built-in one). `architecture` is timm's.
+    `weights_at` is the weights file of a checkpoint, which comes from no package.
     """
 
     name: str
@@ -57,10 +59,15 @@ class Backbone:
     feature_width: int
     transform: ImageTransform
     match: str = "name"
+    weights_at: str = ""
 
     @property
     def source(self) -> str:
         """Where the weights come from, for people."""
+        if self.weights_at:
+            return f"file {Path(self.weights_at).name}"
+        if not self.package:
+            return "random weights"
         return f"package {self.package.replace('_', '-')}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -152,17 +159,78 @@ def list_backbones() -> tuple[Backbone, ...]:
     return tuple(BACKBONES.values())
 
 
-def get_backbone(name: str) -> Backbone:
-    """The backbone of that name.
+def get_backbone(name: str, *, architecture: str | None = None) -> Backbone:
+    """The backbone of that name, or the checkpoint at that path.
+
+    Args:
+        name: from the catalogue; or a model or run folder of regraft, or a file of weights
+            (.safetensors, or a state dict that `torch.load(weights_only=True)` reads).
+        architecture: timm's name of what a file of weights belongs to.
 
     Raises:
         BackboneError: there is none; suggests the nearest names.
     """
     if name in BACKBONES:
         return BACKBONES[name]
+    if os.sep in name or Path(name).exists():
+        return _checkpoint(Path(name), architecture)
     near = difflib.get_close_matches(name, BACKBONES, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else "see: regraft backbones"
     raise BackboneError(f"there is no backbone named {name!r}; {hint}")
+
+
+def _checkpoint(path: Path, architecture: str | None) -> Backbone:
+    """A backbone from what was trained before."""
+    if not path.exists():
+        raise BackboneError(f"there is no {path}; give a model folder, a weights file or a name")
+    facts: dict[str, Any] = {}
+    weights = path
+    if path.is_dir():
+        folder = path / "model" if (path / "model" / "model.json").exists() else path
+        weights = folder / "weights.safetensors"
+        try:
+            facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))["backbone"]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise BackboneError(
+                f"{path} is no model folder of regraft (it has no readable model.json); give one, "
+                "or a weights file with --arch"
+            ) from error
+        architecture = architecture or str(facts["architecture"])
+    if architecture is None:
+        raise BackboneError(
+            f"{path} does not say which network it belongs to; add --arch with timm's name, such "
+            "as --arch tf_efficientnet_lite0"
+        )
+    like = next((b for b in BACKBONES.values() if b.architecture == architecture), None)
+    if like is None:
+        from regraft.engines.torch import describe_architecture
+
+        described = describe_architecture(architecture)
+        like = replace(
+            BACKBONES[DEFAULT_BACKBONE],
+            architecture=architecture,
+            parameters=described.parameters,
+            feature_width=described.feature_width,
+            transform=ImageTransform.from_dict(described.transform),
+        )
+    try:
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BackboneError(f"{weights} cannot be read: {error.strerror}") from error
+    transform = facts.get("transform")
+    return replace(
+        like,
+        name=path.stem if path.is_file() else path.resolve().name,
+        package="",
+        weights_file="",
+        weights_at=str(weights.resolve()),
+        weights_sha256=digest,
+        extra="",
+        pretrained_on=f"{facts.get('pretrained_on', 'unknown data')}, then trained further",
+        licence=str(facts.get("licence", "unknown")),
+        match="name",
+        transform=ImageTransform.from_dict(transform) if transform else like.transform,
+    )
 
 
 def is_available(backbone: Backbone) -> bool:
@@ -414,6 +482,8 @@ def remember_speed(backbone: Backbone, images_per_second: float) -> None:
 
 
 def _find_weights(backbone: Backbone) -> Path | None:
+    if backbone.weights_at:
+        return path if (path := Path(backbone.weights_at)).is_file() else None
     try:
         spec = importlib.util.find_spec(backbone.package)
     except (ImportError, ValueError):

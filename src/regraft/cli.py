@@ -189,7 +189,11 @@ def _need_command(context: typer.Context) -> None:
 
 BackboneNames = Annotated[
     list[str] | None,
-    typer.Option("--backbone", metavar="NAME", help="Pretrained network to try; repeatable."),
+    typer.Option(
+        "--backbone",
+        metavar="NAME",
+        help="Pretrained network to try, or a checkpoint to go on from; repeatable.",
+    ),
 ]
 ApproachNames = Annotated[
     list[str] | None,
@@ -201,6 +205,10 @@ ApproachNames = Annotated[
 ]
 ResizeOption = Annotated[
     Resize | None, typer.Option("--resize", help="How a photo becomes square.")
+]
+Arch = Annotated[
+    str | None,
+    typer.Option("--arch", metavar="NAME", help="timm's name for a weights file as --backbone."),
 ]
 Architecture = Annotated[
     str | None,
@@ -223,6 +231,7 @@ def fit(
     backbone: BackboneNames = None,
     approach: ApproachNames = None,
     resize: ResizeOption = None,
+    arch: Arch = None,
     architecture: Architecture = None,
     out: Annotated[
         Path | None,
@@ -255,6 +264,7 @@ def fit(
             backbones=backbone or (),
             approaches=approach or (),
             resize=resize.value if resize else None,
+            arch=arch,
             architecture=architecture,
             out=out,
             force=force,
@@ -276,6 +286,7 @@ def plan(
     backbone: BackboneNames = None,
     approach: ApproachNames = None,
     resize: ResizeOption = None,
+    arch: Arch = None,
     architecture: Architecture = None,
     table: Format = TableFormat.text,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of splits and folds.")] = 0,
@@ -301,6 +312,7 @@ def plan(
             backbones=backbone or (),
             approaches=approach or (),
             resize=resize.value if resize else None,
+            arch=arch,
             architecture=architecture,
             seed=seed,
             jobs=jobs,

@@ -36,6 +36,9 @@ ALIKE = 0.005  # accuracy; closer candidates that the test cannot part are told 
 _MARGIN = 1.15  # predicted times are multiplied by it before they are relied on
 _SHARE = 0.85  # of the time that is left, for a candidate that others come after
 _SHARE_OF_BASELINE = 0.12  # of the budget, for training from scratch
+_ONE_FOLD_FROM = (
+    1_000  # training images; with a test set as well, more epochs are worth more than folds
+)
 _CONTENDS = 0.02  # accuracy behind the leader from which a candidate gets no further fold
 
 
@@ -46,7 +49,8 @@ class Candidate:
     `status` is "done", "failed", "skipped" (no time) or "stopped" (clearly behind), and `reason`
     says why for all but the first. `ahead` is the paired difference in accuracy, chosen candidate
     minus this one (None for the chosen). `cost` is what it was predicted to take, where it trains
-    a network; `key` names its result in the store.
+    a network; `key` names its result in the store. `wanted_epochs` is what it would have trained
+    for with more time.
     """
 
     approach: Approach
@@ -58,6 +62,7 @@ class Candidate:
     ahead: Estimate | None = None
     cost: Cost | None = None
     key: str = ""
+    wanted_epochs: int = 0
 
     @property
     def title(self) -> str:
@@ -187,12 +192,13 @@ def compare(
     if not any(candidate.status == "done" for candidate in candidates):
         reasons = "; ".join(f"{c.title}: {c.reason}" for c in candidates)
         raise DataError(f"no candidate could be finished ({reasons})")
-    chosen = _choose(candidates, runner.left())
+    left = runner.left()
+    chosen = _choose(candidates, left)
     against = tuple(_against(candidates[chosen], candidate) for candidate in candidates)
     return Comparison(
         candidates=against,
         chosen=chosen,
-        verdict=_verdict(against, chosen),
+        verdict=_verdict(against, chosen, left),
         folds=len(np.unique(assignment[0])),
         repeats=len(assignment),
     )
@@ -204,13 +210,17 @@ def choose_again(comparison: Comparison, reason: str) -> Comparison | None:
     Only candidates on frozen features are considered: their final training takes moments.
     """
     failed = replace(comparison.winner, status="failed", reason=reason, accuracy=None)
-    rest = [failed if i == comparison.chosen else c for i, c in enumerate(comparison.candidates)]
+    rest = [
+        failed if i == comparison.chosen else replace(c, ahead=None)
+        for i, c in enumerate(comparison.candidates)
+    ]
     quick = [c if c.cost is None else replace(c, accuracy=None) for c in rest]
     if not any(c.accuracy is not None for c in quick):
         return None
     chosen = _choose(quick, math.inf)
-    against = tuple(_against(rest[chosen], replace(c, ahead=None)) for c in rest)
-    return replace(comparison, candidates=against, chosen=chosen, verdict=_verdict(against, chosen))
+    against = tuple(_against(rest[chosen], c) for c in rest)
+    verdict = _verdict(against, chosen, 0.0)
+    return replace(comparison, candidates=against, chosen=chosen, verdict=verdict)
 
 
 @dataclass(slots=True)
@@ -234,12 +244,12 @@ class _Runner:
 
     def frozen(self, approach: Approach, *, first: bool) -> Candidate:
         """An approach on frozen features: all folds and repeats at once."""
-        reason = "" if first else _too_late(approach, len(self.data.train), self.left())
-        if reason:
-            return Candidate(approach, "skipped", reason)
         key = race_key(approach, self.fingerprint, self.folds)
         if known := self.race.recall(key):
             return self._done(approach, *known)
+        reason = "" if first else _too_late(approach, len(self.data.train), self.left())
+        if reason:
+            return Candidate(approach, "skipped", reason)
         started = time.monotonic()
         options: dict[str, Any] = {} if first else {"limits": Limits(deadline=self.deadline)}
         try:
@@ -282,7 +292,9 @@ class _Runner:
             if known:
                 adapted = approach.with_epochs(int(known[0].chosen["epochs"]))
                 cost = cost.at(adapted.planned_epochs)
-                return self._done(adapted, *known, cost=cost, key=key)
+                return self._done(
+                    adapted, *known, cost=cost, key=key, wanted=approach.planned_epochs
+                )
             epochs, reason = self._affordable(approach, cost, found, later=later)
             if reason:
                 seconds = time.monotonic() - started
@@ -303,7 +315,9 @@ class _Runner:
         except RegraftError as error:
             return _ended(approach, error, time.monotonic() - started)
         self.race.keep(key, result, seconds)
-        return self._done(adapted, result, seconds, cost=cost, key=key)
+        return self._done(
+            adapted, result, seconds, cost=cost, key=key, wanted=approach.planned_epochs
+        )
 
     def _affordable(
         self,
@@ -323,8 +337,8 @@ class _Runner:
         if is_baseline:
             limit = min(left, for_baseline + _MARGIN * refit)
         else:
-            rivals = sum(a.name != "scratch" for a in later)
-            kept = for_baseline if len(later) > rivals else 0.0
+            rivals = sum(_scope(a).startswith("last") for a in later)
+            kept = for_baseline if any(a.name == "scratch" for a in later) else 0.0
             limit = _SHARE**rivals * (left - kept)
 
         def fits(epochs: int, limit: float) -> bool:
@@ -350,7 +364,7 @@ class _Runner:
         """The candidate whose next fold tells most and still fits; None if there is none."""
         n_folds = len(np.unique(self.folds[0]))
         done = [c for c in found.values() if c.accuracy is not None]
-        if not done:
+        if not done or (self.data.test and len(self.data.train) >= _ONE_FOLD_FROM):
             return None
         expected = {i: _expected(c, done) for i, c in found.items() if c.accuracy is not None}
         top = max(expected.values())
@@ -363,6 +377,7 @@ class _Runner:
             and c.approach.name != "scratch"
             and c.cross_validation.folds_done < n_folds
             and expected[i] >= top - _CONTENDS
+            and math.isfinite(c.cost.fold)  # a fold of it has failed
             and _MARGIN * (c.cost.fold + refit) <= self.left()
         ]
         contenders.sort(key=lambda i: (-expected[i], i))
@@ -396,6 +411,7 @@ class _Runner:
         *,
         cost: Cost | None = None,
         key: str = "",
+        wanted: int = 0,
     ) -> Candidate:
         covered = found.covered
         groups = self.groups[covered]
@@ -415,7 +431,24 @@ class _Runner:
             cross_validation=found,
             cost=cost,
             key=key,
+            wanted_epochs=wanted,
         )
+
+
+def with_time_left(winner: Candidate, left: float) -> CrossValidation | None:
+    """What the final training goes by: with time to spare, more epochs than on the folds.
+
+    Only where the budget, and not the fold data, ended the training on the folds.
+    """
+    found, cost = winner.cross_validation, winner.cost
+    if found is None or cost is None or found.chosen["epochs"] < cost.epochs:
+        return found
+    epochs = cost.epochs
+    while epochs < winner.wanted_epochs and _MARGIN * cost.at(epochs + 1).fit <= left:
+        epochs += 1
+    if epochs == cost.epochs:
+        return found
+    return replace(found, chosen={**found.chosen, "epochs": epochs, "epochs_on_folds": cost.epochs})
 
 
 def _ended(approach: Approach, error: RegraftError, seconds: float) -> Candidate:
@@ -472,8 +505,8 @@ def _images_predicted(candidate: Candidate) -> int:
 def _choose(candidates: Sequence[Candidate], left: float) -> int:
     """The candidate to use: see `compare`. One whose final training no longer fits is left out."""
     done = [c for c in candidates if c.accuracy is not None]
-    feasible = [c for c in done if c.cost is None or c.cost.fit <= left] or done
-    scores = {i: _expected(c, done) for i, c in enumerate(candidates) if c in feasible}
+    scores = {i: _expected(c, done) for i, c in enumerate(candidates) if c.accuracy is not None}
+    scores = {i: x for i, x in scores.items() if _can_be_fitted(candidates[i], left)} or scores
     top = max(scores, key=lambda i: scores[i])
     alike = [
         i
@@ -486,13 +519,17 @@ def _choose(candidates: Sequence[Candidate], left: float) -> int:
     )
 
 
+def _can_be_fitted(candidate: Candidate, left: float) -> bool:
+    return candidate.cost is None or candidate.cost.fit <= left
+
+
 def _against(chosen: Candidate, other: Candidate) -> Candidate:
     if other is chosen or other.cross_validation is None:
         return other
     return replace(other, ahead=candidate_difference(chosen, other))
 
 
-def _verdict(candidates: Sequence[Candidate], chosen: int) -> str:
+def _verdict(candidates: Sequence[Candidate], chosen: int, left: float) -> str:
     winner = candidates[chosen]
     assert winner.accuracy is not None
     a = winner.accuracy
@@ -502,18 +539,25 @@ def _verdict(candidates: Sequence[Candidate], chosen: int) -> str:
     ]
     beaten: list[str] = []
     level: list[str] = []
+    late: list[str] = []
+    higher = False
     for candidate in candidates:
         gap = candidate.ahead
-        if gap is None:
+        if gap is None or candidate.status != "done":
             continue
         text = f"{candidate.title} ({_points(gap.value)} [{_points(gap.low)}, {_points(gap.high)}])"
+        if gap.value < 0 and not _can_be_fitted(candidate, left):
+            late.append(text)
+            continue
         (beaten if gap.low > 0 else level).append(text)
+        higher = higher or gap.value < 0
     if beaten:
         parts.append(f"It is ahead of {_listed(beaten)}, in points of accuracy.")
     if level:
-        higher = [c for c in candidates if c.ahead is not None and c.ahead.value < 0]
         why = "; it was preferred because it predicts at lower cost" if higher else ""
         parts.append(f"It cannot be told apart from {_listed(level)}{why}.")
+    if late:
+        parts.append(f"No time was left for the final training of {_listed(late)}.")
     missing = [c for c in candidates if c.status != "done"]
     if missing:
         parts.append(f"Not finished: {_listed([f'{c.title} ({c.reason})' for c in missing])}.")
@@ -526,6 +570,10 @@ def _on_folds(candidate: Candidate) -> str:
         return ""
     number = found.folds_done
     return f" on {number} of {len(np.unique(found.folds[0]))} folds"
+
+
+def _scope(approach: Approach) -> str:
+    return str(approach.settings.get("train", "head"))
 
 
 def _title(approach: Approach) -> str:

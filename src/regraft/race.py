@@ -112,7 +112,8 @@ class Race:
             best = self._best.get(epoch, 0.0)
             self._best[epoch] = max(best, accuracy)
             behind = best - accuracy > _NOT_SIGNIFICANT
-            if can_stop and behind and trial.should_prune():
+            # Asked even of one that is ahead: the others are held against what it answers with.
+            if can_stop and trial.should_prune() and behind:
                 raise BehindError(
                     f"stopped after {epoch + 1} epochs: {100 * accuracy:.1f} % on the first fold, "
                     f"where another had {100 * best:.1f} % by then"
@@ -139,7 +140,12 @@ class Race:
                 from optuna.storages import JournalStorage
                 from optuna.storages.journal import JournalFileBackend
 
-                storage = JournalStorage(JournalFileBackend(str(self._folder / "journal.jsonl")))
+                journal = self._folder / "journal.jsonl"
+                # The run folder is this process's alone, so a lock is one that a kill left there.
+                journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+                if not _is_whole(journal):
+                    journal.unlink(missing_ok=True)
+                storage = JournalStorage(JournalFileBackend(str(journal)))
             self._study = optuna.create_study(
                 study_name="race",
                 storage=storage,
@@ -150,6 +156,9 @@ class Race:
                     min_resource=_FIRST_RUNG, reduction_factor=_REDUCTION
                 ),
             )
+            for trial in self._study.trials:  # of the process that was interrupted
+                for epoch, accuracy in trial.intermediate_values.items():
+                    self._best[epoch] = max(self._best.get(epoch, 0.0), accuracy)
         return self._study
 
 
@@ -188,6 +197,15 @@ def _log_from(entry: Mapping[str, Any]) -> TrainingLog:
         tuple((float(rate), float(loss)) for rate, loss in entry["rates"]),
         float(entry["chosen_rate"]),
     )
+
+
+def _is_whole(journal: Path) -> bool:
+    """Whether every line can be read; the last one of a killed process may be cut short."""
+    try:
+        lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+        return all(line.endswith("\n") and isinstance(json.loads(line), dict) for line in lines)
+    except (OSError, ValueError):
+        return False
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ import numpy as np
 from regraft.approaches import FOLDS, CrossValidation, Limits, is_trained, seconds_expected
 from regraft.candidates import candidate_approaches, candidate_backbones, trains_networks
 from regraft.catalogue import Backbone
-from regraft.comparison import Candidate, Comparison, choose_again, compare
+from regraft.comparison import Candidate, Comparison, choose_again, compare, with_time_left
 from regraft.dataset import (
     Dataset,
     Row,
@@ -97,6 +97,7 @@ def fit(
     backbones: Sequence[str] = (),
     approaches: Sequence[str] = (),
     resize: str | None = None,
+    arch: str | None = None,
     architecture: str | None = None,
     out: str | Path | None = None,
     force: bool = False,
@@ -114,11 +115,12 @@ def fit(
         test: labelled data for the test set, kept out of every choice.
         columns: names of columns of the label table: `path_column`, `label_column`,
             `split_column`, `group_column`.
-        budget_s: seconds that the comparison may take; later candidates are left out.
-        backbones: names to try; by default the built-in one, and the installed others too
-            unless approaches are named.
+        budget_s: seconds for the whole run; candidates get fewer epochs, or are left out.
+        backbones: names to try, or checkpoints to go on from; by default the built-in one, and
+            the installed others too unless approaches are named.
         approaches: names to try; by default all.
         resize: "crop", "pad" or "squash"; by default the backbone's own.
+        arch: timm's name of the network that weights files among the backbones belong to.
         architecture: a network for `scratch`, "package.module:name" or "path/file.py:name".
         out: the run folder; by default `runs/<name of the data>`.
         force: replace a run that is there.
@@ -139,7 +141,7 @@ def fit(
     """
     if budget_s <= 0:
         raise UsageError(f"the budget is {budget_s:g} s, expected more than 0, such as 5m")
-    networks = candidate_backbones(approaches, backbones, resize=resize)
+    networks = candidate_backbones(approaches, backbones, resize=resize, arch=arch)
     source = Path(data)
     folder = Path(out) if out is not None else free_folder(Path("runs") / _run_name(source))
     settings = {
@@ -152,6 +154,7 @@ def fit(
         "backbones": list(backbones),
         "approaches": list(approaches),
         "resize": resize,
+        "arch": arch,
         "architecture": architecture,
         "seed": seed,
     }
@@ -184,6 +187,7 @@ def fit(
             approaches,
             backbones,
             resize=resize,
+            arch=arch,
             advice=guidance.advice if guidance else None,
             architecture=architecture,
         )
@@ -294,6 +298,7 @@ def plan(
     backbones: Sequence[str] = (),
     approaches: Sequence[str] = (),
     resize: str | None = None,
+    arch: str | None = None,
     architecture: str | None = None,
     seed: int = 0,
     jobs: int | None = None,
@@ -308,7 +313,7 @@ def plan(
         UsageError: an option is outside its range.
         BackboneError: a backbone is unknown or not installed.
     """
-    networks = candidate_backbones(approaches, backbones, resize=resize)
+    networks = candidate_backbones(approaches, backbones, resize=resize, arch=arch)
     found = scan(
         data,
         labels=labels,
@@ -327,7 +332,12 @@ def plan(
             measure_speed(backbone, progress=progress)
     planned = []
     for approach in candidate_approaches(
-        approaches, backbones, resize=resize, advice=guidance.advice, architecture=architecture
+        approaches,
+        backbones,
+        resize=resize,
+        arch=arch,
+        advice=guidance.advice,
+        architecture=architecture,
     ):
         title = Candidate(approach, "skipped").title
         if not is_trained(approach):
@@ -478,7 +488,7 @@ def _final_fit(
     try:
         model = comparison.best.fit(
             data,
-            cross_validation=comparison.winner.cross_validation,
+            cross_validation=with_time_left(comparison.winner, deadline - time.monotonic()),
             limits=Limits(deadline=deadline) if fallback else Limits(),
             seed=seed,
             jobs=jobs,
@@ -628,7 +638,7 @@ def _stopwatch(seconds: dict[str, float]) -> Any:
 def _command(settings: Mapping[str, Any], folder: Path) -> str:
     """The command line that does what `fit` was asked to do."""
     words = ["regraft", "fit", settings["data"], "--out", str(folder)]
-    for name in ("labels", "image_dir", "test", "resize", "architecture"):
+    for name in ("labels", "image_dir", "test", "resize", "arch", "architecture"):
         if settings[name] is not None:
             words += [f"--{name.replace('_', '-')}", settings[name]]
     for name, column in settings["columns"].items():

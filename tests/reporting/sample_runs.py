@@ -132,14 +132,14 @@ FULL_COMPARISON: Mapping[str, Any] = {
             **COMPARISON["candidates"][0],
             "predicted_seconds": 4.1,
             "images_predicted": 192,
-            "folds_done": 15,
+            "folds_done": 5,
             "refit_seconds": 0.7,
         },
         {
             **COMPARISON["candidates"][1],
             "predicted_seconds": 0.9,
             "images_predicted": 192,
-            "folds_done": 15,
+            "folds_done": 5,
             "refit_seconds": None,
         },
         {

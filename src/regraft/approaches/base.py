@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeGuard
 
 import numpy as np
@@ -119,7 +119,8 @@ class Cost:
     """Predicted seconds of training on this machine, for a number of epochs.
 
     `once` is for what all folds share, `fold` for each fold, `fit` for the final training on all
-    rows; `fold_epoch` and `fit_epoch` are what one epoch more or less changes.
+    rows; `fold_epoch` and `fit_epoch` are what one epoch more or less changes, `once_at` what is
+    shared for another number of epochs.
     """
 
     epochs: int
@@ -128,17 +129,17 @@ class Cost:
     fit: float
     fold_epoch: float
     fit_epoch: float
+    once_at: Callable[[int], float] | None = None
 
     def at(self, epochs: int) -> Cost:
         """The same for another number of epochs."""
         more = epochs - self.epochs
-        return Cost(
-            epochs,
-            self.once,
-            self.fold + more * self.fold_epoch,
-            self.fit + more * self.fit_epoch,
-            self.fold_epoch,
-            self.fit_epoch,
+        return replace(
+            self,
+            epochs=epochs,
+            once=self.once if self.once_at is None else self.once_at(epochs),
+            fold=self.fold + more * self.fold_epoch,
+            fit=self.fit + more * self.fit_epoch,
         )
 
 

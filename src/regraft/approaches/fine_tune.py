@@ -130,7 +130,12 @@ class FineTune:
 
     def cost(self, data: Dataset, *, folds: int, jobs: int | None = None) -> Cost:
         """Seconds it will take on this machine, from a short measured probe."""
-        return predicted_cost(self._plan(silent), data, folds=folds, jobs=jobs)
+        return predicted_cost(
+            self._plan(silent), data, folds=folds, views_at=self._views_at, jobs=jobs
+        )
+
+    def _views_at(self, epochs: int) -> int:
+        return self.views or min(_MOST_VIEWS, max(2, (epochs + 1) // 2))
 
     def _check(self) -> None:
         if not _SCOPE.fullmatch(self.train):
@@ -149,7 +154,6 @@ class FineTune:
         backbone = self.network
         boundary, first = self._stages(stage_count(backbone, progress=progress))
         epochs = self.planned_epochs
-        views = self.views or min(_MOST_VIEWS, max(2, (epochs + 1) // 2))
         weights = weights_path(backbone)
         scale = pixel_scale(backbone)
 
@@ -176,7 +180,8 @@ class FineTune:
             recipe=Recipe(
                 epochs=epochs,
                 learning_rate=self.learning_rate,
-                views=views,
+                views=self._views_at(epochs),
+                patience=max(6, epochs // 2),
                 flip=boundary == 0,
                 batch_size=32 if boundary else 16,
             ),

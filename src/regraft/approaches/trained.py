@@ -41,7 +41,7 @@ from regraft.progress import Progress, silent
 
 if TYPE_CHECKING:
     from regraft.engines.networks import Trainee
-    from regraft.engines.training import Recipe, Speed
+    from regraft.engines.training import Recipe, Speed, Step
 
 Head = tuple[NDArray[Any], NDArray[Any]]
 
@@ -67,6 +67,14 @@ class TrainingPlan:
     settings: Mapping[str, Any]
     warm_head: bool
     make: Callable[[Head | None, int], Trainee]
+
+    @property
+    def title(self) -> str:
+        """What trains, for people: "last 2 stages of efficientnet_lite0"."""
+        train = str(self.settings.get("train", ""))
+        if self.approach == "scratch":
+            return f"{self.backbone.name} from scratch"
+        return f"{train.replace('_', ' ')} of {self.backbone.name}"
 
 
 def cross_validate_trained(
@@ -99,35 +107,32 @@ def cross_validate_trained(
     logits = np.full((len(job.labels), len(data.classes)), np.nan)
     log = []
     chosen = np.unique(fold) if limits.folds is None else np.array(limits.folds)
-    for number in chosen:
+    for number in map(int, chosen):
         limits.check()
         rows, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         _require_classes(job.labels[rows], data.classes)
         trainee = job.trainee(rows)
-        recipe = replace(job.recipe(rows), range_test=bool(number == 0))
-        phase = f"training {plan.approach} ({plan.backbone.name}), fold {number + 1}"
+        live = _Live(f"training {plan.title}, fold {number + 1}", number, limits, progress)
         history = train(
             trainee,
             job.inputs,
             job.labels,
             rows,
-            recipe,
+            replace(job.recipe(rows), range_test=number == 0),
             n_classes=len(data.classes),
             fold=held,
-            seed=int(number),
+            seed=number,
             precision=job.speed.precision,
             check=limits.check,
-            on_epoch=lambda end, number=number: limits.on_epoch(  # type: ignore[misc]
-                int(number), end.epoch, end.fold_accuracy
-            ),
-            on_step=lambda done, total, phase=phase: progress(phase, done, total),  # type: ignore[misc]
+            on_epoch=live.epoch,
+            on_step=live.step,
         )
-        progress(phase, 1, 1)
+        live.end()
         logits[held], _ = predict(
             trainee, job.inputs, held, precision=job.speed.precision, check=limits.check
         )
         rates = tuple(history.rates)
-        log.append(TrainingLog(int(number), tuple(history.steps), rates, history.chosen_rate))
+        log.append(TrainingLog(number, tuple(history.steps), rates, history.chosen_rate))
     chosen_settings = {"epochs": max(_epochs(one) for one in log), "rate": log[0].chosen_rate}
     return calibrated(fold, job.labels, logits, chosen_settings, tuple(log))
 
@@ -213,7 +218,7 @@ def fit_trained(
     trainee = job.trainee(every)
     chosen = cross_validation.chosen
     recipe = replace(job.recipe(every), epochs=chosen["epochs"], learning_rate=chosen["rate"])
-    phase = f"training {plan.approach} ({plan.backbone.name}) on all photos"
+    phase = f"training {plan.title}, all photos"
     train(
         trainee,
         job.inputs,
@@ -249,29 +254,40 @@ def fit_trained(
 
 
 def predicted_cost(
-    plan: TrainingPlan, data: Dataset, *, folds: int, jobs: int | None = None
+    plan: TrainingPlan,
+    data: Dataset,
+    *,
+    folds: int,
+    views_at: Callable[[int], int] | None = None,
+    jobs: int | None = None,
 ) -> Cost:
     """Seconds this plan will take on this machine, from a probe of a second or two.
 
     A few photos are passed through the frozen part, a few steps are trained, and both are
-    multiplied up; activations that are on disk already cost nothing.
+    multiplied up; activations that are on disk already cost nothing. `views_at` says how many
+    views another number of epochs would have.
     """
     job = _Job.open(replace(plan, warm_head=False), data, jobs=jobs, progress=silent, views=0)
     n = len(job.labels)
     held = n // folds
-    to_compute = job.inputs.missing(plan.recipe.views)
-    each = job.inputs.seconds_per_image(min(n, _PROBED), jobs=jobs) if to_compute else 0.0
+    to_compute = [job.inputs.missing(views) for views in range(plan.recipe.views + 1)]
+    each = 0.0
+    if to_compute[-1]:
+        each = job.inputs.seconds_per_image(min(n, _PROBED), jobs=jobs)
     training, predicting = job.speed.train_s, job.speed.predict_s
     per_epoch = (n - held) * training + held * predicting
     warm = 1.0 + 0.0005 * n if plan.warm_head else 0.0
     epochs = plan.recipe.epochs
     return Cost(
         epochs=epochs,
-        once=to_compute * each,
+        once=to_compute[-1] * each,
         fold=_SETUP_S + warm + epochs * per_epoch + held * predicting,
         fit=_SETUP_S + warm + epochs * n * training + n * predicting + _EXPORT_S,
         fold_epoch=per_epoch,
         fit_epoch=n * training,
+        once_at=lambda e: (
+            each * to_compute[min(views_at(e), plan.recipe.views) if views_at else -1]
+        ),
     )
 
 
@@ -335,6 +351,28 @@ class _Job:
             balanced = is_unbalanced(self.labels[rows])
         size = min(recipe.batch_size, max(8, 2 ** int(np.log2(max(8, len(rows) / 16)))))
         return replace(recipe, balanced=bool(balanced), batch_size=size)
+
+
+@dataclass(slots=True)
+class _Live:
+    """Training as it is shown: steps as progress, the accuracy so far in its name."""
+
+    phase: str
+    fold: int
+    limits: Limits
+    progress: Progress
+    accuracy: str = ""
+
+    def step(self, done: int, total: int) -> None:
+        self.progress(self.phase + self.accuracy, done, total)
+
+    def epoch(self, end: Step) -> None:
+        self.end()
+        self.accuracy = f", {100 * end.fold_accuracy:.1f} % after epoch {end.epoch + 1}"
+        self.limits.on_epoch(self.fold, end.epoch, end.fold_accuracy)
+
+    def end(self) -> None:
+        self.progress(self.phase + self.accuracy, 1, 1)
 
 
 _UNKNOWN: Any = None

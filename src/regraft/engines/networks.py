@@ -145,7 +145,13 @@ def scratch_trainee(
     """
     import torch
 
-    network: Any = _small_resnet(n_classes) if make is None else make(n_classes)
+    try:
+        network: Any = _small_resnet(n_classes) if make is None else make(n_classes)
+    except Exception as error:  # whatever the user's code raises
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise TrainingError(
+            f"the architecture cannot be made for {n_classes} classes: {what}"
+        ) from error
     if not isinstance(network, torch.nn.Module):
         raise TrainingError(
             f"the architecture returned {type(network).__name__}, expected a torch.nn.Module"
@@ -166,12 +172,15 @@ def scratch_trainee(
             f"the architecture returned {shape} for 2 images, expected (2, {n_classes}): one "
             "logit for each class"
         )
-    body, head = _split_head(network, n_classes, pixels)
+    learning = [p for p in network.parameters() if p.requires_grad]
+    if not learning:
+        raise TrainingError("the architecture has no parameters that can learn")
+    body, head = _split_head(network, n_classes, image_size_px)
     return Trainee(
         body=body,
         head=head,
         whole=body,
-        learning=[(0, [p for p in network.parameters() if p.requires_grad])],
+        learning=[(0, learning)],
         state=body.state_dict,
         scale=scale,
         image_size_px=image_size_px,
@@ -179,10 +188,12 @@ def scratch_trainee(
     )
 
 
-def _split_head(network: Any, n_classes: int, pixels: torch.Tensor) -> tuple[Any, Any]:
+def _split_head(network: Any, n_classes: int, image_size_px: int) -> tuple[Any, Any]:
     """Body and head: its last linear layer, if that is what makes the logits; else identity."""
     import torch
 
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randn(2, 3, image_size_px, image_size_px, generator=generator)
     linear = [
         (name, module)
         for name, module in network.named_modules()
@@ -191,10 +202,14 @@ def _split_head(network: Any, n_classes: int, pixels: torch.Tensor) -> tuple[Any
     if linear and linear[-1][1].out_features == n_classes and linear[-1][0]:
         name, head = linear[-1]
         parent, _, last = name.rpartition(".")
-        setattr(network.get_submodule(parent), last, torch.nn.Identity())
         with torch.no_grad():
-            features = network(pixels)
-        if tuple(features.shape) == (len(pixels), head.in_features):
+            logits = network(pixels)
+            setattr(network.get_submodule(parent), last, torch.nn.Identity())
+            try:
+                found = head(network(pixels))
+            except Exception:  # code behind the layer that only logits survive
+                found = torch.empty(0)
+        if found.shape == logits.shape and torch.allclose(found, logits, atol=1e-5):
             return network, head
         setattr(network.get_submodule(parent), last, head)
     identity = torch.nn.Linear(n_classes, n_classes)

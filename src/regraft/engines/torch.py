@@ -36,23 +36,99 @@ def load_network(architecture: str, weights: Path, *, match: str = "name") -> to
     Raises:
         BackboneError: the file does not fit; names the first tensor that differs.
     """
-    import timm
-    import torch
-
-    network = timm.create_model(architecture, pretrained=False)
-    state = torch.load(weights, map_location="cpu", weights_only=True)
+    network = _create(architecture)
+    state = _read_state(weights)
     expected = network.state_dict()
     if match == "order" and len(state) == len(expected):
         state = dict(zip(expected, state.values(), strict=True))
+    head = str(getattr(network, "default_cfg", {}).get("classifier", "")) + "."
     for name, tensor in expected.items():
         found = tuple(state[name].shape) if name in state else "missing"
-        if found != tuple(tensor.shape):
-            raise BackboneError(
-                f"the weights in {weights.name} do not fit {architecture}: {name} is {found}, "
-                f"expected {tuple(tensor.shape)}; name the architecture the file was saved from"
-            )
+        if found == tuple(tensor.shape):
+            continue
+        if match == "name" and head != "." and name.startswith(head):
+            state.pop(name, None)  # a checkpoint may have other classes, or none
+            continue
+        raise BackboneError(
+            f"the weights in {weights.name} do not fit {architecture}: {name} is {found}, "
+            f"expected {tuple(tensor.shape)}; name the architecture the file was saved from"
+        )
     network.load_state_dict(state, strict=False)
-    return network.eval()
+    return network.eval()  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Facts on an architecture, from timm; `transform` as `ImageTransform.from_dict` reads it."""
+
+    parameters: int
+    feature_width: int
+    transform: dict[str, Any]
+
+
+def describe_architecture(architecture: str) -> Described:
+    """What timm says of an architecture.
+
+    Raises:
+        BackboneError: timm has none of that name.
+    """
+    import timm.data
+
+    network = _create(architecture)
+    config = timm.data.resolve_model_data_config(network)  # type: ignore
+    interpolation = config["interpolation"]
+    return Described(
+        parameters=sum(p.numel() for p in network.parameters()),
+        feature_width=int(network.num_features),
+        transform={
+            "image_size_px": int(config["input_size"][-1]),
+            "crop_pct": float(config["crop_pct"]),
+            "interpolation": interpolation if interpolation == "bilinear" else "bicubic",
+            "normalisation": {
+                "mean": list(config["mean"]),
+                "std": list(config["std"]),
+                "pixel_max": 1.0,
+                "channel_order": "rgb",
+            },
+        },
+    )
+
+
+def _create(architecture: str) -> Any:
+    import timm
+
+    try:
+        return timm.create_model(architecture, pretrained=False)
+    except Exception as error:  # timm raises several kinds for a name it does not know
+        near = timm.list_models(f"*{architecture[:8]}*")[:3]
+        hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
+        raise BackboneError(f"timm has no architecture {architecture!r}; {hint}") from error
+
+
+def _read_state(weights: Path) -> dict[str, Any]:
+    """A state dict, without the prefix that regraft's own models have."""
+    import torch
+
+    try:
+        if weights.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state: Any = load_file(weights)
+        else:
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:
+        what = str(error).partition("\n")[0]
+        raise BackboneError(
+            f"{weights.name} cannot be read as weights ({what}); expected a .safetensors file or "
+            "a state dict saved with torch.save"
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(hasattr(t, "shape") for t in state.values()):
+        raise BackboneError(f"{weights.name} holds no state dict; save network.state_dict()")
+    if any(name.startswith("backbone.") for name in state):
+        cut = len("backbone.")
+        return {n[cut:]: t for n, t in state.items() if n.startswith("backbone.")}
+    return dict(state)
 
 
 @dataclass(frozen=True, slots=True)

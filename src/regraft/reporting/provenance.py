@@ -144,10 +144,10 @@ def _count(value: object) -> str:
 
 
 def _folds_done(done: object, comparison: Mapping[str, Any]) -> str:
-    """ "2 of 15 folds"; the total only where it is known and not reached."""
+    """ "2 of 5 folds"; the total only where it is known and not reached."""
     if not isinstance(done, int):
         return ""
-    total = int(comparison.get("folds") or 0) * int(comparison.get("repeats") or 1)
+    total = int(comparison.get("folds") or 0)
     if 0 < done < total:
         return f"{done} of {words.counted(total, 'fold')}"
     return words.counted(done, "fold")

@@ -225,7 +225,7 @@ def _range_plot(tested: Sequence[tuple[float, float, bool]]) -> Plot:
     points = sorted((rate, loss) for rate, loss, _ in tested)
     picked = next((rate for rate, _, chosen in tested if chosen), None)
     first, least = points[0][1], min(loss for _, loss in points)
-    y = charts.amount_scale(min(max(loss for _, loss in points), 2 * first - least or 1.0), most=4)
+    y = charts.amount_scale(min(max(loss for _, loss in points), 3 * first or 1.0), most=4)
     x = charts.rate_of_learning_scale([rate for rate, _ in points])
     inside = next((i for i, (_, loss) in enumerate(points) if loss > y.high), len(points))
     short = charts.short_number

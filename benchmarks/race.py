@@ -1,0 +1,162 @@
+"""What `regraft fit` reaches within a time budget, and whether it keeps it.
+
+Command   python -m benchmarks race            (all: an hour)
+          python -m benchmarks race_rooms race_textile ...
+Data      rooms (its own val), textile (the extra `demo`; 25 % held out, stratified), solar cells
+          (the extra `bench`; functional against defective, 25 % held out, stratified by label and
+          cell type), clothing (its own split)
+Expected  see TARGETS; every run ends within its budget and 5 %, or 5 s
+
+Each is a whole process, `regraft fit DATA --budget ...`, with its own empty cache but for the
+exported network. Predicted times are those that the race noted before it trained a candidate,
+actual ones what it took.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.data import environment_with_cache, photo_folder, textile_folder
+from benchmarks.rows import Row, SkippedError, at_least, at_most
+from benchmarks.timing import run_process
+
+MINUTES = {"rooms": 5, "textile": 10, "solar cells": 15, "clothing": 20}
+TARGETS = {"rooms": 19 / 20, "textile": 0.97, "solar cells": 0.885, "clothing": 0.93}
+ROOMS_CROSS_VALIDATION = 0.945
+LATE = 1.05  # of the budget
+LATE_S = 5.0
+AGREES = 0.30
+AGREEING = 0.80
+
+
+def run(name: str, *, seed: int = 0, budget_s: float | None = None) -> list[Row]:
+    """One data set: accuracy on its held-out photos, the whole time, predicted times.
+
+    Args:
+        name: of `MINUTES`.
+        seed: of the held-out part, where the set has none of its own, and of the run.
+        budget_s: another budget than that of `MINUTES`.
+    """
+    budget = budget_s or 60.0 * MINUTES[name]
+    with tempfile.TemporaryDirectory(prefix="regraft-bench-") as folder:
+        data, options = _data(name, Path(folder), seed)
+        out = Path(folder) / "run"
+        environment = environment_with_cache(Path(folder) / "cache")
+        export = "from regraft.catalogue import *; embedding_graph(get_backbone(DEFAULT_BACKBONE))"
+        run_process([sys.executable, "-c", export], environment=environment)
+        command = [sys.executable, "-m", "regraft", "fit", str(data), *options]
+        command += ["--budget", f"{budget:.0f}s", "--seed", str(seed), "--out", str(out)]
+        seconds, _, _ = run_process(command, environment=environment)
+        comparison = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
+        evaluations = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+    return _rows(name, f"{name}, {budget / 60:g} min", comparison, evaluations, seconds, budget)
+
+
+RACES: dict[str, Callable[[], list[Row]]] = {
+    f"race_{name.replace(' ', '_')}": partial(run, name) for name in MINUTES
+}
+
+
+def _rows(
+    name: str,
+    title: str,
+    comparison: dict[str, Any],
+    evaluations: Sequence[dict[str, Any]],
+    seconds: float,
+    budget: float,
+) -> list[Row]:
+    chosen = comparison["candidates"][comparison["chosen"]]
+    found = {e["on"]: e for e in evaluations}
+    rows = []
+    for on, target in (
+        ("test", TARGETS[name]),
+        ("cross-validation", ROOMS_CROSS_VALIDATION if name == "rooms" else 0.0),
+    ):
+        rate, n = found[on]["accuracy"], found[on]["n"]
+        measured = f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]"
+        label = f"{title}: {chosen['title']}, {n:,} photos, {on}"
+        if target:
+            rows.append(at_least(label, rate["value"], target, measured=measured))
+        else:
+            rows.append(Row(label, measured))
+    limit = max(LATE * budget, budget + LATE_S)
+    rows.append(at_most(f"{title}: whole process", seconds, limit, measured=f"{seconds:.0f} s"))
+    pairs = [
+        (c["predicted_seconds"], c["seconds"], c["title"])
+        for c in comparison["candidates"]
+        if c["status"] == "done" and c["predicted_seconds"]
+    ]
+    if pairs:
+        agree = sum(abs(a - p) <= AGREES * p for p, a, _ in pairs) / len(pairs)
+        each = ", ".join(f"{t}: {p:.0f} and {a:.0f} s" for p, a, t in pairs)
+        what = f"{title}: predicted and actual time within 30 % ({each})"
+        rows.append(at_least(what, agree, AGREEING, measured=f"{agree:.0%} of {len(pairs)}"))
+    for candidate in comparison["candidates"]:
+        rate = candidate["accuracy"]
+        measured = (
+            f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}] on "
+            f"{candidate['images_predicted']:,}, {candidate['seconds']:.0f} s"
+            if rate
+            else f"{candidate['status']}: {candidate['reason']}"
+        )
+        rows.append(Row(f"{title}: {candidate['title']}, folds", measured))
+    return rows
+
+
+def _data(name: str, folder: Path, seed: int) -> tuple[Path, list[str]]:
+    """What to fit, and the options that name its held-out part."""
+    if name in ("rooms", "clothing"):
+        return photo_folder(name), []
+    if name == "textile":
+        root = textile_folder()
+        files = sorted(p for p in root.rglob("*") if p.suffix.lower() in (".jpg", ".png"))
+        labels = [path.parent.name for path in files]
+        strata = labels
+    else:
+        root, files, labels, strata = _solar_cells()
+    table = folder / "labels.csv"
+    held = _held_out(strata, seed)
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "split"])
+        for path, label, is_held in zip(files, labels, held, strict=True):
+            split = "test" if is_held else "train"
+            writer.writerow([path.relative_to(root).as_posix(), label, split])
+    return root, ["--labels", str(table)]
+
+
+def _held_out(strata: Sequence[str], seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """A quarter of each stratum, drawn at random."""
+    random = np.random.default_rng(seed)
+    names = np.array(strata)
+    held = np.zeros(len(names), dtype=bool)
+    for name in np.unique(names):
+        members = random.permutation(np.flatnonzero(names == name))
+        held[members[: round(len(members) / 4)]] = True
+    return held
+
+
+def _solar_cells() -> tuple[Path, list[Path], list[str], list[str]]:
+    """The photos of the package, their label (probability of a defect from 0.5) and stratum."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("elpv_dataset")
+    if spec is None or spec.origin is None:
+        raise SkippedError('the solar cells need the extra: pip install "regraft[bench]"')
+    root = Path(spec.origin).parent / "data"
+    files, labels, strata = [], [], []
+    for line in (root / "labels.csv").read_text(encoding="utf-8").splitlines():
+        path, probability, kind = line.replace(",", " ").split()
+        files.append(root / path)
+        labels.append("defective" if float(probability) >= 0.5 else "functional")
+        strata.append(f"{labels[-1]} {kind}")
+    return root, files, labels, strata

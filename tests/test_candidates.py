@@ -1,0 +1,158 @@
+"""What fit compares, and in which order."""
+
+from __future__ import annotations
+
+import pytest
+
+from regraft import catalogue
+from regraft.approaches import APPROACHES, FineTune, Knn, LinearProbe, Scratch
+from regraft.candidates import (
+    TRAINED,
+    candidate_approaches,
+    candidate_backbones,
+    trains_networks,
+)
+from regraft.catalogue import get_backbone, is_available, list_backbones
+from regraft.errors import BackboneError, UsageError
+from regraft.guide import RULE
+
+BASE = "efficientnet_lite0"
+
+
+@pytest.fixture
+def only_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without the extra backbones."""
+    monkeypatch.setattr("regraft.candidates.is_available", lambda b: b.name == BASE)
+
+
+@pytest.fixture
+def all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regraft.candidates.is_available", lambda b: True)
+
+
+def _said(approaches) -> list[tuple[str, str, object]]:
+    return [
+        (a.name, a.network.name, a.settings.get("train", a.settings.get("views")))
+        for a in approaches
+    ]
+
+
+def test_by_default_everything_is_compared(only_built_in: None) -> None:
+    assert _said(candidate_approaches((), ())) == [
+        ("linear_probe", BASE, 1),
+        ("knn", BASE, 1),
+        ("linear_probe", BASE, 2),
+        ("fine_tune", BASE, "last_2_stages"),
+        ("fine_tune", BASE, "last_4_stages"),
+        ("scratch", "small_resnet", "scratch"),
+    ]
+
+
+def test_the_other_installed_backbones_are_probed_but_not_trained(all_installed: None) -> None:
+    found = candidate_approaches((), ())
+    probed = [a.network.name for a in found if isinstance(a, LinearProbe)]
+    assert probed == [BASE, BASE, "efficientnet_lite1", "efficientnet_lite2"]
+    assert [a.network.name for a in found if isinstance(a, Knn)] == [BASE]
+    assert {a.network.name for a in found if isinstance(a, FineTune)} == {BASE}
+    assert isinstance(found[-1], Scratch)
+
+
+@pytest.mark.parametrize(
+    ("quadrant", "scopes"),
+    [
+        ("small and similar", ["last_2_stages", "last_4_stages"]),
+        ("small and different", ["last_4_stages", "last_2_stages", "first_2_stages"]),
+        ("large and similar", ["last_2_stages", "last_4_stages", "all"]),
+        ("large and different", ["last_4_stages", "last_2_stages", "all"]),
+    ],
+)
+def test_advice_adds_what_it_names_and_the_dearest_come_last(
+    only_built_in: None, quadrant: str, scopes: list[str]
+) -> None:
+    assert len(RULE) == 4
+    found = candidate_approaches((), (), advice=RULE[quadrant])
+    tuned = [a.train for a in found if isinstance(a, FineTune)]
+    assert tuned == scopes
+    assert isinstance(found[-1], Scratch)
+    frozen = [a.name not in TRAINED for a in found]
+    assert frozen == sorted(frozen, reverse=True), "what takes seconds comes first"
+    advised = set(RULE[quadrant].trains) - {"head", "scratch"}
+    assert advised <= set(tuned)
+
+
+def test_named_approaches_are_compared_and_no_others(all_installed: None) -> None:
+    assert _said(candidate_approaches(["knn"], ())) == [("knn", BASE, 1)]
+    assert _said(candidate_approaches(["linear_probe", "knn", "knn"], ())) == [
+        ("linear_probe", BASE, 1),
+        ("knn", BASE, 1),
+    ]
+    assert _said(candidate_approaches(["scratch"], ())) == [("scratch", "small_resnet", "scratch")]
+    found = candidate_approaches(["scratch", "fine_tune"], (), advice=RULE["small and similar"])
+    assert [a.name for a in found] == ["fine_tune", "fine_tune", "scratch"]
+
+
+def test_named_backbones_are_all_tuned(all_installed: None) -> None:
+    names = ["efficientnet_lite1", BASE, "efficientnet_lite1"]
+    found = candidate_approaches(["fine_tune", "knn"], names)
+    assert _said(found) == [
+        ("knn", "efficientnet_lite1", 1),
+        ("knn", BASE, 1),
+        ("fine_tune", "efficientnet_lite1", "last_2_stages"),
+        ("fine_tune", BASE, "last_2_stages"),
+        ("fine_tune", "efficientnet_lite1", "last_4_stages"),
+        ("fine_tune", BASE, "last_4_stages"),
+    ]
+    found = candidate_approaches((), [BASE])
+    assert [a.network.name for a in found] == [BASE] * 5 + ["small_resnet"]
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "squash"])
+def test_the_way_to_resize_reaches_every_candidate(all_installed: None, resize: str) -> None:
+    found = candidate_approaches((), (), resize=resize)
+    assert len(found) == 8
+    for approach in found:
+        assert approach.network.transform.resize == resize
+    assert all(b.transform.resize == resize for b in candidate_backbones((), (), resize=resize))
+
+
+def test_an_architecture_reaches_scratch(only_built_in: None) -> None:
+    (found,) = candidate_approaches(["scratch"], (), architecture="net.py:small")
+    assert isinstance(found, Scratch)
+    assert found.architecture == "net.py:small"
+    assert found.settings["architecture"] == "net.py:small"
+
+
+def test_what_is_unknown_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "there is no approach 'magic'; expected linear_probe, knn, fine_tune, scratch"
+    for function in (candidate_approaches, candidate_backbones):
+        with pytest.raises(UsageError, match=message):
+            function(["knn", "magic"], ())
+    with pytest.raises(BackboneError, match="no backbone named 'efficientnet'"):
+        candidate_approaches((), ["efficientnet"])
+    monkeypatch.setattr(catalogue, "_find_weights", lambda backbone: None)
+    with pytest.raises(BackboneError, match="lite1"):
+        candidate_backbones((), ["efficientnet_lite1"])
+
+
+def test_only_what_is_installed_is_taken_by_default(all_installed: None) -> None:
+    assert candidate_backbones((), ()) == list(list_backbones())
+    assert candidate_backbones(["linear_probe"], ()) == [get_backbone(BASE)]
+
+
+def test_only_the_built_in_one_without_the_others(only_built_in: None) -> None:
+    assert candidate_backbones((), ()) == [get_backbone(BASE)]
+    assert is_available(get_backbone(BASE))
+
+
+@pytest.mark.parametrize(
+    ("approaches", "trains"),
+    [
+        ((), True),
+        (("linear_probe", "knn"), False),
+        (("knn", "scratch"), True),
+        (("fine_tune",), True),
+    ],
+)
+def test_what_trains_networks(approaches: tuple[str, ...], trains: bool) -> None:
+    assert trains_networks(approaches) is trains
+    assert set(TRAINED) == {name for name in APPROACHES if hasattr(APPROACHES[name], "with_epochs")}

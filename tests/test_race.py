@@ -1,0 +1,316 @@
+"""The memory of a race: what is kept is found again, and what is damaged is not believed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import regraft
+from regraft.approaches import Approach, CrossValidation, TrainingLog, repeated_folds
+from regraft.comparison import compare
+from regraft.engines.training import Step
+from regraft.errors import OutOfTimeError, TrainingError
+from regraft.race import BehindError, Race, race_key
+from tests.fakes import Clock, Fake, FakeTrained, install_clock, many_rows
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return install_clock(monkeypatch)
+
+
+def _result(*, trained: bool = True) -> CrossValidation:
+    """12 images of 3 classes; where a network was trained, only half of them are predicted."""
+    random = np.random.default_rng(0)
+    folds = np.arange(12)[None] % 2
+    probabilities = random.dirichlet(np.ones(3), (1, 12))
+    logits, log = None, ()
+    if trained:
+        probabilities[0, folds[0] == 1] = np.nan
+        logits = np.where(folds[0][:, None] == 1, np.nan, random.normal(size=(12, 3)))
+        steps = (Step(0, 0, 1e-3, 0.7, 0.5), Step(0, -1, 1e-3, 0.7, 0.5, 0.6, 0.75))
+        log = (TrainingLog(0, steps, ((1e-5, 0.7), (1e-3, 0.6)), 1e-3),)
+    return CrossValidation(
+        folds=folds,
+        labels=np.arange(12) % 3,
+        probabilities=probabilities,
+        chosen={"epochs": 3, "rate": 1e-3},
+        temperature=1.25,
+        logits=logits,
+        log=log,
+    )
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_what_is_kept_is_found_again(tmp_path: Path, trained: bool) -> None:
+    kept = _result(trained=trained)
+    Race(tmp_path / "race").keep("a", kept, 12.5)
+    known = Race(tmp_path / "race").recall("a")
+    assert known is not None
+    found, seconds = known
+    assert seconds == 12.5
+    for field in dataclasses.fields(CrossValidation):
+        before, after = getattr(kept, field.name), getattr(found, field.name)
+        if isinstance(before, np.ndarray):
+            np.testing.assert_array_equal(before, after)
+            assert before.dtype == after.dtype
+        elif field.name != "log":
+            assert before == after
+    assert repr(found.log) == repr(kept.log)  # NaN does not equal itself
+    assert found.fold_scores == kept.fold_scores
+    assert Race(tmp_path / "race").recall("b") is None
+
+
+def test_a_later_result_replaces_an_earlier_one(tmp_path: Path) -> None:
+    race = Race(tmp_path)
+    race.keep("a", _result(), 1.0)
+    race.keep("a", _result(trained=False), 2.0)
+    known = race.recall("a")
+    assert known is not None
+    assert known[1] == 2.0
+    assert known[0].covered.all()
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+DAMAGE: Mapping[str, Callable[[Path], object]] = {
+    "json cut short": lambda f: _cut(f / "a.json"),
+    "json empty": lambda f: (f / "a.json").write_bytes(b""),
+    "json of another kind": lambda f: (f / "a.json").write_text("[1, 2]"),
+    "json without seconds": lambda f: (f / "a.json").write_text('{"log": [], "chosen": {}}'),
+    "json is not text": lambda f: (f / "a.json").write_bytes(b"\xff\xfe\x00"),
+    "json of another log": lambda f: (f / "a.json").write_text(
+        '{"log": [{"fold": 0, "steps": [[1]], "rates": [], "chosen_rate": 1}], "chosen": {}, '
+        '"temperature": 1, "seconds": 1}'
+    ),
+    "json gone": lambda f: (f / "a.json").unlink(),
+    "arrays cut short": lambda f: _cut(f / "a.safetensors"),
+    "arrays empty": lambda f: (f / "a.safetensors").write_bytes(b""),
+    "arrays are something else": lambda f: (f / "a.safetensors").write_bytes(b"x" * 500),
+    "arrays gone": lambda f: (f / "a.safetensors").unlink(),
+    "other arrays": lambda f: _save_other(f / "a.safetensors"),
+}
+
+
+def _save_other(path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"other": np.zeros(2)}, path)
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_what_is_damaged_is_not_there(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    race = Race(tmp_path)
+    race.keep("a", _result(), 1.0)
+    damage(tmp_path)
+    assert Race(tmp_path).recall("a") is None
+    race.keep("a", _result(), 3.0)
+    known = race.recall("a")
+    assert known is not None
+    assert known[1] == 3.0
+
+
+def test_without_a_folder_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    race = Race()
+    race.keep("a", _result(), 1.0)
+    assert race.recall("a") is None
+    with race.trial("one", can_stop=True) as report:
+        report(0, 0.5)
+    assert not any(tmp_path.iterdir())
+
+
+# --- keys
+
+
+def test_keys_tell_apart_what_may_give_another_result() -> None:
+    data, other = many_rows(40), many_rows(42)
+    folds = repeated_folds(data, folds=5, repeats=1, seed=0)
+    tune = regraft.FineTune()
+    base = (tune, data.fingerprint(), folds)
+    variants: list[tuple[Approach, str, np.ndarray]] = [
+        base,
+        (regraft.FineTune(train="last_4_stages"), *base[1:]),
+        (regraft.FineTune(learning_rate=1e-3), *base[1:]),
+        (regraft.FineTune(epochs=3), *base[1:]),
+        (regraft.FineTune(resize="pad"), *base[1:]),
+        (regraft.FineTune("efficientnet_lite1"), *base[1:]),
+        (regraft.LinearProbe(), *base[1:]),
+        (regraft.LinearProbe(views=2), *base[1:]),
+        (regraft.Knn(), *base[1:]),
+        (regraft.Scratch(), *base[1:]),
+        (regraft.Scratch("net.py:one"), *base[1:]),
+        (regraft.Scratch(image_size_px=64), *base[1:]),
+        (tune, other.fingerprint(), folds),
+        (tune, data.fingerprint(), repeated_folds(data, folds=4, repeats=1, seed=0)),
+        (tune, data.fingerprint(), repeated_folds(data, folds=5, repeats=1, seed=1)),
+    ]
+    keys = [race_key(*variant) for variant in variants]
+    assert len(set(keys)) == len(keys) == 15
+    assert race_key(regraft.FineTune(), data.fingerprint(), folds.copy()) == keys[0]
+    assert all(len(key) == 16 and int(key, 16) >= 0 for key in keys)
+
+
+def test_epochs_that_the_budget_cut_do_not_change_the_key(tmp_path: Path, clock: Clock) -> None:
+    data = many_rows()
+    tuned = FakeTrained(0.9, clock)
+    for budget_s in (12.0, 60.0):  # the first has room for 5 epochs
+        found = compare([tuned], data, budget_s=budget_s, race=Race(tmp_path))
+        assert found.best.settings["epochs"] == 5
+    assert tuned.reported[0] == 5
+    assert tuned.calls.count((0,)) == 1
+
+
+# --- stopping what is behind
+
+
+def _run(race: Race, title: str, curve: list[float], *, can_stop: bool = True) -> int:
+    """Report a curve; how many epochs it was let go on."""
+    done = 0
+    try:
+        with race.trial(title, can_stop=can_stop) as report:
+            for epoch, accuracy in enumerate(curve):
+                done += 1
+                report(epoch, accuracy)
+    except BehindError as error:
+        assert str(error).startswith(f"stopped after {done} epochs: ")
+    return done
+
+
+def test_one_that_is_behind_is_stopped_early() -> None:
+    race = Race()
+    assert _run(race, "good", [0.9] * 12) == 12
+    assert _run(race, "bad", [0.5] * 12) == 3
+    assert _run(race, "better", [0.95] * 12) == 12
+    assert _run(race, "bad, and never to be stopped", [0.5] * 12, can_stop=False) == 12
+
+
+def test_one_that_falls_behind_is_stopped_later() -> None:
+    race = Race()
+    _run(race, "good", [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.95, 0.95, 0.95])
+    assert _run(race, "slow", [0.5, 0.6, 0.69, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7]) == 7
+
+
+def test_a_small_lag_is_never_held_against_one() -> None:
+    race = Race()
+    _run(race, "good", [0.9] * 12)
+    for number in range(5):
+        assert _run(race, f"close {number}", [0.86] * 12) == 12
+
+
+def test_a_late_start_is_forgiven() -> None:
+    race = Race()
+    _run(race, "good", [0.8] * 12)
+    assert _run(race, "late", [0.1, 0.3, 0.78, 0.9, 0.9, 0.9, 0.9, 0.9]) == 8
+
+
+def test_a_trial_that_fails_is_told_so_and_the_error_goes_on(tmp_path: Path) -> None:
+    race = Race(tmp_path)
+    for error in (TrainingError("x"), OutOfTimeError("y"), KeyboardInterrupt()):
+        with (
+            pytest.raises(type(error)),
+            race.trial("one", can_stop=True) as report,
+        ):
+            report(0, 0.5)
+            raise error
+    assert _run(race, "two", [0.5, math.nan, 0.5]) == 3
+    with race.trial("without an epoch", can_stop=True):
+        pass
+
+
+def test_an_interrupted_race_remembers_who_was_ahead(tmp_path: Path) -> None:
+    _run(Race(tmp_path), "good", [0.9] * 12)
+    assert (tmp_path / "journal.jsonl").stat().st_size > 0
+    assert _run(Race(tmp_path), "bad", [0.5] * 12) == 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) - 5],
+        lambda text: text[:20],
+        lambda text: "nonsense\n" + text,
+        lambda text: text + "[]\n",
+        lambda text: "",
+    ],
+)
+def test_a_damaged_journal_is_begun_anew(tmp_path: Path, damage: Callable[[str], str]) -> None:
+    _run(Race(tmp_path), "good", [0.9] * 12)
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text(damage(journal.read_text()))
+    (tmp_path / "journal.jsonl.lock").symlink_to(journal)  # as a killed process leaves it
+    for number in range(2):
+        race = Race(tmp_path)
+        assert _run(race, f"one {number}", [0.9] * 12) == 12
+        assert _run(race, f"bad {number}", [0.5] * 12) == 3
+
+
+# --- going on after an interruption
+
+
+def test_finished_candidates_are_not_trained_again(tmp_path: Path, clock: Clock) -> None:
+    data = many_rows()
+    probe, tuned = Fake(0.7, "probe"), FakeTrained(0.9, clock)
+    scratch = FakeTrained(0.6, clock, "scratch", "scratch")
+    first = compare([probe, tuned, scratch], data, race=Race(tmp_path))
+    spent = clock.now
+    again = compare([probe, tuned, scratch], data, race=Race(tmp_path))
+    assert clock.now == spent
+    assert len(probe.folds) == 1
+    assert tuned.calls == [(i,) for i in range(5)]
+    assert scratch.calls == [(0,)]
+    assert again.to_dict() == first.to_dict()
+
+
+def test_what_was_not_finished_is_trained(tmp_path: Path, clock: Clock) -> None:
+    data = many_rows()
+    probe, done = Fake(0.7, "probe"), FakeTrained(0.9, clock, "done")
+    killed = FakeTrained(0.9, clock, "killed", fails={0: KeyboardInterrupt()})  # type: ignore[dict-item]
+    with pytest.raises(KeyboardInterrupt):
+        compare([probe, done, killed], data, race=Race(tmp_path))
+    killed.fails = {}
+    compare([probe, done, killed], data, race=Race(tmp_path))
+    assert len(probe.folds) == 1
+    assert done.calls.count((0,)) == 1
+    assert killed.calls[:2] == [(0,), (0,)]
+
+
+def test_later_folds_go_on_where_they_were(tmp_path: Path, clock: Clock) -> None:
+    data = many_rows()
+    tuned = FakeTrained(0.9, clock, fails={2: KeyboardInterrupt()})  # type: ignore[dict-item]
+    with pytest.raises(KeyboardInterrupt):
+        compare([tuned], data, race=Race(tmp_path))
+    tuned.fails = {}
+    found = compare([tuned], data, race=Race(tmp_path))
+    assert tuned.calls == [(0,), (1,), (2,), (2,), (3,), (4,)]
+    result = found.winner.cross_validation
+    assert result is not None
+    assert [log.fold for log in result.log] == [0, 1, 2, 3, 4]
+    straight = compare([FakeTrained(0.9, clock)], data).winner.cross_validation
+    assert straight is not None
+    np.testing.assert_array_equal(result.probabilities, straight.probabilities)
+
+
+def test_what_is_known_needs_no_time(tmp_path: Path, clock: Clock) -> None:
+    data = many_rows()
+    candidates = [Fake(0.7, "probe"), Fake(0.7, "other", seed=1), FakeTrained(0.9, clock)]
+    compare(candidates, data, race=Race(tmp_path))
+    found = compare(candidates, data, race=Race(tmp_path), budget_s=-1)
+    assert [c.status for c in found.candidates] == ["done"] * 3
+
+
+def test_other_data_is_another_race(tmp_path: Path, clock: Clock) -> None:
+    tuned = FakeTrained(0.9, clock)
+    for data in (many_rows(300), many_rows(302)):
+        compare([tuned], data, race=Race(tmp_path))
+    assert tuned.calls.count((0,)) == 2
