@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks import accuracy, coverage, embed_speed, fit_speed, memory, race, scan_speed
+from benchmarks import (
+    accuracy,
+    coverage,
+    embed_speed,
+    epoch_speed,
+    fit_speed,
+    memory,
+    race,
+    scan_speed,
+)
 from benchmarks.rows import Row
 
 BENCHMARKS: Mapping[str, Callable[[], list[Row]]] = {
@@ -13,6 +22,7 @@ BENCHMARKS: Mapping[str, Callable[[], list[Row]]] = {
     "fit_speed": fit_speed.run,
     "memory": memory.run,
     "scan_speed": scan_speed.run,
+    "epoch_speed": epoch_speed.run,
     "coverage": coverage.run,
     **race.RACES,
 }

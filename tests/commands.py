@@ -22,6 +22,9 @@ from regraft import cli
 QUICK = ("--approach", "linear_probe")
 """Options of `fit` that compare a single candidate."""
 
+FROZEN = (*QUICK, "--approach", "knn")
+"""Options of `fit` that compare several candidates and train no network."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -26,7 +26,16 @@ import regraft as rg
 from regraft import features, workflow
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, RunError
-from tests.commands import QUICK, CommandLine, Outcome, read_json, read_table, snapshot, started
+from tests.commands import (
+    FROZEN,
+    QUICK,
+    CommandLine,
+    Outcome,
+    read_json,
+    read_table,
+    snapshot,
+    started,
+)
 from tests.conftest import MakeImageFolder
 from tests.odd_images import png_header, write_corpus
 
@@ -136,7 +145,7 @@ def test_fewer_images_than_folds_is_enough(
 ) -> None:
     (here / "data").mkdir()
     _photos(here / "data", a=a, b=b)
-    regraft.done("fit", "data", "--backbone", "efficientnet_lite0")
+    regraft.done("fit", "data", *FROZEN)
     (evaluation,) = read_json(here / "runs" / "data" / "evaluation.json")
     assert evaluation["n"] == a + b
     assert evaluation["accuracy"]["high"] - evaluation["accuracy"]["low"] > 0.3
@@ -341,9 +350,11 @@ def test_test_photos_deleted_before_they_are_read_become_rows(
 def test_a_candidate_that_fails_does_not_end_the_others(
     regraft: CommandLine, here: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    candidates = [rg.LinearProbe(), rg.Knn(), rg.LinearProbe(views=2)]
+    monkeypatch.setattr(workflow, "candidate_approaches", lambda *_names, **_options: candidates)
     gone = sorted((photo_folder / "clean").iterdir())[0]
     _after(monkeypatch, "embed_rows", gone.unlink)  # the second view is still to be computed
-    found = regraft.done("fit", photo_folder, "--backbone", "efficientnet_lite0", "--out", "run")
+    found = regraft.done("fit", photo_folder, *FROZEN, "--out", "run")
     comparison = read_json(here / "run/comparison.json")
     status = {c["title"]: c["status"] for c in comparison["candidates"]}
     assert status["linear_probe on efficientnet_lite0, 2 views"] == "failed"

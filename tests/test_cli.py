@@ -26,7 +26,7 @@ from tests.commands import QUICK, CommandLine, make_run, process, read_json
 from tests.conftest import MakeImageFolder
 
 COMMANDS: Any = typer.main.get_command(cli.app)
-NAMES = {"fit", "scan", "predict", "evaluate", "report", "backbones", "cache"}
+NAMES = {"fit", "plan", "scan", "predict", "evaluate", "report", "backbones", "cache"}
 LEAVES = [*sorted(NAMES - {"cache"}), "cache show", "cache clear"]
 
 
@@ -158,6 +158,8 @@ def test_completion_of_commands_and_options() -> None:
         ("fit a --budget soon", "the budget is 'soon', expected a duration such as 90s, 5m or 1h"),
         ("fit a --budget 0", "the budget is '0'"),
         ("fit a --approach magic", "there is no approach 'magic'; expected linear_probe, knn"),
+        ("plan a --approach magic", "there is no approach 'magic'; expected linear_probe, knn"),
+        ("plan a --format xml", "'xml' is not one of 'text', 'csv', 'json'"),
         ("scan . --image-dir x", "give --labels as well"),
     ],
 )
@@ -175,6 +177,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     [
         ("fit missing", "there is no missing"),
         ("scan missing", "there is no missing"),
+        ("plan missing", "there is no missing"),
         ("predict missing a.jpg", "there is no folder missing; give a model folder or the --out"),
         ("evaluate missing .", "there is no folder missing"),
         ("report missing", "missing is not a run folder: it has no run.json"),
@@ -294,7 +297,7 @@ def test_machine_output_is_all_there_is_on_standard_output(
         ("predict", run_folder, *photos[:3]): (3, "path"),
         ("evaluate", run_folder, "photos"): (6, "metric"),
         ("backbones",): (3, "name"),
-        ("cache", "show"): (2, "kind"),
+        ("cache", "show"): (3, "kind"),
     }
     for command, (count, first) in expected.items():
         found = regraft.done(*command, "--format", style)
@@ -456,19 +459,31 @@ def test_the_cache_is_shown_and_cleared(
 
 
 def test_parts_of_the_cache_are_cleared_alone(regraft: CommandLine, own_cache: Path) -> None:
-    files = [own_cache / "features" / "a.sqlite", own_cache / "graphs" / "b.onnx"]
+    files = [
+        own_cache / "features" / "a.sqlite",
+        own_cache / "graphs" / "b.onnx",
+        own_cache / "activations" / "c.bin",
+    ]
 
     def fill() -> None:
         for path in files:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(bytes(1_500_000))
 
-    for option, left in (("--features", [False, True]), ("--graphs", [True, False])):
+    for option, left in (
+        ("--features", [False, True, True]),
+        ("--graphs", [True, False, True]),
+        ("--activations", [True, True, False]),
+    ):
         fill()
         assert regraft.done("cache", "clear", option).err.startswith("freed 1.5 MB\n")
         assert [path.exists() for path in files] == left
     fill()
-    assert regraft.done("cache", "clear").err.startswith("freed 3.0 MB\n")
+    freed = regraft.done("cache", "clear", "--features", "--activations").err
+    assert freed.startswith("freed 3.0 MB\n")
+    assert [path.exists() for path in files] == [False, True, False]
+    fill()
+    assert regraft.done("cache", "clear").err.startswith("freed 4.5 MB\n")
     assert not any(path.exists() for path in files)
     assert regraft.done("cache", "clear").err.startswith("freed 0.0 MB\n")
 
@@ -482,6 +497,56 @@ def test_a_cache_limit_that_is_no_number(
     assert "REGRAFT_CACHE_GB is 'plenty', expected a number of gigabytes" in found.error
 
 
+# --- plan
+
+
+def test_plan_as_csv_json_and_text(regraft: CommandLine, run_folder: Path) -> None:
+    options = ("--approach", "linear_probe", "--approach", "scratch")
+    found = regraft.done("plan", "photos", *options, "--format", "json")
+    plan = found.data
+    assert plan.keys() == {
+        *("size", "similarity", "quadrant", "advice", "reason", "source", "candidates")
+    }
+    assert (plan["size"]["images"], plan["size"]["word"]) == (24, "small")
+    assert 0 < plan["similarity"]["value"] < 1
+    assert plan["quadrant"] == f"small and {plan['similarity']['word']}"
+    titles = ["linear_probe on efficientnet_lite0", "scratch on small_resnet"]
+    assert [one["title"] for one in plan["candidates"]] == titles
+    probe, scratch = plan["candidates"]
+    assert probe["epochs"] is None
+    assert (scratch["epochs"], scratch["reason"]) == (40, "")
+    assert scratch["seconds"] > probe["seconds"] > 0
+    assert scratch["fit_seconds"] > probe["fit_seconds"] == 0
+
+    as_csv = regraft.done("plan", "photos", *options, "--format", "csv")
+    assert as_csv.out.splitlines()[0] == "title,seconds,fit_seconds,epochs,reason"
+    assert [row["title"] for row in as_csv.rows] == titles
+
+    text = regraft.done("plan", "photos", *options)
+    assert text.out == ""
+    prose = " ".join(text.err.split())
+    assert plan["quadrant"].capitalize() in prose
+    assert plan["advice"] in prose
+    assert "24 training photos of 2 classes, the smallest with 12: small." in prose
+    assert "scratch on small_resnet, 40 epochs" in prose
+    assert text.err.rstrip().endswith("next     regraft fit photos")
+    assert not Path("runs/photos-2").exists()
+    assert not Path("runs/photos/race").exists()
+
+
+def test_a_plan_says_what_cannot_be_trained(regraft: CommandLine, run_folder: Path) -> None:
+    Path("net.py").write_text("def wrong(classes):\n    return classes\n", encoding="utf-8")
+    options = ("--approach", "scratch", "--architecture", "net.py:wrong")
+    (one,) = regraft.done("plan", "photos", *options, "--format", "json").data["candidates"]
+    assert one["seconds"] is None
+    assert one["reason"] == "the architecture returned int, expected a torch.nn.Module"
+    assert one["reason"] in " ".join(regraft.done("plan", "photos", *options).err.split())
+    (row,) = regraft.done("plan", "photos", *options, "--format", "csv").rows
+    assert (row["seconds"], row["reason"]) == ("", one["reason"])
+    message = regraft("plan", "photos", *options[:2], "--architecture", "net.py:gone").error
+    assert "the architecture net.py:gone cannot be imported (AttributeError" in message
+
+
 # --- what people copy
 
 
@@ -492,6 +557,7 @@ def test_every_hint_can_be_run(regraft: CommandLine, run_folder: Path) -> None:
     for command in (
         ("scan", spaced),
         ("scan", "photos", "--group-column", "patient no"),
+        ("plan", "photos", *QUICK),
         ("fit", "photos", *QUICK),
         ("fit", spaced, *QUICK, "--out", "runs/it's"),
         ("predict", run_folder, "photos"),

@@ -363,9 +363,7 @@ def test_a_clock_that_jumps_is_survived(
             return real()
 
         monkeypatch.setattr("time.monotonic", monotonic)
-        found = compare(
-            [Fake(0.7, "probe"), tuned, _scratch(0.6, clock)], data, budget_s=budget_s
-        )
+        found = compare([Fake(0.7, "probe"), tuned, _scratch(0.6, clock)], data, budget_s=budget_s)
         assert found.winner.status == "done"
         assert len(tuned.calls) <= 5
         assert found.verdict

@@ -8,8 +8,9 @@ import json
 import re
 import shlex
 import shutil
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from regraft import cli, workflow
 from regraft.dataset import COLUMNS
 from regraft.errors import DataError, UsageError
 from tests.commands import (
+    FROZEN,
     QUICK,
     CommandLine,
     copy_photos,
@@ -29,6 +31,7 @@ from tests.commands import (
     read_json,
     read_table,
     snapshot,
+    started,
 )
 
 RUN_FILES = {
@@ -50,7 +53,7 @@ def finished(
 ) -> Path:
     """A folder with `data/` (train, val and flawed files), its `run/`, and `before.json`.
 
-    The run compares every approach, so that nothing of the contract is left out.
+    The run compares approaches on frozen features; what trains networks has its own tests.
     """
     folder = tmp_path_factory.mktemp("finished")
     rooms = test_data / "rooms"
@@ -71,7 +74,7 @@ def finished(
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         (folder / "cache" / "regraft").mkdir(parents=True)
         (folder / "cache" / "regraft" / "graphs").symlink_to(shared_graphs)
-        arguments = ["fit", folder / "data", "--backbone", "efficientnet_lite0"]
+        arguments = ["fit", folder / "data", "--backbone", "efficientnet_lite0", *FROZEN]
         assert cli.run([*map(str, arguments), "--out", str(folder / "run")]) == 0
     (folder / "before.json").write_text(json.dumps(before), encoding="utf-8")
     return folder
@@ -100,7 +103,7 @@ def test_run_json(finished: Path, run: Path) -> None:
     assert about["settings"]["backbones"] == ["efficientnet_lite0"]
     assert about["versions"].keys() >= {"python", "regraft", "numpy", "onnxruntime", "pillow"}
     assert about["machine"].keys() == {"system", "processor", "cores"}
-    phases = {"scan", "features", "comparison", "final fit", "evaluation", "report"}
+    phases = {"scan", "features", "comparison", "final fit", "evaluation", "evidence", "report"}
     assert about["seconds"].keys() == phases
     assert all(seconds >= 0 for seconds in about["seconds"].values())
     assert sum(about["seconds"].values()) <= about["seconds_total"] + 0.01
@@ -165,7 +168,10 @@ def test_comparison_json(run: Path) -> None:
     chosen = comparison["candidates"][comparison["chosen"]]
     assert comparison["verdict"].startswith(f"Chosen: {chosen['title']}")
     names = {(c["approach"], c["settings"].get("views")) for c in comparison["candidates"]}
-    assert names == {("linear_probe", 1), ("linear_probe", 2), ("knn", 1)}
+    assert names == {("linear_probe", 1), ("knn", 1)}
+    assert comparison["selection"]["text"].startswith("The best of 2 candidates had ")
+    assert comparison["learning_curve"]["approach"] == "linear_probe"
+    assert not {"guide", "transfer"} & comparison.keys(), "no network was trained"
     for candidate in comparison["candidates"]:
         assert candidate.keys() >= {
             *("approach", "backbone", "settings", "fold_scores", "accuracy", "seconds"),
@@ -332,7 +338,7 @@ def test_evaluate_scores_the_test_rows_as_the_run_did(
     assert float(table[0]["value"]) == pytest.approx(test["accuracy"]["value"])
 
 
-# --- layouts
+# --- networks that are trained
 
 
 @pytest.fixture
@@ -347,6 +353,265 @@ def fit(regraft: CommandLine, graphs: Path, tmp_path: Path) -> Any:
         return out
 
     return run_it
+
+
+TRAINING = {"training.csv", "lr_range.csv"}
+NETWORKS = ("--approach", "linear_probe", "--approach", "fine_tune")
+
+
+def test_fine_tuning_makes_a_complete_run(
+    fit: Any, regraft: CommandLine, photo_folder: Path
+) -> None:
+    run = fit(photo_folder, options=("--approach", "fine_tune", "--budget", "60s"))
+    assert {path.name for path in run.iterdir()} == RUN_FILES | TRAINING
+    comparison = read_json(run / "comparison.json")
+    assert {c["approach"] for c in comparison["candidates"]} == {"fine_tune"}
+    chosen = comparison["candidates"][comparison["chosen"]]
+    assert chosen["settings"]["train"].endswith("_stages")
+    assert chosen["settings"]["epochs"] >= 1
+    assert chosen["predicted_seconds"] > 0
+    assert f"on {chosen['folds_done']} of 5 folds" in comparison["verdict"] or (
+        chosen["folds_done"] == 5
+    )
+
+    guide = comparison["guide"]
+    assert guide.keys() >= {"size", "similarity", "quadrant", "advice", "reason", "source", "held"}
+    assert guide["quadrant"] == f"{guide['size']['word']} and {guide['similarity']['word']}"
+    assert "transfer" not in comparison, "nothing was trained from scratch"
+    assert "learning_curve" not in comparison, "there is no linear probe"
+    assert comparison["selection"]["text"]
+
+    rows = read_table(run / "training.csv")
+    titles = {c["title"] for c in comparison["candidates"] if c["folds_done"]}
+    assert {row["candidate"] for row in rows} == titles
+    folds = {row["fold"] for row in rows if row["candidate"] == chosen["title"]}
+    assert len(folds) == chosen["folds_done"]
+    assert {row["candidate"] for row in read_table(run / "lr_range.csv")} == titles
+    predictions = [r for r in read_table(run / "predictions.csv") if r["split"] == "train"]
+    assert len(predictions) == chosen["images_predicted"]
+    assert {r["fold"] for r in predictions} == folds
+    (evaluation,) = read_json(run / "evaluation.json")
+    assert evaluation["n"] == chosen["images_predicted"]
+    assert evaluation["accuracy"] == chosen["accuracy"]
+
+    about = read_json(run / "run.json")
+    assert "guide" in about["seconds"]
+    assert about["seconds_total"] < 75, "the budget is for the whole run"
+    text = (run / "report.html").read_text(encoding="utf-8")
+    for section in ("approach", "training", "tried"):
+        assert f'id="{section}"' in text
+    assert rg.load(run).approach == "fine_tune"
+    found = regraft.done("predict", run, photo_folder, "--format", "csv").rows
+    assert len(found) == 24
+    assert regraft.done("report", run)
+
+
+def test_a_probe_against_a_network_from_scratch_shows_what_transfer_bought(
+    fit: Any, photo_folder: Path
+) -> None:
+    options = ("--approach", "linear_probe", "--approach", "scratch", "--budget", "60s")
+    run = fit(photo_folder, options=options)
+    assert {path.name for path in run.iterdir()} == RUN_FILES | TRAINING
+    comparison = read_json(run / "comparison.json")
+    assert [c["approach"] for c in comparison["candidates"]] == ["linear_probe", "scratch"]
+    scratch = comparison["candidates"][1]
+    assert (scratch["status"], scratch["folds_done"]) == ("done", 1)
+    assert comparison["transfer"]["text"].startswith("linear_probe on efficientnet_lite0 is ")
+    assert "scratch on small_resnet, trained from random weights" in comparison["transfer"]["text"]
+    assert comparison["transfer"]["seconds_scratch"] == pytest.approx(scratch["seconds"], abs=0.1)
+    assert comparison["learning_curve"]["approach"] == "linear_probe"
+    assert comparison["guide"]["held"]
+    assert {row["candidate"] for row in read_table(run / "training.csv")} == {scratch["title"]}
+    text = (run / "report.html").read_text(encoding="utf-8")
+    for section in ("approach", "training", "transfer", "more"):
+        assert f'id="{section}"' in text
+
+
+def test_a_budget_of_a_second_still_returns_the_probe(fit: Any, photo_folder: Path) -> None:
+    options = ("--budget", "1s", "--backbone", "efficientnet_lite0")
+    run = fit(photo_folder, options=options)
+    comparison = read_json(run / "comparison.json")
+    assert comparison["candidates"][comparison["chosen"]]["approach"] == "linear_probe"
+    left_out = [c for c in comparison["candidates"] if c["approach"] in ("fine_tune", "scratch")]
+    assert len(left_out) >= 3
+    for candidate in left_out:
+        assert candidate["status"] == "skipped"
+        assert re.match(r"would need about \d+ s|the time budget was used up", candidate["reason"])
+        assert candidate["title"] in comparison["verdict"]
+    assert {path.name for path in run.iterdir()} == RUN_FILES
+
+
+def test_a_budget_that_is_too_short_says_what_is_needed(
+    fit: Any, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from regraft.approaches import FineTune
+    from regraft.approaches.base import Cost
+
+    cost = Cost(12, once=10.0, fold=240.0, fit=300.0, fold_epoch=20.0, fit_epoch=25.0)
+    monkeypatch.setattr(FineTune, "cost", lambda *_given, **_options: cost)
+    run = fit(photo_folder, options=(*NETWORKS, "--budget", "60s"))
+    comparison = read_json(run / "comparison.json")
+    reasons = [c["reason"] for c in comparison["candidates"] if c["status"] == "skipped"]
+    assert len(reasons) == len(comparison["candidates"]) - 1 >= 2
+    for reason in reasons:
+        assert re.fullmatch(
+            r"would need about 145 s \(3 epochs on one fold, and the final training\); \d+ s of "
+            r"the budget were left",
+            reason,
+        )
+
+
+def test_a_final_training_that_fails_falls_back_to_the_probe(
+    fit: Any, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from regraft.approaches import LinearProbe, Scratch
+    from regraft.errors import OutOfTimeError
+
+    candidates = [LinearProbe(), Scratch(image_size_px=32, epochs=1)]
+    monkeypatch.setattr(workflow, "candidate_approaches", lambda *_names, **_options: candidates)
+    monkeypatch.setattr("regraft.comparison._choose", _choose_what_trains)
+
+    def no_time(*_given: object, **_options: object) -> None:
+        raise OutOfTimeError("the time budget ended before it was finished")
+
+    monkeypatch.setattr(Scratch, "fit", no_time)
+    run = fit(photo_folder, options=("--approach", "linear_probe", "--approach", "scratch"))
+    comparison = read_json(run / "comparison.json")
+    assert rg.load(run).approach == "linear_probe"
+    assert comparison["candidates"][comparison["chosen"]]["approach"] == "linear_probe"
+    failed = comparison["candidates"][1]
+    assert (failed["status"], failed["accuracy"]) == ("failed", None)
+    assert failed["reason"] == (
+        "its final training was not finished: the time budget ended before it was finished"
+    )
+    assert "told apart" not in comparison["verdict"]
+    assert "transfer" not in comparison
+
+
+def _choose_what_trains(candidates: Any, left: float) -> int:
+    trained = [i for i, c in enumerate(candidates) if c.accuracy and c.cost]
+    return trained[0] if trained else 0
+
+
+NET = """
+import torch
+
+
+def tiny(classes):
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 5, 4),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, classes),
+    )
+
+
+def wrong(classes):
+    return torch.nn.Sequential(tiny(classes), torch.nn.Linear(classes, classes + 3))
+"""
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    """A file with a network of one's own, and a wrong one."""
+    (tmp_path / "my net.py").write_text(NET, encoding="utf-8")
+    return tmp_path / "my net.py"
+
+
+def test_a_network_of_ones_own(
+    fit: Any, regraft: CommandLine, photo_folder: Path, net: Path
+) -> None:
+    options = ("--approach", "scratch", "--architecture", f"{net}:tiny", "--budget", "40s")
+    run = fit(photo_folder, options=options)
+    (candidate,) = read_json(run / "comparison.json")["candidates"]
+    assert candidate["settings"]["architecture"] == f"{net}:tiny"
+    assert read_json(run / "run.json")["settings"]["architecture"] == f"{net}:tiny"
+    net.unlink()  # the model is whole without it
+    found = regraft.done("predict", run, photo_folder, "--format", "csv").rows
+    assert len(found) == 24
+    assert {row["predicted"] for row in found} <= {"clean", "messy"}
+
+
+def test_a_network_of_the_wrong_shape_is_one_line(
+    regraft: CommandLine, graphs: Path, photo_folder: Path, net: Path, tmp_path: Path
+) -> None:
+    options = ("--approach", "scratch", "--architecture", f"{net}:wrong")
+    found = regraft("fit", photo_folder, *options, "--out", tmp_path / "run")
+    assert found.code == 1
+    said = [line for line in found.err.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert "the architecture returned (2, 5) for 2 images, expected (2, 2): one logit" in said[0]
+    assert read_json(tmp_path / "run" / "run.json")["status"] == "failed"
+
+
+def test_a_network_of_the_wrong_shape_does_not_end_the_others(
+    fit: Any, photo_folder: Path, net: Path
+) -> None:
+    options = (*QUICK, "--approach", "scratch", "--architecture", f"{net}:wrong")
+    run = fit(photo_folder, options=options)
+    candidates = read_json(run / "comparison.json")["candidates"]
+    assert [c["status"] for c in candidates] == ["done", "failed"]
+    assert "expected (2, 2)" in candidates[1]["reason"]
+
+
+@pytest.mark.slow
+def test_a_killed_race_does_not_train_again_what_was_finished(
+    regraft: CommandLine, graphs: Path, photo_folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = ("fit", photo_folder, "--approach", "fine_tune", "--budget", "3m", "--out", run)
+    before: dict[str, int] = {}
+    for number in (1, 2):  # killed when the first candidate is done, and again at the second
+        process = started(*command)
+        try:
+            _wait_until(lambda: len(_kept(run)) >= number)  # noqa: B023
+        finally:
+            process.kill()
+            process.communicate(timeout=60)
+        assert read_json(run / "run.json")["status"] == "running"
+        kept = _kept(run)
+        assert {name: kept[name] for name in before} == before, "it was trained again"
+        before = kept
+    assert len(before) >= 2
+    done = regraft.done(*command)
+    assert "Traceback" not in done.err
+    assert read_json(run / "run.json")["status"] == "done"
+    assert not (run / "race").exists()
+    comparison = read_json(run / "comparison.json")
+    assert sum(c["folds_done"] > 0 for c in comparison["candidates"]) >= 2
+    titles = {row["candidate"] for row in read_table(run / "training.csv")}
+    assert len(titles) >= 2
+
+
+def _kept(run: Path) -> dict[str, int]:
+    """When the results of finished candidates were written, by name."""
+    return {
+        path.name: path.with_suffix(".safetensors").stat().st_mtime_ns
+        for path in run.glob("race/*.json")
+    }
+
+
+def _wait_until(is_so: Callable[[], bool], *, seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_the_default_compares_everything(fit: Any, photo_folder: Path) -> None:
+    run = fit(photo_folder, options=("--backbone", "efficientnet_lite0", "--budget", "3m"))
+    comparison = read_json(run / "comparison.json")
+    names = [c["approach"] for c in comparison["candidates"]]
+    assert names[:3] == ["linear_probe", "knn", "linear_probe"]
+    assert names[3:] == ["fine_tune"] * (len(names) - 4) + ["scratch"]
+    assert all(c["status"] in ("done", "stopped") for c in comparison["candidates"])
+    assert comparison.keys() >= {"guide", "transfer", "learning_curve", "selection"}
+    assert read_json(run / "run.json")["seconds_total"] < 200
+
+
+# --- layouts
 
 
 def test_class_folders_only(fit: Any, photo_folder: Path) -> None:
@@ -475,7 +740,7 @@ def test_imbalanced_classes(fit: Any, test_data: Path, tmp_path: Path) -> None:
     rooms = test_data / "rooms" / "train"
     copy_photos(rooms / "clean", tmp_path / "data" / "clean", 30)
     copy_photos(rooms / "messy", tmp_path / "data" / "messy", 4)
-    run = fit(tmp_path / "data", options=("--backbone", "efficientnet_lite0"))
+    run = fit(tmp_path / "data", options=FROZEN)
     (evaluation,) = read_json(run / "evaluation.json")
     assert evaluation["majority_share"] == pytest.approx(30 / 34, abs=1e-6)
     assert evaluation["per_class"]["messy"]["n"] == 4
@@ -585,10 +850,10 @@ def test_naming_approaches_compares_just_those(fit: Any, photo_folder: Path) -> 
 
 
 def test_a_budget_that_is_used_up_leaves_later_candidates_out(fit: Any, photo_folder: Path) -> None:
-    run = fit(photo_folder, options=("--budget", "0.001s", "--backbone", "efficientnet_lite0"))
+    run = fit(photo_folder, options=(*FROZEN, "--budget", "0.001s"))
     comparison = read_json(run / "comparison.json")
     status = [c["status"] for c in comparison["candidates"]]
-    assert status == ["done", "skipped", "skipped"]
+    assert status == ["done", "skipped"]
     assert comparison["candidates"][1]["reason"] == "the time budget was used up"
     assert "Not finished" in comparison["verdict"]
 

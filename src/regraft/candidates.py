@@ -61,6 +61,7 @@ def candidate_approaches(
     arch: str | None = None,
     advice: Advice | None = None,
     architecture: str | None = None,
+    ranked: Sequence[Backbone] = (),
 ) -> list[Approach]:
     """What is compared, in the order in which it is tried.
 
@@ -76,12 +77,16 @@ def candidate_approaches(
         arch: timm's name of what weights files among the backbones belong to.
         advice: of the guide; None where nothing that trains is asked for.
         architecture: for `scratch`, see there.
+        ranked: the backbones after the first in the order to try them, see
+            `guide.rank_backbones`; by default as they are listed.
 
     Raises:
         UsageError: an approach is unknown.
         BackboneError: a backbone is unknown or not installed.
     """
     chosen = candidate_backbones(approaches, backbones, resize=resize, arch=arch)
+    if ranked:
+        chosen = [chosen[0], *ranked]
     names = list(dict.fromkeys(approaches or APPROACHES))
     found: list[Approach] = []
     for i, backbone in enumerate(chosen):

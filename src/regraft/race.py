@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -108,6 +109,10 @@ class Race:
             trial.set_user_attr("candidate", title)
 
         def report(epoch: int, accuracy: float) -> None:
+            if math.isnan(
+                accuracy
+            ):  # nothing was predicted, so there is nothing to hold against it
+                return
             trial.report(accuracy, epoch)
             best = self._best.get(epoch, 0.0)
             self._best[epoch] = max(best, accuracy)

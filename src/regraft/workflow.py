@@ -53,7 +53,15 @@ from regraft.evidence import (
     transfer_entry,
 )
 from regraft.features import embed_rows, measure_speed
-from regraft.guide import Advice, Similarity, Size, advise, measure_similarity, measure_size
+from regraft.guide import (
+    Advice,
+    Similarity,
+    Size,
+    advise,
+    measure_similarity,
+    measure_size,
+    rank_backbones,
+)
 from regraft.issues import find_issues
 from regraft.modality.image import SUFFIXES
 from regraft.model import Model, Prediction, load
@@ -180,9 +188,15 @@ def fit(
         had_test = bool(found.test)
         found = set_aside(found, seed=seed)
         guidance = None
+        ranked: list[Backbone] = []
         if trains_networks(approaches):
             with phase("guide"):
                 guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
+                if len(networks) > 2:
+                    scored = rank_backbones(
+                        found, networks[1:], seed=seed, jobs=jobs, progress=progress
+                    )
+                    ranked = [backbone for backbone, _ in scored]
         candidates = candidate_approaches(
             approaches,
             backbones,
@@ -190,6 +204,7 @@ def fit(
             arch=arch,
             advice=guidance.advice if guidance else None,
             architecture=architecture,
+            ranked=ranked,
         )
         reserve = _AFTERWARDS_S + _AFTERWARDS_IMAGE_S * (len(found.test) + len(found.unlabelled))
         with phase("comparison"):

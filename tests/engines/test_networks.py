@@ -191,9 +191,8 @@ def test_head_of_body_is_the_users_network(
             id="crash",
         ),
         pytest.param(
-            lambda k: nn.Linear(k, "x"),  # type: ignore[arg-type]
-            "the architecture cannot be made for 3 classes: TypeError: empty() received an invalid "
-            "combination of arguments",
+            lambda k: nn.Linear(k, -1),
+            "the architecture cannot be made for 3 classes: RuntimeError: ",
             id="constructor",
         ),
         pytest.param(
@@ -215,10 +214,21 @@ def test_a_network_that_cannot_be_trained_is_explained_in_one_line(make: Any, te
     assert "\n" not in str(caught.value)
 
 
-def test_small_pictures_and_two_classes_suit_the_small_network() -> None:
-    trainee = scratch(None, n_classes=2, size=32)
-    count = sum(p.numel() for p in trainee.learning[0][1])
+def test_the_small_network_has_the_size_that_is_told() -> None:
+    count = sum(p.numel() for p in scratch(None, n_classes=2, size=32).learning[0][1])
     assert 650_000 < count < 750_000
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(user_network, id="user"),
+        pytest.param(ThenLogSoftmax, id="identity head"),
+        pytest.param(None, id="small resnet", marks=pytest.mark.slow),
+    ],
+)
+def test_the_graph_of_a_network_from_scratch(make: Callable[[int], nn.Module] | None) -> None:
+    trainee = scratch(make, size=32)
     graph, tensors = trainee.export()
     assert set(tensors) == set(trainee.body.state_dict())
     pixels = np.random.default_rng(0).normal(size=(3, 3, 32, 32)).astype(np.float32)
@@ -234,14 +244,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pretrained(weights: Path, *, boundary: int = 0, first_stages: int | None = None) -> Trainee:
-    random = np.random.default_rng(0)
     return pretrained_trainee(
         ARCHITECTURE,
         weights,
         match="name",
         boundary=boundary,
         first_stages=first_stages,
-        head=(random.normal(size=(256, 3)), random.normal(size=3)),
+        n_classes=3,
+        feature_width=256,
         scale=SCALE,
         image_size_px=SIZE,
     )
@@ -325,17 +335,21 @@ def test_the_graph_is_the_trained_network(weights: Path) -> None:
     assert b"site-packages" not in graph
 
 
-def test_the_head_begins_as_it_is_given(weights: Path) -> None:
+def test_the_head_begins_at_zero_and_can_be_set(weights: Path) -> None:
+    trainee = pretrained(weights)
+    assert [part.shape for part in trainee.head_arrays()] == [(256, 3), (3,)]
+    assert not any(part.any() for part in trainee.head_arrays())
     random = np.random.default_rng(0)
     given = random.normal(size=(256, 3)), random.normal(size=3)
-    found = pretrained(weights).head_arrays()
-    for a, b in zip(found, given, strict=True):
+    trainee.set_head(*given)
+    for a, b in zip(trainee.head_arrays(), given, strict=True):
         assert a.dtype == np.float64
         assert a == pytest.approx(b, abs=1e-6)
-    head = pretrained(weights).head
+    assert all(parameter.requires_grad for parameter in trainee.head.parameters())
     x = torch.randn(2, 256)
     with torch.no_grad():
-        assert head(x).numpy() == pytest.approx(x.numpy() @ given[0] + given[1], abs=1e-4)
+        expected = x.numpy() @ given[0] + given[1]
+        assert trainee.head(x).numpy() == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_cut_that_is_not_there(weights: Path) -> None:

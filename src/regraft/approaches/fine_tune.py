@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from regraft.approaches.base import NO_LIMITS, Cost, CrossValidation, Limits
 from regraft.approaches.frozen import frozen_backbone
 from regraft.approaches.trained import (
-    Head,
     TrainingPlan,
     cross_validate_trained,
     fit_trained,
@@ -102,7 +101,7 @@ class FineTune:
         progress: Progress = silent,
     ) -> CrossValidation:
         """Train without each fold of the first repeat and predict it; see `Approach`."""
-        plan = self._plan(progress)
+        plan = self.plan(progress)
         return cross_validate_trained(
             plan, data, folds, limits=limits, jobs=jobs, progress=progress
         )
@@ -119,7 +118,7 @@ class FineTune:
     ) -> Model:
         """Train on all training rows; see `Approach`."""
         return fit_trained(
-            self._plan(progress),
+            self.plan(progress),
             data,
             cross_validation=cross_validation,
             limits=limits,
@@ -130,9 +129,7 @@ class FineTune:
 
     def cost(self, data: Dataset, *, folds: int, jobs: int | None = None) -> Cost:
         """Seconds it will take on this machine, from a short measured probe."""
-        return predicted_cost(
-            self._plan(silent), data, folds=folds, views_at=self._views_at, jobs=jobs
-        )
+        return predicted_cost(self.plan(), data, folds=folds, views_at=self._views_at, jobs=jobs)
 
     def _views_at(self, epochs: int) -> int:
         return self.views or min(_MOST_VIEWS, max(2, (epochs + 1) // 2))
@@ -145,10 +142,13 @@ class FineTune:
             )
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"epochs is {self.epochs}, expected at least 1")
+        if self.views is not None and self.views < 1:
+            raise UsageError(f"views is {self.views}, expected at least 1")
         if not 0 < self.learning_rate <= 1:
             raise UsageError(f"learning_rate is {self.learning_rate}, expected 0 to 1, as 0.001")
 
-    def _plan(self, progress: Progress) -> TrainingPlan:
+    def plan(self, progress: Progress = silent) -> TrainingPlan:
+        """What is trained and how, in full."""
         from regraft.engines.training import Recipe
 
         backbone = self.network
@@ -157,18 +157,17 @@ class FineTune:
         weights = weights_path(backbone)
         scale = pixel_scale(backbone)
 
-        def make(head: Head | None, n_classes: int) -> Trainee:
+        def make(n_classes: int) -> Trainee:
             from regraft.engines.networks import pretrained_trainee
 
-            assert head is not None
-            assert head[0].shape[1] == n_classes
             return pretrained_trainee(
                 backbone.architecture,
                 weights,
                 match=backbone.match,
                 boundary=boundary,
                 first_stages=first,
-                head=head,
+                n_classes=n_classes,
+                feature_width=backbone.feature_width,
                 scale=scale,
                 image_size_px=backbone.transform.image_size_px,
             )

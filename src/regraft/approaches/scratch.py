@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from regraft.approaches.base import NO_LIMITS, Cost, CrossValidation, Limits
 from regraft.approaches.fine_tune import pixel_scale
 from regraft.approaches.trained import (
-    Head,
     TrainingPlan,
     cross_validate_trained,
     fit_trained,
@@ -120,7 +119,7 @@ class Scratch:
     ) -> CrossValidation:
         """Train without each fold of the first repeat and predict it; see `Approach`."""
         return cross_validate_trained(
-            self._plan(), data, folds, limits=limits, jobs=jobs, progress=progress
+            self.plan(), data, folds, limits=limits, jobs=jobs, progress=progress
         )
 
     def fit(
@@ -135,7 +134,7 @@ class Scratch:
     ) -> Model:
         """Train on all training rows; see `Approach`."""
         return fit_trained(
-            self._plan(),
+            self.plan(),
             data,
             cross_validation=cross_validation,
             limits=limits,
@@ -146,7 +145,7 @@ class Scratch:
 
     def cost(self, data: Dataset, *, folds: int, jobs: int | None = None) -> Cost:
         """Seconds it will take on this machine, from a short measured probe."""
-        return predicted_cost(self._plan(), data, folds=folds, jobs=jobs)
+        return predicted_cost(self.plan(), data, folds=folds, jobs=jobs)
 
     @property
     def _title(self) -> str:
@@ -156,16 +155,19 @@ class Scratch:
             return self.architecture
         return str(getattr(self.architecture, "__name__", type(self.architecture).__name__))
 
-    def _plan(self) -> TrainingPlan:
+    def plan(self) -> TrainingPlan:
+        """What is trained and how, in full."""
         from regraft.engines.training import Recipe
 
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"epochs is {self.epochs}, expected at least 1")
+        if not 0 < self.learning_rate <= 1:
+            raise UsageError(f"learning_rate is {self.learning_rate}, expected 0 to 1, as 0.001")
         backbone = self.network
         given = self.architecture
         build = load_architecture(given) if isinstance(given, str) else given
 
-        def make(_head: Head | None, n_classes: int) -> Trainee:
+        def make(n_classes: int) -> Trainee:
             from regraft.engines.networks import scratch_trainee
 
             return scratch_trainee(
@@ -211,8 +213,13 @@ def load_architecture(where: str) -> Callable[[int], Any]:
             assert spec is not None
             assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
-            sys.modules.setdefault(spec.name, module)
-            spec.loader.exec_module(module)
+            mine = sys.modules.setdefault(spec.name, module) is module
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                if mine:  # no half of a module for whoever imports it next
+                    del sys.modules[spec.name]
+                raise
         else:
             module = importlib.import_module(module_name)
         found = getattr(module, name)

@@ -59,10 +59,19 @@ class Trainee:
     def export(self) -> tuple[bytes, dict[str, NDArray[Any]]]:
         """The graph from `pixels` float32 (n, 3, s, s) to `features`, and all parameters."""
         graph = export_module(
-            self.whole.float().eval(), ["features"], image_size_px=self.image_size_px
+            self.whole.float().cpu().eval(), ["features"], image_size_px=self.image_size_px
         )
         tensors = {name: t.detach().cpu().numpy() for name, t in self.state().items()}
         return graph, tensors
+
+    def set_head(self, weights: NDArray[Any], bias: NDArray[Any]) -> None:
+        """Put weights (d, k) and bias (k,) into the head."""
+        import torch
+
+        linear: Any = self.head
+        with torch.no_grad():
+            linear.weight.copy_(torch.tensor(np.asarray(weights).T, dtype=torch.float32))
+            linear.bias.copy_(torch.tensor(np.asarray(bias), dtype=torch.float32))
 
     def head_arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights (d, k) and bias (k,) of the head."""
@@ -80,7 +89,8 @@ def pretrained_trainee(
     match: str,
     boundary: int,
     first_stages: int | None,
-    head: tuple[NDArray[Any], NDArray[Any]],
+    n_classes: int,
+    feature_width: int,
     scale: PixelScale,
     image_size_px: int,
 ) -> Trainee:
@@ -92,7 +102,8 @@ def pretrained_trainee(
         match: see `load_network`.
         boundary: stages below, whose outputs are what `body` takes; 0 for pixels.
         first_stages: with boundary 0, that only so many of the first stages learn; None for all.
-        head: weights (d, k) and bias (k,) to begin with.
+        n_classes: k, of the head, which begins at zero.
+        feature_width: d.
         scale: of the pixels.
         image_size_px: of the pixels.
     """
@@ -114,7 +125,9 @@ def pretrained_trainee(
         for parameter in link.parameters():
             parameter.requires_grad_(True)
             learning.setdefault(max(1, chain.stages) - stage, []).append(parameter)
-    linear = _linear(head)
+    linear = torch.nn.Linear(feature_width, n_classes)
+    torch.nn.init.zeros_(linear.weight)
+    torch.nn.init.zeros_(linear.bias)
     learning[0] = list(linear.parameters())
     return Trainee(
         body=torch.nn.Sequential(*(link for _, link in chain.above(boundary))),
@@ -146,7 +159,9 @@ def scratch_trainee(
     import torch
 
     try:
-        network: Any = _small_resnet(n_classes) if make is None else make(n_classes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # the same random weights in every run
+            network: Any = _small_resnet(n_classes) if make is None else make(n_classes)
     except Exception as error:  # whatever the user's code raises
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise TrainingError(
@@ -219,17 +234,6 @@ def _split_head(network: Any, n_classes: int, image_size_px: int) -> tuple[Any, 
     for parameter in identity.parameters():
         parameter.requires_grad_(False)
     return network, identity
-
-
-def _linear(head: tuple[NDArray[Any], NDArray[Any]]) -> Any:
-    import torch
-
-    weights, bias = (torch.tensor(np.asarray(part), dtype=torch.float32) for part in head)
-    linear = torch.nn.Linear(*weights.shape)
-    with torch.no_grad():
-        linear.weight.copy_(weights.T)
-        linear.bias.copy_(bias)
-    return linear
 
 
 def _small_resnet(n_classes: int) -> Any:

@@ -165,8 +165,8 @@ def train(
         pct_start=recipe.warmup,
         cycle_momentum=False,
     )
-    criterion = _criterion(labels[rows], recipe, n_classes)
-    guessing = math.log(n_classes)
+    criterion = _criterion(labels[rows], recipe, n_classes).to(fabric.device)
+    highest, smooth = _DIVERGED * math.log(n_classes) + 1.0, math.nan
     first_view = random.integers(0, recipe.views, len(labels))
     best, since_best, done = math.inf, 0, 0
     for epoch in range(recipe.epochs):
@@ -180,15 +180,16 @@ def train(
             if recipe.flip:
                 mirrored = torch.from_numpy(random.random(len(batch)) < 0.5)
                 x[mirrored] = x[mirrored].flip(-1)
-            y = torch.from_numpy(labels[batch])
+            x, y = x.to(fabric.device), torch.from_numpy(labels[batch]).to(fabric.device)
             logits = model(x)
             loss = criterion(logits, y)
             value = float(loss.detach())
-            if not math.isfinite(value) or value > _DIVERGED * guessing + 1.0:
+            smooth = value if done == 0 else 0.9 * smooth + 0.1 * value
+            if not math.isfinite(value) or (epoch > 0 and smooth > highest):
                 raise TrainingError(
                     f"training diverged in epoch {epoch + 1}, step {done + 1}: the loss was "
-                    f"{value:.3g} at learning rate {rate:.2g}, expected below "
-                    f"{_DIVERGED * guessing + 1.0:.2g}; a lower learning rate may help"
+                    f"{value:.3g} at learning rate {rate:.2g}, expected below {highest:.2g}; a "
+                    "lower learning rate may help"
                 )
             optimiser.zero_grad()
             fabric.backward(loss)
@@ -247,6 +248,43 @@ def predict(
     return np.concatenate(logits), np.concatenate(features)
 
 
+def adapt_statistics(
+    trainee: Trainee,
+    inputs: Inputs,
+    rows: IntArray,
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Let batch normalisation in `body` take its statistics from these rows, in their first view.
+
+    A head that is fitted next sees the features it will see in training (adaptive batch
+    normalisation: Li et al. 2018, Pattern Recognition 80:109). Nothing is learned.
+    """
+    import torch
+
+    layers = [
+        module
+        for module in trainee.body.modules()
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)  # noqa: SLF001
+    ]
+    if not layers or not trainee.statistics_learn:
+        return
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain average over batches
+        layer.train()  # not the body: dropout would add chance
+    order = np.random.default_rng(0).permutation(rows)
+    with torch.no_grad():
+        for part in np.array_split(order, max(1, len(order) // _PREDICT_BATCH)):
+            check()
+            x = _tensor(inputs.take(part, np.zeros(len(part), np.int64)), trainee)
+            trainee.body(x)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    trainee.body.eval()
+
+
 def range_test(
     trainee: Trainee,
     inputs: Inputs,
@@ -274,9 +312,9 @@ def range_test(
 
     saved = copy.deepcopy((trainee.body.state_dict(), trainee.head.state_dict()))
     random = np.random.default_rng(seed)
-    _, model, optimiser = _set_up(trainee, recipe, 1.0, "32-true")
+    fabric, model, optimiser = _set_up(trainee, recipe, 1.0, "32-true")
     shares = [group["lr"] for group in optimiser.param_groups]
-    criterion = _criterion(labels[rows], recipe, n_classes)
+    criterion = _criterion(labels[rows], recipe, n_classes).to(fabric.device)
     _training_mode(trainee)
     found: list[tuple[float, float]] = []
     smooth = lowest = math.inf
@@ -288,7 +326,8 @@ def range_test(
         size = min(recipe.batch_size, len(rows))
         batch = random.choice(rows, size, replace=False)
         x = _tensor(inputs.take(batch, random.integers(0, recipe.views, size)), trainee)
-        loss = criterion(model(x), torch.from_numpy(labels[batch]))
+        y = torch.from_numpy(labels[batch]).to(fabric.device)
+        loss = criterion(model(x.to(fabric.device)), y)
         value = float(loss.detach())
         smooth = value if i == 0 else 0.7 * smooth + 0.3 * value
         if not math.isfinite(smooth):
@@ -336,14 +375,17 @@ def measure_speed(
     timed: dict[str, float] = {}
     for precision in ("32-true", "bf16-mixed"):
         fabric, model, optimiser = _set_up(trainee, recipe, 1e-9, precision)
+        x, y = x.to(fabric.device), y.to(fabric.device)
         _training_mode(trainee)
         laps = []
         for _ in range(3):
             check()
             started = time.perf_counter()
             optimiser.zero_grad()
-            fabric.backward(criterion(model(x), y))
+            loss = criterion(model(x), y)
+            fabric.backward(loss)
             optimiser.step()
+            float(loss.detach())  # waits for accelerators
             laps.append(time.perf_counter() - started)
         timed[precision] = min(laps[1:])
         if timed[precision] > 2.5 * min(timed.values()):
