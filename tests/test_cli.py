@@ -500,10 +500,32 @@ def test_a_cache_limit_that_is_no_number(
 # --- plan
 
 
-def test_plan_as_csv_json_and_text(regraft: CommandLine, run_folder: Path) -> None:
+@pytest.fixture
+def planned_once(graphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`plan` answers the same arguments from memory, and knows how fast the backbone is."""
+    from regraft.catalogue import get_backbone, remember_speed
+
+    shared = (graphs / "graphs").resolve()  # where a speed would be seen by other tests
+    (graphs / "graphs").unlink()
+    shutil.copytree(shared, graphs / "graphs", copy_function=os.link)
+    remember_speed(get_backbone("efficientnet_lite0"), 100.0)
+    known: dict[str, Any] = {}
+    real = workflow.plan
+
+    def plan(*given: Any, **options: Any) -> workflow.Plan:
+        key = repr((given, {name: v for name, v in options.items() if name != "progress"}))
+        if key not in known:
+            known[key] = real(*given, **options)
+        return known[key]
+
+    monkeypatch.setattr(workflow, "plan", plan)
+
+
+def test_plan_as_csv_json_and_text(
+    regraft: CommandLine, run_folder: Path, planned_once: None
+) -> None:
     options = ("--approach", "linear_probe", "--approach", "scratch")
-    found = regraft.done("plan", "photos", *options, "--format", "json")
-    plan = found.data
+    plan = regraft.done("plan", "photos", *options, "--format", "json").data
     assert plan.keys() == {
         *("size", "similarity", "quadrant", "advice", "reason", "source", "candidates")
     }
@@ -513,14 +535,17 @@ def test_plan_as_csv_json_and_text(regraft: CommandLine, run_folder: Path) -> No
     titles = ["linear_probe on efficientnet_lite0", "scratch on small_resnet"]
     assert [one["title"] for one in plan["candidates"]] == titles
     probe, scratch = plan["candidates"]
-    assert probe["epochs"] is None
+    assert (probe["epochs"], probe["seconds"], probe["fit_seconds"]) == (None, 0.24, 0)
     assert (scratch["epochs"], scratch["reason"]) == (40, "")
-    assert scratch["seconds"] > probe["seconds"] > 0
-    assert scratch["fit_seconds"] > probe["fit_seconds"] == 0
+    assert scratch["seconds"] > 0
+    assert scratch["fit_seconds"] > 0
 
     as_csv = regraft.done("plan", "photos", *options, "--format", "csv")
     assert as_csv.out.splitlines()[0] == "title,seconds,fit_seconds,epochs,reason"
     assert [row["title"] for row in as_csv.rows] == titles
+    assert [float(row["seconds"]) for row in as_csv.rows] == [
+        one["seconds"] for one in plan["candidates"]
+    ]
 
     text = regraft.done("plan", "photos", *options)
     assert text.out == ""
@@ -528,13 +553,15 @@ def test_plan_as_csv_json_and_text(regraft: CommandLine, run_folder: Path) -> No
     assert plan["quadrant"].capitalize() in prose
     assert plan["advice"] in prose
     assert "24 training photos of 2 classes, the smallest with 12: small." in prose
-    assert "scratch on small_resnet, 40 epochs" in prose
+    assert re.search(r"^linear_probe on efficientnet_lite0 +moments +moments", text.err, re.M)
+    assert re.search(r"^scratch on small_resnet, 40 epochs +\d[\d.]* (s|min)", text.err, re.M)
     assert text.err.rstrip().endswith("next     regraft fit photos")
-    assert not Path("runs/photos-2").exists()
-    assert not Path("runs/photos/race").exists()
+    assert [path.name for path in Path("runs").iterdir()] == ["photos"], "plan writes no run"
 
 
-def test_a_plan_says_what_cannot_be_trained(regraft: CommandLine, run_folder: Path) -> None:
+def test_a_plan_says_what_cannot_be_trained(
+    regraft: CommandLine, run_folder: Path, planned_once: None
+) -> None:
     Path("net.py").write_text("def wrong(classes):\n    return classes\n", encoding="utf-8")
     options = ("--approach", "scratch", "--architecture", "net.py:wrong")
     (one,) = regraft.done("plan", "photos", *options, "--format", "json").data["candidates"]
@@ -543,14 +570,12 @@ def test_a_plan_says_what_cannot_be_trained(regraft: CommandLine, run_folder: Pa
     assert one["reason"] in " ".join(regraft.done("plan", "photos", *options).err.split())
     (row,) = regraft.done("plan", "photos", *options, "--format", "csv").rows
     assert (row["seconds"], row["reason"]) == ("", one["reason"])
-    message = regraft("plan", "photos", *options[:2], "--architecture", "net.py:gone").error
-    assert "the architecture net.py:gone cannot be imported (AttributeError" in message
 
 
 # --- what people copy
 
 
-def test_every_hint_can_be_run(regraft: CommandLine, run_folder: Path) -> None:
+def test_every_hint_can_be_run(regraft: CommandLine, run_folder: Path, planned_once: None) -> None:
     spaced = Path("two words").resolve()
     shutil.copytree("photos", spaced)
     hints = set()

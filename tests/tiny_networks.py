@@ -11,8 +11,9 @@ import torch
 from regraft.catalogue import Backbone
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 
-ARCHITECTURE = "test_efficientnet"
-STAGES = 5
+ARCHITECTURE = "test_resnet"
+STAGES = 5  # its stem counts as one
+WIDTH = 96
 SIZE = 32
 
 
@@ -36,7 +37,7 @@ def write_weights(path: Path, architecture: str = ARCHITECTURE) -> Path:
 def tiny_backbone(folder: Path) -> Backbone:
     """A backbone whose package is written into `folder`, which has to be on `sys.path`."""
     package = folder / "regraft_tiny_backbone"
-    package.mkdir()
+    package.mkdir(exist_ok=True)
     (package / "__init__.py").touch()
     weights = write_weights(package / "weights.pth")
     return Backbone(
@@ -49,7 +50,7 @@ def tiny_backbone(folder: Path) -> Backbone:
         task="image classification",
         pretrained_on="nothing",
         licence="Apache-2.0",
-        parameters=356_196,
-        feature_width=256,
+        parameters=469_688,
+        feature_width=WIDTH,
         transform=ImageTransform(image_size_px=SIZE, normalisation=NORMALISATIONS["torch"]),
     )

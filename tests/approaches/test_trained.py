@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -273,13 +274,14 @@ def test_a_file_that_fails_is_tried_again(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tiny_and_graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Backbone, Path]]:
-    """A backbone with random weights, exported once for this module."""
-    folder = tmp_path_factory.mktemp("tiny")
+    """A backbone with random weights, exported once for all workers."""
+    folder = tmp_path_factory.getbasetemp().parent / "regraft-tiny"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        backbone = tiny_backbone(folder)
-        with pytest.MonkeyPatch.context() as environment:
+        with FileLock(folder / "lock"), pytest.MonkeyPatch.context() as environment:
             environment.setenv("XDG_CACHE_HOME", str(folder))
+            backbone = tiny_backbone(folder)
             graphs = network_graph(backbone).parent
             assert stage_count(backbone) == STAGES
         yield backbone, graphs
@@ -399,6 +401,7 @@ def _whole_path(plan: TrainingPlan, data: Dataset, folder: Path) -> CrossValidat
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", ["last_1_stage", "first_1_stage"])
 def test_fine_tuning_from_photos_to_a_saved_model(
     tiny: Backbone, data: Dataset, tmp_path: Path, train: str

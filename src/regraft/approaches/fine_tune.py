@@ -85,7 +85,7 @@ class FineTune:
     @property
     def planned_epochs(self) -> int:
         """Epochs with the default filled in."""
-        return self.epochs or EPOCHS[self.train.partition("_")[0]]
+        return self.epochs or EPOCHS.get(self.train.partition("_")[0], EPOCHS["all"])
 
     def with_epochs(self, epochs: int) -> FineTune:
         """The same approach with another number of epochs."""

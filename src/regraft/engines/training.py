@@ -203,7 +203,7 @@ def train(
             done += 1
             on_step(done, total)
         if not seen:
-            raise TrainingError(f"{len(rows)} images are too few to train a network on")
+            raise TrainingError(f"{len(rows)} are too few images to train a network on")
         fold_loss = fold_accuracy = math.nan
         if fold is not None and len(fold):
             logits, _ = predict(trainee, inputs, fold, precision=precision, check=check)
