@@ -1,7 +1,6 @@
 """What `regraft fit` reaches within a time budget, and whether it keeps it.
 
-Command   python -m benchmarks race            (all: an hour)
-          python -m benchmarks race_rooms race_textile ...
+Command   python -m benchmarks race
 Data      rooms (its own val), textile (the extra `demo`; 25 % held out, stratified), solar cells
           (the extra `bench`; functional against defective, 25 % held out, stratified by label and
           cell type), clothing (its own split)
@@ -18,8 +17,7 @@ import csv
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +36,12 @@ AGREES = 0.30
 AGREEING = 0.80
 
 
-def run(name: str, *, seed: int = 0, budget_s: float | None = None) -> list[Row]:
+def run(names: Sequence[str] = tuple(MINUTES)) -> list[Row]:
+    """Every data set of `names` in turn: an hour for all."""
+    return [row for name in names for row in race(name)]
+
+
+def race(name: str, *, seed: int = 0, budget_s: float | None = None) -> list[Row]:
     """One data set: accuracy on its held-out photos, the whole time, predicted times.
 
     Args:
@@ -59,11 +62,6 @@ def run(name: str, *, seed: int = 0, budget_s: float | None = None) -> list[Row]
         comparison = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
         evaluations = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     return _rows(name, f"{name}, {budget / 60:g} min", comparison, evaluations, seconds, budget)
-
-
-RACES: dict[str, Callable[[], list[Row]]] = {
-    f"race_{name.replace(' ', '_')}": partial(run, name) for name in MINUTES
-}
 
 
 def _rows(

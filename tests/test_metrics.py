@@ -197,17 +197,29 @@ def test_wilson_interval_covers_as_often_as_it_says() -> None:
 
 
 def test_paired_difference_by_hand() -> None:
-    # Two folds of two images: fold gaps 1.0 and 0.0, variance 0.5, corrected by 1/2 + 1.
-    first = np.array([[1.0, 1.0, 1.0, 0.0]])
-    second = np.array([[0.0, 0.0, 1.0, 0.0]])
-    folds = np.array([[0, 0, 1, 1]])
-    found = paired_difference(first, second, folds)
-    half = 12.7062047 * math.sqrt(0.5 * 1.5)
-    assert found.value == 0.5
-    assert 0.5 - half < -1.0
-    assert (found.low, found.high) == (-1.0, 1.0)
+    # Four folds of two images: gaps 0.5, 0, 0.5, 0, variance 1/12, corrected by 1/4 + 2/6.
+    first = np.array([[1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0]])
+    second = np.array([[0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
+    found = paired_difference(first, second, np.arange(8)[None] // 2)
+    half = 3.18244631 * math.sqrt(1 / 12 * (1 / 4 + 1 / 3))
+    assert (found.value, found.method) == (0.25, "corrected resampled t")
+    assert found.low == pytest.approx(0.25 - half)
+    assert found.high == pytest.approx(0.25 + half)
     calm = paired_difference(np.ones((1, 40)), np.zeros((1, 40)), np.arange(40)[None] % 5)
     assert (calm.value, calm.low, calm.high) == (1.0, 1.0, 1.0)
+
+
+def test_with_few_folds_the_difference_is_judged_by_its_images() -> None:
+    # Four images, two of them apart: (2 + 1 - 4 x 0.5^2) / (4 + 2)^2.
+    first = np.array([[1.0, 1.0, 1.0, 0.0]])
+    second = np.array([[0.0, 0.0, 1.0, 0.0]])
+    half = 1.96 * math.sqrt(2 / 36)
+    for folds in ([0, 0, 1, 1], [0, 0, 0, 0]):
+        found = paired_difference(first, second, np.array([folds]))
+        assert (found.value, found.method) == (0.5, "paired, by image")
+        assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
+    same = paired_difference(first, first, np.zeros((1, 4), dtype=np.int64))
+    assert same.low < same.value == 0.0 < same.high, "four images do not show that none differs"
 
 
 @settings(max_examples=30)

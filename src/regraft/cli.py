@@ -296,7 +296,7 @@ def plan(
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
 ) -> None:
-    """What to try on these photos, why, and how long it would take here.
+    """What to try, why, and how long it would take here.
 
     Measures how many photos there are and how similar they are to what the network was
     pretrained on, and times every candidate on a few of them.

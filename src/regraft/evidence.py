@@ -16,7 +16,7 @@ from regraft.approaches.frozen import training_arrays
 from regraft.comparison import Candidate, Comparison, candidate_difference
 from regraft.dataset import Dataset, split_groups
 from regraft.evaluation import TEST, Evaluation
-from regraft.guide import Advice, Similarity, Size, held
+from regraft.guide import SCOPES, Advice, Similarity, Size, held
 from regraft.heads import fit_logistic
 from regraft.learning_curve import learning_curve
 from regraft.metrics import Estimate
@@ -29,7 +29,7 @@ def guide_entry(
     """`guide` in comparison.json: what was measured, advised, and whether it held."""
     train = str(comparison.winner.approach.settings.get("train", "head"))
     rivals = [c for c in comparison.candidates if c.accuracy is not None]
-    verdict = held(advice, train) if len(rivals) > 1 else ""
+    verdict = held(advice, train) if len(rivals) > 1 and train in SCOPES else ""
     level = [
         c.title for c in rivals if c.ahead is not None and c.ahead.low <= 0 and _scope(c) != train
     ]

@@ -109,9 +109,7 @@ class Race:
             trial.set_user_attr("candidate", title)
 
         def report(epoch: int, accuracy: float) -> None:
-            if math.isnan(
-                accuracy
-            ):  # nothing was predicted, so there is nothing to hold against it
+            if math.isnan(accuracy):  # nothing was predicted
                 return
             trial.report(accuracy, epoch)
             best = self._best.get(epoch, 0.0)

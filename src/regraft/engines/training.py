@@ -300,8 +300,8 @@ def range_test(
 
     The rate rises from 1e-6 to 0.1 over 24 steps; training stops where the loss comes apart.
     The recipe's rate is kept unless it lies above a third of the rate at which the smoothed loss
-    was lowest, and is lowered to that then: on small sets the test is too noisy to be followed
-    blindly, but it does see a rate that cannot work. The network is left as it was.
+    has risen by a quarter, and is lowered to that then: on small sets the test is too noisy to be
+    followed blindly, but it does see a rate that cannot work. The network is left as it was.
 
     Returns:
         (rate, smoothed loss) of every step, and the chosen rate.
@@ -343,8 +343,9 @@ def range_test(
     trainee.head.load_state_dict(saved[1])
     if not found:
         raise TrainingError("the loss is not finite at the lowest learning rate of the range test")
-    at_lowest = min(found, key=lambda pair: pair[1])[0]
-    return found, min(recipe.learning_rate, max(at_lowest / 3, 10 * _RANGE[0]))
+    start = found[0][1]
+    risen = next((rate for rate, loss in found if loss > 1.25 * start + 0.1), math.inf)
+    return found, min(recipe.learning_rate, max(risen / 3, 10 * _RANGE[0]))
 
 
 def measure_speed(
@@ -387,9 +388,9 @@ def measure_speed(
             optimiser.step()
             float(loss.detach())  # waits for accelerators
             laps.append(time.perf_counter() - started)
-        timed[precision] = min(laps[1:])
-        if timed[precision] > 2.5 * min(timed.values()):
-            break
+            if laps[-1] > 3 * timed.get("32-true", math.inf):
+                break  # clearly no gain
+        timed[precision] = min(laps[1:] or laps)
     faster = timed["32-true"] > _FASTER * timed.get("bf16-mixed", math.inf)
     precision = "bf16-mixed" if faster else "32-true"
 
