@@ -36,7 +36,7 @@ AGREES = 0.30
 AGREEING = 0.80
 
 
-def run(names: Sequence[str] = tuple(MINUTES)) -> list[Row]:
+def run(*, names: Sequence[str] = tuple(MINUTES)) -> list[Row]:
     """Every data set of `names` in turn: an hour for all."""
     return [row for name in names for row in race(name)]
 

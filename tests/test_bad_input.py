@@ -681,9 +681,14 @@ def test_a_disk_that_is_full_while_the_network_is_exported(
 ) -> None:
     from safetensors.numpy import load_file
 
-    network = next(shared_graphs.glob("tf_*.onnx"))
-    exported = network.read_bytes(), load_file(network.with_suffix(".safetensors"))
-    monkeypatch.setattr("regraft.engines.torch.export_features", lambda *a, **o: exported)
+    from regraft.engines.torch import Exported
+
+    stages = next(shared_graphs.glob("tf_efficientnet_lite0*-stages.onnx"))
+    network = stages.with_name(stages.name.replace("-stages", ""))
+    exported = Exported(
+        network.read_bytes(), stages.read_bytes(), load_file(network.with_suffix(".safetensors"))
+    )
+    monkeypatch.setattr("regraft.engines.torch.export_network", lambda *a, **o: exported)
     graphs.joinpath("graphs").unlink()
     command = ("fit", photo_folder, *QUICK, "--out", "run")
     disk = Disk()

@@ -144,7 +144,6 @@ class Exported:
     features: bytes
     stages: bytes
     tensors: dict[str, Any]
-    n_stages: int
 
 
 def export_network(
@@ -183,7 +182,6 @@ def export_network(
         features.SerializeToString(),
         stages if chain.stages else b"",
         {name: t.detach().numpy() for name, t in network.state_dict().items()},
-        chain.stages,
     )
 
 
