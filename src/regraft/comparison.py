@@ -35,7 +35,7 @@ from regraft.race import BehindError, Race, race_key
 ALIKE = 0.005  # accuracy; closer candidates that the test cannot part are told by their cost
 _MARGIN = 1.15  # predicted times are multiplied by it before they are relied on
 _SHARE = 0.85  # of the time that is left, for a candidate that others come after
-_SHARE_OF_BASELINE = 0.12  # of the budget, for training from scratch
+_SHARE_OF_BASELINE = 0.15  # of the budget, for training from scratch
 _ONE_FOLD_FROM = (
     1_000  # training images; with a test set as well, more epochs are worth more than folds
 )
@@ -356,8 +356,9 @@ class _Runner:
         total = least.once + least.fold + (0.0 if is_baseline else least.fit)
         return 0, (
             f"would need about {total:.0f} s ({fewest} epochs on one fold"
-            f"{'' if is_baseline else ', and the final training'}); {max(0.0, left):.0f} s of the "
-            "budget were left"
+            f"{'' if is_baseline else ', and the final training'}); "
+            f"{max(0.0, left - (_MARGIN * refit if is_baseline else 0.0)):.0f} s of the budget "
+            "were left"
         )
 
     def _worth_another_fold(self, found: Mapping[int, Candidate]) -> int | None:

@@ -54,7 +54,7 @@ class Scratch:
     """
 
     name: ClassVar[str] = "scratch"
-    fewest_epochs: ClassVar[int] = 6
+    fewest_epochs: ClassVar[int] = 5
 
     architecture: str | Callable[[int], Any] | None = None
     image_size_px: int = 128
