@@ -220,7 +220,7 @@ def test_of_what_comes_later_each_gets_its_share(data: Dataset, clock: Clock) ->
     tuned = [FakeTrained(0.9, clock, name, seed=i) for i, name in enumerate("abc")]
     scratch = _scratch(0.6, clock)
     compare([Fake(0.7, "probe"), *tuned, scratch], data, budget_s=30)
-    assert [one.reported[0] for one in (*tuned, scratch)] == [8, 5, 3, 3]
+    assert [one.reported[0] for one in (*tuned, scratch)] == [8, 4, 3, 3]
 
 
 def test_what_is_clearly_behind_is_stopped(data: Dataset, clock: Clock) -> None:
