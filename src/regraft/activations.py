@@ -26,12 +26,11 @@ from numpy.typing import NDArray
 from regraft.catalogue import Backbone, boundary_graph, graph_key
 from regraft.dataset import Dataset, Row
 from regraft.engines.onnx import OnnxEngine
-from regraft.errors import DataError, StorageError, UnreadableInputError, UsageError
+from regraft.errors import DataError, StorageError, UnreadableInputError
+from regraft.features import read_image
 from regraft.modality.augment import augment
-from regraft.modality.base import read_input
-from regraft.modality.image import decode
 from regraft.progress import Progress, silent
-from regraft.storage import cache_dir, make_folder, write_atomic
+from regraft.storage import cache_dir, limit_from_environment, make_folder, write_atomic
 from regraft.workers import map_threads
 
 LIMIT_BYTES = 8 * 1024**3
@@ -146,10 +145,8 @@ class Activations:
         at, view = task
         row = self._rows[at]
         try:
-            content = read_input(os.path.normpath(f"{self._data.root}/{row.path}"))
-            if hashlib.sha256(content).hexdigest() != row.sha256:
-                raise UnreadableInputError("the file changed while regraft was working; run again")
-            image = decode(content)
+            path = os.path.normpath(f"{self._data.root}/{row.path}")
+            image = read_image(path, sha256=row.sha256)
             if view == 0:
                 return self._plain.run(image)[0]
             seed = int(row.sha256[:12], 16) * 1_000 + view + 7_919 * self._seed
@@ -249,16 +246,7 @@ def _exclusively(stem: Path) -> Iterator[Path]:
 
 def limit_bytes() -> int:
     """The most that activations may take on disk: `REGRAFT_ACTIVATIONS_GB` or 8 GiB."""
-    setting = os.environ.get("REGRAFT_ACTIVATIONS_GB", "")
-    try:
-        limit = int(float(setting) * 1024**3) if setting else LIMIT_BYTES
-    except (ValueError, OverflowError):
-        limit = -1
-    if limit < 0:
-        raise UsageError(
-            f"REGRAFT_ACTIVATIONS_GB is {setting!r}, expected a number of gigabytes such as 8"
-        )
-    return limit
+    return limit_from_environment("REGRAFT_ACTIVATIONS_GB", LIMIT_BYTES)
 
 
 def _room_bytes(keep: Path, wanted: int) -> int:

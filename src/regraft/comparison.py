@@ -24,6 +24,7 @@ from regraft.approaches import (
     merged,
     prediction_cost,
     repeated_folds,
+    scope_of,
     seconds_expected,
 )
 from regraft.dataset import Dataset, split_groups
@@ -337,7 +338,7 @@ class _Runner:
         if is_baseline:
             limit = min(left, for_baseline + _MARGIN * refit)
         else:
-            rivals = sum(_scope(a).startswith("last") for a in later)
+            rivals = sum(scope_of(a).startswith("last") for a in later)
             kept = for_baseline if any(a.name == "scratch" for a in later) else 0.0
             limit = _SHARE**rivals * (left - kept)
 
@@ -573,15 +574,11 @@ def _on_folds(candidate: Candidate) -> str:
     return f" on {number} of {len(np.unique(found.folds[0]))} folds"
 
 
-def _scope(approach: Approach) -> str:
-    return str(approach.settings.get("train", "head"))
-
-
 def _title(approach: Approach) -> str:
     settings = approach.settings
     suffix = f", {settings['views']} views" if settings.get("views", 1) != 1 else ""
-    train = settings.get("train", "scratch")
-    if train != "scratch":
+    train = scope_of(approach)
+    if train not in ("head", "scratch"):
         suffix += f", {train.replace('_', ' ')}"
     return f"{approach.name} on {approach.network.name}{suffix}"
 

@@ -6,12 +6,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from regraft.approaches import LinearProbe
+from regraft.approaches import LinearProbe, scope_of
 from regraft.approaches.frozen import training_arrays
 from regraft.comparison import Candidate, Comparison, candidate_difference
 from regraft.dataset import Dataset, split_groups
@@ -27,11 +26,13 @@ def guide_entry(
     size: Size, similarity: Similarity, advice: Advice, comparison: Comparison
 ) -> dict[str, Any]:
     """`guide` in comparison.json: what was measured, advised, and whether it held."""
-    train = str(comparison.winner.approach.settings.get("train", "head"))
+    train = scope_of(comparison.winner.approach)
     rivals = [c for c in comparison.candidates if c.accuracy is not None]
     verdict = held(advice, train) if len(rivals) > 1 and train in SCOPES else ""
     level = [
-        c.title for c in rivals if c.ahead is not None and c.ahead.low <= 0 and _scope(c) != train
+        c.title
+        for c in rivals
+        if c.ahead is not None and c.ahead.low <= 0 and scope_of(c.approach) != train
     ]
     if verdict and level:
         verdict += f" But {level[0]} could not be told apart from it."
@@ -196,8 +197,3 @@ def _shown(rate: Estimate) -> str:
 
 def _value(candidate: Candidate) -> float:
     return candidate.accuracy.value if candidate.accuracy is not None else -np.inf
-
-
-def _scope(candidate: Candidate) -> str:
-    settings: Mapping[str, Any] = candidate.approach.settings
-    return str(settings.get("train", "head"))

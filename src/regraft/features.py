@@ -34,11 +34,11 @@ from regraft.catalogue import (
 from regraft.dataset import Dataset, Row
 from regraft.engines.base import Engine
 from regraft.engines.onnx import OnnxEngine
-from regraft.errors import StorageError, UnreadableInputError, UsageError
+from regraft.errors import StorageError, UnreadableInputError
 from regraft.modality.base import read_input
 from regraft.modality.image import decode
 from regraft.progress import Progress, silent
-from regraft.storage import cache_dir, make_folder, storage_errors
+from regraft.storage import cache_dir, limit_from_environment, make_folder, storage_errors
 from regraft.workers import map_threads
 
 FeatureArray = NDArray[np.float32]
@@ -203,10 +203,19 @@ def run_image(
     Raises:
         UnreadableInputError: the file cannot be decoded, or its content is not `sha256`.
     """
+    return engine.run(read_image(path, sha256=sha256))
+
+
+def read_image(path: str | Path, *, sha256: str = "") -> NDArray[np.uint8]:
+    """Read and decode one image: upright RGB, uint8 (height, width, 3).
+
+    Raises:
+        UnreadableInputError: the file cannot be decoded, or its content is not `sha256`.
+    """
     data = read_input(path)
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:
         raise UnreadableInputError("the file changed while regraft was working; run again")
-    return engine.run(decode(data))
+    return decode(data)
 
 
 def _compute(
@@ -372,13 +381,7 @@ def _make_room(folder: Path, *, keep: Path) -> None:
 
 def cache_limit_bytes() -> int:
     """The most the feature cache may hold: `REGRAFT_CACHE_GB` or 4 GiB."""
-    setting = os.environ.get("REGRAFT_CACHE_GB", "")
-    try:
-        return int(float(setting) * 1024**3) if setting else CACHE_LIMIT_BYTES
-    except ValueError as error:
-        raise UsageError(
-            f"REGRAFT_CACHE_GB is {setting!r}, expected a number of gigabytes such as 4"
-        ) from error
+    return limit_from_environment("REGRAFT_CACHE_GB", CACHE_LIMIT_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,13 @@ Letters: n images, d features, k classes, r repeats, p points (sizes), b resampl
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.heads import HeadFitter, span_coordinates
+from regraft.heads import HeadFitter, fitting, span_coordinates
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate, fold_factor
 
 POINTS = 6
@@ -246,7 +244,7 @@ def _scores(
     right = np.zeros((len(shares), len(labels)))
     tested = np.zeros(len(labels))
     sizes = np.zeros(len(shares))
-    with _fitting():
+    with fitting():
         for (repeat, fold), (rank, inside) in parts.items():
             at = np.flatnonzero(folds[repeat] == fold)
             tested[at] += 1
@@ -390,20 +388,3 @@ def _said(forecast: Forecast) -> str:
     if gain.low < _NOTHING:
         return f"A{more} would give {amount}; that they give nothing cannot be ruled out."
     return f"A{more} would give {amount}."
-
-
-@contextlib.contextmanager
-def _fitting() -> Iterator[None]:
-    """One thread of linear algebra, and no word on penalties that have not quite converged.
-
-    As `fitting` in `approaches/frozen.py`, which explains it and may not be imported from here.
-    """
-    import warnings
-
-    import sklearn.linear_model  # noqa: F401 - only libraries that are loaded can be limited
-    from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
-
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield

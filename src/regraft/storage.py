@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from regraft.errors import StorageError
+from regraft.errors import StorageError, UsageError
 
 
 def cache_dir() -> Path:
@@ -60,3 +60,22 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def limit_from_environment(variable: str, default: int) -> int:
+    """A limit in bytes: the gigabytes that an environment variable names, or `default`.
+
+    Raises:
+        UsageError: it is no number of gigabytes.
+    """
+    setting = os.environ.get(variable, "")
+    try:
+        limit = int(float(setting) * 1024**3) if setting else default
+    except (ValueError, OverflowError):
+        limit = -1
+    if limit < 0:
+        expected = f"{default / 1024**3:g}"
+        raise UsageError(
+            f"{variable} is {setting!r}, expected a number of gigabytes such as {expected}"
+        )
+    return limit

@@ -14,6 +14,7 @@ from regraft.approaches.base import (
     is_trained,
     prediction_cost,
     repeated_folds,
+    scope_of,
     seconds_expected,
 )
 from regraft.approaches.fine_tune import FineTune
@@ -47,5 +48,6 @@ __all__ = [
     "merged",
     "prediction_cost",
     "repeated_folds",
+    "scope_of",
     "seconds_expected",
 ]

@@ -210,6 +210,11 @@ def is_trained(approach: Approach) -> TypeGuard[TrainedApproach]:
     return hasattr(approach, "with_epochs")
 
 
+def scope_of(approach: Approach) -> str:
+    """What an approach trains: "head", "last_2_stages"..., "all", or "scratch"."""
+    return str(approach.settings.get("train", "head"))
+
+
 def repeated_folds(
     data: Dataset, *, folds: int = FOLDS, repeats: int | None = None, seed: int = 0
 ) -> IntArray:

@@ -6,8 +6,7 @@ the head they fit and in the setting they choose, which is what a `HeadRecipe` s
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,7 @@ from regraft.heads import (
     conformal_thresholds,
     cross_validate_head,
     fit_familiarity,
+    fitting,
     span_coordinates,
 )
 from regraft.metrics import IntArray
@@ -165,25 +165,6 @@ def fit_frozen(
         settings={**settings, **cross_validation.chosen},
         trained_on={"images": len(rows), "fingerprint": data.fingerprint()},
     )
-
-
-@contextlib.contextmanager
-def fitting() -> Iterator[None]:
-    """One thread of linear algebra, and no word on penalties that have not quite converged.
-
-    On matrices of this size threads cost more than they bring, and on a busy machine they wait
-    for each other: 3,700 images took 103 s on two threads and 6 s on one. A head of a weak
-    penalty that stopped at the iteration limit is judged by its predictions like any other.
-    """
-    import warnings
-
-    import sklearn.linear_model  # noqa: F401 - only libraries that are loaded can be limited
-    from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
-
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
 
 
 def training_arrays(

@@ -15,14 +15,12 @@ import numpy as np
 
 from regraft.activations import Activations
 from regraft.approaches.base import (
-    NO_LIMITS,
     Cost,
     CrossValidation,
     Limits,
     TrainingLog,
     repeated_folds,
 )
-from regraft.approaches.frozen import fitting
 from regraft.catalogue import Backbone, graph_on_images
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError
@@ -32,11 +30,12 @@ from regraft.heads import (
     fit_familiarity,
     fit_logistic,
     fit_temperature,
+    fitting,
     softmax,
 )
 from regraft.metrics import FloatArray, IntArray
 from regraft.model import Model, TrainedNetwork, assemble
-from regraft.progress import Progress, silent
+from regraft.progress import Progress, note, silent
 
 if TYPE_CHECKING:
     from regraft.engines.networks import Trainee
@@ -319,6 +318,8 @@ class _Job:
         rows = data.train
         inputs = Activations(data, rows, _plain(plan.backbone), plan.boundary)
         inputs.prepare(plan.recipe.views if views is None else views, jobs=jobs, progress=progress)
+        if inputs.warning:
+            note(progress, inputs.warning)
         job = cls(plan, inputs, data.labels(rows), len(data.classes), _UNKNOWN)
         job.speed = _speed(job)
         return job
@@ -408,7 +409,6 @@ def _require_classes(labels: IntArray, classes: tuple[str, ...]) -> None:
 
 
 __all__ = [
-    "NO_LIMITS",
     "TrainingPlan",
     "calibrated",
     "cross_validate_trained",

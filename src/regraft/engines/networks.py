@@ -22,7 +22,6 @@ from regraft.errors import TrainingError
 if TYPE_CHECKING:
     import torch
 
-SMALL_RESNET = "small_resnet"
 _SMALL_WIDTHS = (16, 32, 64, 128)
 
 

@@ -10,7 +10,7 @@ familiarity  the distance that tells an unfamiliar image
 
 from __future__ import annotations
 
-from regraft.heads.base import Head, HeadFitter, spread_sample, unit_rows
+from regraft.heads.base import Head, HeadFitter, fitting, spread_sample, unit_rows
 from regraft.heads.calibration import (
     COVERAGE,
     conformal_thresholds,
@@ -45,6 +45,7 @@ __all__ = [
     "fit_knn",
     "fit_logistic",
     "fit_temperature",
+    "fitting",
     "softmax",
     "span_coordinates",
     "spread_sample",
