@@ -7,19 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from regraft.approaches.base import NO_LIMITS, Cost, CrossValidation, Limits
+from regraft.approaches.base import Cost
 from regraft.approaches.frozen import frozen_backbone
 from regraft.approaches.trained import (
     TrainingPlan,
-    cross_validate_trained,
-    fit_trained,
+    Trains,
+    check_training,
     predicted_cost,
 )
 from regraft.catalogue import DEFAULT_BACKBONE, Backbone, stage_count, weights_path
 from regraft.dataset import Dataset
 from regraft.errors import TrainingError, UsageError
-from regraft.metrics import IntArray
-from regraft.model import Model
 from regraft.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ _SCOPE = re.compile(r"(?P<where>last|first)_(?P<stages>[1-9]\d?)_stages?|all")
 
 
 @dataclass(frozen=True, slots=True)
-class FineTune:
+class FineTune(Trains):
     """Train stages of a pretrained network; what lies below them is computed once and kept.
 
     The head begins as a linear probe (Kumar et al., ICLR 2022: training from a random head
@@ -91,42 +89,6 @@ class FineTune:
         """The same approach with another number of epochs."""
         return replace(self, epochs=epochs)
 
-    def cross_validate(
-        self,
-        data: Dataset,
-        folds: IntArray,
-        *,
-        limits: Limits = NO_LIMITS,
-        jobs: int | None = None,
-        progress: Progress = silent,
-    ) -> CrossValidation:
-        """Train without each fold of the first repeat and predict it; see `Approach`."""
-        plan = self.plan(progress)
-        return cross_validate_trained(
-            plan, data, folds, limits=limits, jobs=jobs, progress=progress
-        )
-
-    def fit(
-        self,
-        data: Dataset,
-        *,
-        cross_validation: CrossValidation | None = None,
-        limits: Limits = NO_LIMITS,
-        seed: int = 0,
-        jobs: int | None = None,
-        progress: Progress = silent,
-    ) -> Model:
-        """Train on all training rows; see `Approach`."""
-        return fit_trained(
-            self.plan(progress),
-            data,
-            cross_validation=cross_validation,
-            limits=limits,
-            seed=seed,
-            jobs=jobs,
-            progress=progress,
-        )
-
     def cost(self, data: Dataset, *, folds: int, jobs: int | None = None) -> Cost:
         """Seconds it will take on this machine, from a short measured probe."""
         return predicted_cost(self.plan(), data, folds=folds, views_at=self._views_at, jobs=jobs)
@@ -140,12 +102,9 @@ class FineTune:
                 f"train is {self.train!r}, expected last_2_stages, first_2_stages (any number) or "
                 "all"
             )
-        if self.epochs is not None and self.epochs < 1:
-            raise UsageError(f"epochs is {self.epochs}, expected at least 1")
+        check_training(self.epochs, self.learning_rate)
         if self.views is not None and self.views < 1:
             raise UsageError(f"views is {self.views}, expected at least 1")
-        if not 0 < self.learning_rate <= 1:
-            raise UsageError(f"learning_rate is {self.learning_rate}, expected 0 to 1, as 0.001")
 
     def plan(self, progress: Progress = silent) -> TrainingPlan:
         """What is trained and how, in full."""

@@ -10,20 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from regraft.approaches.base import NO_LIMITS, Cost, CrossValidation, Limits
+from regraft.approaches.base import Cost
 from regraft.approaches.fine_tune import pixel_scale
 from regraft.approaches.trained import (
     TrainingPlan,
-    cross_validate_trained,
-    fit_trained,
+    Trains,
+    check_training,
     predicted_cost,
 )
 from regraft.catalogue import Backbone
 from regraft.dataset import Dataset
 from regraft.errors import UsageError
-from regraft.metrics import IntArray
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
-from regraft.model import Model
 from regraft.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ _SMALL_WIDTH = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Scratch:
+class Scratch(Trains):
     """Train a network that has seen no other images.
 
     Args:
@@ -108,41 +106,6 @@ class Scratch:
         """The same approach with another number of epochs."""
         return replace(self, epochs=epochs)
 
-    def cross_validate(
-        self,
-        data: Dataset,
-        folds: IntArray,
-        *,
-        limits: Limits = NO_LIMITS,
-        jobs: int | None = None,
-        progress: Progress = silent,
-    ) -> CrossValidation:
-        """Train without each fold of the first repeat and predict it; see `Approach`."""
-        return cross_validate_trained(
-            self.plan(), data, folds, limits=limits, jobs=jobs, progress=progress
-        )
-
-    def fit(
-        self,
-        data: Dataset,
-        *,
-        cross_validation: CrossValidation | None = None,
-        limits: Limits = NO_LIMITS,
-        seed: int = 0,
-        jobs: int | None = None,
-        progress: Progress = silent,
-    ) -> Model:
-        """Train on all training rows; see `Approach`."""
-        return fit_trained(
-            self.plan(),
-            data,
-            cross_validation=cross_validation,
-            limits=limits,
-            seed=seed,
-            jobs=jobs,
-            progress=progress,
-        )
-
     def cost(self, data: Dataset, *, folds: int, jobs: int | None = None) -> Cost:
         """Seconds it will take on this machine, from a short measured probe."""
         return predicted_cost(self.plan(), data, folds=folds, jobs=jobs)
@@ -155,14 +118,11 @@ class Scratch:
             return self.architecture
         return str(getattr(self.architecture, "__name__", type(self.architecture).__name__))
 
-    def plan(self) -> TrainingPlan:
+    def plan(self, _progress: Progress = silent) -> TrainingPlan:
         """What is trained and how, in full."""
         from regraft.engines.training import Recipe
 
-        if self.epochs is not None and self.epochs < 1:
-            raise UsageError(f"epochs is {self.epochs}, expected at least 1")
-        if not 0 < self.learning_rate <= 1:
-            raise UsageError(f"learning_rate is {self.learning_rate}, expected 0 to 1, as 0.001")
+        check_training(self.epochs, self.learning_rate)
         backbone = self.network
         given = self.architecture
         build = load_architecture(given) if isinstance(given, str) else given

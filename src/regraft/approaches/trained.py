@@ -15,6 +15,7 @@ import numpy as np
 
 from regraft.activations import Activations
 from regraft.approaches.base import (
+    NO_LIMITS,
     Cost,
     CrossValidation,
     Limits,
@@ -23,7 +24,7 @@ from regraft.approaches.base import (
 )
 from regraft.catalogue import Backbone, graph_on_images
 from regraft.dataset import Dataset, split_groups
-from regraft.errors import DataError
+from regraft.errors import DataError, UsageError
 from regraft.heads import (
     LinearHead,
     conformal_thresholds,
@@ -71,6 +72,59 @@ class TrainingPlan:
         if self.approach == "scratch":
             return f"{self.backbone.name} from scratch"
         return f"{train.replace('_', ' ')} of {self.backbone.name}"
+
+
+class Trains:
+    """What approaches that train a network do alike, once they have a plan."""
+
+    __slots__ = ()
+
+    def plan(self, _progress: Progress = silent, /) -> TrainingPlan:
+        """What is trained and how, in full."""
+        raise NotImplementedError
+
+    def cross_validate(
+        self,
+        data: Dataset,
+        folds: IntArray,
+        *,
+        limits: Limits = NO_LIMITS,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> CrossValidation:
+        """Train without each fold of the first repeat and predict it; see `Approach`."""
+        return cross_validate_trained(
+            self.plan(progress), data, folds, limits=limits, jobs=jobs, progress=progress
+        )
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        cross_validation: CrossValidation | None = None,
+        limits: Limits = NO_LIMITS,
+        seed: int = 0,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> Model:
+        """Train on all training rows; see `Approach`."""
+        return fit_trained(
+            self.plan(progress),
+            data,
+            cross_validation=cross_validation,
+            limits=limits,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
+
+
+def check_training(epochs: int | None, learning_rate: float) -> None:
+    """Raises UsageError: a setting of the training is outside its range."""
+    if epochs is not None and epochs < 1:
+        raise UsageError(f"epochs is {epochs}, expected at least 1")
+    if not 0 < learning_rate <= 1:
+        raise UsageError(f"learning_rate is {learning_rate}, expected 0 to 1, as 0.001")
 
 
 def cross_validate_trained(
@@ -410,7 +464,9 @@ def _require_classes(labels: IntArray, classes: tuple[str, ...]) -> None:
 
 __all__ = [
     "TrainingPlan",
+    "Trains",
     "calibrated",
+    "check_training",
     "cross_validate_trained",
     "fit_trained",
     "is_unbalanced",
