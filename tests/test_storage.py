@@ -40,3 +40,23 @@ def test_a_full_disk_leaves_the_old_file(
 def test_the_cache_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
     assert storage.cache_dir() == tmp_path / "elsewhere" / "regraft"
+
+
+def test_a_lock_file_is_held_by_one_and_gone_afterwards(tmp_path: Path) -> None:
+    guard = tmp_path / ".lock"
+    with storage.held(guard, StorageError("somebody else has it"), doing="write here"):
+        assert guard.exists()
+        with (
+            pytest.raises(StorageError, match="somebody else has it"),
+            storage.held(guard, StorageError("somebody else has it"), doing="write here"),
+        ):
+            pass
+        assert guard.exists()
+    assert not guard.exists()
+    a_file = tmp_path / "file"
+    a_file.touch()
+    with (
+        pytest.raises(StorageError, match="could not write here"),
+        storage.held(a_file / ".lock", StorageError("busy"), doing="write here"),
+    ):
+        pass

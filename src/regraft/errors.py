@@ -4,10 +4,13 @@ expected and what to do next, in one line; the command line prints it and nothin
     RegraftError                exit code 1
     ├── DataError               a folder, file or table that cannot be used
     │   └── UnreadableInputError  one input file; it becomes a row, never the end of a job
+    │       └── TooLargeError       one with more pixels or bytes than are accepted
     ├── BackboneError           an unknown, missing or damaged pretrained network
     ├── ModelError              a saved model that cannot be read
     ├── TrainingError           a network that does not train: wrong shape, divergence
     │   └── OutOfTimeError      the time budget ended first
+    ├── ExplanationError        heat maps that cannot be made, or that say nothing
+    ├── ExportError             an exported model that would not predict as the model does
     ├── RunError                a run folder that is finished, busy or foreign
     ├── StorageError            a disk that is full or not writable
     ├── MissingExtraError       an optional dependency that is not installed
@@ -31,6 +34,10 @@ class UnreadableInputError(DataError):
     """One input file cannot be decoded; `str(error)` is the reason shown in its row."""
 
 
+class TooLargeError(UnreadableInputError):
+    """One input file has more pixels or bytes than are accepted."""
+
+
 class BackboneError(RegraftError):
     """A pretrained network is unknown, missing or not what its hash says."""
 
@@ -45,6 +52,14 @@ class TrainingError(RegraftError):
 
 class OutOfTimeError(TrainingError):
     """The time budget ended before the candidate was finished."""
+
+
+class ExplanationError(RegraftError):
+    """No heat maps can be made for a model, or those that can be made say nothing of it."""
+
+
+class ExportError(RegraftError):
+    """An exported file would not predict what the model predicts, or cannot be made."""
 
 
 class RunError(RegraftError):

@@ -41,6 +41,33 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def held(guard: Path, busy: Exception, *, doing: str, timeout_s: float = 0.0) -> Iterator[None]:
+    """Hold a lock file, which no other process does meanwhile, and which is gone afterwards.
+
+    Args:
+        guard: the lock file.
+        busy: raised where another process holds it for longer than `timeout_s`.
+        doing: what a `StorageError` says could not be done, as "write in runs/a".
+        timeout_s: how long to wait.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(guard, timeout=timeout_s)
+    with storage_errors(doing):
+        try:
+            lock.acquire()
+        except Timeout as error:  # an OSError too
+            raise busy from error
+    try:
+        yield
+    finally:
+        # Unlinked while it is held: whoever has opened the old file notices, and starts over.
+        with contextlib.suppress(OSError):
+            guard.unlink()
+        lock.release()
+
+
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` to `path` so that other processes see the old file or the new, whole one.
 
