@@ -8,7 +8,7 @@ CONSTRAINTS := constraints.txt
 # Threads of linear algebra inside test workers, so that two workers do not use four cores.
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help setup demo check test bench format constraints clean
+.PHONY: help setup demo check test bench format constraints pictures clean
 
 help:
 	@echo "make demo    install what a user needs, fit 2,000 textile photos, show the report"
@@ -28,7 +28,7 @@ $(VENV)/.user: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[demo,lite,heif,bench,dev]'
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[demo,lite,heif,mqtt,bench,dev]'
 	@touch $@ $(VENV)/.user
 
 setup: $(VENV)/.dev
@@ -55,6 +55,16 @@ test: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# The pictures in README and docs: a fit of the demo photos, a quick one, both side by side.
+pictures: setup runs/demo/report.html
+	$(BIN)/regraft fit "$$($(BIN)/python -m regraft.demo)" --approach linear_probe --out runs/quick --force
+	$(BIN)/regraft report runs/demo runs/quick --out runs/comparison.html --force
+	$(BIN)/python -m docs.screenshots runs/demo/report.html runs/comparison.html docs/images \
+	  --model runs/demo
+
+runs/demo/report.html:
+	$(MAKE) demo
 
 # After changing dependencies: the versions now in .venv, less what only one platform needs.
 constraints: setup
