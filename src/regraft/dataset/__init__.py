@@ -16,9 +16,9 @@ with content hash, label, group, split, size, status and reason.
 
 from __future__ import annotations
 
-from regraft.dataset.checking import leave_out_small_classes, require_trainable
+from regraft.dataset.checking import check_data, leave_out_small_classes, require_trainable
 from regraft.dataset.scanning import scan
-from regraft.dataset.splitting import make_folds, set_aside, split_groups
+from regraft.dataset.splitting import connected, make_folds, pairs_by, set_aside, split_groups
 from regraft.dataset.table import COLUMNS, STATUSES, Dataset, Row, csv_line, natural_key
 
 __all__ = [
@@ -26,10 +26,13 @@ __all__ = [
     "STATUSES",
     "Dataset",
     "Row",
+    "check_data",
+    "connected",
     "csv_line",
     "leave_out_small_classes",
     "make_folds",
     "natural_key",
+    "pairs_by",
     "require_trainable",
     "scan",
     "set_aside",

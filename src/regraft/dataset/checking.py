@@ -20,6 +20,18 @@ from regraft.errors import DataError
 _NAMES_SHOWN = 3
 
 
+def check_data(data: Dataset, *, at_least: int = 2) -> Dataset:
+    """A dataset with contradictions, leaks and classes too small left out, and notes on them.
+
+    Args:
+        data: as `scan` finds it with `check=False`.
+        at_least: classes with fewer different training images are left out.
+    """
+    rows, notes = check_rows(data.rows)
+    checked = Dataset.from_rows(data.root, rows, layout=data.layout, notes=[*data.notes, *notes])
+    return leave_out_small_classes(checked, at_least=at_least)
+
+
 def check_rows(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     """Mark contradictory labels and training rows that the test set holds too."""
     labels = {row.label for row in rows if row.label}

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from regraft.dataset.checking import check_rows, leave_out_small_classes
+from regraft.dataset.checking import check_data
 from regraft.dataset.drafts import choose_test_rows, rebased, with_test_set
 from regraft.dataset.labels import TABLE_SUFFIXES, LabelTable, read_label_table
 from regraft.dataset.layouts import rows_from_folders, rows_of_test_folder
@@ -36,6 +36,7 @@ def scan(
     group_column: str | None = None,
     min_class_images: int = 2,
     verify: bool = False,
+    check: bool = True,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Dataset:
@@ -57,6 +58,8 @@ def scan(
         group_column: the column of what must stay together, such as the patient.
         min_class_images: classes with fewer different training images are left out.
         verify: decode every image, not only its header.
+        check: look for contradictions, leaks and classes too small; else `check_data` is to do it,
+            after what people decided on single photos is applied.
         jobs: number of threads; None for one a core.
         progress: called with the phases "listing" and "reading".
 
@@ -112,9 +115,8 @@ def scan(
     draft = choose_test_rows(draft)
     in_order = sorted(draft.rows, key=lambda row: natural_key(row.path))
     rows = read_rows(in_order, source.root, image, verify=verify, jobs=jobs, progress=progress)
-    rows, notes = check_rows(rows)
-    data = Dataset.from_rows(source.root, rows, layout=draft.layout, notes=[*draft.notes, *notes])
-    return leave_out_small_classes(data, at_least=min_class_images)
+    data = Dataset.from_rows(source.root, rows, layout=draft.layout, notes=draft.notes)
+    return check_data(data, at_least=min_class_images) if check else data
 
 
 @dataclass(frozen=True, slots=True)

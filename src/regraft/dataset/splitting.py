@@ -12,7 +12,7 @@ a class. Only groups of several classes are placed one by one, before the others
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,37 +24,44 @@ from regraft.errors import DataError, UsageError
 # Letters used below: n rows, m groups, c classes, k sides (folds, or training and test).
 
 
+def connected(n: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
+    """A number for each of `n` items, int64 (n,): equal for those that a chain of pairs links.
+
+    Numbers count from 0 in the order in which they first occur.
+    """
+    parents = list(range(n))
+
+    def top(item: int) -> int:
+        while parents[item] != item:
+            parents[item] = parents[parents[item]]
+            item = parents[item]
+        return item
+
+    for first, second in pairs:
+        parents[top(second)] = top(first)
+    numbers: dict[int, int] = {}
+    return np.array(
+        [numbers.setdefault(top(item), len(numbers)) for item in range(n)], dtype=np.int64
+    )
+
+
+def pairs_by(keys: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Every item paired with the first one of the same key; an item with "" is in no pair."""
+    first: dict[str, int] = {}
+    for item, key in enumerate(keys):
+        if key:
+            yield first.setdefault(key, item), item
+
+
 def split_groups(rows: Sequence[Row]) -> NDArray[np.int64]:
     """A group number per row, int64 (n,): equal for rows that must not be parted.
 
     Rows with the same content or the same named group belong together, and so do rows linked by
     a chain of these. Numbers count from 0 in the order in which groups first occur.
     """
-    nodes: dict[tuple[str, str], int] = {}
-    parents: list[int] = []
-
-    def node(kind: str, key: str) -> int:
-        number = nodes.setdefault((kind, key), len(parents))
-        if number == len(parents):
-            parents.append(number)
-        return number
-
-    def top(number: int) -> int:
-        while parents[number] != number:
-            parents[number] = parents[parents[number]]
-            number = parents[number]
-        return number
-
-    members = []
-    for index, row in enumerate(rows):
-        content = node("content", row.sha256) if row.sha256 else node("row", str(index))
-        if row.group:
-            parents[top(content)] = top(node("group", row.group))
-        members.append(content)
-    numbers: dict[int, int] = {}
-    return np.array(
-        [numbers.setdefault(top(member), len(numbers)) for member in members], dtype=np.int64
-    )
+    same_content = pairs_by(row.sha256 for row in rows)
+    same_group = pairs_by(row.group for row in rows)
+    return connected(len(rows), (*same_content, *same_group))
 
 
 def make_folds(rows: Sequence[Row], *, folds: int = 5, seed: int = 0) -> NDArray[np.int64]:

@@ -31,7 +31,7 @@ STATUSES: Mapping[str, str] = {
     "unreadable": "cannot be decoded; the reason says why",
     "ignored": "hidden, not an image, or outside the class folders",
     "conflict": "one image with two labels",
-    "excluded": "left out on purpose, for example a training copy of a test image",
+    "excluded": "left out on purpose: a training copy of a test image, or by a review",
     "missing": "named by the label table, but not there",
 }
 
@@ -185,6 +185,14 @@ class Dataset:
             for row in self.rows
         ]
         return Dataset.from_rows(self.root, rows, layout=self.layout, notes=self.notes)
+
+    def with_groups(self, groups: Mapping[str, str]) -> Dataset:
+        """A new dataset in which some rows, by path, belong to another group."""
+        rows = [
+            dataclasses.replace(row, group=groups[row.path]) if row.path in groups else row
+            for row in self.rows
+        ]
+        return dataclasses.replace(self, rows=tuple(rows))
 
     def to_csv(self) -> str:
         """The table as CSV text, one line per row below a header of `COLUMNS`."""
