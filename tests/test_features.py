@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft import features
+from regraft import content_store, features
 from regraft.catalogue import get_backbone, with_transform
 from regraft.dataset import scan
 from regraft.errors import StorageError, UsageError
@@ -117,7 +117,9 @@ def test_a_full_disk_stops_the_cache_not_the_work(
 
     real = sqlite3.connect
     monkeypatch.setattr(
-        features.sqlite3, "connect", lambda path, **options: real(path, factory=Full, **options)
+        content_store.sqlite3,
+        "connect",
+        lambda path, **options: real(path, factory=Full, **options),
     )
     data = scan(photo_folder)
     found = embed_rows(data, data.rows, BACKBONE)

@@ -5,8 +5,7 @@ decodes it and runs the backbone, so decoding and inference share the cores with
 Results go to a store on disk keyed by content: the same photo elsewhere is a hit; other
 weights, another transform, engine or precision is another store.
 
-The store is SQLite, one file for each feature space: safe when two processes share it, and
-when one is killed only the transaction under way is lost.
+The store is one file for each feature space, see `content_store`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +29,7 @@ from regraft.catalogue import (
     graph_key,
     remember_speed,
 )
+from regraft.content_store import ContentStore, count_contents
 from regraft.dataset import Dataset, Row
 from regraft.engines.base import Engine
 from regraft.engines.onnx import OnnxEngine
@@ -43,11 +42,9 @@ from regraft.workers import map_threads
 
 FeatureArray = NDArray[np.float32]
 
-CACHE_KINDS = ("features", "graphs", "activations")
+CACHE_KINDS = ("features", "graphs", "measures", "activations")
 CACHE_LIMIT_BYTES = 4 * 1024**3
 _HAS_FILE = frozenset({"ok", "unlabelled", "excluded", "conflict"})
-_ROWS_PER_COMMIT = 256
-_SECONDS_PER_COMMIT = 2.0  # what a killed process loses at the most
 _SPEED_SAMPLE = 64  # images before a measured speed is worth remembering
 
 
@@ -257,126 +254,30 @@ def _allocate(n: int, width: int) -> FeatureArray:
 
 
 class FeatureStore:
-    """Vectors of one feature space on disk, by SHA-256 of the content.
-
-    If the disk is full or the file is damaged the store falls silent: nothing more is kept,
-    work goes on, and `warning` says so in one line.
-    """
+    """Vectors of one feature space on disk, by SHA-256 of the content; see `ContentStore`."""
 
     def __init__(self, key: str, width: int) -> None:
-        self.warning = ""
         self._width = width
-        self._pending: list[tuple[str, bytes]] = []
-        self._committed = time.monotonic()
-        self._connection: sqlite3.Connection | None = None
-        try:
-            folder = make_folder(cache_dir() / "features")
-            self._path = folder / f"{key}.sqlite"
-            _make_room(folder, keep=self._path)
-            self._connection = _open_store(self._path)
-        except (sqlite3.Error, OSError, StorageError) as error:
-            self._give_up(error)
+        self._store = ContentStore(cache_dir() / "features", key, limit_bytes=cache_limit_bytes())
+
+    @property
+    def warning(self) -> str:
+        """Why nothing more is kept; "" while all is well."""
+        return self._store.warning
 
     def read(self, keys: Iterable[str]) -> Iterator[tuple[str, FeatureArray]]:
         """The vectors that are there, in no particular order."""
-        asked = list(keys)
-        for start in range(0, len(asked), _ROWS_PER_COMMIT):
-            part = asked[start : start + _ROWS_PER_COMMIT]
-            if self._connection is None:
-                return
-            try:
-                marks = ",".join("?" * len(part))
-                query = f"SELECT sha256, vector FROM features WHERE sha256 IN ({marks})"  # noqa: S608
-                found = self._connection.execute(query, part).fetchall()
-            except sqlite3.Error as error:
-                self._give_up(error)
-                return
-            for sha256, blob in found:
-                if len(blob) == self._width * 4:
-                    yield sha256, np.frombuffer(blob, dtype="<f4")
+        for sha256, blob in self._store.read(keys):
+            if len(blob) == self._width * 4:
+                yield sha256, np.frombuffer(blob, dtype="<f4")
 
     def write(self, sha256: str, vector: FeatureArray) -> None:
         """Keep a vector; it is on disk after the next commit."""
-        self._pending.append((sha256, vector.astype("<f4").tobytes()))
-        waited = time.monotonic() - self._committed
-        if len(self._pending) >= _ROWS_PER_COMMIT or waited >= _SECONDS_PER_COMMIT:
-            self._commit()
+        self._store.write(sha256, vector.astype("<f4").tobytes())
 
     def close(self) -> None:
         """Commit what is pending and close."""
-        self._commit()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _commit(self) -> None:
-        pending, self._pending = self._pending, []
-        self._committed = time.monotonic()
-        if self._connection is None or not pending:
-            return
-        limit = cache_limit_bytes()
-        try:
-            if self._path.stat().st_size > limit:
-                self.warning = (
-                    f"the feature cache holds its limit of {limit / 1024**3:.1f} GiB and keeps no "
-                    "more: run `regraft cache clear --features` or set REGRAFT_CACHE_GB"
-                )
-                return
-            with self._connection:
-                self._connection.executemany(
-                    "INSERT OR IGNORE INTO features VALUES (?, ?)", pending
-                )
-        except (sqlite3.Error, OSError) as error:  # also where another process cleared the cache
-            self._give_up(error)
-
-    def _give_up(self, error: Exception) -> None:
-        self.warning = (
-            f"the feature cache in {cache_dir()} cannot be used ({error}); work goes on without "
-            "it, and the next run will compute these features again"
-        )
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
-
-
-def _open_store(path: Path) -> sqlite3.Connection:
-    try:
-        return _connect(path)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise  # full, locked or not writable: the file itself may be sound
-        path.unlink()  # damaged: a cache can be made anew
-        return _connect(path)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30)
-    try:
-        with connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, vector BLOB) "
-                "WITHOUT ROWID"
-            )
-        os.utime(path)  # the least recently used store goes first when room is needed
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def _make_room(folder: Path, *, keep: Path) -> None:
-    """Delete other stores, least recently used first, until the cache is within its limit.
-
-    A process that still reads a deleted file is not disturbed.
-    """
-    limit = cache_limit_bytes()
-    stores = sorted(folder.glob("*.sqlite"), key=lambda path: path.stat().st_mtime)
-    total = sum(path.stat().st_size for path in stores)
-    for path in stores:
-        if total > limit and path != keep:
-            total -= path.stat().st_size
-            path.unlink(missing_ok=True)
+        self._store.close()
 
 
 def cache_limit_bytes() -> int:
@@ -414,18 +315,11 @@ def _use(kind: str) -> CacheUse:
     files = _files(kind)
     detail = ""
     if kind == "features":
-        detail = f"{sum(_count(path) for path in files if path.suffix == '.sqlite'):,} vectors"
+        vectors = sum(count_contents(path) for path in files if path.suffix == ".sqlite")
+        detail = f"{vectors:,} vectors"
     return CacheUse(kind, len(files), sum(path.stat().st_size for path in files), detail)
 
 
 def _files(kind: str) -> list[Path]:
     folder = cache_dir() / kind
     return sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
-
-
-def _count(path: Path) -> int:
-    try:
-        with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
-            return int(connection.execute("SELECT count(*) FROM features").fetchone()[0])
-    except sqlite3.Error:
-        return 0

@@ -25,6 +25,7 @@ from regraft.modality.transform import (
     Interpolation,
     Normalisation,
     Resize,
+    seen_box,
     transform_graph,
 )
 
@@ -375,3 +376,29 @@ class TestSettings:
     def test_any_other_dictionary_is_refused_with_a_sentence(self, values: dict[str, Any]) -> None:
         with pytest.raises(UsageError, match="image transform: "):
             ImageTransform.from_dict(values)
+
+
+@pytest.mark.parametrize("shape", [(333, 500), (640, 333), (224, 224), (90, 1200), (1200, 90)])
+@pytest.mark.parametrize("resize", get_args(Resize))
+def test_the_seen_box_is_where_the_pixels_come_from(resize: Resize, shape: tuple[int, int]) -> None:
+    """A photo that says in its colours where each point is: red across, green down."""
+    height, width = shape
+    size = 160
+    transform = ImageTransform(
+        image_size_px=size, resize=resize, interpolation="bilinear", normalisation=RAW
+    )
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0] = np.round((np.arange(width) + 0.5) / width * 255)
+    pixels[..., 1] = np.round((np.arange(height) + 0.5) / height * 255)[:, None]
+    pixels[..., 2] = 255  # black is padding
+    found = run(transform, pixels)[0]
+    left, top, right, bottom = seen_box(transform, width, height)
+    middles = (np.arange(size) + 0.5) / size
+    x, y = left + middles * (right - left), top + middles * (bottom - top)
+    inside = ((y > 0.02) & (y < 0.98))[:, None] & ((x > 0.02) & (x < 0.98))
+    assert inside.mean() > 0.05
+    assert (found[2][inside] > 250).all()
+    expected = np.stack(np.broadcast_arrays(x * 255, (y * 255)[:, None]))
+    assert np.abs(found[:2] - expected)[:, inside].max() < 3
+    outside = ((y < -0.02) | (y > 1.02))[:, None] | ((x < -0.02) | (x > 1.02))
+    assert (found[2][outside] < 5).all()

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.errors import UnreadableInputError
+from regraft.errors import TooLargeError, UnreadableInputError
 
 MAX_BYTES = 512 * 2**20
 """Larger files are refused unread: no photo needs them, and several are held at once."""
@@ -89,8 +89,8 @@ def read_input(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     return data
 
 
-def _too_big(size: int, max_bytes: int) -> UnreadableInputError:
-    return UnreadableInputError(
+def _too_big(size: int, max_bytes: int) -> TooLargeError:
+    return TooLargeError(
         f"the file has {_bytes_text(size)}, over the limit of {_bytes_text(max_bytes)}"
     )
 

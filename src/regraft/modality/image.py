@@ -26,15 +26,15 @@ import re
 import struct
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from regraft.errors import UnreadableInputError
+from regraft.errors import TooLargeError, UnreadableInputError
 from regraft.modality.base import InputInfo, Modality
 
 MAX_PIXELS = 100_000_000
@@ -133,6 +133,64 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         return np.asarray(rgb)
 
 
+@dataclass(frozen=True, slots=True)
+class Container:
+    """How a picture is kept, from its header alone.
+
+    `tables` are the quantisation tables of a JPEG by their number, `camera` and `taken`
+    ("2026:11:23 18:00:00") what EXIF says; all of them empty where there is no such thing.
+    """
+
+    format: str
+    mode: str
+    tables: Mapping[int, Sequence[int]]
+    subsampling: str
+    progressive: bool
+    has_profile: bool
+    camera: str
+    taken: str
+
+
+def inspect_container(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Container:
+    """Format, compression and origin of an image, from its header alone.
+
+    Raises:
+        UnreadableInputError: not an image, damaged, or more than `max_pixels`.
+    """
+    with _opened(data, max_pixels) as (picture, _):
+        info = picture.info
+        exif = info.get("exif")
+        tags = _tags(exif) if isinstance(exif, bytes) else {}
+        is_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile)
+        sampling = JpegImagePlugin.get_sampling(picture) if is_jpeg else -1
+        camera = [str(tags.get(tag, "")).strip("\0 ") for tag in (_MAKE, _MODEL)]
+        taken = str(tags.get(_TAKEN) or tags.get(_CHANGED) or "").strip("\0 ")
+        return Container(
+            format=picture.format or "",
+            mode=picture.mode,
+            tables=dict(getattr(picture, "quantization", {})) if is_jpeg else {},
+            subsampling={0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}.get(sampling, ""),
+            progressive=bool(info.get("progressive") or info.get("interlace")),
+            has_profile=bool(info.get("icc_profile")),
+            camera=" ".join(word for word in camera if word)[:80],
+            taken=taken[:40],
+        )
+
+
+_MAKE, _MODEL, _CHANGED, _DIRECTORY, _TAKEN = 271, 272, 306, 0x8769, 36867  # EXIF's tags
+
+
+def _tags(exif: bytes) -> Mapping[int, Any]:
+    """Tags of the first EXIF directory and of the photo's own; none where damaged."""
+    found = Image.Exif()
+    with _quiet_pillow():
+        try:
+            found.load(exif)
+            return dict(found) | dict(found.get_ifd(_DIRECTORY))
+        except Exception:  # Pillow fails on damaged tags in many ways
+            return {}
+
+
 class _Jpeg(JpegImagePlugin.JpegImageFile):
     """A JPEG opened without reading the print resolution from EXIF, which costs time and can
     warn. Using the class instead of Pillow's factory also leaves multi-picture files (MPO) at
@@ -162,9 +220,7 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile,
         raise
     except Image.DecompressionBombError as error:  # of WebP, or a picture inside the picture
         limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
-        raise UnreadableInputError(
-            f"too many pixels, over the limit of {_megapixels(limit)}"
-        ) from error
+        raise TooLargeError(f"too many pixels, over the limit of {_megapixels(limit)}") from error
     except Exception as error:
         raise UnreadableInputError(_damage(kind, data, error)) from error
 
@@ -240,7 +296,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise UnreadableInputError(f"the image has no pixels ({width} x {height})")
     if width * height > max_pixels:
-        raise UnreadableInputError(
+        raise TooLargeError(
             f"{width} x {height} pixels ({_megapixels(width * height)}), "
             f"over the limit of {_megapixels(max_pixels)}"
         )

@@ -203,6 +203,45 @@ class ImageTransform:
         return cls(**arguments)
 
 
+def seen_box(
+    transform: ImageTransform, width: int, height: int
+) -> tuple[float, float, float, float]:
+    """Which part of an image the network sees: left, top, right, bottom.
+
+    In fractions of its width and height, from the upper left corner; "pad" sees more than there
+    is, so they may be below 0 and above 1. The steps and roundings are those of
+    `transform_graph`.
+
+    >>> squashed = ImageTransform(
+    ...     image_size_px=224, resize="squash", normalisation=NORMALISATIONS["torch"]
+    ... )
+    >>> seen_box(squashed, 640, 480)
+    (0.0, 0.0, 1.0, 1.0)
+    """
+    size = transform.image_size_px
+    left, right = _seen_along(transform, size, width, height)
+    top, bottom = _seen_along(transform, size, height, width)
+    return left, top, right, bottom
+
+
+def _seen_along(transform: ImageTransform, size: int, side: int, other: int) -> tuple[float, float]:
+    if transform.resize == "squash":
+        return 0.0, 1.0
+    if transform.resize == "pad":
+        new = max(1, side * size // max(side, other))
+        before = (size - new) // 2
+        return -before / new, (size - before) / new
+    shorter = min(side, other)
+    window = min(side, _MAX_ELONGATION * shorter)
+    start = (side - window) // 2
+    new = window * math.floor(size / transform.crop_pct) // shorter
+    cut = round((new - size) / 2)
+    return (
+        (start + window * cut / new) / side,
+        (start + window * (cut + size) / new) / side,
+    )
+
+
 # ---- The transform as a graph -------------------------------------------------------------
 
 
