@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from regraft.dataset import Dataset, Row, scan
-from regraft.issues import Issue, find_issues, issues_csv
+from regraft.issues import Issue, find_issues, issues_csv, named_file
 from tests.conftest import MakeImageFolder
 
 ROWS = [
@@ -92,3 +92,12 @@ def test_real_photos_with_planted_issues(test_data: Path, tmp_path: Path) -> Non
     shutil.copyfile(sorted((tmp_path / "train/bees").iterdir())[0], tmp_path / "train/ants/bee.jpg")
     found = Counter(issue.issue for issue in find_issues(scan(tmp_path)))
     assert found == {"leakage": 1, "exact_duplicate": 1, "label_conflict": 2}
+
+
+def test_the_other_file_that_a_detail_names() -> None:
+    known = {"a.jpg", "a, b (1).jpg", "b (1).jpg"}
+    assert named_file("a.jpg", known) == "a.jpg"
+    assert named_file("a.jpg, mirrored, labelled cat and dog", known) == "a.jpg"
+    assert named_file("a, b (1).jpg (near duplicate)", known) == "a, b (1).jpg"
+    assert named_file("b (1).jpg", known) == "b (1).jpg"
+    assert named_file("unlike the others, number 1 of 2 listed", known) == ""

@@ -1,6 +1,4 @@
-"""What is wrong with a dataset: rows enter, a ranked table of issues leaves.
-
-Kinds of issue found from the rows alone:
+"""Issues that the rows of a dataset tell by themselves: its files need not be opened again.
 
     unreadable       a file that cannot be decoded, or that the label table names in vain
     exact_duplicate  a byte-for-byte copy; the detail is the path of its twin
@@ -14,57 +12,19 @@ files are still there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
-from regraft.dataset import Dataset, Row, csv_line, natural_key
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """One thing to look at.
-
-    Attributes:
-        path: of the file, as in the dataset's row.
-        issue: kind, such as "leakage".
-        score: 0 to 1, higher is worse.
-        detail: what it is about: for copies and leakage the other file's path.
-    """
-
-    path: str
-    issue: str
-    score: float
-    detail: str
+from regraft.dataset import Dataset, Row
+from regraft.issues.base import Issue
 
 
-def find_issues(data: Dataset) -> tuple[Issue, ...]:
-    """Everything to look at in `data`, sorted by kind, then by falling score, then by path."""
-    found = [
-        *_unreadable(data),
-        *_exact_duplicates(data),
-        *_leakage(data),
-        *_label_conflicts(data),
-    ]
-    return tuple(
-        sorted(found, key=lambda issue: (issue.issue, -issue.score, natural_key(issue.path)))
-    )
-
-
-def issues_csv(issues: Iterable[Issue]) -> str:
-    """The issues as CSV text below the header `path,issue,score,detail`."""
-    lines = [csv_line(("path", "issue", "score", "detail"))]
-    lines += [
-        csv_line((issue.path, issue.issue, f"{issue.score:.6g}", issue.detail)) for issue in issues
-    ]
-    return "".join(lines)
-
-
-def _unreadable(data: Dataset) -> Iterator[Issue]:
+def unreadable(data: Dataset) -> Iterator[Issue]:
+    """Every file that cannot be decoded, or is not there."""
     for row in data.rows:
         if row.status in ("unreadable", "missing"):
             yield Issue(row.path, "unreadable", 1.0, row.reason)
 
 
-def _exact_duplicates(data: Dataset) -> Iterator[Issue]:
+def exact_duplicates(data: Dataset) -> Iterator[Issue]:
     """Every copy but the first of each content; conflicting labels are their own kind."""
     first: dict[str, str] = {}
     for row in data.rows:
@@ -75,7 +35,7 @@ def _exact_duplicates(data: Dataset) -> Iterator[Issue]:
             yield Issue(row.path, "exact_duplicate", 1.0, twin)
 
 
-def _leakage(data: Dataset) -> Iterator[Issue]:
+def leakage(data: Dataset) -> Iterator[Issue]:
     """Every test image that training rows, in use or left out by the scan, give away."""
     training = [row for row in data.rows if row.split == "train" and row.label and row.sha256]
     training = [row for row in training if row.status in ("ok", "excluded")]
@@ -98,7 +58,8 @@ def _first_by(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, str]:
     return first
 
 
-def _label_conflicts(data: Dataset) -> Iterator[Issue]:
+def label_conflicts(data: Dataset) -> Iterator[Issue]:
+    """Every image with two labels."""
     for row in data.rows:
         if row.status == "conflict":
             yield Issue(row.path, "label_conflict", 1.0, row.reason)

@@ -1,0 +1,46 @@
+"""What is wrong with a dataset: rows, and what was measured on them, enter; a ranked table leaves.
+
+`find_issues` is the whole; each file below has one kind of issue:
+
+    rows        unreadable files, exact copies, leakage of copies and groups, conflicting labels
+    copies      near duplicates: one picture resized, recompressed, mirrored, a little cropped
+    labels      photos a model takes for another class
+    outliers    photos unlike all others
+    quality     dark, pale, blurred, empty photos, odd sizes and shapes
+    shortcuts   facts that have nothing to do with the subject and still tell the class
+    neighbours  what is near what in feature space, for copies and outliers
+"""
+
+from regraft.issues.base import Issue, in_order, issues_csv, named_file
+from regraft.issues.copies import Copy, find_copies
+from regraft.issues.finding import Findings, find_issues, in_dataset, look, with_suspects
+from regraft.issues.labels import Suspects, suspect_labels
+from regraft.issues.neighbours import Neighbours, find_neighbours
+from regraft.issues.outliers import Outliers, find_outliers
+from regraft.issues.quality import Quality, find_faults
+from regraft.issues.shortcuts import Culprit, Shortcuts, find_shortcuts
+
+__all__ = [
+    "Copy",
+    "Culprit",
+    "Findings",
+    "Issue",
+    "Neighbours",
+    "Outliers",
+    "Quality",
+    "Shortcuts",
+    "Suspects",
+    "find_copies",
+    "find_faults",
+    "find_issues",
+    "find_neighbours",
+    "find_outliers",
+    "find_shortcuts",
+    "in_dataset",
+    "in_order",
+    "issues_csv",
+    "look",
+    "named_file",
+    "suspect_labels",
+    "with_suspects",
+]

@@ -1,0 +1,248 @@
+"""All kinds of issue together: a Dataset and what was measured on it in, one table out.
+
+What is given decides what is looked for: rows alone tell copies and conflicts; features add near
+duplicates and outliers, measures add quality and shortcuts, out-of-fold probabilities add label
+suspects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.dataset import Dataset, Row, connected, pairs_by, split_groups
+from regraft.issues import rows as row_issues
+from regraft.issues.base import Issue, in_order
+from regraft.issues.copies import Copy, find_copies
+from regraft.issues.labels import Suspects, suspect_labels
+from regraft.issues.neighbours import Neighbours, find_neighbours
+from regraft.issues.outliers import Outliers, find_outliers
+from regraft.issues.quality import WORDS, Quality, find_faults
+from regraft.issues.shortcuts import Shortcuts, find_shortcuts
+from regraft.measures import Measures
+from regraft.metrics import FloatArray, IntArray
+
+NEIGHBOURS = 30
+_SMALL_CLASS = 10  # training photos; below it nothing can be said of a class
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a look at a dataset found, before it is put into words.
+
+    `rows` are those that were looked at; every array goes with them. What was not looked for is
+    None.
+    """
+
+    rows: tuple[Row, ...]
+    neighbours: Neighbours | None = None
+    copies: tuple[Copy, ...] = ()
+    suspects: Suspects | None = None
+    outliers: Outliers | None = None
+    quality: Quality | None = None
+    shortcuts: Shortcuts | None = None
+    issues: tuple[Issue, ...] = ()
+
+
+def find_issues(
+    data: Dataset,
+    *,
+    features: NDArray[Any] | None = None,
+    measures: Measures | None = None,
+    probabilities: FloatArray | None = None,
+) -> tuple[Issue, ...]:
+    """Everything to look at in `data`, sorted by kind, then by falling score, then by path.
+
+    Args:
+        data: what `scan` returned.
+        features: float32 (n, d) of the rows in use (`data.ok`), in their order.
+        measures: of the same rows, with sketches for near duplicates.
+        probabilities: out-of-fold, float64 (n, k) for the same rows; NaN where not predicted.
+    """
+    return look(data, features=features, measures=measures, probabilities=probabilities).issues
+
+
+def look(
+    data: Dataset,
+    *,
+    features: NDArray[Any] | None = None,
+    measures: Measures | None = None,
+    probabilities: FloatArray | None = None,
+    seed: int = 0,
+) -> Findings:
+    """Like `find_issues`, with what the issues were found from."""
+    rows = data.ok
+    labels = data.labels(rows)
+    groups = split_groups(rows)
+    neighbours = copies = outliers = quality = shortcuts = None
+    if features is not None and len(rows):
+        alone = np.array(features, dtype=np.float32)
+        alone[_later_copies(rows)] = np.nan  # many copies of a photo would be all its neighbours
+        neighbours = find_neighbours(alone, min(NEIGHBOURS, max(1, len(rows) - 1)))
+        if measures is not None:
+            copies = find_copies(neighbours, measures.sketches)
+        outliers = find_outliers(neighbours, copies=_one_picture(rows, copies or ()))
+    if measures is not None and len(rows):
+        quality = find_faults(measures)
+        train = [i for i, row in enumerate(rows) if row.split != "test"]
+        shortcuts = find_shortcuts(
+            [rows[i] for i in train],
+            [measures.attributes[i] for i in train],
+            labels[train],
+            groups=groups[train],
+            seed=seed,
+        )
+    found = Findings(
+        rows=rows,
+        neighbours=neighbours,
+        copies=tuple(copies or ()),
+        outliers=outliers,
+        quality=quality,
+        shortcuts=shortcuts,
+    )
+    if probabilities is not None:
+        return with_suspects(data, found, probabilities)
+    return replace(found, issues=_table(data, found))
+
+
+def with_suspects(data: Dataset, found: Findings, probabilities: FloatArray) -> Findings:
+    """The same findings with label suspects by out-of-fold probabilities (n, k) of their rows."""
+    suspects = suspect_labels(data.labels(found.rows), probabilities)
+    found = replace(found, suspects=suspects)
+    return replace(found, issues=_table(data, found))
+
+
+def in_dataset(found: Findings, data: Dataset) -> Findings:
+    """The same findings on rows as they are in `data` now: splits, groups and statuses may differ.
+
+    `data` has a row for the path of each.
+    """
+    rows = {row.path: row for row in data.rows}
+    found = replace(found, rows=tuple(rows[row.path] for row in found.rows))
+    return replace(found, issues=_table(data, found))
+
+
+def _table(data: Dataset, found: Findings) -> tuple[Issue, ...]:
+    issues = [
+        *row_issues.unreadable(data),
+        *row_issues.exact_duplicates(data),
+        *row_issues.label_conflicts(data),
+        *_one_each(*row_issues.leakage(data), *_leaks(found.rows, found.copies)),
+        *_copies(found.rows, found.copies),
+        *_suspects(found.rows, found.suspects, data.classes),
+        *_outliers(found.rows, found.outliers),
+        *_faults(found.rows, found.quality),
+        *_of_the_whole(data, found.quality, found.shortcuts),
+    ]
+    return in_order(issues)
+
+
+def _later_copies(rows: Sequence[Row]) -> list[int]:
+    """Every row whose content an earlier row has."""
+    first: dict[str, int] = {}
+    return [i for i, row in enumerate(rows) if first.setdefault(row.sha256, i) != i]
+
+
+def _one_picture(rows: Sequence[Row], copies: Sequence[Copy]) -> IntArray:
+    """Equal numbers for rows that show one picture, int64 (n,)."""
+    alike = ((copy.first, copy.second) for copy in copies)
+    return connected(len(rows), (*alike, *pairs_by(row.sha256 for row in rows)))
+
+
+def _copies(rows: Sequence[Row], copies: Sequence[Copy]) -> Iterator[Issue]:
+    """Near duplicates; an exact copy is listed as such."""
+    told: set[str] = set()
+    for copy in sorted(copies, key=lambda c: -c.alike):
+        first, second = rows[copy.first], rows[copy.second]
+        if first.sha256 == second.sha256 or second.path in told:
+            continue
+        told.add(second.path)
+        how = ", mirrored" if copy.mirrored else ""
+        if first.label != second.label:
+            how += f", labelled {first.label} and {second.label}"
+        yield Issue(second.path, "near_duplicate", copy.alike, first.path + how)
+
+
+def _leaks(rows: Sequence[Row], copies: Sequence[Copy]) -> Iterator[Issue]:
+    """Test photos of which training has a near duplicate, in use or left out because of it."""
+    for copy in sorted(copies, key=lambda c: -c.alike):
+        first, second = rows[copy.first], rows[copy.second]
+        if (first.split == "test") == (second.split == "test") or first.sha256 == second.sha256:
+            continue
+        test, other = (first, second) if first.split == "test" else (second, first)
+        yield Issue(test.path, "leakage", copy.alike, f"{other.path} (near duplicate)")
+
+
+def _one_each(*leaks: Issue) -> Iterator[Issue]:
+    """One leak for each test photo: a copy before a near duplicate before a member of its group."""
+    worst: dict[str, Issue] = {}
+    for leak in sorted(leaks, key=lambda i: ("(the same group" in i.detail, -i.score)):
+        worst.setdefault(leak.path, leak)
+    yield from worst.values()
+
+
+def _suspects(
+    rows: Sequence[Row], suspects: Suspects | None, classes: Sequence[str]
+) -> Iterator[Issue]:
+    if suspects is None:
+        return
+    for i in suspects.order:
+        said = classes[suspects.said[i]]
+        detail = f"labelled {rows[i].label}, looks like {said}"
+        yield Issue(rows[i].path, "label_suspect", float(suspects.scores[i]), detail)
+
+
+def _outliers(rows: Sequence[Row], outliers: Outliers | None) -> Iterator[Issue]:
+    if outliers is None:
+        return
+    for place, i in enumerate(outliers.order):
+        detail = f"unlike the others, number {place + 1} of {len(outliers.order)} listed"
+        yield Issue(rows[i].path, "outlier", float(outliers.scores[i]), detail)
+
+
+def _faults(rows: Sequence[Row], quality: Quality | None) -> Iterator[Issue]:
+    for fault in () if quality is None else quality.faults:
+        yield Issue(rows[fault.row].path, "quality", fault.score, WORDS[fault.what])
+
+
+def _of_the_whole(
+    data: Dataset, quality: Quality | None, shortcuts: Shortcuts | None
+) -> Iterator[Issue]:
+    """What concerns no single photo; the path is "." then."""
+    for culprit in () if shortcuts is None else shortcuts.alarms:
+        assert shortcuts is not None
+        a = culprit.accuracy
+        detail = (
+            f"{culprit.name} alone tells the class of {_percent(a.value)} % "
+            f"[{_percent(a.low)}, {_percent(a.high)}] of photos, guessing that of "
+            f"{_percent(shortcuts.guess)} %"
+        )
+        yield Issue(".", "shortcut", min(1.0, culprit.told), detail)
+    common: Mapping[str, float] = {} if quality is None else quality.common
+    for what, share in common.items():
+        detail = f"{_percent(share)} % of the photos are {WORDS[what]}: a property of this data"
+        yield Issue(".", "quality", share, detail)
+    if quality is None:  # the rows alone were asked for
+        return
+    sizes = dict.fromkeys(data.classes, 0)
+    for row in data.train:
+        sizes[row.label] += 1
+    if not sizes:
+        return
+    most = max(sizes, key=lambda name: sizes[name])
+    for name, size in sizes.items():
+        if size < _SMALL_CLASS:
+            score = 1.0 - size / _SMALL_CLASS
+            yield Issue(".", "class_balance", score, f"{name} has only {size} training photos")
+        elif sizes[most] >= 3 * size:
+            score = 1.0 - size / sizes[most]
+            detail = f"{name} has {size} training photos, {most} has {sizes[most]}"
+            yield Issue(".", "class_balance", score, detail)
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f}"

@@ -1,0 +1,135 @@
+"""Label suspects: a wrong label comes first, and nothing else is said."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from regraft.issues import Suspects, suspect_labels
+from regraft.metrics import FloatArray, IntArray
+
+
+def confident(labels: IntArray, k: int, *, seed: int = 0, sure: float = 6.0) -> FloatArray:
+    """Probabilities (n, k) of a model that is right most of the time."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(len(labels), k))
+    logits[np.arange(len(labels)), labels] += sure
+    odds = np.exp(logits)
+    found: FloatArray = odds / odds.sum(axis=1, keepdims=True)
+    return found
+
+
+@st.composite
+def predictions(draw: st.DrawFn) -> tuple[IntArray, FloatArray]:
+    """Labels (n,) and probabilities (n, k), some of them not known."""
+    n, k = draw(st.integers(1, 25)), draw(st.integers(2, 4))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    labels = random.integers(0, k, n)
+    p = confident(labels, k, seed=int(random.integers(2**31)), sure=draw(st.floats(-4, 30)))
+    p[random.random(n) < draw(st.sampled_from([0.0, 0.3, 1.0]))] = np.nan
+    return labels, p
+
+
+def test_wrong_labels_come_first() -> None:
+    truth = np.repeat(np.arange(3), 40)
+    p = confident(truth, 3)
+    given_labels = truth.copy()
+    wrong = [5, 50, 100]
+    given_labels[wrong] = (truth[wrong] + 1) % 3
+    found = suspect_labels(given_labels, p)
+    assert set(found.order[:3]) == set(wrong)
+    assert found.said[wrong].tolist() == truth[wrong].tolist()
+    assert found.likely_wrong == 3
+
+
+def test_the_order_falls_with_the_score() -> None:
+    truth = np.repeat(np.arange(2), 60)
+    found = suspect_labels(truth, confident(truth, 2, sure=0.5))
+    assert len(found.order) > 3
+    assert (np.diff(found.scores[found.order]) <= 0).all()
+
+
+def test_labels_that_fit_are_no_suspects() -> None:
+    truth = np.repeat(np.arange(3), 30)
+    found = suspect_labels(truth, confident(truth, 3, sure=20.0))
+    assert (len(found.order), found.likely_wrong) == (0, 0)
+
+
+def test_photos_that_were_not_predicted_are_no_suspects() -> None:
+    truth = np.repeat(np.arange(2), 20)
+    labels = truth.copy()
+    labels[[3, 25]] = 1 - labels[[3, 25]]
+    p = confident(truth, 2)
+    p[3] = np.nan
+    p[10, 1] = np.nan
+    found = suspect_labels(labels, p)
+    assert found.order[0] == 25
+    assert not {3, 10} & set(found.order)
+    assert found.scores[[3, 10]].tolist() == [0.0, 0.0]
+    assert found.said[[3, 10]].tolist() == labels[[3, 10]].tolist()
+
+
+@settings(deadline=None, max_examples=100)
+@given(drawn=predictions())
+def test_whatever_is_predicted_the_scores_are_shares_and_the_order_is_of_suspects(
+    drawn: tuple[IntArray, FloatArray],
+) -> None:
+    labels, p = drawn
+    found = suspect_labels(labels, p)
+    assert found.scores.shape == found.said.shape == labels.shape
+    assert ((found.scores >= 0) & (found.scores <= 1)).all()
+    assert len(set(found.order)) == len(found.order)
+    assert (found.said[found.order] != labels[found.order]).all()
+    assert np.isfinite(p[found.order]).all()
+    assert 0 <= found.likely_wrong <= len(found.order)
+
+
+def nothing(found: Suspects) -> bool:
+    return len(found.order) == 0 and found.likely_wrong == 0 and not found.scores.any()
+
+
+@pytest.mark.parametrize(
+    ("labels", "p"),
+    [
+        (np.zeros(10, dtype=np.int64), np.ones((10, 1))),
+        (np.zeros(0, dtype=np.int64), np.zeros((0, 3))),
+        (np.zeros(0, dtype=np.int64), np.zeros((0, 0))),
+        (np.array([0, 1, 1]), np.full((3, 2), np.nan)),
+    ],
+)
+def test_one_class_or_no_predictions_give_nothing(labels: IntArray, p: NDArray[np.float64]) -> None:
+    assert nothing(suspect_labels(labels, p))
+
+
+def test_a_class_without_photos_is_no_obstacle() -> None:
+    labels = np.repeat(np.array([0, 2]), 15)
+    p = confident(labels, 3)
+    p[4] = [0.01, 0.01, 0.98]
+    found = suspect_labels(labels, p)
+    assert found.order.tolist() == [4]
+    assert found.likely_wrong == 0  # confident learning needs photos of every class
+
+
+def test_the_labels_given_are_not_changed() -> None:
+    labels = np.repeat(np.arange(2), 10)
+    before = labels.copy()
+    suspect_labels(labels, confident(1 - labels, 2))
+    assert np.array_equal(labels, before)
+
+
+def test_nothing_is_said(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = np.repeat(np.arange(3), 10)
+    with warnings.catch_warnings(record=True) as told, caplog.at_level(logging.INFO):
+        warnings.simplefilter("always")
+        suspect_labels(labels, confident((labels + 1) % 3, 3))
+    assert told == []
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
