@@ -2,12 +2,12 @@
 
 A `Trainee` maps stored activations (or pixels) to features and logits. It is built from a
 pretrained network cut at a stage, from regraft's own small residual network, or from any module
-a user brings.
+a user brings. `restore_classifier` makes a network of what was saved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.engines.stages import chain_of
-from regraft.engines.torch import export_module, load_network
-from regraft.errors import TrainingError
+from regraft.engines.torch import export_module, load_network, read_state
+from regraft.errors import ModelError, TrainingError
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +62,21 @@ class Trainee:
         )
         tensors = {name: t.detach().cpu().numpy() for name, t in self.state().items()}
         return graph, tensors
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """All parameters and statistics, those of the head included, by name."""
+        found = {f"network.{name}": tensor for name, tensor in self.state().items()}
+        found |= {f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in found.items()}
+
+    def load_parameters(self, parameters: Mapping[str, NDArray[Any]]) -> None:
+        """Put back what `parameters` returned."""
+        import torch
+
+        with torch.no_grad():
+            for prefix, state in (("network", self.state()), ("head", self.head.state_dict())):
+                for name, tensor in state.items():
+                    tensor.copy_(torch.from_numpy(np.array(parameters[f"{prefix}.{name}"])))
 
     def set_head(self, weights: NDArray[Any], bias: NDArray[Any]) -> None:
         """Put weights (d, k) and bias (k,) into the head."""
@@ -155,6 +170,77 @@ def scratch_trainee(
     Raises:
         TrainingError: what `make` returns is no module or its output has another shape.
     """
+    network = _made(make, n_classes, image_size_px)
+    learning = [p for p in network.parameters() if p.requires_grad]
+    if not learning:
+        raise TrainingError("the architecture has no parameters that can learn")
+    body, head = _split_head(network, n_classes, image_size_px)
+    return Trainee(
+        body=body,
+        head=head,
+        whole=body,
+        learning=[(0, learning)],
+        state=body.state_dict,
+        scale=scale,
+        image_size_px=image_size_px,
+        statistics_learn=True,
+    )
+
+
+def restore_classifier(
+    architecture: str | None,
+    weights: Path,
+    *,
+    head: tuple[NDArray[Any], NDArray[Any]],
+    image_size_px: int,
+    make: Callable[[int], Any] | None = None,
+) -> torch.nn.Module:
+    """A saved classifier as a torch network, to look into: pixels in, uncalibrated logits out.
+
+    It is in evaluation mode and none of its parameters asks for a gradient. Its parts are called
+    `features`, float32 (n, 3, s, s) to (n, d), and `head`, to (n, k).
+
+    Args:
+        architecture: timm's name; None for a network from scratch, which `make` builds.
+        weights: the safetensors file of a model folder.
+        head: weights (d, k) and bias (k,).
+        image_size_px: s.
+        make: see `scratch_trainee`.
+
+    Raises:
+        BackboneError: the weights do not fit the architecture.
+        ModelError: they do not fit the network that `make` builds.
+        TrainingError: `make` builds no network.
+    """
+    import torch
+
+    if architecture is not None:
+        features: Any = load_network(architecture, weights)
+        features.reset_classifier(0)
+    else:
+        n_classes = len(head[1])
+        network = _made(make, n_classes, image_size_px)
+        features, _ = _split_head(network, n_classes, image_size_px)
+        try:
+            features.load_state_dict(read_state(weights))
+        except RuntimeError as error:
+            what = " ".join(str(error).split())
+            raise ModelError(
+                f"the weights in {weights} are not of this network ({what[:200]}); name the "
+                "architecture that was trained"
+            ) from error
+    linear = torch.nn.Linear(*head[0].shape)
+    with torch.no_grad():
+        linear.weight.copy_(torch.from_numpy(np.asarray(head[0], dtype=np.float32).T.copy()))
+        linear.bias.copy_(torch.from_numpy(np.asarray(head[1], dtype=np.float32).copy()))
+    classifier = torch.nn.Sequential()
+    classifier.add_module("features", features)
+    classifier.add_module("head", linear)
+    return classifier.eval().requires_grad_(False)
+
+
+def _made(make: Callable[[int], Any] | None, n_classes: int, image_size_px: int) -> Any:
+    """The network from random weights, checked; see `scratch_trainee`."""
     import torch
 
     try:
@@ -186,20 +272,7 @@ def scratch_trainee(
             f"the architecture returned {shape} for 2 images, expected (2, {n_classes}): one "
             "logit for each class"
         )
-    learning = [p for p in network.parameters() if p.requires_grad]
-    if not learning:
-        raise TrainingError("the architecture has no parameters that can learn")
-    body, head = _split_head(network, n_classes, image_size_px)
-    return Trainee(
-        body=body,
-        head=head,
-        whole=body,
-        learning=[(0, learning)],
-        state=body.state_dict,
-        scale=scale,
-        image_size_px=image_size_px,
-        statistics_learn=True,
-    )
+    return network
 
 
 def _split_head(network: Any, n_classes: int, image_size_px: int) -> tuple[Any, Any]:

@@ -16,6 +16,15 @@ from regraft.errors import ModelError
 IDENTITY = "onnxruntime/float32"
 
 
+def load_runtime() -> None:
+    """Load ONNX Runtime now, before something that must not be loaded ahead of it.
+
+    usearch is such a thing: loaded first, it makes the import of ONNX Runtime end the process by a
+    segmentation fault (usearch 2.26.6 and onnxruntime 1.31.1 on Linux).
+    """
+    import onnxruntime  # noqa: F401
+
+
 class OnnxEngine:
     """An ONNX Runtime session with a single input."""
 
@@ -56,3 +65,33 @@ class OnnxEngine:
     def run(self, array: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Feed `array` to the graph's input and return its outputs in order."""
         return tuple(self._session.run(None, {self._input: array}))
+
+
+def pooled_map(graph: bytes, features: str = "features") -> str | None:
+    """The value whose mean over places is `features`: a map (v, d, h, w); None if there is none.
+
+    Only what leaves each channel's mean as it is may lie between the two.
+    """
+    import onnx
+
+    nodes = onnx.load_from_string(graph).graph.node
+    maker = {output: node for node in nodes for output in node.output}
+    found, value = None, features
+    while (node := maker.get(value)) is not None:
+        if node.op_type in ("ReduceMean", "GlobalAveragePool"):
+            found = node.input[0]
+        elif node.op_type not in ("Reshape", "Flatten", "Squeeze", "Identity"):
+            break
+        value = node.input[0]
+    return found
+
+
+def with_output(graph: bytes, value: str) -> bytes:
+    """The graph with one of its values, float32, as a further output."""
+    import onnx
+    from onnx import helper
+
+    model = onnx.load_from_string(graph)
+    number = onnx.TensorProto.FLOAT
+    model.graph.output.append(helper.make_tensor_value_info(value, number, None))
+    return bytes(model.SerializeToString())

@@ -37,16 +37,17 @@ def load_network(architecture: str, weights: Path, *, match: str = "name") -> to
         BackboneError: the file does not fit; names the first tensor that differs.
     """
     network = _create(architecture)
-    state = _read_state(weights)
+    state = read_state(weights)
     expected = network.state_dict()
     if match == "order" and len(state) == len(expected):
         state = dict(zip(expected, state.values(), strict=True))
-    head = str(getattr(network, "default_cfg", {}).get("classifier", "")) + "."
+    named = getattr(network, "default_cfg", {}).get("classifier") or ()  # distilled: two of them
+    heads = tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))
     for name, tensor in expected.items():
         found = tuple(state[name].shape) if name in state else "missing"
         if found == tuple(tensor.shape):
             continue
-        if match == "name" and head != "." and name.startswith(head):
+        if match == "name" and name.startswith(heads):
             state.pop(name, None)  # a checkpoint may have other classes, or none
             continue
         raise BackboneError(
@@ -105,7 +106,7 @@ def _create(architecture: str) -> Any:
         raise BackboneError(f"timm has no architecture {architecture!r}; {hint}") from error
 
 
-def _read_state(weights: Path) -> dict[str, Any]:
+def read_state(weights: Path) -> dict[str, Any]:
     """A state dict, without the prefix that regraft's own models have."""
     import torch
 

@@ -1,0 +1,406 @@
+"""Features and measures in, what a first look at the photos shows out.
+
+A map on which like photos lie close together, the nearest neighbours of each photo, how well the
+classes keep apart, how plain facts spread over the classes, and the mean image of each class. All
+of it is kept as data (`exploration.json`), so that a page can be drawn again without the photos.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.dataset import Dataset
+from regraft.features import FeatureArray
+from regraft.issues import Findings
+from regraft.measures import Measures
+from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate
+from regraft.modality.attributes import Attributes
+
+MAP_PHOTOS = 1_200  # more would neither be told apart nor leave the page small
+NEAREST = 6
+_VOTERS = 10
+_PERPLEXITY = 30.0
+_COMPONENTS = 50
+_STEPS = 500
+_FEWEST_FOR_TSNE = 8
+_BINS = 24
+_CLASSES = 40  # of which facts are counted one by one
+_MEAN_CLASSES, _MEAN_PHOTOS, _MEAN_PX = 12, 200, 64
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One photo on the map.
+
+    `x` and `y` are 0 to 1; `nearest` are the numbers of the places of the most similar photos, the
+    most similar first; `thumbnail` is a small JPEG file, empty where there is none.
+    """
+
+    path: str
+    x: float
+    y: float
+    nearest: tuple[int, ...]
+    thumbnail: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """How well one class keeps apart from the others.
+
+    `found` is the share of its photos that most of their nearest neighbours would put in it;
+    `overlaps` is the class that otherwise gets most of them ("" if none) and `share` how many.
+    """
+
+    name: str
+    images: int
+    found: Estimate
+    overlaps: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How one fact spreads over the photos, by class.
+
+    `edges` are those of the bins, in `unit`; `total` the photos in each, the first and last bin
+    with all beyond, and `counts` the same by class, of the largest classes. `logarithmic` says how
+    the bins are spaced.
+    """
+
+    name: str
+    unit: str
+    logarithmic: bool
+    edges: tuple[float, ...]
+    total: tuple[int, ...]
+    counts: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """What a first look shows.
+
+    Attributes:
+        images: how many photos were looked at.
+        places: the map; a sample where there are more than MAP_PHOTOS.
+        separable: share of photos whose class their nearest neighbours tell; None where that
+            cannot be said.
+        classes: the same by class, the least separable first.
+        spreads: of facts that vary.
+        means: the mean image of some classes, as JPEG files.
+    """
+
+    images: int
+    places: tuple[Place, ...]
+    separable: Estimate | None
+    classes: tuple[Separation, ...]
+    spreads: tuple[Spread, ...]
+    means: Mapping[str, bytes]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; pictures are base64 text."""
+        return {
+            "images": self.images,
+            "places": [
+                {
+                    "path": p.path,
+                    "x": round(p.x, 4),
+                    "y": round(p.y, 4),
+                    "nearest": list(p.nearest),
+                    "thumbnail": _text(p.thumbnail),
+                }
+                for p in self.places
+            ],
+            "separable": self.separable and self.separable.to_dict(),
+            "classes": [
+                {
+                    "name": c.name,
+                    "images": c.images,
+                    "found": c.found.to_dict(),
+                    "overlaps": c.overlaps,
+                    "share": round(c.share, 4),
+                }
+                for c in self.classes
+            ],
+            "spreads": [
+                {
+                    "name": s.name,
+                    "unit": s.unit,
+                    "logarithmic": s.logarithmic,
+                    "edges": [float(f"{edge:.5g}") for edge in s.edges],
+                    "total": list(s.total),
+                    "counts": {name: list(counts) for name, counts in s.counts.items()},
+                }
+                for s in self.spreads
+            ],
+            "means": {name: _text(mean) for name, mean in self.means.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Exploration:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is something else.
+        """
+        separable = entry["separable"]
+        return cls(
+            images=int(entry["images"]),
+            places=tuple(
+                Place(
+                    str(p["path"]),
+                    float(p["x"]),
+                    float(p["y"]),
+                    tuple(int(i) for i in p["nearest"] if 0 <= int(i) < len(entry["places"])),
+                    base64.b64decode(p["thumbnail"]),
+                )
+                for p in entry["places"]
+            ),
+            separable=separable and Estimate.from_dict(separable),
+            classes=tuple(
+                Separation(
+                    str(c["name"]),
+                    int(c["images"]),
+                    Estimate.from_dict(c["found"]),
+                    str(c["overlaps"]),
+                    float(c["share"]),
+                )
+                for c in entry["classes"]
+            ),
+            spreads=tuple(
+                Spread(
+                    str(s["name"]),
+                    str(s["unit"]),
+                    bool(s["logarithmic"]),
+                    tuple(map(float, s["edges"])),
+                    tuple(map(int, s["total"])),
+                    {str(name): tuple(map(int, n)) for name, n in s["counts"].items()},
+                )
+                for s in entry["spreads"]
+            ),
+            means={str(name): base64.b64decode(text) for name, text in entry["means"].items()},
+        )
+
+
+def explore(
+    data: Dataset, found: Findings, features: FeatureArray, measures: Measures, *, seed: int = 0
+) -> Exploration:
+    """A first look at the labelled photos of a dataset.
+
+    Args:
+        data: their dataset.
+        found: what was found on them; `found.rows` are the photos.
+        features: float32 (n, d) of the same.
+        measures: of the same.
+        seed: of the map; any whole number.
+    """
+    labels = data.labels(found.rows)
+    separable, classes = _separation(data.classes, labels, found)
+    return Exploration(
+        images=len(found.rows),
+        places=_places(found, features, measures, seed),
+        separable=separable,
+        classes=classes,
+        spreads=_spreads(data.classes, labels, measures.attributes),
+        means=_means(data.classes, labels, measures.thumbnails),
+    )
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` of the items, evenly spaced, the first among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i * len(items) // most] for i in range(most)]
+
+
+def lay_out(features: NDArray[Any], *, seed: int = 0) -> FloatArray:
+    """Positions (n, 2) from 0 to 1 at which photos with like features lie close together.
+
+    t-SNE (van der Maaten and Hinton 2008, JMLR 9:2579) of the first principal components of the
+    features (n, d), by cosine; of very few photos those components themselves. Distances between
+    far groups mean little on such a map.
+    """
+    from sklearn.decomposition import PCA
+
+    n, seed = len(features), seed % 2**32
+    if n < 2:
+        return np.full((n, 2), 0.5)
+    known = np.asarray(features, dtype=np.float32)
+    known = known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-12)
+    if float(np.ptp(known, axis=0).max()) < 1e-6:  # all alike
+        return np.full((n, 2), 0.5)
+    small = min(_COMPONENTS, n, known.shape[1])
+    at = PCA(small, svd_solver="randomized", random_state=seed).fit_transform(known)
+    if n >= _FEWEST_FOR_TSNE and at.shape[1] > 1:
+        from sklearn.manifold import TSNE
+
+        perplexity = min(_PERPLEXITY, (n - 1) / 3)
+        at = TSNE(
+            2, perplexity=perplexity, init="pca", max_iter=_STEPS, random_state=seed
+        ).fit_transform(at)
+    at = np.pad(at[:, :2], ((0, 0), (0, 2 - min(2, at.shape[1])))).astype(np.float64)
+    low, high = at.min(axis=0), at.max(axis=0)
+    placed: FloatArray = np.where(high - low > 1e-9, (at - low) / np.maximum(high - low, 1e-9), 0.5)
+    return placed
+
+
+def _places(
+    found: Findings, features: FeatureArray, measures: Measures, seed: int
+) -> tuple[Place, ...]:
+    finite = np.flatnonzero(np.isfinite(features).all(axis=1))
+    finite = np.array(spread(finite.tolist(), MAP_PHOTOS), dtype=np.int64)
+    if not len(finite):
+        return ()
+    known = np.asarray(features[finite], dtype=np.float32)
+    at = lay_out(known, seed=seed)
+    unit = known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-12)
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, -np.inf)
+    nearest = np.argsort(-cosine, axis=1, kind="stable")[:, : min(NEAREST, len(finite) - 1)]
+    return tuple(
+        Place(
+            found.rows[row].path,
+            float(at[i, 0]),
+            float(at[i, 1]),
+            tuple(map(int, nearest[i])),
+            measures.thumbnails[row],
+        )
+        for i, row in enumerate(finite)
+    )
+
+
+def _separation(
+    classes: Sequence[str], labels: IntArray, found: Findings
+) -> tuple[Estimate | None, tuple[Separation, ...]]:
+    """The class that the nearest neighbours of each photo vote for, held against its label.
+
+    Near duplicates have no vote: they would say the same of a class that nobody could tell.
+    """
+    if found.neighbours is None or len(classes) < 2:
+        return None, ()
+    near = found.neighbours.indices.copy()
+    copies = {(c.first, c.second) for c in found.copies}
+    for first, second in copies:
+        near[first][near[first] == second] = -1
+        near[second][near[second] == first] = -1
+    votes = np.zeros((len(near), len(classes)))
+    given = np.zeros(len(near), dtype=np.int64)
+    rows = np.arange(len(near))
+    for rank in range(near.shape[1]):
+        other = near[:, rank]
+        takes = (other >= 0) & (given < _VOTERS)
+        # A tie goes to the class of the nearer ones.
+        votes[rows[takes], labels[other[takes]]] += 1.0 - 1e-4 * rank
+        given += takes
+    known = given > 0
+    if not known.any():
+        return None, ()
+    said = votes.argmax(axis=1)
+    right = (said == labels).astype(np.float64)
+    by_class = []
+    for number, name in enumerate(classes):
+        members = known & (labels == number)
+        if not members.any():
+            continue
+        others = np.bincount(said[members & (said != number)], minlength=len(classes))
+        most = int(others.argmax())
+        by_class.append(
+            Separation(
+                name,
+                int(members.sum()),
+                accuracy_estimate(right[members]),
+                classes[most] if others[most] else "",
+                float(others[most] / members.sum()),
+            )
+        )
+    by_class.sort(key=lambda c: (c.found.value, c.name))
+    return accuracy_estimate(right[known]), tuple(by_class)
+
+
+_FACTS: tuple[tuple[str, str, bool, Callable[[Attributes], float]], ...] = (
+    ("brightness", "%", False, lambda a: 100 * a.brightness),
+    ("contrast", "grey levels", False, lambda a: a.contrast),
+    ("sharpness", "strength of edges", False, lambda a: a.sharpness),
+    ("colourfulness", "grey levels", False, lambda a: a.saturation),
+    ("aspect ratio", "width / height", True, lambda a: a.width / a.height),
+    ("shorter side", "pixels", True, lambda a: float(min(a.width, a.height))),
+    ("file size", "kB", True, lambda a: a.file_bytes / 1000),
+)
+
+
+def _spreads(
+    classes: Sequence[str], labels: IntArray, attributes: Sequence[Attributes | None]
+) -> tuple[Spread, ...]:
+    known = [i for i, one in enumerate(attributes) if one is not None]
+    counted = np.bincount(labels[known], minlength=len(classes)) if known else np.zeros(0)
+    shown = sorted(sorted(range(len(classes)), key=lambda c: -counted[c])[:_CLASSES])
+    spreads = []
+    for name, unit, logarithmic, fact in _FACTS if known else ():
+        values = np.array([fact(one) for one in attributes if one is not None])
+        low, high = np.quantile(values, [0.005, 0.995])
+        if not high > low * (1 + 1e-6) or (logarithmic and low <= 0):
+            continue  # the same for all
+        if logarithmic:
+            edges = np.geomspace(low, high, _BINS + 1)
+        else:
+            edges = np.linspace(low, high, _BINS + 1)
+        bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, _BINS - 1)
+        counts = {
+            classes[c]: tuple(
+                int(n) for n in np.bincount(bins[labels[known] == c], minlength=_BINS)
+            )
+            for c in shown
+        }
+        total = tuple(int(n) for n in np.bincount(bins, minlength=_BINS))
+        spreads.append(Spread(name, unit, logarithmic, tuple(map(float, edges)), total, counts))
+    return tuple(spreads)
+
+
+def _means(
+    classes: Sequence[str], labels: IntArray, thumbnails: Sequence[bytes]
+) -> dict[str, bytes]:
+    """The mean of some photos of each class, evenly spaced, squeezed to a square."""
+    from PIL import Image
+
+    means = {}
+    for number, name in list(enumerate(classes))[:_MEAN_CLASSES]:
+        members = [int(i) for i in np.flatnonzero(labels == number) if thumbnails[int(i)]]
+        some = spread(members, _MEAN_PHOTOS)
+        if not some:
+            continue
+        total = np.zeros((_MEAN_PX, _MEAN_PX, 3))
+        for i in some:
+            with Image.open(io.BytesIO(thumbnails[i]), formats=("JPEG",)) as small:
+                squeezed = small.convert("RGB").resize(
+                    (_MEAN_PX, _MEAN_PX), Image.Resampling.BILINEAR
+                )
+            total += np.asarray(squeezed, dtype=np.float64)
+        out = io.BytesIO()
+        mean = np.rint(total / len(some)).astype(np.uint8)
+        Image.fromarray(mean).save(out, "JPEG", quality=85)
+        means[name] = out.getvalue()
+    return means
+
+
+def _text(picture: bytes) -> str:
+    return base64.b64encode(picture).decode("ascii")
+
+
+__all__ = [
+    "MAP_PHOTOS",
+    "Exploration",
+    "Place",
+    "Separation",
+    "Spread",
+    "explore",
+    "lay_out",
+    "spread",
+]
