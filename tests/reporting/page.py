@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
-_VOID = {"meta", "link", "img", "br", "input", "line", "circle", "rect", "path", "hr"}
+_VOID = {"meta", "link", "img", "br", "input", "line", "rect", "path", "hr"}
 
 
 @dataclass

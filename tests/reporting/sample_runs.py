@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,17 @@ from PIL import Image
 
 from regraft.dataset import Dataset, Row
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation, evaluate_probabilities
+from regraft.explaining import (
+    Explanations,
+    HeatMap,
+    SanityCheck,
+    confident_errors,
+    typical_hits,
+    write_explanations,
+)
+from regraft.exploring import Exploration, Place, Separation, Spread
 from regraft.issues import Issue
-from regraft.metrics import FloatArray, IntArray
+from regraft.metrics import Estimate, FloatArray, IntArray
 from regraft.runs import ImagePrediction, Run
 
 ABOUT: Mapping[str, Any] = {
@@ -125,6 +135,41 @@ LEARNING_CURVE: Mapping[str, Any] = {
     "text": "About 96 more images per class (twice as many) would give +1.2 points [+0.1, +3.0].",
 }
 
+AUDIT: Mapping[str, Any] = {
+    "shortcuts": {
+        "guess": 0.5,
+        "incidental": {"value": 0.93, "low": 0.85, "high": 0.97, "method": "wilson"},
+        "content": {"value": 0.7, "low": 0.6, "high": 0.79, "method": "wilson"},
+        "culprits": [
+            {
+                "name": "JPEG quality",
+                "kind": "incidental",
+                "accuracy": {"value": 0.92, "low": 0.84, "high": 0.96, "method": "wilson"},
+                "p": 0.0025,
+                "told": 0.84,
+            },
+            {
+                "name": "brightness",
+                "kind": "content",
+                "accuracy": {"value": 0.7, "low": 0.6, "high": 0.79, "method": "wilson"},
+                "p": 0.0025,
+                "told": 0.4,
+            },
+        ],
+        "alarms": ["JPEG quality"],
+        "images": 24,
+    },
+    "likely_wrong_labels": 1,
+    "effects": [
+        {
+            "issue": "label_suspect",
+            "photos": 1,
+            "change": {"value": 0.021, "low": 0.0, "high": 0.06, "method": "bootstrap"},
+            "how": "leaving likely wrong labels out of the score",
+        }
+    ],
+}
+
 FULL_COMPARISON: Mapping[str, Any] = {
     **COMPARISON,
     "candidates": [
@@ -232,7 +277,70 @@ def make_full_run(root: Path, **options: Any) -> Run:
     """A run with all that a run can hold: guide, transfer, training, learning curve."""
     folder = root / "run"
     write_training(folder)
-    run = make_run(root / "photos", comparison=FULL_COMPARISON, **{"test": 10, **options})
+    about = {**ABOUT, "audit": AUDIT}
+    run = make_run(
+        root / "photos", **{"test": 10, "comparison": FULL_COMPARISON, "about": about, **options}
+    )
+    return dataclasses.replace(run, folder=folder, exploration=make_exploration(run))
+
+
+def make_exploration(run: Run) -> Exploration:
+    """A first look at the photos of a run: classes beside each other, a thumbnail for each."""
+    out = io.BytesIO()
+    Image.new("RGB", (32, 24), (60, 90, 120)).save(out, "JPEG")
+    picture = out.getvalue()
+    rows, classes = run.data.ok, run.data.classes
+    random = np.random.default_rng(0)
+    near = min(6, len(rows) - 1)
+    counts = {name: tuple(map(int, random.integers(0, 5, 24))) for name in classes}
+    total = tuple(map(sum, zip(*counts.values(), strict=True)))
+    return Exploration(
+        images=len(rows),
+        places=tuple(
+            Place(
+                row.path,
+                (classes.index(row.label) + float(random.uniform(0.1, 0.9))) / len(classes),
+                float(random.uniform()),
+                tuple((i + 1 + j) % len(rows) for j in range(near)),
+                picture,
+            )
+            for i, row in enumerate(rows)
+        ),
+        separable=Estimate(0.9, 0.82, 0.95, "wilson"),
+        classes=tuple(
+            Separation(name, 12, Estimate(0.8, 0.5, 0.94, "wilson"), classes[i - 1], 0.2)
+            for i, name in enumerate(classes)
+        ),
+        spreads=(
+            Spread("brightness", "%", False, tuple(np.linspace(10.0, 90.0, 25)), total, counts),
+            Spread("file size", "kB", True, tuple(np.geomspace(3.0, 900.0, 25)), total, counts),
+        ),
+        means=dict.fromkeys(classes[:12], picture),
+    )
+
+
+def explain_run(run: Run, folder: Path, *, correlation: float = 0.12, hits: int = 4) -> Run:
+    """The run with `explanations.json` of its errors and some hits; `folder` becomes its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    errors = confident_errors(run.predictions)
+    chosen = [(p, "error") for p in errors] + [
+        (p, "hit") for p in typical_hits(run.predictions, most=hits)
+    ]
+    maps = tuple(
+        HeatMap(
+            path=p.path,
+            role=role,  # type: ignore[arg-type]
+            target=p.predicted,
+            predicted=p.label,  # the final model knows better
+            confidence=0.8,
+            values=((1.0, 0.2, 0.0), (0.1, 0.0, 0.0), (0.0, 0.0, 0.0)),
+            box=(0.17, 0.06, 0.83, 0.94),
+        )
+        for p, role in chosen
+    )
+    check = SanityCheck(correlation, 3 * len(maps), len(maps), 3)
+    left_out = (("gone.jpg", "the file is not there"),)
+    write_explanations(folder, Explanations("Grad-CAM", "bn2", check, maps, left_out))
     return dataclasses.replace(run, folder=folder)
 
 

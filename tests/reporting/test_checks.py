@@ -69,9 +69,15 @@ def test_leaks_are_named(tmp_path: Path) -> None:
     leak = Issue("test/0/0.jpg", "leakage", 1.0, "train/0/0.jpg")
     left_out = Row("copy.jpg", "", "cat", "train", status="excluded", reason="copy of a test image")
     still_in = make_run(tmp_path, test=2, issues=[leak], write_images=False)
-    handled = make_run(tmp_path, test=2, issues=[leak], more_rows=[left_out], write_images=False)
+    gone = Issue("test/0/0.jpg", "leakage", 1.0, "copy.jpg (near duplicate)")
+    handled = make_run(tmp_path, test=2, issues=[gone], more_rows=[left_out], write_images=False)
+    one_of_two = make_run(
+        tmp_path, test=2, issues=[gone, leak], more_rows=[left_out], write_images=False
+    )
     assert answers(still_in)[LEAK].answer == "careful"
     assert answers(handled)[LEAK].answer == "yes"
+    assert answers(one_of_two)[LEAK].answer == "careful"
+    assert answers(one_of_two)[LEAK].reason.startswith("1 test photo has")
     assert "1 test photo has a copy" in answers(handled)[LEAK].reason
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import dataclasses
+import hashlib
 import itertools
+import json
 import math
 import re
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 
 from regraft.dataset import Dataset, Row
 from regraft.evaluation import CROSS_VALIDATION, TEST, ClassScore, Evaluation
+from regraft.explaining import Explanations, write_explanations
 from regraft.issues import Issue
 from regraft.metrics import Estimate
 from regraft.reporting import build_report
@@ -23,6 +27,7 @@ from tests.reporting.sample_runs import (
     FULL_COMPARISON,
     LEARNING_CURVE,
     evaluate,
+    explain_run,
     make_full_run,
     make_run,
 )
@@ -40,11 +45,31 @@ NASTY = (
 )
 
 
+def check_scripts(page: Page) -> None:
+    """At most one script runs: the one whose hash the page itself names."""
+    scripts = page.all("script")
+    data = [e for e in scripts if e.attributes.get("type") == "application/json"]
+    for element in data:
+        json.loads(element.text)
+    running = [e for e in scripts if e not in data]
+    (policy,) = (
+        e.attributes["content"]
+        for e in page.all("meta")
+        if e.attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    digests = re.findall(r"script-src '([^']*)'", policy)
+    assert len(running) == len(digests) <= 1
+    for element, digest in zip(running, digests, strict=True):
+        hashed = hashlib.sha256(element.text.encode()).digest()
+        assert digest == f"sha256-{base64.b64encode(hashed).decode()}"
+        assert not element.attributes
+
+
 def check_page(html: str) -> Page:
     """What must hold for every report; returns the page for more."""
     page = Page(html)
     assert page.unclosed == []
-    assert page.all("script") == []
+    check_scripts(page)
     for element in page.elements:
         assert not [name for name in element.attributes if name.startswith("on")], element
         for name in ("src", "href", "action", "srcset", "data", "poster"):
@@ -117,7 +142,7 @@ def test_a_full_run_answers_more_questions(tmp_path: Path) -> None:
     assert "Starting from pretrained weights gave +34.0 points" in text
     assert "It overfits: after epoch 5" in text
     assert "would give +1.2 points [+0.1, +3.0]." in text
-    assert len(page.all("svg", class_="lines")) == 5
+    assert len(page.all("svg", class_="lines")) == 5 + 2  # two are of facts by class
     assert len(page.all("svg", class_="quadrant")) == 1
 
 
@@ -441,3 +466,70 @@ def _large(on: str, classes: list[str]) -> Evaluation:
         macro_f1=some,
         majority_share=0.001,
     )
+
+
+# --- Heat maps
+
+
+def test_heat_maps_are_shown_beside_what_they_explain(tmp_path: Path) -> None:
+    run = explain_run(make_run(tmp_path / "pets", train=20), tmp_path / "run")
+    page = check_page(build_report(run))
+    errors = [p for p in run.predictions if p.predicted != p.label]
+    heat = [e for e in page.all("img") if "heat map of what speaks for" in e.attributes["alt"]]
+    assert len(heat) == len(errors) + 4
+    assert len(page.all("div", class_="heated")) == len(heat)
+    (switch,) = page.all("input", class_="switch")
+    assert switch.attributes["type"] == "checkbox"
+    assert "checked" in switch.attributes
+    (label,) = page.all("label", for_="show-heat")
+    assert switch.attributes["id"] == "show-heat"
+    assert label.text == "Show heat maps"
+    assert "Typical hits" in [e.text for e in page.all("h3")]
+    text = page.text
+    assert "finds evidence for the class that was said, on 3 × 3 places" in text
+    assert "neither what was recognised there nor whether that is a good reason" in text
+    assert "darkened at the edges was cut off" in text
+    assert "the maps change (median rank correlation 0.12" in text
+    assert "1 photo has no map: the file is not there." in text
+    assert text.count("; the final model now says") == len(errors)
+
+
+def test_maps_that_do_not_depend_on_what_was_learned_are_not_shown(tmp_path: Path) -> None:
+    run = explain_run(make_run(tmp_path / "pets"), tmp_path / "run", correlation=0.71)
+    html = build_report(run)
+    page = check_page(html)
+    assert page.all("div", class_="heated") == []
+    assert "heat map of" not in html
+    assert "Typical hits" not in html
+    assert page.all("input", class_="switch") == []
+    assert "No heat maps are shown. With random weights" in page.text
+    assert "hardly change (median rank correlation 0.71" in page.text
+
+
+def test_why_there_are_no_heat_maps(tmp_path: Path) -> None:
+    run = dataclasses.replace(make_run(tmp_path / "pets"), folder=tmp_path)
+    without = build_report(run)
+    assert "heat maps" not in check_page(without).text
+    assert f"regraft explain {tmp_path}" in without
+    write_explanations(tmp_path, Explanations(reason="a knn model has <b>no</b> gradient"))
+    page = check_page(build_report(run))
+    assert "No heat maps are shown. A knn model has <b>no</b> gradient." in page.text
+    assert f"regraft explain {tmp_path}" not in page.text
+
+
+def test_heat_maps_of_photos_that_are_gone_or_unknown(tmp_path: Path) -> None:
+    run = explain_run(make_run(tmp_path / "pets"), tmp_path / "run")
+    errors = [p for p in run.predictions if p.predicted != p.label]
+    (tmp_path / "pets" / errors[0].path).unlink()
+    page = check_page(build_report(run))
+    assert len(page.all("div", class_="heated")) == len(errors) - 1 + 4
+    others = dataclasses.replace(run, predictions=run.predictions[-1:])
+    assert "Typical hits" not in build_report(others)
+
+
+def test_names_in_heat_maps_are_text(tmp_path: Path) -> None:
+    run = explain_run(make_run(tmp_path / "pets", classes=NASTY), tmp_path / "run", hits=9)
+    page = check_page(build_report(run))
+    alts = [e.attributes["alt"] for e in page.all("img")]
+    for name in NASTY:
+        assert any(f"heat map of what speaks for {name}" in alt for alt in alts)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regraft.reporting.thumbnails import Thumbnail, make_thumbnails
+from regraft.reporting.thumbnails import Thumbnail, make_thumbnails, paint_thumbnails
 from tests.reporting.sample_runs import write_image
 
 
@@ -103,3 +103,17 @@ def test_what_cannot_be_shown_says_why(tmp_path: Path, content: bytes | None, pr
 
 def test_no_photos_no_thumbnails() -> None:
     assert make_thumbnails([]) == []
+
+
+def test_thumbnails_may_be_drawn_on(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.png", colour=(9, 9, 9))
+    sizes = []
+
+    def in_red(picture: Image.Image) -> Image.Image:
+        sizes.append(picture.size)
+        return Image.new("RGB", picture.size, (250, 0, 0))
+
+    drawn, gone = paint_thumbnails([(path, 20, in_red), (tmp_path / "b.png", 20, in_red)])
+    assert sizes == [(20, 15)]
+    assert np.asarray(picture_of(drawn))[..., 0].min() > 240
+    assert gone.problem == "the file is not there"

@@ -170,13 +170,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A point with its interval, positions 0 to 100, y downwards as SVG has it."""
+    """A point with its interval, positions 0 to 100, y downwards as SVG has it.
+
+    `text` is shown where the pointer rests on it.
+    """
 
     x: float
     y: float
     low: float
     high: float
     kind: str
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +208,13 @@ def line(points: Iterable[tuple[float, float]], x: Scale, y: Scale, kind: str) -
     return Line(f"M{path}" if path else "", kind)
 
 
-def dot(at: float, estimate: Estimate, x: Scale, y: Scale, kind: str) -> Dot:
+def dot(at: float, estimate: Estimate, x: Scale, y: Scale, kind: str, text: str = "") -> Dot:
     """An estimate over a value of x."""
     low, high = (
         estimate.value if math.isnan(end) else end for end in (estimate.low, estimate.high)
     )
     value, low, high = (round(100 - y.at(v), 2) for v in (estimate.value, low, high))
-    return Dot(x.at(at), value, low, high, kind)
+    return Dot(x.at(at), value, low, high, kind, text)
 
 
 def _round_step(step: float) -> float:

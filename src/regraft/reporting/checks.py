@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
+from regraft.issues import named_file
 from regraft.reporting import words
 from regraft.reporting.scores import headline
 from regraft.runs import Run
@@ -48,6 +49,7 @@ def _checks(run: Run, best: Evaluation) -> Iterator[Check]:
     if TEST in by_name and CROSS_VALIDATION in by_name:
         yield _agree(by_name[TEST], by_name[CROSS_VALIDATION])
     yield _no_leak(run)
+    yield from _no_shortcut(run)
     yield _every_class(best)
     yield _calibrated(best)
     yield _complete(run)
@@ -103,20 +105,45 @@ def _agree(test: Evaluation, other: Evaluation) -> Check:
 
 
 def _no_leak(run: Run) -> Check:
-    leaks = sum(1 for issue in run.issues if issue.issue == "leakage")
+    leaks = [issue for issue in run.issues if issue.issue == "leakage"]
     claim = "No photo it was tested on was known from training"
     if not leaks:
-        return Check("yes", claim, "Exact copies and named groups stay on one side of every split.")
-    n = words.counted(leaks, "test photo has", "test photos have")
-    left_out = {row.path for row in run.data.rows if row.status == "excluded"}
-    return Check(
-        "yes" if left_out else "careful",
-        claim,
-        f"{n} a copy or a group member among the training files; those were left out of the "
-        "training."
-        if left_out
-        else f"{n} a copy or a group member among the training files: see the issues below.",
-    )
+        kept = (
+            "Exact copies, near copies and named groups"
+            if run.about.get("audit")
+            else ("Exact copies and named groups")
+        )
+        return Check("yes", claim, f"{kept} stay on one side of every split.")
+    trained_on = {row.path for row in run.data.train}
+    told = [leak for leak in leaks if named_file(leak.detail, trained_on)]
+    which = words.counted(len(told or leaks), "test photo has", "test photos have")
+    reason = f"{which} a copy or a group member among the training "
+    if told:
+        return Check("careful", claim, f"{reason}photos: see the issues below.")
+    return Check("yes", claim, f"{reason}files; those were left out of the training.")
+
+
+def _no_shortcut(run: Run) -> Iterator[Check]:
+    """Nothing where the run did not look for any."""
+    found = (run.about.get("audit") or {}).get("shortcuts")
+    if not found:
+        return
+    alarms = [culprit for culprit in found["culprits"] if culprit["name"] in found["alarms"]]
+    claim = "Nothing but the content gives the class away"
+    guess = words.percent(found["guess"])
+    if alarms:
+        told = words.listed(
+            [f"{c['name']} alone {words.percent(c['accuracy']['value'])}" for c in alarms]
+        )
+        reason = f"{told} of photos; guessing is right on {guess}. A model may rely on that."
+        yield Check("no", claim, words.sentence(reason))
+        return
+    facts = "Size, format, compression, border, camera, time and file number"
+    value = (found.get("incidental") or {}).get("value")
+    told = "are the same for all photos" if value is None else "tell no more than guessing does"
+    if value is not None and any(c["kind"] == "incidental" for c in found["culprits"]):
+        told = f"tell the class of {words.percent(value)} of photos, little more than guessing"
+    yield Check("yes", claim, f"{facts} {told} ({guess}).")
 
 
 def _every_class(best: Evaluation) -> Check:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from regraft.dataset import STATUSES, Row
+from regraft.issues import Issue, named_file
 from regraft.reporting import words
+from regraft.reporting.thumbnails import Thumbnail, absolute, make_thumbnails
 from regraft.runs import Run
 
 _BARS_SHOWN = 40
 _LARGEST_SHOWN, _SMALLEST_SHOWN = 20, 10
 _EXAMPLES_SHOWN = 12
+_WITH_PHOTOS = frozenset(
+    ("near_duplicate", "leakage", "label_suspect", "label_conflict", "outlier", "quality")
+)
+_PICTURED = 8  # of each of these kinds
+_PHOTO_PX = 168  # longer side
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,14 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Pictured:
+    """What one issue looks like: its photo and that of its twin, if any, with their paths."""
+
+    photos: tuple[tuple[Thumbnail, str], ...]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """Files of one status, or issues of one kind; `examples` are the first few."""
 
@@ -43,6 +59,7 @@ class Listed:
     meaning: str
     n: int
     examples: tuple[Example, ...]
+    pictures: tuple[Pictured, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +160,37 @@ def _statuses(run: Run) -> tuple[Listed, ...]:
 
 
 def _issues(run: Run) -> tuple[Listed, ...]:
-    by_kind: dict[str, list[Example]] = defaultdict(list)
+    by_kind: dict[str, list[Issue]] = defaultdict(list)
     for issue in run.issues:
-        by_kind[issue.issue].append(Example(issue.path, issue.detail))
+        by_kind[issue.issue].append(issue)
+    pictured = {
+        kind: issues[:_PICTURED] for kind, issues in by_kind.items() if kind in _WITH_PHOTOS
+    }
+    pictures = _pictures(run, [issue for issues in pictured.values() for issue in issues])
     listed = []
-    for kind, examples in by_kind.items():
+    for kind, issues in by_kind.items():
         title, meaning = words.ISSUE_WORDS.get(kind, (kind, ""))
-        listed.append(Listed(title, meaning, len(examples), tuple(examples[:_EXAMPLES_SHOWN])))
+        examples = tuple(
+            Example("" if i.path == "." else i.path, i.detail) for i in issues[:_EXAMPLES_SHOWN]
+        )
+        photos = tuple(pictures[issue] for issue in pictured.get(kind, ()))
+        listed.append(Listed(title, meaning, len(issues), examples, photos))
     return tuple(listed)
+
+
+def _pictures(run: Run, issues: Sequence[Issue]) -> dict[Issue, Pictured]:
+    """The photo of each issue, with its twin where the detail names one."""
+    known = {row.path for row in run.data.rows}
+    twins = {issue: named_file(issue.detail, known) for issue in issues}
+    paths = list(dict.fromkeys(p for i in issues for p in (i.path, twins[i]) if p in known))
+    photos = make_thumbnails([(absolute(run.data.root, path), _PHOTO_PX) for path in paths])
+    made = dict(zip(paths, photos, strict=True))
+    return {
+        issue: Pictured(
+            tuple((made[p], p) for p in (issue.path, twins[issue]) if p in made), issue.detail
+        )
+        for issue in issues
+    }
 
 
 def _sizes(run: Run) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""A run in, the photos to show out: confident errors, samples of each class, new predictions.
+"""A run in, the photos to show out: errors, typical hits, samples of each class, new predictions.
 
 Photos are chosen by rule, never by chance, so that the same run gives the same page. Only the
 photos shown are opened.
@@ -6,18 +6,24 @@ photos shown are opened.
 
 from __future__ import annotations
 
-import math
-import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from regraft.dataset import Row
 from regraft.evaluation import TEST
+from regraft.explaining import HeatMap, confident_errors, tested
+from regraft.exploring import spread
 from regraft.reporting import words
-from regraft.reporting.thumbnails import Thumbnail, make_thumbnails
+from regraft.reporting.heat_maps import Legend, explain_maps, painted_map
+from regraft.reporting.thumbnails import (
+    Thumbnail,
+    absolute,
+    make_thumbnails,
+    paint_thumbnails,
+)
 from regraft.runs import ImagePrediction, Run
 
 ERRORS_SHOWN = 24
@@ -33,7 +39,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A photo with what was said of it; `label` and `predicted` are "" where there is none."""
+    """A photo with what was said of it; `label` and `predicted` are "" where there is none.
+
+    `heat` is the photo with its heat map, if it has one, `now` what the final model says of it
+    where that is something else.
+    """
 
     thumbnail: Thumbnail
     path: str
@@ -41,6 +51,8 @@ class Shown:
     predicted: str = ""
     confidence: str = ""
     seen_in: str = ""
+    heat: Thumbnail | None = None
+    now: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +66,11 @@ class ClassSamples:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Every photo on the page; the `n_` are how many there are, shown or not."""
+    """Every photo on the page; the `n_` are how many there are, shown or not.
+
+    `legend` explains the heat maps, `hits` are typical photos that have one; None and empty where
+    no maps were made.
+    """
 
     errors: tuple[Shown, ...]
     n_errors: int
@@ -63,12 +79,16 @@ class Gallery:
     n_classes: int
     new: tuple[Shown, ...]
     n_new: int
+    hits: tuple[Shown, ...] = ()
+    legend: Legend | None = None
 
 
 def choose_photos(run: Run) -> Gallery:
     """Choose and shrink the photos of the page."""
-    scored = [p for p in run.predictions if p.label and (p.split == TEST or p.fold >= 0)]
-    errors = sorted((p for p in scored if p.predicted != p.label), key=_by_confidence)
+    scored, errors = tested(run.predictions), confident_errors(run.predictions)
+    legend, maps = explain_maps(run)
+    by_path = {p.path: p for p in scored}
+    hits = [by_path[m.path] for m in maps.values() if m.role == "hit" and m.path in by_path]
     new = [p for p in run.predictions if not p.label]
     rows: dict[str, list[Row]] = defaultdict(list)
     for row in run.data.ok:
@@ -82,17 +102,17 @@ def choose_photos(run: Run) -> Gallery:
     root = run.data.root
     pictures = iter(
         make_thumbnails(
-            [(_absolute(root, p.path), _LARGE_PX) for p in shown_errors]
-            + [(_absolute(root, p.path), _SMALL_PX) for p in shown_new]
-            + [
-                (_absolute(root, r.path), _SMALL_PX)
-                for kept in shown_samples.values()
-                for r in kept
-            ]
+            [(absolute(root, p.path), _LARGE_PX) for p in (*shown_errors, *hits)]
+            + [(absolute(root, p.path), _SMALL_PX) for p in shown_new]
+            + [(absolute(root, r.path), _SMALL_PX) for kept in shown_samples.values() for r in kept]
         )
     )
+    explained = [_predicted(p, next(pictures)) for p in (*shown_errors, *hits)]
+    explained = _with_heat(run, explained, maps)
     return Gallery(
-        errors=tuple(_predicted(p, next(pictures)) for p in shown_errors),
+        errors=tuple(explained[: len(shown_errors)]),
+        hits=tuple(explained[len(shown_errors) :]),
+        legend=legend,
         n_errors=len(errors),
         n_predicted=len(scored),
         new=tuple(_predicted(p, next(pictures)) for p in shown_new),
@@ -107,16 +127,24 @@ def choose_photos(run: Run) -> Gallery:
     )
 
 
-def spread(items: Sequence[T], most: int) -> list[T]:
-    """At most `most` of the items, evenly spaced, the first among them."""
-    if len(items) <= most:
-        return list(items)
-    return [items[i * len(items) // most] for i in range(most)]
-
-
-def _by_confidence(prediction: ImagePrediction) -> tuple[float, str]:
-    sure = -1.0 if math.isnan(prediction.confidence) else prediction.confidence
-    return -sure, prediction.path
+def _with_heat(run: Run, photos: Sequence[Shown], maps: dict[str, HeatMap]) -> list[Shown]:
+    """The photos, with their heat maps laid over them where they have one."""
+    wanted = [maps[p.path] for p in photos if p.path in maps]
+    pictures = paint_thumbnails(
+        [
+            (absolute(run.data.root, m.path), _LARGE_PX, partial(painted_map, heat_map=m))
+            for m in wanted
+        ]
+    )
+    found = {m.path: (m, picture) for m, picture in zip(wanted, pictures, strict=True)}
+    shown = []
+    for photo in photos:
+        if photo.path in found and found[photo.path][1].source:
+            heat_map, picture = found[photo.path]
+            now = heat_map.predicted if heat_map.predicted != photo.predicted else ""
+            photo = replace(photo, heat=picture, now=now)
+        shown.append(photo)
+    return shown
 
 
 def _predicted(prediction: ImagePrediction, thumbnail: Thumbnail) -> Shown:
@@ -134,7 +162,3 @@ def _predicted(prediction: ImagePrediction, thumbnail: Thumbnail) -> Shown:
         confidence=words.percent(prediction.confidence),
         seen_in=seen_in,
     )
-
-
-def _absolute(root: Path, path: str) -> Path:
-    return Path(os.path.normpath(root / path))

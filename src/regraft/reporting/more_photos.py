@@ -87,7 +87,8 @@ def _plot(found: list[tuple[Estimate, Mapping[str, Any]]], forecast: Any) -> Plo
             )
         )
     dots = [
-        charts.dot(n, estimate, x, y, "fold") for n, estimate in zip(sizes, estimates, strict=True)
+        charts.dot(n, estimate, x, y, "fold", _hover(n, estimate))
+        for n, estimate in zip(sizes, estimates, strict=True)
     ]
     key = [("dot-fold", "measured")]
     label = (
@@ -100,7 +101,8 @@ def _plot(found: list[tuple[Estimate, Mapping[str, Any]]], forecast: Any) -> Plo
     if law:
         key.append(("law", "the power law through it"))
     if ahead:
-        dots.append(charts.dot(forecast["images"], ahead, x, y, "ahead"))
+        text = f"forecast, {_hover(int(forecast['images']), ahead)}"
+        dots.append(charts.dot(forecast["images"], ahead, x, y, "ahead", text))
         key.append(("dot-ahead", "forecast"))
         label += (
             f"; forecast with {int(forecast['images']):,}: {words.percent(ahead.value)}, "
@@ -130,6 +132,11 @@ def _forecast_point(last: Estimate, forecast: Mapping[str, Any]) -> Estimate | N
     risen = Estimate.from_dict(dict(gain))
     value, low, high = (min(1.0, last.value + x) for x in (risen.value, risen.low, risen.high))
     return Estimate(value, low, high, risen.method)
+
+
+def _hover(images: int, accuracy: Estimate) -> str:
+    value, ends = words.estimate_value(accuracy), words.estimate_range(accuracy)
+    return f"{images:,} training photos: {value}, 95 % interval {ends}"
 
 
 def _law_points(law: Mapping[str, Any], x: Scale) -> list[tuple[float, float]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regraft.explaining import read_explanations
 from regraft.metrics import Estimate
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
@@ -97,7 +98,7 @@ def what_was_tried(run: Run) -> Tried:
         gap = _estimate(entry.get("chosen_is_ahead_by"))
         rows.append(
             CandidateRow(
-                title=_candidate_title(entry),
+                title=candidate_title(entry),
                 chosen=number == chosen,
                 status=str(entry.get("status") or ""),
                 reason=str(entry.get("reason") or ""),
@@ -110,8 +111,8 @@ def what_was_tried(run: Run) -> Tried:
                 else "",
                 comparison=_compared(gap),
                 seconds=words.seconds(float(entry.get("seconds") or 0.0)),
-                predicted=_seconds(entry.get("predicted_seconds")),
-                refit=_seconds(entry.get("refit_seconds")),
+                predicted=duration(entry.get("predicted_seconds")),
+                refit=duration(entry.get("refit_seconds")),
                 images=_count(entry.get("images_predicted")) if accuracy else "",
                 folds=_folds_done(entry.get("folds_done"), run.comparison),
             )
@@ -133,7 +134,7 @@ def what_was_tried(run: Run) -> Tried:
     )
 
 
-def _seconds(value: object) -> str:
+def duration(value: object) -> str:
     """A duration; "" where there is none."""
     is_there = isinstance(value, int | float) and math.isfinite(value)
     return words.seconds(float(value)) if is_there else ""  # type: ignore[arg-type]
@@ -153,7 +154,8 @@ def _folds_done(done: object, comparison: Mapping[str, Any]) -> str:
     return words.counted(done, "fold")
 
 
-def _candidate_title(entry: Mapping[str, Any]) -> str:
+def candidate_title(entry: Mapping[str, Any]) -> str:
+    """What an entry of `candidates` in comparison.json is called."""
     return str(entry.get("title") or f"{entry.get('approach')} on {entry.get('backbone')}")
 
 
@@ -243,8 +245,15 @@ def _backbone(backbone: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _commands(run: Run) -> tuple[Command, ...]:
     folder = shlex.quote(str(run.folder))
+    found = read_explanations(run.folder)
+    unexplained = Command(f"regraft explain {folder}", "see where in the photos it finds evidence")
     return (
+        *((unexplained,) if found is None else ()),
         Command(f"regraft predict {folder} photo.jpg", "classify new photos, files or folders"),
+        Command(
+            f"regraft review {folder}",
+            "go through doubtful labels, errors and outliers with the keyboard",
+        ),
         Command(
             f"regraft evaluate {folder} more_photos/",
             "score it on labelled photos it has never seen",

@@ -10,7 +10,7 @@ import base64
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,9 @@ from PIL import Image, ImageOps
 from regraft.errors import UnreadableInputError
 from regraft.modality.base import read_input
 from regraft.modality.image import BACKGROUND, MAX_PIXELS, decode
+
+Painter = Callable[[Image.Image], Image.Image]
+"""Draws on a picture that has been made small, RGB to RGB."""
 
 _QUALITY = 76
 _MOST_WORKERS = 8
@@ -40,6 +43,11 @@ def make_thumbnails(photos: Sequence[tuple[Path, int]]) -> list[Thumbnail]:
 
     Nothing of a photo's metadata (place, camera, comments) goes along.
     """
+    return paint_thumbnails([(path, side_px, lambda picture: picture) for path, side_px in photos])
+
+
+def paint_thumbnails(photos: Sequence[tuple[Path, int, Painter]]) -> list[Thumbnail]:
+    """Thumbnails as `make_thumbnails` makes them, each drawn on."""
     if not photos:
         return []
     workers = min(_MOST_WORKERS, os.cpu_count() or 1)
@@ -51,16 +59,37 @@ def make_thumbnails(photos: Sequence[tuple[Path, int]]) -> list[Thumbnail]:
             return list(pool.map(lambda photo: _thumbnail(*photo), photos))
 
 
-def _thumbnail(path: Path, side_px: int) -> Thumbnail:
+def absolute(root: Path, path: str) -> Path:
+    """Where the file of a row's path can be opened."""
+    return Path(os.path.normpath(root / path))
+
+
+def small_jpeg(data: bytes, side_px: int, *, quality: int = _QUALITY) -> bytes:
+    """The bytes of a photo as a JPEG, upright, its longer side `side_px` at the most.
+
+    Nothing of its metadata goes along. Pillow may warn of damaged metadata: see
+    `make_thumbnails`.
+
+    Raises:
+        UnreadableInputError: it cannot be decoded.
+    """
+    return _jpeg(_small(data, side_px), quality)
+
+
+def _thumbnail(path: Path, side_px: int, paint: Painter) -> Thumbnail:
     try:
-        small = _small(read_input(path), side_px)
+        small = paint(_small(read_input(path), side_px))
     except UnreadableInputError as error:
         return Thumbnail("", problem=str(error))
-    out = io.BytesIO()
-    small.info.clear()
-    small.save(out, "JPEG", quality=_QUALITY)
-    text = base64.b64encode(out.getvalue()).decode("ascii")
+    text = base64.b64encode(_jpeg(small, _QUALITY)).decode("ascii")
     return Thumbnail(f"data:image/jpeg;base64,{text}", *small.size)
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
+    out = io.BytesIO()
+    picture.info.clear()
+    picture.save(out, "JPEG", quality=quality)
+    return out.getvalue()
 
 
 def _small(data: bytes, side_px: int) -> Image.Image:

@@ -67,7 +67,22 @@ ISSUE_WORDS: Mapping[str, tuple[str, str]] = {
     "outlier": ("Outlier", "does not look as if it belonged here"),
     "quality": ("Quality", "dark, blurred, blank or of an odd size"),
     "shortcut": ("Shortcut", "something other than the content gives the label away"),
+    "class_balance": ("Class size", "few photos, or far fewer than of another class"),
 }
+
+ISSUES_COUNTED: Mapping[str, tuple[str, str]] = {
+    "unreadable": ("unreadable file", "unreadable files"),
+    "exact_duplicate": ("exact copy", "exact copies"),
+    "near_duplicate": ("near copy", "near copies"),
+    "leakage": ("leak into the test set", "leaks into the test set"),
+    "label_suspect": ("doubtful label", "doubtful labels"),
+    "label_conflict": ("photo with two labels", "photos with two labels"),
+    "outlier": ("outlier", "outliers"),
+    "quality": ("photo of poor quality", "photos of poor quality"),
+    "shortcut": ("shortcut", "shortcuts"),
+    "class_balance": ("small class", "small classes"),
+}
+"""Names of issues as they follow a number: one, several."""
 
 
 def percent(share: float, *, sign: bool = False) -> str:
