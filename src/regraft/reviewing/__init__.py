@@ -1,0 +1,13 @@
+"""Going through the photos of a run by hand: a run in, decisions in its folder out.
+
+queue     which photos to look at, worst first, with every reason to do so
+session   what the page shows and does: the queue, photos, decisions of all who review
+server    the session over HTTP, for this machine alone
+page/     what the browser gets
+"""
+
+from regraft.reviewing.queue import KINDS, Queued, Reason, build_queue
+from regraft.reviewing.server import ReviewServer
+from regraft.reviewing.session import Session
+
+__all__ = ["KINDS", "Queued", "Reason", "ReviewServer", "Session", "build_queue"]
