@@ -44,6 +44,7 @@ def _result(*, trained: bool = True) -> CrossValidation:
         temperature=1.25,
         logits=logits,
         log=log,
+        network={"head.bias": np.arange(3.0), "step": np.array(7)} if trained else None,
     )
 
 
@@ -60,11 +61,25 @@ def test_what_is_kept_is_found_again(tmp_path: Path, trained: bool) -> None:
         if isinstance(before, np.ndarray):
             np.testing.assert_array_equal(before, after)
             assert before.dtype == after.dtype
+        elif field.name == "network" and trained:
+            assert before.keys() == after.keys()
+            for name in before:
+                np.testing.assert_array_equal(before[name], after[name])
+                assert before[name].dtype == after[name].dtype
         elif field.name != "log":
             assert before == after
     assert repr(found.log) == repr(kept.log)  # NaN does not equal itself
     assert found.fold_scores == kept.fold_scores
     assert Race(tmp_path / "race").recall("b") is None
+
+
+def test_networks_wait_on_disk_and_without_them_nothing_is_recalled(tmp_path: Path) -> None:
+    race = Race(tmp_path)
+    kept = race.keep("a", _result(), 1.0)
+    assert not isinstance(kept.network, dict)
+    assert race.keep("a", kept, 2.0).network is kept.network, "not written again"
+    (tmp_path / "a.network.safetensors").unlink()
+    assert race.recall("a") is None
 
 
 def test_a_later_result_replaces_an_earlier_one(tmp_path: Path) -> None:
@@ -165,10 +180,10 @@ def test_keys_tell_apart_what_may_give_another_result() -> None:
 def test_epochs_that_the_budget_cut_do_not_change_the_key(tmp_path: Path, clock: Clock) -> None:
     data = many_rows()
     tuned = FakeTrained(0.9, clock)
-    for budget_s in (12.0, 60.0):  # the first has room for 5 epochs
+    for budget_s in (12.0, 60.0):  # the first has room for 6 epochs
         found = compare([tuned], data, budget_s=budget_s, race=Race(tmp_path))
-        assert found.best.settings["epochs"] == 5
-    assert tuned.reported[0] == 5
+        assert found.best.settings["epochs"] == 6
+    assert tuned.reported[0] == 6
     assert tuned.calls.count((0,)) == 1
 
 

@@ -28,7 +28,7 @@ def trains_networks(approaches: Sequence[str]) -> bool:
 
 def candidate_backbones(
     approaches: Sequence[str],
-    backbones: Sequence[str],
+    backbones: Sequence[str | Backbone],
     *,
     resize: str | None = None,
     arch: str | None = None,
@@ -55,7 +55,7 @@ def candidate_backbones(
 
 def candidate_approaches(
     approaches: Sequence[str],
-    backbones: Sequence[str],
+    backbones: Sequence[str | Backbone],
     *,
     resize: str | None = None,
     arch: str | None = None,
@@ -72,7 +72,8 @@ def candidate_approaches(
 
     Args:
         approaches: names; none for all.
-        backbones: names; none for those that are installed.
+        backbones: names, or what `candidate_backbones` made of them; none for those that are
+            installed.
         resize: "crop", "pad" or "squash"; None for each backbone's own.
         arch: timm's name of what weights files among the backbones belong to.
         advice: of the guide; None where nothing that trains is asked for.
@@ -112,8 +113,8 @@ def _scopes(advice: Advice | None) -> list[str]:
     return sorted(wanted, key=lambda scope: not scope.startswith("last"))
 
 
-def _installed(name: str, arch: str | None) -> Backbone:
-    backbone = get_backbone(name, architecture=arch)
+def _installed(name: str | Backbone, arch: str | None) -> Backbone:
+    backbone = name if isinstance(name, Backbone) else get_backbone(name, architecture=arch)
     if not is_available(backbone):
         weights_path(backbone)  # raises, saying what to install
     return backbone

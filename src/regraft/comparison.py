@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from regraft.allotment import MARGIN, Contender, allot
 from regraft.approaches import (
     Approach,
     Cost,
     CrossValidation,
     Limits,
     TrainedApproach,
+    forget_speeds,
+    further_epochs,
     is_trained,
     merged,
     prediction_cost,
@@ -34,12 +37,13 @@ from regraft.progress import Progress, note, silent
 from regraft.race import BehindError, Race, race_key
 
 ALIKE = 0.005  # accuracy; closer candidates that the test cannot part are told by their cost
-_MARGIN = 1.15  # predicted times are multiplied by it before they are relied on
-_SHARE = 0.85  # of the time that is left, for a candidate that others come after
+_BASELINE = "scratch"
 _SHARE_OF_BASELINE = 0.15  # of the budget, for training from scratch
 _ONE_FOLD_FROM = (
     1_000  # training images; with a test set as well, more epochs are worth more than folds
 )
+_FRESH_S = 45.0  # after which a measured speed is measured again
+_LONGER = 1.5  # times the epochs, for which a contender is trained once more
 _CONTENDS = 0.02  # accuracy behind the leader from which a candidate gets no further fold
 
 
@@ -267,43 +271,77 @@ class _Runner:
         self, approaches: Mapping[int, TrainedApproach], found: dict[int, Candidate]
     ) -> None:
         """Approaches that train: the first fold of each, then more folds of the leaders."""
-        for i, approach in approaches.items():
-            later = [a for j, a in approaches.items() if j > i]
-            found[i] = self._first_fold(approach, found, later=later)
+        timed = {i: self._timed(approach) for i, approach in approaches.items()}
+        for i, one in timed.items():
+            later = [timed[j] for j in timed if j > i]
+            found[i] = self._first_fold(one, found, later=later)
         while (leader := self._worth_another_fold(found)) is not None:
             found[leader] = self._next_fold(found[leader])
+        longer: set[int] = set()
+        while (again := self._worth_more_epochs(found, longer)) is not None:
+            i, epochs = again
+            longer.add(i)
+            found[i] = self._trained_longer(found[i], epochs)
 
-    def _first_fold(
-        self,
-        approach: TrainedApproach,
-        found: Mapping[int, Candidate],
-        *,
-        later: Sequence[Approach],
-    ) -> Candidate:
-        key = race_key(approach, self.fingerprint, self.folds)
-        title = _title(approach)
-        n_folds = len(np.unique(self.folds[0]))
-        known = self.race.recall(key)
+    def _timed(self, approach: TrainedApproach) -> _Timed:
+        """What is known of an approach before its turn."""
+        known = self.race.recall(self._key(approach))
         if self.left() <= 0 and not known:
-            return Candidate(approach, "skipped", "the time budget was used up")
+            return _Timed(approach, Candidate(approach, "skipped", "the time budget was used up"))
         started = time.monotonic()
         try:
-            note(self.progress, f"timing {title}")
-            cost = approach.cost(self.data, folds=n_folds, jobs=self.jobs)
-            if known:
-                adapted = approach.with_epochs(int(known[0].chosen["epochs"]))
-                cost = cost.at(adapted.planned_epochs)
-                return self._done(
-                    adapted, *known, cost=cost, key=key, wanted=approach.planned_epochs
-                )
-            epochs, reason = self._affordable(approach, cost, found, later=later)
-            if reason:
-                seconds = time.monotonic() - started
-                return Candidate(approach, "skipped", reason, seconds, cost=cost)
-            adapted, cost = approach.with_epochs(epochs), cost.at(epochs)
-            is_baseline = approach.name == "scratch"
-            with self.race.trial(title, can_stop=not is_baseline) as report:
-                training_from = time.monotonic()
+            note(self.progress, f"timing {_title(approach)}")
+            cost = approach.cost(self.data, folds=len(np.unique(self.folds[0])), jobs=self.jobs)
+        except RegraftError as error:
+            return _Timed(approach, _ended(approach, error, time.monotonic() - started))
+        if known is None:
+            return _Timed(approach, cost=cost, at=time.monotonic())
+        adapted = approach.with_epochs(int(known[0].chosen["epochs"]))
+        done = self._done(
+            adapted,
+            *known,
+            cost=cost.at(adapted.planned_epochs),
+            key=self._key(approach),
+            wanted=approach.planned_epochs,
+        )
+        return _Timed(approach, done, cost)
+
+    def _timed_again(self, timed: _Timed) -> _Timed:
+        """With a fresh measurement where the machine may have been busy at the first one."""
+        if math.isinf(self.deadline) or time.monotonic() - timed.at < _FRESH_S:
+            return timed
+        note(self.progress, f"timing {_title(timed.approach)} again")
+        forget_speeds()
+        try:
+            cost = timed.approach.cost(
+                self.data, folds=len(np.unique(self.folds[0])), jobs=self.jobs
+            )
+        except RegraftError:
+            return timed
+        return replace(timed, cost=cost, at=time.monotonic())
+
+    def _key(self, approach: Approach) -> str:
+        return race_key(approach, self.fingerprint, self.folds)
+
+    def _first_fold(
+        self, timed: _Timed, found: Mapping[int, Candidate], *, later: Sequence[_Timed]
+    ) -> Candidate:
+        approach = timed.approach
+        if timed.ended is not None:
+            return timed.ended
+        assert timed.cost is not None
+        if self.left() <= 0:
+            return Candidate(approach, "skipped", "the time budget was used up", cost=timed.cost)
+        timed = self._timed_again(timed)
+        assert timed.cost is not None
+        epochs, reason = self._affordable(timed, found, later=later)
+        if reason:
+            return Candidate(approach, "skipped", reason, cost=timed.cost)
+        key, title = self._key(approach), _title(approach)
+        adapted, cost = approach.with_epochs(epochs), timed.cost.at(epochs)
+        started = time.monotonic()
+        try:
+            with self.race.trial(title, can_stop=not timed.is_baseline) as report:
                 limits = Limits(
                     deadline=self.deadline,
                     folds=(0,),
@@ -312,54 +350,44 @@ class _Runner:
                 result = adapted.cross_validate(
                     self.data, self.folds, limits=limits, jobs=self.jobs, progress=self.progress
                 )
-            seconds = time.monotonic() - training_from
         except RegraftError as error:
             return _ended(approach, error, time.monotonic() - started)
-        self.race.keep(key, result, seconds)
+        seconds = time.monotonic() - started
+        result = self.race.keep(key, result, seconds)
         return self._done(
             adapted, result, seconds, cost=cost, key=key, wanted=approach.planned_epochs
         )
 
     def _affordable(
-        self,
-        approach: TrainedApproach,
-        cost: Cost,
-        found: Mapping[int, Candidate],
-        *,
-        later: Sequence[Approach],
+        self, timed: _Timed, found: Mapping[int, Candidate], *, later: Sequence[_Timed]
     ) -> tuple[int, str]:
         """How many epochs the budget has room for, or why there is room for none."""
-        if math.isinf(self.deadline):
-            return approach.planned_epochs, ""
         left = self.left()
         refit = max((c.cost.fit for c in found.values() if c.cost and c.accuracy), default=0.0)
-        is_baseline = approach.name == "scratch"
-        for_baseline = _SHARE_OF_BASELINE * self.budget_s
-        if is_baseline:
-            limit = min(left, for_baseline + _MARGIN * refit)
+        rivals = [t for t in (timed, *later) if t.contender and not t.is_baseline]
+        baseline = next((t.contender for t in (timed, *later) if t.is_baseline), None)
+        given = allot(
+            [t.contender for t in rivals if t.contender],
+            baseline,
+            left,
+            baseline_s=_SHARE_OF_BASELINE * self.budget_s,
+            refit_s=refit,
+        )
+        epochs = given.baseline if timed.is_baseline else given.contenders[0]
+        if epochs:
+            return epochs, ""
+        assert timed.contender is not None
+        fewest = min(timed.contender.fewest, timed.contender.planned)
+        least = timed.contender.cost.at(fewest)
+        if timed.is_baseline:
+            needed, kept = least.once + least.fold, MARGIN * refit
+        elif refit:
+            needed, kept = least.once + least.fold + max(refit, least.fit), 0.0
         else:
-            rivals = sum(scope_of(a).startswith("last") for a in later)
-            kept = for_baseline if any(a.name == "scratch" for a in later) else 0.0
-            limit = _SHARE**rivals * (left - kept)
-
-        def fits(epochs: int, limit: float) -> bool:
-            then = cost.at(epochs)
-            fold = _MARGIN * (then.once + then.fold)
-            return fold + _MARGIN * max(refit, 0.0 if is_baseline else then.fit) <= limit
-
-        for epochs in range(approach.planned_epochs, approach.fewest_epochs - 1, -1):
-            if fits(epochs, limit):
-                return epochs, ""
-        fewest = min(approach.fewest_epochs, approach.planned_epochs)
-        if fits(fewest, left):
-            return fewest, ""
-        least = cost.at(fewest)
-        total = least.once + least.fold + (0.0 if is_baseline else least.fit)
+            needed, kept = least.once + least.fold + least.export, 0.0
         return 0, (
-            f"would need about {total:.0f} s ({fewest} epochs on one fold"
-            f"{'' if is_baseline else ', and the final training'}); "
-            f"{max(0.0, left - (_MARGIN * refit if is_baseline else 0.0)):.0f} s of the budget "
-            "were left"
+            f"would need about {needed:.0f} s ({fewest} epochs on one fold); "
+            f"{max(0.0, left - kept):.0f} s of the budget were left"
         )
 
     def _worth_another_fold(self, found: Mapping[int, Candidate]) -> int | None:
@@ -376,14 +404,77 @@ class _Runner:
             for i, c in found.items()
             if c.cross_validation is not None
             and c.cost is not None
-            and c.approach.name != "scratch"
+            and c.approach.name != _BASELINE
             and c.cross_validation.folds_done < n_folds
             and expected[i] >= top - _CONTENDS
             and math.isfinite(c.cost.fold)  # a fold of it has failed
-            and _MARGIN * (c.cost.fold + refit) <= self.left()
+            and MARGIN * (c.cost.fold + refit) <= self.left()
         ]
         contenders.sort(key=lambda i: (-expected[i], i))
         return contenders[0] if contenders else None
+
+    def _worth_more_epochs(
+        self, found: Mapping[int, Candidate], longer: set[int]
+    ) -> tuple[int, int] | None:
+        """A contender that had few epochs, and how many it may have in the time nobody needs.
+
+        The final training of the leader comes first, with all the epochs it could use; what it
+        lacked on its fold it gets there.
+        """
+        done = [c for c in found.values() if c.accuracy is not None]
+        if math.isinf(self.deadline) or not done:
+            return None
+        expected = {i: _expected(c, done) for i, c in found.items() if c.accuracy is not None}
+        top = max(expected, key=lambda i: expected[i])
+        for_leader = _longest_final(found[top])
+        for i in sorted(expected, key=lambda i: (-expected[i], i)):
+            one, known = found[i], found[i].cross_validation
+            if (
+                i == top
+                or i in longer
+                or one.cost is None
+                or known is None
+                or known.folds_done != 1
+                or one.approach.name == _BASELINE
+                or not math.isfinite(one.cost.fold)
+                or expected[i] < expected[top] - _CONTENDS
+                or known.chosen["epochs"] < one.cost.epochs  # the fold data ended it
+            ):
+                continue
+            most = 0
+            for epochs in range(one.cost.epochs + 1, one.wanted_epochs + 1):
+                then = one.cost.at(epochs)
+                needed = then.once - one.cost.once + then.fold + max(then.fit, for_leader)
+                if MARGIN * needed <= self.left():
+                    most = epochs
+            if most >= _LONGER * one.cost.epochs:
+                return i, most
+        return None
+
+    def _trained_longer(self, candidate: Candidate, epochs: int) -> Candidate:
+        """The candidate with more epochs on its fold, if that is no worse."""
+        assert is_trained(candidate.approach)
+        assert candidate.cost is not None
+        assert candidate.accuracy is not None
+        approach, cost = candidate.approach.with_epochs(epochs), candidate.cost.at(epochs)
+        cost = replace(cost, once=cost.once - candidate.cost.once)
+        started = time.monotonic()
+        limits = Limits(deadline=self.deadline, folds=(0,))
+        try:
+            result = approach.cross_validate(
+                self.data, self.folds, limits=limits, jobs=self.jobs, progress=self.progress
+            )
+        except RegraftError:
+            return candidate  # what was finished still counts
+        seconds = time.monotonic() - started
+        longer = self._done(
+            approach, result, seconds, cost=cost, key=candidate.key, wanted=candidate.wanted_epochs
+        )
+        assert longer.accuracy is not None
+        if longer.accuracy.value < candidate.accuracy.value:
+            return candidate
+        result = self.race.keep(candidate.key, result, seconds)
+        return replace(longer, cross_validation=result)
 
     def _next_fold(self, candidate: Candidate) -> Candidate:
         known = candidate.cross_validation
@@ -400,9 +491,8 @@ class _Runner:
             assert candidate.cost is not None
             never = replace(candidate.cost, fold=math.inf)
             return replace(candidate, cost=never, reason=f"fold {fold + 1}: {error}")
-        both = merged(known, result)
         seconds = candidate.seconds + time.monotonic() - started
-        self.race.keep(candidate.key, both, seconds)
+        both = self.race.keep(candidate.key, merged(known, result), seconds)
         return self._done(candidate.approach, both, seconds, cost=candidate.cost, key=candidate.key)
 
     def _done(
@@ -437,6 +527,27 @@ class _Runner:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """An approach that trains, before its turn: what it will cost, or how it has ended."""
+
+    approach: TrainedApproach
+    ended: Candidate | None = None
+    cost: Cost | None = None
+    at: float = 0.0  # when it was timed
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.approach.name == _BASELINE
+
+    @property
+    def contender(self) -> Contender | None:
+        """What it asks of the time that is left; None if it has its result."""
+        if self.ended is not None or self.cost is None:
+            return None
+        return Contender(self.cost, self.approach.fewest_epochs, self.approach.planned_epochs)
+
+
 def with_time_left(winner: Candidate, left: float) -> CrossValidation | None:
     """What the final training goes by: with time to spare, more epochs than on the folds.
 
@@ -445,12 +556,26 @@ def with_time_left(winner: Candidate, left: float) -> CrossValidation | None:
     found, cost = winner.cross_validation, winner.cost
     if found is None or cost is None or found.chosen["epochs"] < cost.epochs:
         return found
-    epochs = cost.epochs
-    while epochs < winner.wanted_epochs and _MARGIN * cost.at(epochs + 1).fit <= left:
-        epochs += 1
-    if epochs == cost.epochs:
+    most = _most_final_epochs(winner)
+    if winner.wanted_epochs <= cost.epochs or cost.fit_epoch <= 0:
         return found
-    return replace(found, chosen={**found.chosen, "epochs": epochs, "epochs_on_folds": cost.epochs})
+    affordable = int((left / MARGIN - cost.export) / cost.fit_epoch) if left < math.inf else most
+    epochs = min(most, max(further_epochs(cost.epochs), affordable))
+    return replace(found, chosen={**found.chosen, "final_epochs": epochs})
+
+
+def _most_final_epochs(candidate: Candidate) -> int:
+    """Of the final training: half of what was planned, and what the folds lacked."""
+    assert candidate.cost is not None
+    short = max(0, candidate.wanted_epochs - candidate.cost.epochs)
+    return further_epochs(max(candidate.wanted_epochs, candidate.cost.epochs)) + short
+
+
+def _longest_final(candidate: Candidate) -> float:
+    """Seconds of the longest final training that a candidate could use."""
+    if candidate.cost is None:
+        return 0.0
+    return candidate.cost.export + _most_final_epochs(candidate) * candidate.cost.fit_epoch
 
 
 def _ended(approach: Approach, error: RegraftError, seconds: float) -> Candidate:
@@ -522,7 +647,7 @@ def _choose(candidates: Sequence[Candidate], left: float) -> int:
 
 
 def _can_be_fitted(candidate: Candidate, left: float) -> bool:
-    return candidate.cost is None or candidate.cost.fit <= left
+    return candidate.cost is None or candidate.cost.export <= left
 
 
 def _against(chosen: Candidate, other: Candidate) -> Candidate:

@@ -14,10 +14,12 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from regraft.approaches import Approach, CrossValidation, TrainingLog
 from regraft.errors import TrainingError
@@ -34,6 +36,28 @@ _NOT_SIGNIFICANT = 0.05  # accuracy behind the best at the same epoch that is ne
 
 class BehindError(TrainingError):
     """A candidate is clearly behind and was stopped."""
+
+
+class _OnDisk(Mapping[str, NDArray[Any]]):
+    """Arrays of a safetensors file, read when they are asked for."""
+
+    def __init__(self, file: Path) -> None:
+        """Read the names; raises what safetensors does for a file that is not whole."""
+        from safetensors import safe_open
+
+        self._file: Any = safe_open(file, framework="numpy")
+        names: Any = self._file.keys
+        self._names = tuple(names())
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        found: NDArray[Any] = self._file.get_tensor(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class Race:
@@ -54,6 +78,7 @@ class Race:
         try:
             about = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
             arrays = load_file(self._folder / f"{key}.safetensors")
+            network = self._network(key) if about["has_network"] else None
             log = tuple(_log_from(entry) for entry in about["log"])
             found = CrossValidation(
                 folds=arrays["folds"],
@@ -63,6 +88,7 @@ class Race:
                 temperature=about["temperature"],
                 logits=arrays.get("logits"),
                 log=log,
+                network=network,
             )
             return found, float(about["seconds"])
         except (OSError, ValueError, LookupError, TypeError):
@@ -72,10 +98,10 @@ class Race:
                 return None
             raise
 
-    def keep(self, key: str, found: CrossValidation, seconds: float) -> None:
-        """Store a result, replacing an earlier one of fewer folds."""
+    def keep(self, key: str, found: CrossValidation, seconds: float) -> CrossValidation:
+        """Store a result, replacing an earlier one of fewer folds; its network is on disk then."""
         if self._folder is None:
-            return
+            return found
         from safetensors.numpy import save
 
         arrays: dict[str, Any] = {
@@ -90,9 +116,18 @@ class Race:
             "chosen": dict(found.chosen),
             "temperature": found.temperature,
             "log": [_log_to(entry) for entry in found.log],
+            "has_network": found.network is not None,
         }
+        if found.network is not None and not isinstance(found.network, _OnDisk):
+            write_atomic(self._folder / f"{key}.network.safetensors", save(dict(found.network)))
+            found = replace(found, network=self._network(key))
         write_atomic(self._folder / f"{key}.safetensors", save(arrays))
         write_atomic(self._folder / f"{key}.json", json.dumps(about))
+        return found
+
+    def _network(self, key: str) -> _OnDisk:
+        assert self._folder is not None
+        return _OnDisk(self._folder / f"{key}.network.safetensors")
 
     @contextlib.contextmanager
     def trial(self, title: str, *, can_stop: bool) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from regraft.approaches import (
     APPROACHES,
     Limits,
     TrainedApproach,
+    further_epochs,
     is_trained,
     merged,
     repeated_folds,
@@ -140,7 +141,7 @@ def test_an_approach_that_trains_predicts_out_of_fold_and_fits(
     model = approach.fit(data, cross_validation=both)
     assert model.classes == ("clean", "messy")
     assert model.approach == name
-    assert model.settings == {**approach.settings, **both.chosen}
+    assert model.settings == {**approach.settings, **both.chosen, "final_epochs": 2}
     assert model.trained_on == {"images": 24, "fingerprint": data.fingerprint()}
     share = _share_right(model, data)
     if name == "fine_tune":  # its head begins as a linear probe
@@ -270,7 +271,9 @@ def test_what_trains_says_what_it_costs(photo_folder: Path, name: str) -> None:
     assert fewer.epochs == approach.fewest_epochs
     saved = 8 - approach.fewest_epochs
     assert fewer.fold == pytest.approx(cost.fold - saved * cost.fold_epoch)
-    assert fewer.fit == pytest.approx(cost.fit - saved * cost.fit_epoch)
+    further = further_epochs(8) - further_epochs(approach.fewest_epochs)
+    assert fewer.fit == pytest.approx(cost.fit - further * cost.fit_epoch)
+    assert 0 < cost.export == pytest.approx(fewer.export)
 
 
 def test_small_sets_are_split_several_times_and_large_ones_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import regraft
-from regraft.approaches import Cost, CrossValidation, FineTune, Limits, Scratch, merged
+from regraft.approaches import (
+    Cost,
+    CrossValidation,
+    FineTune,
+    Limits,
+    Scratch,
+    further_epochs,
+    merged,
+)
 from regraft.approaches.base import TrainingLog
 from regraft.approaches.scratch import load_architecture
 from regraft.approaches.trained import (
@@ -33,7 +42,7 @@ from regraft.catalogue import Backbone, network_graph, stage_count
 from regraft.dataset import Dataset, make_folds, scan
 from regraft.engines.onnx import OnnxEngine
 from regraft.engines.training import Step
-from regraft.errors import DataError, RegraftError, TrainingError, UsageError
+from regraft.errors import DataError, OutOfTimeError, RegraftError, TrainingError, UsageError
 from regraft.heads import fit_temperature, softmax
 from regraft.metrics import FloatArray, IntArray
 from regraft.modality.image import decode
@@ -316,6 +325,37 @@ def folds_of(data: Dataset, folds: int = 2) -> IntArray:
     return make_folds(data.train, folds=folds, seed=0)[None]
 
 
+def test_the_final_training_goes_on_from_the_network_of_the_fold(
+    tiny: Backbone, data: Dataset
+) -> None:
+    approach = FineTune(tiny, train="last_1_stage", epochs=2, views=1)
+    found = approach.cross_validate(data, folds_of(data), limits=Limits(folds=(0,)))
+    assert found.network is not None
+    assert {"head.weight", "head.bias"} < found.network.keys()
+    assert sum(name.startswith("network.") for name in found.network) > 10
+    held = found.covered
+    assert found.logits is not None
+    expected = softmax(found.logits[held] / found.temperature)
+    paths = [data.absolute(row) for row, is_held in zip(data.train, held, strict=True) if is_held]
+
+    def said(limits: Limits) -> tuple[int, FloatArray]:
+        model = approach.fit(data, cross_validation=found, limits=limits)
+        predicted = np.array([one.probabilities for one in model.predict(paths)])
+        return model.settings["final_epochs"], predicted
+
+    epochs, without_time = said(Limits(deadline=time.monotonic()))
+    assert epochs == 0
+    assert without_time == pytest.approx(expected, abs=1e-3)
+    epochs, with_time = said(Limits())
+    assert epochs == 2
+    moved = np.log(with_time + 1e-300) - np.log(expected + 1e-300)  # all of them are sure
+    assert np.abs(moved).max() > 1e-2
+
+    started_anew = replace(found, network=None)
+    with pytest.raises(OutOfTimeError):
+        approach.fit(data, cross_validation=started_anew, limits=Limits(deadline=time.monotonic()))
+
+
 def test_more_stages_than_there_are_is_explained(tiny: Backbone, data: Dataset) -> None:
     for train, number in (("last_9_stages", 9), ("first_6_stages", 6)):
         with pytest.raises(TrainingError) as caught:
@@ -394,7 +434,8 @@ def _whole_path(plan: TrainingPlan, data: Dataset, folder: Path) -> CrossValidat
     assert probabilities == pytest.approx(expected, abs=1e-3)
     assert np.ptp(expected[:, 0]) > 0.05  # and they do differ between photos
     assert loaded.approach == plan.approach
-    assert loaded.settings == {**plan.settings, **found.chosen}
+    further = {"final_epochs": further_epochs(found.chosen["epochs"])}
+    assert loaded.settings == {**plan.settings, **found.chosen, **further}
     weights, bias = made[-1].head_arrays()
     assert weights.shape == (plan.backbone.feature_width, 2) or plan.approach == "scratch"
     assert len(bias) == 2
@@ -475,15 +516,15 @@ def test_cost_is_predicted_from_a_probe_and_is_linear_in_epochs(
         cost = approach.cost(data, folds=5)
         assert cost.epochs == approach.planned_epochs == 4
         assert min(cost.once, cost.fold, cost.fit, cost.fold_epoch, cost.fit_epoch) > 0
-        assert cost.fold < cost.fit < 60
+        assert cost.export < cost.fit < 60
         assert cost.fold > 4 * cost.fold_epoch
         _same(cost.at(4), cost)
         _same(cost.at(9).at(2).at(4), cost)
         steps = [cost.at(epochs) for epochs in (1, 2, 3)]
-        for name, each in (("fold", cost.fold_epoch), ("fit", cost.fit_epoch)):
-            values = [getattr(one, name) for one in steps]
-            assert values[1] - values[0] == pytest.approx(each)
-            assert values[2] - values[1] == pytest.approx(each)
+        assert steps[1].fold - steps[0].fold == pytest.approx(cost.fold_epoch)
+        assert steps[2].fold - steps[1].fold == pytest.approx(cost.fold_epoch)
+        assert cost.at(12).fit - cost.at(9).fit == pytest.approx(cost.fit_epoch)  # 4 and 3 more
+        assert cost.at(3).fit == cost.at(4).fit, "two at the least"
         assert approach.with_epochs(7).planned_epochs == 7
 
 

@@ -11,6 +11,7 @@ from regraft.approaches.base import (
     Limits,
     TrainedApproach,
     TrainingLog,
+    further_epochs,
     is_trained,
     prediction_cost,
     repeated_folds,
@@ -20,8 +21,8 @@ from regraft.approaches.base import (
 from regraft.approaches.fine_tune import FineTune
 from regraft.approaches.knn import Knn
 from regraft.approaches.linear_probe import LinearProbe
-from regraft.approaches.scratch import Scratch
-from regraft.approaches.trained import merged
+from regraft.approaches.scratch import Scratch, load_architecture
+from regraft.approaches.trained import forget_speeds, merged
 
 APPROACHES: dict[str, type[LinearProbe] | type[Knn] | type[FineTune] | type[Scratch]] = {
     "linear_probe": LinearProbe,
@@ -44,7 +45,10 @@ __all__ = [
     "Scratch",
     "TrainedApproach",
     "TrainingLog",
+    "forget_speeds",
+    "further_epochs",
     "is_trained",
+    "load_architecture",
     "merged",
     "prediction_cost",
     "repeated_folds",

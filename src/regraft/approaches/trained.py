@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from regraft.activations import Activations
 from regraft.approaches.base import (
@@ -20,11 +21,12 @@ from regraft.approaches.base import (
     CrossValidation,
     Limits,
     TrainingLog,
+    further_epochs,
     repeated_folds,
 )
 from regraft.catalogue import Backbone, graph_on_images
 from regraft.dataset import Dataset, split_groups
-from regraft.errors import DataError, UsageError
+from regraft.errors import DataError, OutOfTimeError, UsageError
 from regraft.heads import (
     LinearHead,
     conformal_thresholds,
@@ -156,6 +158,7 @@ def cross_validate_trained(
     fold = folds[0]
     logits = np.full((len(job.labels), len(data.classes)), np.nan)
     log = []
+    network: dict[str, NDArray[Any]] | None = None
     chosen = np.unique(fold) if limits.folds is None else np.array(limits.folds)
     for number in map(int, chosen):
         limits.check()
@@ -181,10 +184,12 @@ def cross_validate_trained(
         logits[held], _ = predict(
             trainee, job.inputs, held, precision=job.speed.precision, check=limits.check
         )
+        network = trainee.parameters() if network is None else network
         rates = tuple(history.rates)
         log.append(TrainingLog(number, tuple(history.steps), rates, history.chosen_rate))
     chosen_settings = {"epochs": max(_epochs(one) for one in log), "rate": log[0].chosen_rate}
-    return calibrated(fold, job.labels, logits, chosen_settings, tuple(log))
+    found = calibrated(fold, job.labels, logits, chosen_settings, tuple(log))
+    return replace(found, network=network)
 
 
 def calibrated(
@@ -225,13 +230,14 @@ def merged(first: CrossValidation, second: CrossValidation) -> CrossValidation:
     assert second.logits is not None
     logits = np.where(np.isnan(first.logits), second.logits, first.logits)
     epochs = {"epochs": max(first.chosen["epochs"], second.chosen["epochs"])}
-    return calibrated(
+    both = calibrated(
         first.folds[0],
         first.labels,
         logits,
         {**first.chosen, **epochs},
         (*first.log, *second.log),
     )
+    return replace(both, network=first.network)
 
 
 def fit_trained(
@@ -244,15 +250,19 @@ def fit_trained(
     jobs: int | None,
     progress: Progress,
 ) -> Model:
-    """Train on all training rows, for as many epochs as cross-validation did, and assemble.
+    """Go on with the network of the first fold, now on all training rows, and assemble.
+
+    Where the time is up before that training ends, the model is the network of the fold: its
+    setting `final_epochs` is 0 then. Cross-validation says for how many epochs, see
+    `further_epochs`; one without a network is followed by a training from the start.
 
     Raises:
-        OutOfTimeError: the deadline passed first.
+        OutOfTimeError: the deadline passed before any network was trained.
         TrainingError: training came apart.
     """
     import onnx
 
-    from regraft.engines.training import predict, train
+    from regraft.engines.training import predict
 
     if cross_validation is None:
         cross_validation = cross_validate_trained(
@@ -265,23 +275,25 @@ def fit_trained(
         )
     job = _Job.open(plan, data, jobs=jobs, progress=progress)
     every = np.arange(len(job.labels))
-    trainee = job.trainee(every, limits.check)
-    chosen = cross_validation.chosen
-    recipe = replace(job.recipe(every), epochs=chosen["epochs"], learning_rate=chosen["rate"])
-    phase = f"training {plan.title}, all photos"
-    train(
-        trainee,
-        job.inputs,
-        job.labels,
-        every,
-        recipe,
-        n_classes=len(data.classes),
-        seed=seed,
-        precision=job.speed.precision,
-        check=limits.check,
-        on_step=lambda done, total: progress(phase, done, total),
+    known = cross_validation.network
+    chosen = dict(cross_validation.chosen)
+    after = _EXPORT_S + len(every) * job.speed.predict_s
+    in_time = limits if known is None else replace(limits, deadline=limits.deadline - after)
+    trainee = job.trainee(every, limits.check) if known is None else job.continued(known)
+    epochs = chosen["epochs"] if known is None else further_epochs(chosen["epochs"])
+    chosen["final_epochs"] = chosen.get("final_epochs", epochs)
+    recipe = replace(
+        job.recipe(every),
+        epochs=chosen["final_epochs"],
+        learning_rate=chosen["rate"],
     )
-    progress(phase, 1, 1)
+    try:
+        _train_on_all(job, trainee, recipe, seed=seed, limits=in_time, progress=progress)
+    except OutOfTimeError:
+        if known is None:
+            raise
+        note(progress, "no time was left to train on all photos; the model is that of a fold")
+        trainee, chosen["final_epochs"] = job.continued(known), 0
     _, features = predict(trainee, job.inputs, every, precision=job.speed.precision)
     graph, tensors = trainee.export()
     embedding = graph_on_images(_plain(plan.backbone).transform, onnx.load_from_string(graph))
@@ -301,6 +313,33 @@ def fit_trained(
         trained_on={"images": len(job.labels), "fingerprint": data.fingerprint()},
         network=TrainedNetwork(embedding, tensors),
     )
+
+
+def _train_on_all(
+    job: _Job,
+    trainee: Trainee,
+    recipe: Recipe,
+    *,
+    seed: int,
+    limits: Limits,
+    progress: Progress,
+) -> None:
+    from regraft.engines.training import train
+
+    phase = f"training {job.plan.title}, all photos"
+    train(
+        trainee,
+        job.inputs,
+        job.labels,
+        np.arange(len(job.labels)),
+        recipe,
+        n_classes=job.n_classes,
+        seed=seed,
+        precision=job.speed.precision,
+        check=limits.check,
+        on_step=lambda done, total: progress(phase, done, total),
+    )
+    progress(phase, 1, 1)
 
 
 def predicted_cost(
@@ -333,7 +372,7 @@ def predicted_cost(
         epochs=epochs,
         once=to_compute[-1] * each,
         fold=_SETUP_S + warm + epochs * per_epoch + held * predicting,
-        fit=_SETUP_S + warm + epochs * n * training + n * predicting + _EXPORT_S,
+        fit=_SETUP_S + further_epochs(epochs) * n * training + n * predicting + _EXPORT_S,
         fold_epoch=per_epoch,
         fit_epoch=n * training,
         once_at=lambda e: (
@@ -392,6 +431,12 @@ class _Job:
             trainee.set_head(head.weights, np.maximum(head.bias, head.bias.max() - 10.0))
         return trainee
 
+    def continued(self, network: Mapping[str, NDArray[Any]]) -> Trainee:
+        """The network as a fold has trained it."""
+        trainee = self.plan.make(self.n_classes)
+        trainee.load_parameters(network)
+        return trainee
+
     def recipe(self, rows: IntArray) -> Recipe:
         """The plan's recipe; with few rows batches are smaller, so that there are enough steps."""
         recipe = self.plan.recipe
@@ -433,7 +478,8 @@ def _speed(job: _Job) -> Speed:
     from regraft.engines.training import measure_speed
 
     plan = job.plan
-    key = (plan.approach, plan.backbone, plan.boundary, str(plan.settings.get("train")))
+    scope = str(plan.settings.get("train"))
+    key = (plan.approach, plan.backbone, plan.boundary, scope, job.n_classes)
     if key not in _speeds:
         _speeds[key] = measure_speed(
             plan.make(job.n_classes),
@@ -443,6 +489,11 @@ def _speed(job: _Job) -> Speed:
             batch_size=plan.recipe.batch_size,
         )
     return _speeds[key]  # type: ignore[no-any-return]
+
+
+def forget_speeds() -> None:
+    """Measure anew how fast networks train; the machine may have been busy with something else."""
+    _speeds.clear()
 
 
 def _plain(backbone: Backbone) -> Backbone:
@@ -469,6 +520,7 @@ __all__ = [
     "check_training",
     "cross_validate_trained",
     "fit_trained",
+    "forget_speeds",
     "is_unbalanced",
     "merged",
     "predicted_cost",

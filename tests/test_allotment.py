@@ -1,0 +1,136 @@
+"""How the time that is left is divided among what trains."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regraft.allotment import MARGIN, Contender, allot
+from regraft.approaches import Cost, further_epochs
+
+EXPORT_S = 5.0
+
+
+def contender(
+    epoch_s: float, *, planned: int = 12, fewest: int = 3, once: float = 0.0
+) -> Contender:
+    fit = EXPORT_S + further_epochs(planned) * epoch_s
+    cost = Cost(planned, once, planned * epoch_s, fit, epoch_s, epoch_s)
+    return Contender(cost, fewest, planned)
+
+
+def needed(some: list[Contender], epochs: tuple[int, ...], refit_s: float = 0.0) -> float:
+    trained = [(c, e) for c, e in zip(some, epochs, strict=True) if e]
+    final = max([refit_s, *(c.final(e) for c, e in trained)])
+    return MARGIN * (sum(c.on_a_fold(e) for c, e in trained) + final)
+
+
+some_contenders = st.lists(
+    st.builds(
+        contender,
+        st.floats(0.1, 60.0),
+        planned=st.integers(1, 40),
+        fewest=st.integers(1, 6),
+        once=st.floats(0.0, 100.0),
+    ),
+    max_size=5,
+)
+
+
+@given(
+    some=some_contenders,
+    baseline=st.none() | st.builds(contender, st.floats(0.1, 20.0), planned=st.just(40)),
+    seconds=st.floats(0.0, 3_000.0),
+    refit_s=st.sampled_from([0.0, 30.0, 200.0]),
+)
+def test_never_more_than_there_is_and_never_outside_the_bounds(
+    some: list[Contender], baseline: Contender | None, seconds: float, refit_s: float
+) -> None:
+    found = allot(some, baseline, seconds, baseline_s=0.15 * seconds, refit_s=refit_s)
+    assert len(found.contenders) == len(some)
+    for one, epochs in zip(some, found.contenders, strict=True):
+        assert epochs == 0 or min(one.fewest, one.planned) <= epochs <= one.planned
+    if baseline is None:
+        assert found.baseline == 0
+    total = needed(some, found.contenders, refit_s)
+    if found.baseline and baseline:
+        assert baseline.fewest <= found.baseline <= baseline.planned
+        total += MARGIN * baseline.on_a_fold(found.baseline)
+    lone = sum(map(bool, found.contenders)) == 1 and not refit_s and not found.baseline
+    if lone and total > seconds:  # it goes without its final training
+        least = some[0].cost.at(found.contenders[0])
+        total = MARGIN * (least.once + least.fold + least.export)
+    if any(found.contenders) or found.baseline:
+        assert total <= seconds
+
+
+@given(some=some_contenders, seconds=st.floats(0.0, 3_000.0), more=st.floats(0.0, 500.0))
+def test_more_time_never_leaves_the_first_out(
+    some: list[Contender], seconds: float, more: float
+) -> None:
+    if some and allot(some, None, seconds, baseline_s=0.0).contenders[0]:
+        assert allot(some, None, seconds + more, baseline_s=0.0).contenders[0]
+
+
+def test_without_a_limit_all_get_what_they_plan() -> None:
+    found = allot(
+        [contender(1.0), contender(9.0, planned=4)], contender(1.0), math.inf, baseline_s=0
+    )
+    assert (found.contenders, found.baseline) == ((12, 4), 12)
+
+
+def test_a_dear_one_gets_the_same_share_of_its_epochs_as_a_cheap_one() -> None:
+    cheap, dear = contender(40.0), contender(100.0)
+    found = allot([cheap, dear], None, 1_100.0, baseline_s=0.0)
+    assert found.contenders == (5, 4)
+    assert needed([cheap, dear], (5, 5)) > 1_100
+
+
+def test_training_from_scratch_has_its_share_before_others_get_more_epochs() -> None:
+    scratch = contender(10.0, planned=40, fewest=5)
+    found = allot([contender(40.0), contender(100.0)], scratch, 1_100.0, baseline_s=165.0)
+    assert found.baseline == 14  # 140 s and a margin
+    assert min(found.contenders) >= 3
+
+
+def test_training_from_scratch_comes_before_a_second_contender() -> None:
+    scratch = contender(10.0, planned=40, fewest=5)
+    found = allot([contender(10.0), contender(100.0)], scratch, 200.0, baseline_s=60.0)
+    assert found.contenders[0] >= 3
+    assert found.contenders[1] == 0
+    assert found.baseline == 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "first", "baseline"),
+    [(39.9, 0, 0), (40.3, 3, 0), (63.3, 3, 0), (81, 4, 0), (120, 5, 5)],
+)
+def test_with_little_time_the_first_goes_before_the_baseline(
+    seconds: float, first: int, baseline: int
+) -> None:
+    # Three epochs and the export take 35 s, the final training 20 s, the baseline 15 s.
+    scratch = contender(3.0, planned=40, fewest=5)
+    found = allot([contender(10.0)], scratch, seconds, baseline_s=0.15 * seconds)
+    assert (found.contenders[0], found.baseline) == (first, baseline)
+
+
+def test_a_baseline_beyond_its_share_keeps_nobody_from_training() -> None:
+    dear = contender(100.0, planned=40, fewest=5)
+    found = allot([contender(10.0)], dear, 900.0, baseline_s=135.0)
+    assert found.baseline == 0
+    assert found.contenders == (12,)
+    assert allot([], dear, 900.0, baseline_s=135.0).baseline == 5  # once nobody else is left
+
+
+def test_one_that_is_too_dear_does_not_keep_later_ones_out() -> None:
+    found = allot([contender(5.0), contender(500.0), contender(6.0)], None, 200.0, baseline_s=0.0)
+    assert found.contenders[1] == 0
+    assert min(found.contenders[0], found.contenders[2]) >= 3
+
+
+def test_nothing_to_divide() -> None:
+    assert allot([], None, 100.0, baseline_s=15.0).contenders == ()
+    assert allot([], contender(1.0, planned=40, fewest=5), 100.0, baseline_s=15.0).baseline == 13
