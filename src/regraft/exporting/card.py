@@ -1,0 +1,145 @@
+"""What a model is, was made from and was measured to do, as a model card in Markdown.
+
+The headings follow Mitchell et al. 2019, "Model Cards for Model Reporting".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from regraft.evaluation import METRICS, Evaluation
+from regraft.metrics import Estimate
+from regraft.model import Model
+
+_LICENCE_UNKNOWN = "not known"
+
+
+def model_card(
+    model: Model, exported: Mapping[str, Any], evaluations: Sequence[Evaluation] = ()
+) -> str:
+    """The card of a model that was exported; `exported` is `Exported.to_dict()`."""
+    backbone = model.backbone
+    transform: Any = backbone["transform"]
+    name = str(exported["file"]).replace("\\", "/").rpartition("/")[2]
+    size = transform["image_size_px"]
+    parts = [
+        f"# {name.removesuffix('.onnx')}",
+        f"An image classifier: {_listed(model.classes)}. Made with regraft {model.made_with}.",
+        "## What it is",
+        _table(
+            [
+                ("Approach", model.approach),
+                ("Backbone", f"{backbone['name']}, pretrained on {backbone['pretrained_on']}"),
+                ("Licence of the backbone", str(backbone["licence"] or _LICENCE_UNKNOWN)),
+                ("Trained on", f"{model.trained_on.get('images', 0):,} images of the user"),
+                ("Fingerprint of the data", str(model.trained_on.get("fingerprint", ""))),
+                ("Precision", str(exported["precision"])),
+                ("Size", f"{exported['bytes'] / 1e6:.1f} MB"),
+            ]
+        ),
+        "## How to run it",
+        f"```bash\npip install onnxruntime numpy pillow\n"
+        f"python {name.removesuffix('.onnx')}.py photo.jpg\n```",
+        f"Input `image`: upright RGB, uint8 `[height, width, 3]`, any size; the graph itself "
+        f"makes {size} x {size} pixels of it ({transform['resize']}). Outputs: `probabilities`, "
+        f"float32 `[{len(model.classes)}]` in the order {_listed(model.classes)}; "
+        "`unfamiliarity`, float32. Classes, thresholds and origin are in the file's metadata.",
+        "## What its answers mean",
+        "Probabilities are calibrated. The *set* holds every class whose probability reaches its "
+        "threshold; it holds the true class of nine photos in ten, for each class, as long as "
+        "photos are like those it was trained on. A photo whose set is not just the predicted "
+        "class is `unsure`.",
+        _table(
+            [
+                (f"Threshold of {cell}", f"{threshold:.3f}")
+                for cell, threshold in zip(model.classes, model.set_thresholds, strict=True)
+            ]
+        ),
+        f"*Unfamiliarity* is the mean cosine distance (0 to 2) to the nearest training images. "
+        f"Above {model.unfamiliar_from:.3f} a photo is `unfamiliar`, and its class should not be "
+        "relied on.",
+        "## How good it is",
+        _measured(evaluations),
+        "## How the exported file was checked",
+        _checked(exported),
+        "## What it should not be used for",
+        "It knows the classes above and no other: a photo of something else gets one of them, "
+        "unless it is flagged. It was measured on photos like those it was trained on; other "
+        "cameras, places or light need new measurements (`regraft evaluate`). It was not examined "
+        "for fairness towards people, and decisions about people need more than this file.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _measured(evaluations: Sequence[Evaluation]) -> str:
+    if not evaluations:
+        return "Not known here: the model was exported without the run it came from."
+    blocks = []
+    for found in evaluations:
+        title = "a test set, read once" if found.on == "test" else "cross-validation"
+        rows = [(label, _estimate(getattr(found, key))) for key, label in _names().items()]
+        rows += [
+            (f"Recall of {_cell(name)}", _estimate(score.recall))
+            for name, score in found.per_class.items()
+        ]
+        blocks.append(f"On {found.n:,} photos ({title}), with 95 % intervals:\n\n{_table(rows)}")
+    return "\n\n".join(blocks)
+
+
+def _names() -> dict[str, str]:
+    return {name: name.replace("_", " ").capitalize() for name in METRICS}
+
+
+def _estimate(estimate: Estimate | None) -> str:
+    if estimate is None or math.isnan(estimate.value):
+        return "not defined"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def _checked(exported: Mapping[str, Any]) -> str:
+    photos, odd = exported["photos"], exported["odd_sizes"]
+    said = [
+        f"Before it was written, the script beside it was run on {photos['photos']:,} photos and "
+        f"on {odd['photos']} pictures of noise of odd sizes, in a process of its own."
+    ]
+    if photos["photos"]:
+        said.append(
+            "On photos, probabilities differed from the model's by "
+            f"{photos['largest_difference']:.4f} at most; {len(photos['changed'])} photos got "
+            f"another class, and {len(photos['ties'])} more where two classes were nearly level."
+        )
+    if photos["accuracy"]:
+        change = photos["accuracy"]
+        said.append(
+            f"Accuracy changed by {100 * change['value']:+.1f} points "
+            f"[{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]."
+        )
+    if exported["ms"] is not None and exported["precision"] != "float32":
+        said.append(
+            f"A photo takes {exported['ms']:.1f} ms on one thread where it took "
+            f"{exported['ms_before']:.1f} ms, and the file has {exported['bytes'] / 1e6:.1f} MB "
+            f"where it had {exported['bytes_before'] / 1e6:.1f} MB."
+        )
+    if photos["unread"]:
+        said.append(
+            f"{len(photos['unread'])} photos could not be read without regraft's own decoders."
+        )
+    return " ".join(said)
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    lines = ["| | |", "|---|---|", *(f"| {_cell(a)} | {_cell(b)} |" for a, b in rows)]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Text that stays one cell, and text, whatever a class is called."""
+    for character in "\\|<>*[]`":
+        text = text.replace(character, f"\\{character}")
+    return " ".join(text.split())
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(_cell(name) for name in names)
