@@ -1,0 +1,238 @@
+"""A history summed up: states over time, events a week, how much could not be relied on, drift."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft.metrics import Estimate
+from regraft.watching.outputs import iso
+from regraft.watching.states import UNKNOWN, Event, Rules, Span, history_of
+from regraft.watching.store import Photo, Store
+
+WEEK_S = 7 * 86_400.0
+_LATE_S = WEEK_S  # what drift compares with everything before
+_ENOUGH = 50  # photos on either side, to say anything about drift
+_CERTAIN = 0.001  # probability of such a difference by chance
+_SHIFTED = 0.2  # of the distribution function of unfamiliarity (Kolmogorov and Smirnov)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Changes to `state` from `previous`: how many, and how many a week with a 95 % interval."""
+
+    state: str
+    previous: str
+    count: int
+    a_week: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "state": self.state,
+            "previous": self.previous,
+            "count": self.count,
+            "a_week": self.a_week.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CameraTimeline:
+    """One camera.
+
+    Attributes:
+        name: of the camera.
+        spans: states in order of time; "unknown" where nothing could be relied on.
+        events: changes.
+        rates: a week of time in which the state was known.
+        seconds: by state.
+        photos: in all.
+        flags: photos by flag; those without one under "".
+        warnings: sentences on what has changed about the photos themselves.
+    """
+
+    name: str
+    spans: tuple[Span, ...]
+    events: tuple[Event, ...]
+    rates: tuple[Rate, ...]
+    seconds: dict[str, float]
+    photos: int
+    flags: dict[str, int]
+    warnings: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """The last one."""
+        return self.spans[-1].state if self.spans else UNKNOWN
+
+    def share(self, flag: str) -> float:
+        """Of its photos, 0 to 1."""
+        return self.flags.get(flag, 0) / max(1, self.photos)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; times are ISO 8601 in UTC."""
+        return {
+            "camera": self.name,
+            "state": self.state,
+            "photos": self.photos,
+            "flags": {flag or "none": count for flag, count in self.flags.items()},
+            "seconds": {state: round(total) for state, total in self.seconds.items()},
+            "spans": [
+                {"state": s.state, "start": iso(s.start), "end": iso(s.end), "photos": s.photos}
+                for s in self.spans
+            ],
+            "events": [
+                {
+                    "at": iso(e.at),
+                    "known_at": iso(e.known_at),
+                    "state": e.state,
+                    "previous": e.previous,
+                    "after_gap_s": round(e.after_gap_s),
+                    "evidence": list(e.evidence),
+                }
+                for e in self.events
+            ],
+            "rates": [rate.to_dict() for rate in self.rates],
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All cameras of a history."""
+
+    file: Path
+    classes: tuple[str, ...]
+    cameras: tuple[CameraTimeline, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "classes": list(self.classes),
+            "cameras": [camera.to_dict() for camera in self.cameras],
+        }
+
+    def to_csv(self) -> str:
+        """A row for each span: camera, state, start, end, seconds, photos, began_with_event."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["camera", "state", "start", "end", "seconds", "photos", "previous"])
+        for camera in self.cameras:
+            begun = {event.at: event.previous for event in camera.events}
+            for span in camera.spans:
+                row = [camera.name, span.state, iso(span.start), iso(span.end)]
+                previous = begun.get(span.start, "")
+                writer.writerow([*row, round(span.end - span.start), span.photos, previous])
+        return out.getvalue()
+
+
+def read_timeline(
+    store: Store, *, rules: Rules | None = None, since: float = 0.0, cameras: Sequence[str] = ()
+) -> Timeline:
+    """Sum up a history.
+
+    Args:
+        store: what was recorded.
+        rules: what makes a change; None for those it was recorded with.
+        since: photos taken before are left out, seconds since 1970.
+        cameras: which; () for all.
+    """
+    about = store.about()
+    classes = tuple(about.get("classes", ()))
+    chosen = rules or Rules(**about.get("rules", {}))
+    familiar = float(about.get("familiar", 1.0))
+    names = [name for name in store.cameras() if not cameras or name in cameras]
+    return Timeline(
+        file=store.file,
+        classes=classes,
+        cameras=tuple(
+            _camera(store, name, classes, chosen, since=since, familiar=familiar) for name in names
+        ),
+    )
+
+
+def _camera(
+    store: Store,
+    name: str,
+    classes: tuple[str, ...],
+    rules: Rules,
+    *,
+    since: float,
+    familiar: float,
+) -> CameraTimeline:
+    photos = list(store.photos(name, since=since))
+    found = history_of(store.readings(name, since=since), classes, rules)
+    seconds: dict[str, float] = {}
+    for span in found.spans:
+        seconds[span.state] = seconds.get(span.state, 0.0) + span.end - span.start
+    return CameraTimeline(
+        name=name,
+        spans=found.spans,
+        events=found.events,
+        rates=tuple(_rates(found.events, sum(seconds.values()) - seconds.get(UNKNOWN, 0.0))),
+        seconds=seconds,
+        photos=len(photos),
+        flags=dict(Counter(photo.flag for photo in photos)),
+        warnings=tuple(_drift(photos, familiar)),
+    )
+
+
+def events_a_week(count: int, seconds: float) -> Estimate:
+    """Events a week, with the exact interval for a Poisson count (Garwood 1936, Biometrika 28)."""
+    from scipy.stats import chi2
+
+    weeks = seconds / WEEK_S
+    if weeks <= 0:
+        return Estimate(math.nan, 0.0, math.inf, "Poisson")
+    low = float(chi2.ppf(0.025, 2 * count)) / 2 if count else 0.0
+    high = float(chi2.ppf(0.975, 2 * (count + 1))) / 2
+    return Estimate(count / weeks, low / weeks, high / weeks, "Poisson")
+
+
+def _rates(events: Sequence[Event], seconds: float) -> list[Rate]:
+    counts = Counter((event.previous, event.state) for event in events)
+    return [
+        Rate(state, previous, count, events_a_week(count, seconds))
+        for (previous, state), count in sorted(counts.items())
+    ]
+
+
+def _drift(photos: Sequence[Photo], familiar: float) -> list[str]:
+    """Whether the photos of the last week are unlike those before, or those of the training."""
+    from scipy.stats import binomtest, ks_2samp
+
+    seen = [photo for photo in photos if photo.unfamiliarity is not None and photo.flag != "dark"]
+    if not seen:
+        return []
+    last = max(photo.taken for photo in seen)
+    late = [photo for photo in seen if photo.taken > last - _LATE_S]
+    early = [photo for photo in seen if photo.taken <= last - _LATE_S]
+    found = []
+    strange = sum(photo.flag == "unfamiliar" for photo in late)
+    expected = 1.0 - familiar
+    if len(late) >= _ENOUGH and expected > 0:
+        chance = binomtest(strange, len(late), expected, alternative="greater").pvalue
+        if chance < _CERTAIN and strange > 2 * expected * len(late):
+            found.append(
+                f"{strange:,} of the {len(late):,} photos of the last week are unlike the training "
+                f"photos, where {100 * expected:.0f} in 100 are expected: look at them, and train "
+                "anew if the place or the camera has changed."
+            )
+    if len(late) >= _ENOUGH and len(early) >= _ENOUGH:
+        new, old = (np.array([p.unfamiliarity for p in part], float) for part in (late, early))
+        test = ks_2samp(new, old)
+        if test.pvalue < _CERTAIN and test.statistic > _SHIFTED:
+            further = "further from" if np.median(new) > np.median(old) else "nearer to"
+            found.append(
+                f"The photos of the last week lie {further} the training photos than those before "
+                f"(median distance {np.median(new):.2f}, before {np.median(old):.2f})."
+            )
+    return found
