@@ -1,0 +1,128 @@
+"""A new model beside the one at work: promoted if it is no worse, and taken back with one call.
+
+A run folder keeps the models that were replaced in `models/`, the oldest first; `model/` is the one
+at work. A model that came from another run says so in its `origin.json`, so that the next one is
+compared with what it said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regraft.errors import RegraftError, RunError
+from regraft.evaluation import CROSS_VALIDATION, TEST
+from regraft.metrics import Estimate
+from regraft.model import load
+from regraft.reporting.pairing import paired_accuracy
+from regraft.runs import Run, read_run
+from regraft.storage import make_folder, storage_errors, write_atomic
+
+_BEFORE, _ORIGIN = "models", "origin.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What became of a new model: accuracy on photos that both runs predicted, unseen in training.
+
+    `difference` is the new model minus the old one, None where there is no such photo; `reason`
+    says why it was promoted or not.
+    """
+
+    promoted: bool
+    photos: int
+    difference: Estimate | None
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "promoted": self.promoted,
+            "photos": self.photos,
+            "difference": self.difference and self.difference.to_dict(),
+            "reason": self.reason,
+        }
+
+
+def promote(new: Run, old: Run) -> Promotion:
+    """Put the model of a new run to work in the folder of the old one, if it is no worse.
+
+    Both are compared on photos that they predicted without having been trained on them: those of
+    the test set, or else those of cross-validation.
+
+    Raises:
+        ModelError: the new model cannot be read.
+        StorageError: the folder cannot be written; the old model is at work then.
+    """
+    at_work = _at_work(old)
+    on = TEST if new.data.test and at_work.data.test else CROSS_VALIDATION
+    found = paired_accuracy(new, at_work, on)
+    gap = found.difference
+    if gap is None:
+        return Promotion(False, 0, None, "both runs have no photo in common to be compared on")
+    said = (
+        f"{100 * gap.value:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] on "
+        f"{found.photos:,} photos"
+    )
+    if gap.value < 0:
+        return Promotion(False, found.photos, gap, f"not promoted, it is worse: {said}")
+    load(new.folder)
+    _replace(old.folder, new.folder)
+    return Promotion(True, found.photos, gap, f"promoted, it is no worse: {said}")
+
+
+def roll_back(folder: str | Path) -> Path:
+    """Put the model that was at work before to work again; the present one is kept beside it.
+
+    Raises:
+        RunError: no earlier model is kept.
+        ModelError: it cannot be read.
+        StorageError: the folder cannot be written.
+    """
+    run = Path(folder)
+    kept = _kept(run)
+    if not kept:
+        raise RunError(f"{run} keeps no earlier model; nothing was promoted over it")
+    earlier = kept[-1]
+    load(earlier)
+    present, aside = run / "model", run / f".model.{os.getpid()}.part"
+    with storage_errors(f"exchange the models of {run}"):
+        present.rename(aside)
+        earlier.rename(present)
+        aside.rename(earlier)
+    return present
+
+
+def _at_work(run: Run) -> Run:
+    """The run that the model of a folder comes from: itself, or one that was promoted over it."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RegraftError):
+        origin = json.loads((run.folder / "model" / _ORIGIN).read_text(encoding="utf-8"))
+        return read_run(run.folder / origin["run"])
+    return run
+
+
+def _kept(run: Path) -> list[Path]:
+    folder = run / _BEFORE
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.name.isdecimal())
+
+
+def _replace(run: Path, new: Path) -> None:
+    kept = _kept(run)
+    number = int(kept[-1].name) + 1 if kept else 1
+    before, staged = make_folder(run / _BEFORE) / f"{number:04}", run / f".model.{os.getpid()}.part"
+    with storage_errors(f"replace the model of {run}"):
+        try:
+            shutil.copytree(new / "model", staged)
+            origin = {"run": os.path.relpath(new, run)}
+            write_atomic(staged / _ORIGIN, json.dumps(origin) + "\n")
+            (run / "model").rename(before)
+            staged.rename(run / "model")
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
