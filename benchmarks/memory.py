@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.data import environment_with_cache, textile_folder
@@ -54,7 +55,7 @@ def run(*, small: int = 2_000, large: int = 20_000) -> list[Row]:
         run_process([sys.executable, "-c", EXPORT], environment=environment_with_cache(cache))
         for count in (small, large):
             images = Path(folder) / str(count)
-            _make_images(photos, images, count)
+            make_images(photos, images, count)
             peaks[count] = _peak_gib(images, cache, expected=count)
     ratio = peaks[large] / peaks[small]
     return [
@@ -76,7 +77,7 @@ def run(*, small: int = 2_000, large: int = 20_000) -> list[Row]:
     ]
 
 
-def _make_images(photos: list[Path], folder: Path, count: int) -> None:
+def make_images(photos: list[Path], folder: Path, count: int) -> None:
     """`count` files of distinct content: the photos, then copies with a number at the end."""
     for number in range(count):
         photo = photos[number % len(photos)]
@@ -87,20 +88,31 @@ def _make_images(photos: list[Path], folder: Path, count: int) -> None:
 
 def _peak_gib(images: Path, cache: Path, *, expected: int) -> float:
     """The highest private memory of a process that embeds `images`, in GiB."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", EMBED, str(images)],
-        env=environment_with_cache(cache),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    status, peak = Path(f"/proc/{process.pid}/status"), 0.0
-    while process.poll() is None:
-        peak = max(peak, private_gib(status.read_text(encoding="utf-8")))
-        time.sleep(INTERVAL_S)
-    printed = process.communicate()[0]
-    if process.returncode != 0 or int(printed) != expected:
+    command = [sys.executable, "-c", EMBED, str(images)]
+    peak, printed = peak_private_gib(command, environment_with_cache(cache))
+    if int(printed) != expected:
         raise RuntimeError(f"embedding {images} printed {printed!r}, expected {expected}")
     return peak
+
+
+def peak_private_gib(command: Sequence[str], environment: Mapping[str, str]) -> tuple[float, str]:
+    """The highest private memory of a process in GiB, and what it prints.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    with tempfile.TemporaryFile("w+") as printed:
+        process = subprocess.Popen(
+            command, env=environment, stdout=printed, stderr=subprocess.DEVNULL, text=True
+        )
+        status, peak = Path(f"/proc/{process.pid}/status"), 0.0
+        while process.poll() is None:
+            peak = max(peak, private_gib(status.read_text(encoding="utf-8")))
+            time.sleep(INTERVAL_S)
+        if process.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} left with {process.returncode}")
+        printed.seek(0)
+        return peak, printed.read()
 
 
 def private_gib(status: str) -> float:

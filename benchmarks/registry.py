@@ -6,13 +6,21 @@ from collections.abc import Callable, Mapping
 
 from benchmarks import (
     accuracy,
+    audit_speed,
     coverage,
     embed_speed,
     epoch_speed,
+    export,
     fit_speed,
     memory,
+    planted,
     race,
+    reject,
+    report_speed,
+    rivals,
     scan_speed,
+    serve_speed,
+    watch,
 )
 from benchmarks.rows import Row
 
@@ -24,5 +32,13 @@ BENCHMARKS: Mapping[str, Callable[[], list[Row]]] = {
     "scan_speed": scan_speed.run,
     "epoch_speed": epoch_speed.run,
     "coverage": coverage.run,
+    "planted": planted.run,
+    "audit_speed": audit_speed.run,
+    "report_speed": report_speed.run,
+    "export": export.run,
+    "reject": reject.run,
+    "serve_speed": serve_speed.run,
+    "watch": watch.run,
     "race": race.run,
+    "rivals": rivals.run,
 }

@@ -18,6 +18,7 @@ from benchmarks import __main__ as command_line
 from benchmarks import data, fit_speed, machine, memory, registry, rows, scan_speed, timing
 from regraft.metrics import Estimate
 from regraft.storage import cache_dir
+from tests.browser import chromium
 
 BENCHMARKS = registry.BENCHMARKS
 Row = rows.Row
@@ -39,11 +40,11 @@ def test_every_benchmark_opens_with_command_data_and_expected_figures() -> None:
         assert f"Command   python -m benchmarks {name}\n" in text
         assert "\nData      " in text
         assert "\nExpected  " in text
-    assert len(BENCHMARKS) == 8
+    assert len(BENCHMARKS) == 16
 
 
 def test_every_file_is_a_benchmark_or_serves_one() -> None:
-    rivals = {"plain_torch", "fastai_rooms"}
+    rivals = {"plain_torch", "fastai_rooms", "fastai_textile"}
     assert {path.stem for path in FOLDER.glob("*.py")} == HELPERS | rivals | set(BENCHMARKS)
 
 
@@ -250,6 +251,10 @@ def test_scan_speed_at_a_tiny_size() -> None:
         ("embed_speed", "repeats=1, photos=2", 11, "of embed and of plain PyTorch"),
         ("fit_speed", "repeats=1, fastai=False", 4, "measured='none', target='none', met=True"),
         ("memory", "small=2, large=4", 3, "target='at most 1.2 times', met=True"),
+        pytest.param(
+            *("report_speed", "photos=0, repeats=1", 4, "target='below 6 MB', met=True"),
+            marks=pytest.mark.skipif(bool(chromium.why_not()), reason="needs a browser"),
+        ),
     ],
 )
 def test_slow_benchmarks_at_a_tiny_size(
