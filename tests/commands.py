@@ -87,14 +87,28 @@ def process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[s
     )
 
 
-def started(*arguments: object) -> subprocess.Popen[str]:
-    """Start `regraft` in a process of its own, to be disturbed while it runs."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "regraft", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Started:
+    """Runs commands in processes of their own, to be disturbed while they run."""
+
+    def __init__(self) -> None:
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def __call__(self, *arguments: object) -> subprocess.Popen[str]:
+        """Start `regraft` with these arguments."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "regraft", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._processes.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what a failed test left running, so that it disturbs no other."""
+        for process in self._processes:
+            process.kill()
+            process.communicate()
 
 
 def copy_photos(source: Path, target: Path, count: int, *, skip: int = 0, size: int = 120) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.commands import CommandLine, Started, make_run
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +93,34 @@ def shared_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         embedding_graph(get_backbone(DEFAULT_BACKBONE))
     return shared / "regraft" / "graphs"
+
+
+@pytest.fixture(scope="session")
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, shared_graphs: Path, test_data: Path
+) -> Path:
+    """A folder with `photos/`, `run/`, a linear probe of them, and its `cache/`; not to be changed.
+
+    A module whose tests change it has one of its own.
+    """
+    return make_run(
+        tmp_path_factory.mktemp("made"), graphs=shared_graphs, rooms=test_data / "rooms"
+    )
+
+
+@pytest.fixture
+def regraft(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The command line in this process, on a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    return CommandLine(capsys)
+
+
+@pytest.fixture
+def started() -> Iterator[Started]:
+    """Starts commands beside the test; none outlives it."""
+    commands = Started()
+    yield commands
+    commands.end()
 
 
 @pytest.fixture

@@ -13,13 +13,21 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft.approaches import NO_LIMITS, Cost, CrossValidation, Limits, TrainingLog
+from regraft.approaches import (
+    NO_LIMITS,
+    Cost,
+    CrossValidation,
+    Limits,
+    TrainingLog,
+    further_epochs,
+)
 from regraft.approaches.trained import calibrated
 from regraft.dataset import Dataset, Row
 from regraft.engines.training import Step
 from regraft.errors import BackboneError, TrainingError
 
 BASE = regraft.get_backbone("efficientnet_lite0")
+EXPORT_S = 1.0  # of every fake training
 RATE = 2e-3  # the learning rate of every fake training
 
 
@@ -146,7 +154,7 @@ class FakeTrained:
         if self.cost_fails:
             raise TrainingError(self.cost_fails)
         epochs = self.planned_epochs
-        fit = epochs * self.epoch_fit_s
+        fit = EXPORT_S + further_epochs(epochs) * self.epoch_fit_s
         return Cost(epochs, 0.0, float(epochs), fit, 1.0, self.epoch_fit_s)
 
     def cross_validate(

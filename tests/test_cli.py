@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import typer
+from PIL import Image
 from rich.console import Console
 
 from regraft import cli, terminal, workflow
@@ -22,27 +24,15 @@ from regraft._version import __version__
 from regraft.errors import UsageError
 from regraft.model import Prediction
 from regraft.progress import NOTE
-from tests.commands import QUICK, CommandLine, make_run, process, read_json
+from tests.commands import QUICK, CommandLine, process, read_json, snapshot
 from tests.conftest import MakeImageFolder
 
 COMMANDS: Any = typer.main.get_command(cli.app)
-NAMES = {"fit", "plan", "scan", "predict", "evaluate", "report", "backbones", "cache"}
+NAMES = {
+    *("fit", "plan", "scan", "audit", "predict", "evaluate", "explain", "report", "review"),
+    *("export", "serve", "watch", "timeline", "correct", "rollback", "backbones", "cache"),
+}
 LEAVES = [*sorted(NAMES - {"cache"}), "cache show", "cache clear"]
-
-
-@pytest.fixture
-def regraft(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.setenv("COLUMNS", "80")
-    return CommandLine(capsys)
-
-
-@pytest.fixture(scope="module")
-def made_once(
-    tmp_path_factory: pytest.TempPathFactory, shared_graphs: Path, test_data: Path
-) -> Path:
-    """A folder with `photos/`, the finished run `run/` of them, and the `cache/` it used."""
-    folder = tmp_path_factory.mktemp("made")
-    return make_run(folder, graphs=shared_graphs, rooms=test_data / "rooms")
 
 
 @pytest.fixture
@@ -181,6 +171,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
         ("predict missing a.jpg", "there is no folder missing; give a model folder or the --out"),
         ("evaluate missing .", "there is no folder missing"),
         ("report missing", "missing is not a run folder: it has no run.json"),
+        ("explain missing", "missing is not a run folder: it has no run.json"),
+        ("explain missing a.jpg", "there is no file, folder or match for a.jpg"),
         ("fit . --backbone efficientnet", "no backbone named 'efficientnet'; did you mean"),
     ],
 )
@@ -297,7 +289,7 @@ def test_machine_output_is_all_there_is_on_standard_output(
         ("predict", run_folder, *photos[:3]): (3, "path"),
         ("evaluate", run_folder, "photos"): (6, "metric"),
         ("backbones",): (3, "name"),
-        ("cache", "show"): (3, "kind"),
+        ("cache", "show"): (4, "kind"),
     }
     for command, (count, first) in expected.items():
         found = regraft.done(*command, "--format", style)
@@ -572,6 +564,83 @@ def test_a_plan_says_what_cannot_be_trained(
     assert (row["seconds"], row["reason"]) == ("", one["reason"])
 
 
+# --- explain
+
+
+def test_explain_writes_pictures_of_files(regraft: CommandLine, run_folder: Path) -> None:
+    photos = sorted(Path("photos/clean").iterdir())[:2]
+    Path("photos/broken.jpg").touch()
+    twin = Path("photos/messy") / photos[0].name
+    shutil.copy(photos[1], twin)
+    Path("out").mkdir()
+    theirs = Path("out") / f"{photos[1].stem}-explained.png"
+    theirs.write_text("somebody's own file", encoding="utf-8")
+    given = (*photos, twin, "photos/broken.jpg")
+    found = regraft.done("explain", run_folder, *given, "--out", "out")
+    rows = [line.split() for line in found.out.splitlines()[1:]]
+    written = {row[-1]: Path(row[-2]).name for row in rows}
+    assert written == {
+        str(photos[0]): f"{photos[0].stem}-explained.png",
+        str(photos[1]): f"{photos[1].stem}-explained-2.png",
+        str(twin): f"{photos[0].stem}-explained-2.png",
+    }
+    assert theirs.read_text(encoding="utf-8") == "somebody's own file"
+    for name in written.values():
+        with Image.open(Path("out") / name) as picture:
+            assert picture.size == (120, 90)
+    assert "not explained: photos/broken.jpg: the file is empty" in found.err
+    assert "With random weights in place of the learned ones the maps change" in found.err
+    predicted = regraft.done("predict", run_folder, *photos, "--format", "json").data
+    assert [row[0] for row in rows[:2]] == [p["predicted"] for p in predicted]
+
+    before = sorted(Path("out").iterdir())
+    again = regraft.done("explain", run_folder, *given, "--out", "out", "--format", "csv")
+    assert sorted(Path("out").iterdir()) == before, "its own pictures are replaced"
+    assert again.err == ""
+    assert [row["reason"] for row in again.rows] == ["", "", "", "the file is empty"]
+    assert {row["picture"] for row in again.rows[:3]} == {f"out/{n}" for n in written.values()}
+    data = regraft.done("explain", run_folder / "model", *given, "--format", "json").data
+    assert data["sanity_check"]["passed"] is True
+    assert [p["picture"] for p in data["photos"]] == [
+        f"explanations/{photos[0].stem}-explained.png",
+        f"explanations/{photos[1].stem}-explained.png",
+        f"explanations/{photos[0].stem}-explained-2.png",
+    ]
+    assert data["left_out"] == [{"path": "photos/broken.jpg", "reason": "the file is empty"}]
+
+
+def test_explain_makes_the_maps_of_a_run(regraft: CommandLine, run_folder: Path) -> None:
+    assert "show-heat" not in (run_folder / "report.html").read_text(encoding="utf-8")
+    kept = {name: (run_folder / name).read_bytes() for name in ("run.json", "predictions.csv")}
+    found = regraft.done("explain", run_folder)
+    assert found.out == ""
+    assert "typical hits explained" in found.err
+    assert f"report   {run_folder / 'report.html'}" in found.err
+    page = (run_folder / "report.html").read_text(encoding="utf-8")
+    assert 'id="show-heat"' in page
+    data = read_json(run_folder / "explanations.json")
+    assert data["sanity_check"]["passed"] is True
+    assert page.count("heat map of what speaks for") == len(data["photos"])
+    assert not Path("explanations").exists()
+    for name, content in kept.items():
+        assert (run_folder / name).read_bytes() == content
+    rows = regraft.done("explain", run_folder, "--format", "csv").rows
+    assert [row["path"] for row in rows if not row["reason"]] == [p["path"] for p in data["photos"]]
+
+
+def test_explain_says_why_it_cannot(regraft: CommandLine, run_folder: Path) -> None:
+    Path("empty.jpg").touch()
+    found = regraft("explain", run_folder, "empty.jpg", "--out", "out")
+    assert (found.code, found.out) == (1, "")
+    assert "none of the 1 photos can be explained" in found.error
+    assert not Path("out").exists()
+    regraft.done("fit", "photos", "--approach", "knn", "--out", "runs/knn")
+    found = regraft("explain", "runs/knn")
+    assert found.code == 1
+    assert "a knn model decides by its nearest training photos" in found.error
+    assert not Path("runs/knn/explanations.json").exists()
+
+
 # --- what people copy
 
 
@@ -589,6 +658,8 @@ def test_every_hint_can_be_run(regraft: CommandLine, run_folder: Path, planned_o
         ("predict", run_folder, "photos/clean", "photos/messy"),
         ("evaluate", run_folder, "photos"),
         ("report", run_folder),
+        ("explain", run_folder),
+        ("explain", run_folder, "photos/clean"),
         ("backbones",),
         ("cache", "show"),
         ("cache", "clear", "--features"),
@@ -830,3 +901,86 @@ def _raising(error: BaseException) -> Any:
 
 def _prediction(path: str, predicted: str, kept: tuple[str, ...], flag: str = "") -> Prediction:
     return Prediction(path, predicted, 0.9, (0.9, 0.1), kept, 0.1, flag)
+
+
+# --- several runs side by side
+
+
+@pytest.fixture
+def second_run(run_folder: Path) -> Path:
+    """A copy of the run that was made with another seed."""
+    shutil.copytree(run_folder, "runs/second")
+    about = read_json(Path("runs/second/run.json"))
+    about["settings"]["seed"] = 5
+    Path("runs/second/run.json").write_text(json.dumps(about), encoding="utf-8")
+    return Path("runs/second")
+
+
+def test_runs_are_put_side_by_side(
+    regraft: CommandLine, run_folder: Path, second_run: Path
+) -> None:
+    before = {path: snapshot(path) for path in (run_folder, second_run)}
+    found = regraft.done("report", run_folder, second_run)
+    assert found.out == ""
+    assert found.err == (
+        "report   comparison.html\nnext     regraft predict runs/photos new_photo.jpg\n"
+    )
+    text = Path("comparison.html").read_text(encoding="utf-8")
+    assert "photos and second" in text
+    assert {path: snapshot(path) for path in before} == before
+
+
+def test_a_page_that_is_there_is_kept(
+    regraft: CommandLine, run_folder: Path, second_run: Path
+) -> None:
+    mine = Path("comparison.html")
+    mine.write_text("years of work", encoding="utf-8")
+    for out in ((), ("--out", mine)):
+        message = regraft("report", run_folder, second_run, *out).error
+        assert "comparison.html is there already; add --force to replace it or choose" in message
+    assert mine.read_text(encoding="utf-8") == "years of work"
+    regraft.done("report", run_folder, second_run, "--out", "other.html")
+    assert mine.read_text(encoding="utf-8") == "years of work"
+    regraft.done("report", run_folder, second_run, "--force")
+    assert "<html" in mine.read_text(encoding="utf-8")
+
+
+def test_what_cannot_be_shown_is_said_and_the_rest_goes_on(
+    regraft: CommandLine, run_folder: Path, second_run: Path
+) -> None:
+    shutil.copytree(run_folder, "runs/third")
+    about = read_json(Path("runs/third/run.json"))
+    Path("runs/third/run.json").write_text(json.dumps({**about, "status": "interrupted"}))
+    again = second_run / ".." / "second"
+    found = regraft.done("report", run_folder, "runs/third", "missing", second_run, again)
+    notes = [line for line in found.err.splitlines() if line.startswith("note     ")]
+    assert len(notes) == 3
+    assert "left out: the run in runs/third is not finished (interrupted)" in notes[0]
+    assert "left out: missing is not a run folder" in notes[1]
+    assert notes[2] == f"note     {again} was given twice and is shown once"
+    text = Path("comparison.html").read_text(encoding="utf-8")
+    assert "is not finished (interrupted)" in text
+    assert "was given twice and is shown once" in text
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        (["runs/photos"], "1 of 2 runs can be shown, expected at least 2: runs/photos was given"),
+        (["missing"], "1 of 2 runs can be shown, expected at least 2: left out: missing is not a"),
+        (["photos"], "expected at least 2: left out: photos is not a run folder: it has no run"),
+    ],
+)
+def test_fewer_than_two_runs_are_one_line(
+    regraft: CommandLine, run_folder: Path, others: list[str], message: str
+) -> None:
+    found = regraft("report", run_folder, *others)
+    assert found.code == 1
+    assert message in found.error
+    assert not Path("comparison.html").exists()
+
+
+def test_several_runs_from_python(run_folder: Path, second_run: Path) -> None:
+    path = workflow.report([run_folder, second_run], "both.html")
+    assert path == Path("both.html")
+    assert workflow.report((run_folder, second_run), "both.html") == path, "replaced as asked"

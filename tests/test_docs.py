@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
+
+import regraft as rg
+from regraft.decisions import DECISIONS, new_decision, open_log
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -29,12 +36,13 @@ def _commands() -> list[str]:
 
 @pytest.fixture
 def working_folder(photo_folder: Path) -> Path:
-    """What the examples assume: photos/, new.jpg, new_photos/, more_photos/ and labels.csv."""
+    """What the examples assume: photos/, more_photos/, cameras/, new.jpg, new_photos/, a table."""
     folder = photo_folder.parent
     for name in ("clean", "messy"):
         (folder / "more_photos" / name).mkdir(parents=True)
         for path in sorted((photo_folder / name).iterdir())[:4]:
             shutil.copy(path, folder / "more_photos" / name)
+    shutil.copytree(photo_folder / "messy", folder / "cameras" / "nursery")
     (folder / "new_photos").mkdir()
     some = sorted(photo_folder.rglob("*.jpg"))
     shutil.copy(some[0], folder / "new.jpg")
@@ -56,6 +64,14 @@ def test_every_command_runs(working_folder: Path) -> None:
             command, where = command.replace("make ", "make -n ", 1), ROOT
         elif command.startswith("python -m benchmarks"):
             command, where = f"{command.partition('#')[0].split('--write')[0]} --help", ROOT
+        elif command.startswith("regraft review "):
+            _review(command, where, environment)
+            ran.append(command)
+            continue
+        elif command.startswith(("regraft serve ", "regraft watch ")):
+            _until_ready(command, where, environment)
+            ran.append(command)
+            continue
         done = subprocess.run(
             command, shell=True, cwd=where, env=environment, capture_output=True, text=True
         )
@@ -64,6 +80,58 @@ def test_every_command_runs(working_folder: Path) -> None:
     assert sum(command.startswith("regraft ") for command in ran) >= 12
     assert (working_folder / "runs" / "photos" / "report.html").exists()
     assert (working_folder / "predictions.csv").read_text(encoding="utf-8").startswith("path,")
+
+
+def _review(command: str, folder: Path, environment: dict[str, str]) -> None:
+    """Run a command that waits for people, decide something, and end it as they would."""
+    words = shlex.split(command, comments=True)
+    process = subprocess.Popen(
+        words, cwd=folder, env=environment | {"DISPLAY": ""}, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    run = rg.read_run(folder / words[2])
+    with open_log(run.folder / DECISIONS) as writer:
+        writer.add(new_decision(run.data.ok[0], "keep"))
+    if "nothing to review" not in said:
+        process.send_signal(signal.SIGINT)
+    _, more = process.communicate(timeout=60)
+    assert process.returncode == 0, said + more
+    assert "next" in more
+
+
+def _until_ready(command: str, folder: Path, environment: dict[str, str]) -> None:
+    """Run a command that goes on for ever, and end it once it does what it says."""
+    words = shlex.split(command, comments=True)
+    process = subprocess.Popen(
+        words, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if ("new photos" if words[1] == "watch" else "try ") in line:
+                break
+        if words[1] == "serve":
+            _wait_until_healthy(said[0].split()[1])
+        process.send_signal(signal.SIGINT)
+        _, more = process.communicate(timeout=60)
+        assert process.returncode == 0, "".join(said) + more
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _wait_until_healthy(url: str) -> None:
+    ends = time.monotonic() + 30
+    while True:
+        try:
+            assert httpx.get(f"{url}health").status_code == 200
+            return
+        except httpx.TransportError:
+            assert time.monotonic() < ends, "the server did not start"
+            time.sleep(0.05)
 
 
 def test_every_python_example_runs(working_folder: Path) -> None:

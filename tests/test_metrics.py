@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -23,6 +24,7 @@ from regraft.metrics import (
     macro_area_under_roc,
     macro_f1,
     paired_difference,
+    rank_correlation,
     reliability_bins,
     weighted_confusion,
     wilson_interval,
@@ -243,3 +245,15 @@ def test_estimates_survive_json(value: float, low: float, high: float, method: s
     assert (math.isnan(value) and math.isnan(found.value)) or found.value == pytest.approx(
         value, abs=1e-6
     )
+
+
+def test_rank_correlation_is_spearmans() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        a, b = random.integers(0, 5, (2, 20)).astype(float)  # with many ties
+        expected = scipy.stats.spearmanr(a, b).statistic
+        assert rank_correlation(a, b) == pytest.approx(expected, abs=1e-12)
+    a = random.normal(size=30)
+    assert rank_correlation(a, np.exp(a)) == pytest.approx(1)
+    assert rank_correlation(a, -a) == pytest.approx(-1)
+    assert math.isnan(rank_correlation(a, np.ones(30)))

@@ -15,7 +15,7 @@ from PIL import Image
 
 import regraft
 from regraft.dataset import scan
-from regraft.errors import ModelError, StorageError
+from regraft.errors import ModelError, StorageError, UsageError
 from regraft.modality.base import read_input
 from regraft.modality.image import decode
 from regraft.model import load
@@ -99,7 +99,7 @@ def test_unreadable_files_are_flagged_not_raised(model: regraft.Model, tmp_path:
 
 def test_sets_and_flags_follow_the_thresholds(model: regraft.Model) -> None:
     def judged(probabilities: list[float], unfamiliarity: float = 0.0) -> tuple[object, str]:
-        found = model._judge("a.jpg", np.array(probabilities), unfamiliarity)
+        found = model.judge("a.jpg", np.array(probabilities), np.array(unfamiliarity))
         return found.set, found.flag
 
     low = max(model.set_thresholds) + 1e-6
@@ -194,3 +194,14 @@ def _flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
+
+
+def test_the_distance_of_the_unfamiliar_can_be_changed(
+    model: regraft.Model, photos: list[Path]
+) -> None:
+    assert model.flagging_from(None) is model
+    strict = model.flagging_from(0.0)
+    assert {p.flag for p in strict.predict(photos[:3])} == {"unfamiliar"}
+    assert "unfamiliar" not in {p.flag for p in model.flagging_from(2.0).predict(photos[:3])}
+    with pytest.raises(UsageError, match="expected a cosine distance of 0 to 2"):
+        model.flagging_from(3.0)

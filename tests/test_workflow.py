@@ -24,30 +24,25 @@ from regraft import cli, workflow
 from regraft.approaches import Cost
 from regraft.candidates import candidate_approaches
 from regraft.dataset import COLUMNS
-from regraft.errors import DataError, OutOfTimeError, UsageError
+from regraft.errors import DataError, ExplanationError, OutOfTimeError, UsageError
 from tests.commands import (
     FROZEN,
     QUICK,
     CommandLine,
+    Started,
     copy_photos,
     process,
     read_json,
     read_table,
     snapshot,
-    started,
 )
 
 RUN_FILES = {
+    "exploration.json",
     *("run.json", "dataset.csv", "issues.csv", "comparison.json", "evaluation.json"),
     *("predictions.csv", "report.html", "model"),
 }
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
-
-
-@pytest.fixture
-def regraft(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.setenv("COLUMNS", "80")
-    return CommandLine(capsys)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +101,16 @@ def test_run_json(finished: Path, run: Path) -> None:
     assert about["settings"]["backbones"] == ["efficientnet_lite0"]
     assert about["versions"].keys() >= {"python", "regraft", "numpy", "onnxruntime", "pillow"}
     assert about["machine"].keys() == {"system", "processor", "cores"}
-    phases = {"scan", "features", "comparison", "final fit", "evaluation", "evidence", "report"}
+    phases = {
+        "scan",
+        "features",
+        "audit",
+        "comparison",
+        "final fit",
+        "evaluation",
+        "evidence",
+        "report",
+    }
     assert about["seconds"].keys() == phases
     assert all(seconds >= 0 for seconds in about["seconds"].values())
     assert sum(about["seconds"].values()) <= about["seconds_total"] + 0.01
@@ -270,7 +274,8 @@ def test_the_report_says_the_same_and_needs_no_network(run: Path) -> None:
         value = f"{100 * evaluation['accuracy']['value']:.1f}"
         assert value.removesuffix(".0") in text
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", text)
-    assert "<script" not in text
+    assert len(re.findall("<script>", text)) == 1, "the page's own"
+    assert "script-src 'sha256-" in text
 
 
 def test_inputs_are_left_as_they_were(finished: Path) -> None:
@@ -358,7 +363,7 @@ def fit(regraft: CommandLine, graphs: Path, tmp_path: Path) -> Any:
     return run_it
 
 
-TRAINING = {"training.csv", "lr_range.csv"}
+TRAINING = {"training.csv", "lr_range.csv", "explanations.json"}
 NETWORKS = ("--approach", "linear_probe", "--approach", "fine_tune")
 
 
@@ -415,8 +420,14 @@ def test_fine_tuning_makes_a_complete_run(
     assert evaluation["n"] == chosen["images_predicted"]
     assert evaluation["accuracy"] == chosen["accuracy"]
 
+    explanations = read_json(run / "explanations.json")
+    assert explanations["reason"] == ""
+    assert explanations["photos"]
+    assert explanations["sanity_check"]["n"] > 0
+    assert {p["path"] for p in explanations["photos"]} <= {r["path"] for r in predictions}
+
     about = read_json(run / "run.json")
-    assert "guide" in about["seconds"]
+    assert {"guide", "explanations"} <= about["seconds"].keys()
     text = (run / "report.html").read_text(encoding="utf-8")
     for section in ("approach", "training", "tried"):
         assert f'id="{section}"' in text
@@ -447,6 +458,21 @@ def test_a_probe_against_a_network_from_scratch_shows_what_transfer_bought(
         assert f'id="{section}"' in text
 
 
+def test_heat_maps_that_fail_end_no_fit(
+    fit: Any, photo_folder: Path, quick_networks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from regraft.engines import explanations
+
+    def fails(*_given: Any) -> None:
+        raise ExplanationError("no layer")
+
+    monkeypatch.setattr(explanations, "find_layer", fails)
+    run = fit(photo_folder, options=("--approach", "linear_probe", "--approach", "fine_tune"))
+    found = read_json(run / "explanations.json")
+    assert (found["reason"], found["photos"], found["sanity_check"]) == ("no layer", [], None)
+    assert "No heat maps are shown. No layer." in (run / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_budget_of_a_second_still_returns_the_probe(fit: Any, photo_folder: Path) -> None:
     options = ("--budget", "1s", "--backbone", "efficientnet_lite0")
     run = fit(photo_folder, options=options)
@@ -458,7 +484,9 @@ def test_a_budget_of_a_second_still_returns_the_probe(fit: Any, photo_folder: Pa
         assert candidate["status"] == "skipped"
         assert re.match(r"would need about \d+ s|the time budget was used up", candidate["reason"])
         assert candidate["title"] in comparison["verdict"]
-    assert {path.name for path in run.iterdir()} == RUN_FILES
+    assert {path.name for path in run.iterdir()} - {"explanations.json"} == RUN_FILES - {
+        "exploration.json"
+    }
 
 
 def test_a_budget_that_is_too_short_says_what_is_needed(
@@ -472,8 +500,7 @@ def test_a_budget_that_is_too_short_says_what_is_needed(
     assert len(reasons) == len(comparison["candidates"]) - 1 >= 2
     for reason in reasons:
         assert re.fullmatch(
-            r"would need about 145 s \(3 epochs on one fold, and the final training\); \d+ s of "
-            r"the budget were left",
+            r"would need about \d+ s \(3 epochs on one fold\); \d+ s of the budget were left",
             reason,
         )
 
@@ -569,7 +596,7 @@ def test_a_network_of_the_wrong_shape_does_not_end_the_others(
 
 @pytest.mark.slow
 def test_a_killed_race_does_not_train_again_what_was_finished(
-    regraft: CommandLine, graphs: Path, photo_folder: Path, tmp_path: Path
+    regraft: CommandLine, graphs: Path, photo_folder: Path, tmp_path: Path, started: Started
 ) -> None:
     run = tmp_path / "run"
     command = ("fit", photo_folder, "--approach", "fine_tune", "--budget", "3m", "--out", run)

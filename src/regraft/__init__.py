@@ -31,7 +31,19 @@ if TYPE_CHECKING:
     from regraft.metrics import Estimate
     from regraft.model import Model, Prediction, load
     from regraft.runs import Run, read_run
-    from regraft.workflow import evaluate, fit, plan, predict, report
+    from regraft.workflow import (
+        audit,
+        evaluate,
+        explain,
+        export,
+        fit,
+        plan,
+        predict,
+        report,
+        serve,
+        timeline,
+        watch,
+    )
 
 _HOME = {
     "Approach": "approaches",
@@ -50,9 +62,12 @@ _HOME = {
     "Row": "dataset",
     "Run": "runs",
     "Scratch": "approaches",
+    "audit": "workflow",
     "compare": "comparison",
     "embed": "features",
     "evaluate": "workflow",
+    "explain": "workflow",
+    "export": "workflow",
     "find_issues": "issues",
     "fit": "workflow",
     "get_backbone": "catalogue",
@@ -63,6 +78,9 @@ _HOME = {
     "read_run": "runs",
     "report": "workflow",
     "scan": "dataset",
+    "serve": "workflow",
+    "timeline": "workflow",
+    "watch": "workflow",
 }
 
 __all__ = [
@@ -83,9 +101,12 @@ __all__ = [
     "Run",
     "Scratch",
     "__version__",
+    "audit",
     "compare",
     "embed",
     "evaluate",
+    "explain",
+    "export",
     "find_issues",
     "fit",
     "get_backbone",
@@ -96,6 +117,9 @@ __all__ = [
     "read_run",
     "report",
     "scan",
+    "serve",
+    "timeline",
+    "watch",
 ]
 
 

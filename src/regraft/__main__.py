@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,16 +40,27 @@ def main() -> None:
 def _interrupt_again(unraisable: UnraisableHookArgs) -> None:
     """Send a Ctrl-C again that came while Python ran a callback, which can raise nothing."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        threading.Timer(0.01, _interrupt_main_thread).start()  # once this has returned
+        threading.Timer(0.01, _interrupt_main_thread).start()
     else:
         sys.__unraisablehook__(unraisable)
 
 
 def _interrupt_main_thread() -> None:
+    while _is_in_the_hook():  # on a busy machine; it would be lost there once more
+        time.sleep(0.01)
     if sys.platform == "win32":
         signal.raise_signal(signal.SIGINT)
     else:  # wakes it from what it waits for, too
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def _is_in_the_hook() -> bool:
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
+    while frame is not None:
+        if frame.f_code is _interrupt_again.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _prepare_streams() -> None:

@@ -14,7 +14,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,6 +58,14 @@ class TableFormat(StrEnum):
     json = "json"
 
 
+class Precision(StrEnum):
+    """How exact the numbers of an exported file are."""
+
+    float32 = "float32"
+    half = "half"
+    int8 = "int8"
+
+
 class Resize(StrEnum):
     """How a photo becomes square."""
 
@@ -98,6 +106,12 @@ Jobs = Annotated[
 Format = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
 ModelPath = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A model folder, or the run folder of a fit.")
+]
+
+
+UnfamiliarFrom = Annotated[
+    float | None,
+    typer.Option(metavar="D", help="Distance, 0 to 2, from which a photo is unfamiliar."),
 ]
 
 
@@ -233,6 +247,14 @@ def fit(
     resize: ResizeOption = None,
     arch: Arch = None,
     architecture: Architecture = None,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Apply what was decided in the review of a run."),
+    ] = None,
+    with_corrections: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Train on what was corrected; promote if it is no worse."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Run folder; by default runs/NAME_OF_DATA."),
@@ -266,6 +288,8 @@ def fit(
             resize=resize.value if resize else None,
             arch=arch,
             architecture=architecture,
+            decisions=decisions,
+            with_corrections=with_corrections,
             out=out,
             force=force,
             seed=seed,
@@ -348,6 +372,10 @@ def scan(
     header_only: Annotated[
         bool, typer.Option("--header-only", help="Do not decode images: faster, finds less.")
     ] = False,
+    report_file: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Also draw the photos as one HTML page."),
+    ] = None,
     jobs: Jobs = None,
     path_column: PathColumn = None,
     label_column: LabelColumn = None,
@@ -371,6 +399,12 @@ def scan(
             progress=progress,
             **_columns(path_column, label_column, split_column, group_column),
         )
+        if report_file is not None:
+            audited = workflow.audit(found, jobs=jobs, progress=progress)
+            found = audited.data
+            workflow.report_data(audited, report_file)
+    if report_file is not None:
+        _say(f"page     {report_file}")
     if table is TableFormat.csv:
         _out(found.to_csv())
     elif table is TableFormat.json:
@@ -396,12 +430,76 @@ def scan(
         )
 
 
+@app.command(epilog="Example: regraft audit photos/ --format csv > issues.csv")
+def audit(
+    data: Data,
+    labels: Labels = None,
+    image_dir: ImageDir = None,
+    test: Test = None,
+    table: Format = TableFormat.text,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Pretrained network whose features are compared."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of folds and samples.")] = 0,
+    jobs: Jobs = None,
+    path_column: PathColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    group_column: GroupColumn = None,
+) -> None:
+    """Find copies, leaks, wrong labels, outliers, shortcuts.
+
+    Nothing is trained but a linear probe, and no file is changed. Photos come ranked, worst first.
+    """
+    from regraft import workflow
+
+    chosen = {} if backbone is None else {"backbone": backbone}
+    with _progress() as progress:
+        found = workflow.audit(
+            data,
+            labels=labels,
+            image_dir=image_dir,
+            test=test,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+            columns=_columns(path_column, label_column, split_column, group_column),
+            **chosen,
+        )
+    if table is TableFormat.csv:
+        from regraft.issues import issues_csv
+
+        _out(issues_csv(found.findings.issues))
+    elif table is TableFormat.json:
+        _out_json(found.to_dict())
+    else:
+        from regraft.terminal import show_audit
+
+        options = {
+            "labels": labels,
+            "image_dir": image_dir,
+            "test": test,
+            "path_column": path_column,
+            "label_column": label_column,
+            "split_column": split_column,
+            "group_column": group_column,
+        }
+        show_audit(
+            _console(),
+            found,
+            every_issue=_command("audit", data, **options) + " --format csv",
+            next_command=_command("fit", data, **options),
+        )
+
+
 @app.command(epilog="Example: regraft predict runs/photos new/*.jpg --format csv > new.csv")
 def predict(
     model: ModelPath,
     inputs: Annotated[
         list[str], typer.Argument(metavar="FILES", help="Files, folders or glob patterns.")
     ],
+    unfamiliar_from: UnfamiliarFrom = None,
     table: Format = TableFormat.text,
     jobs: Jobs = None,
 ) -> None:
@@ -413,7 +511,7 @@ def predict(
     from regraft import workflow
     from regraft.model import load
 
-    loaded = load(model)
+    loaded = load(model).flagging_from(unfamiliar_from)
     with _progress() as progress:
         found = workflow.predict(loaded, list(inputs), jobs=jobs, progress=progress)
     if table is TableFormat.csv:
@@ -474,20 +572,438 @@ def evaluate(
         show_evaluation(_console(), measured, next_command=again)
 
 
-@app.command(epilog="Example: regraft report runs/photos --out photos.html")
-def report(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a fit.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="HTML file; by default report.html in the run folder."),
+@app.command(epilog="Example: regraft explain runs/photos new/*.jpg --out explanations")
+def explain(
+    model: ModelPath,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILES", help="Photos to explain; by default those of the run."),
     ] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the pictures of FILES are written.")
+    ] = Path("explanations"),
+    architecture: Architecture = None,
+    table: Format = TableFormat.text,
+    jobs: Jobs = None,
 ) -> None:
-    """Write the report of a run again: one HTML file."""
+    """Show where in a photo the model finds its evidence.
+
+    With FILES each is written as a picture with a heat map laid over it. Without, those of the
+    run's confident errors and typical hits are made, and its report with them. They are checked:
+    with random weights the maps have to change.
+    """
     from regraft import workflow
 
-    path = workflow.report(run_folder, out or run_folder / "report.html")
-    _say(f"report   {path}")
+    with _progress() as progress:
+        found = workflow.explain(
+            model, files or (), out=out, architecture=architecture, jobs=jobs, progress=progress
+        )
+    again = _command("predict", model, *(files or ["new_photo.jpg"]))
+    if not files:
+        again = _command("explain", model, "new_photo.jpg", architecture=architecture)
+    if table is TableFormat.json:
+        _out_json(found.to_dict())
+    elif table is TableFormat.csv:
+        from regraft.terminal import csv_text
+
+        _out(csv_text(found.rows))
+    else:
+        from regraft.terminal import show_explained
+
+        show_explained(_console(stderr=False), _console(), found, next_command=again)
+
+
+@app.command(epilog="Example: regraft export runs/photos photos.onnx")
+def export(
+    model: ModelPath,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Its name, ending in .onnx.")],
+    check: Annotated[
+        Path | None,
+        typer.Option(metavar="DATA", help="Photos to compare on; by default 500 of the run."),
+    ] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="half and int8 make the file smaller; the change is measured.")
+    ] = Precision.float32,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    table: Format = TableFormat.text,
+    jobs: Jobs = None,
+) -> None:
+    """One ONNX file that predicts what the model predicts.
+
+    It takes photos of any size; resize and normalisation are inside. Beside it: a script that needs
+    only onnxruntime, numpy and Pillow, and a model card. Before anything is written, that script
+    has to say the same as the model of your photos.
+    """
+    from regraft import workflow
+
+    with _progress() as progress:
+        found = workflow.export(
+            model,
+            file,
+            check=check,
+            precision=precision.value,
+            force=force,
+            jobs=jobs,
+            progress=progress,
+        )
+    if table is TableFormat.json:
+        _out_json(found.to_dict())
+    elif table is TableFormat.csv:
+        from regraft.terminal import csv_text
+
+        _out(csv_text([found.row]))
+    else:
+        from regraft.terminal import show_exported
+
+        again = shlex.join(["python", str(found.script), "new_photo.jpg"])
+        show_exported(_console(), found, next_command=again)
+
+
+@app.command(epilog="Example: regraft correct runs/rooms wrong.jpg --label messy")
+def correct(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a fit.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILES", help="Files, folders or glob patterns.")
+    ],
+    label: Annotated[str, typer.Option(metavar="NAME", help="The class of all of them.")],
+    jobs: Jobs = None,
+) -> None:
+    """Keep photos that the model got wrong, to learn from.
+
+    They are copied into the run folder under their right label; regraft fit --with-corrections RUN
+    trains on them as well.
+    """
+    from regraft import workflow
+
+    found = workflow.correct(run_folder, files, label, jobs=jobs)
+    wrong = sum(one.said != one.label for one in found)
+    _say(
+        f"{len(found):,} photos kept as {found[0].label}; the model had got {wrong:,} of them wrong"
+    )
+    _say(f"next     {_command('fit', 'photos/', with_corrections=run_folder)}")
+
+
+@app.command(epilog="Example: regraft rollback runs/rooms")
+def rollback(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a fit.")],
+) -> None:
+    """Put the model back that a promotion replaced.
+
+    The one at work now is kept in its place: the same command again exchanges them once more.
+    """
+    from regraft import workflow
+
+    _say(f"model    {workflow.rollback(run_folder)}")
     _say(f"next     {_command('predict', run_folder, 'new_photo.jpg')}")
+
+
+@app.command(epilog="Example: regraft serve runs/photos --port 8000")
+def serve(
+    model: ModelPath,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Others than this machine's own are reachable.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="P", help="0 for any that is free.")] = 8000,
+    token: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", envvar="REGRAFT_TOKEN", help="Requests have to carry it as a bearer."
+        ),
+    ] = "",
+    history: Annotated[
+        Path | None, typer.Option(metavar="DB", help="Of a regraft watch: serve its timeline too.")
+    ] = None,
+    corrections: Annotated[
+        bool,
+        typer.Option("--corrections", help="Let the page keep photos under their right label."),
+    ] = False,
+    unfamiliar_from: UnfamiliarFrom = None,
+    max_body: Annotated[float, typer.Option(metavar="MB", help="Of one request.")] = 32.0,
+    max_pixels: Annotated[float, typer.Option(metavar="MP", help="Megapixels of a photo.")] = 50.0,
+    max_images: Annotated[int, typer.Option(metavar="N", help="Photos in one request.")] = 32,
+    max_requests: Annotated[int, typer.Option(metavar="N", help="Open at once.")] = 64,
+    max_seconds: Annotated[
+        float, typer.Option(metavar="S", help="To send a request, and to answer it.")
+    ] = 30.0,
+    jobs: Jobs = None,
+) -> None:
+    """A page and an API that predict photos.
+
+    POST /predict takes photos as the multipart field files; /model, /health, /metrics (Prometheus)
+    and /openapi.json say the rest. The page takes photos by drop, paste or camera. No photo is kept
+    but those that are corrected with --corrections, and nothing leaves the machine. Ctrl-C ends it
+    once what was begun is answered.
+    """
+    from regraft import workflow
+    from regraft.serving import ServerLimits
+
+    limits = ServerLimits(
+        body_mb=max_body,
+        megapixels=max_pixels,
+        images=max_images,
+        requests=max_requests,
+        body_s=max_seconds,
+        answer_s=max_seconds,
+    )
+    with workflow.serve(
+        model,
+        host=host,
+        port=port,
+        limits=limits,
+        token=token,
+        history=history,
+        corrections=corrections,
+        unfamiliar_from=unfamiliar_from,
+        jobs=jobs,
+    ) as server:
+        _say(f"page     {server.url}")
+        if history is not None:
+            _say(f"timeline {server.url}timeline")
+        if not server.is_local and not token:
+            _say(
+                "note     anyone who can reach this machine may use it; set --token to change that"
+            )
+        _say(f"try      curl -F files=@photo.jpg {server.url}predict")
+        with suppress(KeyboardInterrupt):
+            server.serve()
+        _say("stopped")
+
+
+Hold = Annotated[
+    str, typer.Option(metavar="TIME", help="For how long photos have to show a new state.")
+]
+Gap = Annotated[
+    str, typer.Option(metavar="TIME", help="Without a photo to rely on, after which it is unknown.")
+]
+Evidence = Annotated[
+    float, typer.Option(metavar="N", help="For a change: each clear photo adds 2, or takes 2.")
+]
+
+
+@app.command(epilog="Example: regraft watch runs/rooms /srv/cameras --db rooms.db")
+def watch(
+    model: ModelPath,
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Cameras write here, each into its folder.")
+    ],
+    db: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The history; by default NAME_OF_FOLDER.db here."),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Work through what is there, and end.")
+    ] = False,
+    hold: Hold = "15m",
+    gap: Gap = "3h",
+    evidence: Evidence = 6.0,
+    unfamiliar_from: UnfamiliarFrom = None,
+    settle: Annotated[
+        str, typer.Option(metavar="TIME", help="How old a file has to be to be read.")
+    ] = "2s",
+    webhook: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="POST events here; repeatable.")
+    ] = None,
+    mqtt: Annotated[
+        str | None, typer.Option(metavar="URL", help="Publish events: mqtt://HOST/PREFIX.")
+    ] = None,
+    keep_days: Annotated[
+        float | None, typer.Option(min=0, metavar="N", help="Forget photos taken before that.")
+    ] = None,
+    keep_photos: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Copy photos there; by default none is.")
+    ] = None,
+    poll: Annotated[
+        bool, typer.Option("--poll", help="For network shares that tell of no changes.")
+    ] = False,
+    table: Format = TableFormat.text,
+    jobs: Jobs = None,
+) -> None:
+    """Predict what cameras write into a folder, and tell of changes.
+
+    Each photo is predicted once, also after restarts, renames, or when it comes late. A state
+    changes only once several photos say so; dark and unfamiliar photos count for nothing. Events
+    are printed as they come. Ctrl-C ends it; nothing is lost.
+    """
+    from regraft import workflow
+    from regraft.model import load
+    from regraft.watching import Rules, Settings
+    from regraft.watching.outputs import Mqtt, Output, Webhook
+
+    outputs: list[Output] = [Webhook(url) for url in webhook or ()]
+    if mqtt is not None:
+        outputs.append(Mqtt(mqtt))
+    settings = Settings(
+        rules=Rules(
+            evidence=evidence,
+            hold_s=parse_duration(hold, "hold", zero=True),
+            gap_s=parse_duration(gap, "gap"),
+        ),
+        settle_s=parse_duration(settle, "settle", zero=True),
+        keep_days=keep_days,
+        copies=keep_photos,
+        poll=poll,
+        jobs=jobs,
+    )
+    file = db or Path(f"{folder.resolve().name or 'photos'}.db")
+    loaded = load(model).flagging_from(unfamiliar_from)
+    with (
+        _progress() as progress,
+        workflow.watch(
+            loaded,
+            folder,
+            file,
+            settings=settings,
+            outputs=outputs,
+            progress=progress,
+        ) as watcher,
+        suppress(KeyboardInterrupt),
+    ):
+        from regraft.terminal import event_line
+
+        _say(f"history  {file}")
+        passes = [watcher.once()] if once else watcher.run()
+        for done in passes:
+            for camera, event in done.events:
+                _out(event_line(camera, event, as_json=table is TableFormat.json))
+            if done.added:
+                _say(f"{done.added:,} new photos")
+    _say(f"next     {_command('timeline', file)}")
+
+
+@app.command(epilog="Example: regraft timeline rooms.db --out rooms.html")
+def timeline(
+    db: Annotated[Path, typer.Argument(metavar="DB", help="The history of a regraft watch.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also draw it, as one HTML page.")
+    ] = None,
+    camera: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this one; repeatable.")
+    ] = None,
+    since: Annotated[
+        str, typer.Option(metavar="DATE", help="Only photos taken from then, as 2026-11-24.")
+    ] = "",
+    table: Format = TableFormat.text,
+) -> None:
+    """What cameras saw over time: states, changes a week, gaps.
+
+    Also how much could not be relied on, and whether the photos have become unlike those before.
+    """
+    from regraft import workflow
+
+    found = workflow.timeline(db, out, since=_moment(since), cameras=camera or ())
+    if table is TableFormat.json:
+        _out_json(found.to_dict())
+    elif table is TableFormat.csv:
+        _out(found.to_csv())
+    else:
+        from regraft.terminal import show_timeline
+
+        show_timeline(_console(stderr=False), found)
+    if out is not None:
+        _say(f"page     {out}")
+
+
+def _moment(text: str) -> float:
+    """Seconds since 1970 of a date, or date and time, in this machine's zone; 0 for ""."""
+    from datetime import datetime
+
+    if not text:
+        return 0.0
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"since is {text!r}, expected a date such as 2026-11-24") from error
+
+
+@app.command(epilog="Example: regraft report runs/photos runs/quick --out both.html")
+def report(
+    run_folders: Annotated[
+        list[Path], typer.Argument(metavar="RUNS", help="The run folder of a fit, or several.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="HTML file; by default report.html in the run folder, or comparison.html.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the FILE that shows several runs.")
+    ] = False,
+) -> None:
+    """Write the report of a run again, or of several runs.
+
+    One HTML file. Several runs are put side by side: the same questions, a column for each run,
+    and whether they can be told apart on the photos that both predicted.
+    """
+    from regraft import workflow
+
+    if len(run_folders) == 1:
+        run_folder = run_folders[0]
+        path = workflow.report(run_folder, out or run_folder / "report.html")
+        _say(f"report   {path}")
+        _say(f"next     {_command('predict', run_folder, 'new_photo.jpg')}")
+        return
+    found = workflow.report_side_by_side(run_folders, out or Path("comparison.html"), force=force)
+    for line in found.left_out:
+        _say(f"note     {line}")
+    _say(f"report   {found.path}")
+    _say(f"next     {_command('predict', found.best, 'new_photo.jpg')}")
+
+
+@app.command(epilog="Example: regraft review runs/photos")
+def review(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a fit.")],
+    port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, metavar="P", help="Of the page; 0 for one that is free."),
+    ] = 0,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only say where the page is.")
+    ] = False,
+) -> None:
+    """Go through doubtful labels and errors: keep, relabel, exclude.
+
+    Opens a page on this machine, for the keyboard. Every decision is kept at once in RUN; your
+    photos and tables stay as they are. Ctrl-C ends it; fit --decisions RUN applies it.
+    """
+    from regraft import workflow
+
+    with workflow.review(run_folder, port=port) as server:
+        session = server.session
+        if session.note:
+            _say(f"note: {session.note}")
+        if not session.queue:
+            _say("nothing to review: no doubtful label, confident error, outlier or poor photo")
+        else:
+            photos = "1 photo" if len(session.queue) == 1 else f"{len(session.queue):,} photos"
+            with suppress(KeyboardInterrupt):  # how a review ends
+                _say(f"review   {server.url}")
+                _say(f"{photos} to go through; every decision is kept at once, Ctrl-C ends it")
+                if not no_browser:
+                    _open_page(server.url)
+                server.serve()
+        decided = session.decided()
+    said = {"relabel": "relabelled", "exclude": "excluded", "keep": "kept"}
+    counts = ", ".join(f"{decided[name]:,} {word}" for name, word in said.items() if decided[name])
+    total = sum(decided.values())
+    if total:
+        _say(f"{total:,} decision{'s' if total != 1 else ''} in {session.file}: {counts}")
+        _say(f"next     {workflow.review_command(session.run)}")
+    else:
+        _say(f"no decision in {session.file}")
+        _say(f"next     {_command('predict', run_folder, 'new_photo.jpg')}")
+
+
+def _open_page(url: str) -> None:
+    """Open a browser of its own window; never one that would take the terminal."""
+    import webbrowser
+
+    is_drawn = sys.platform in ("win32", "darwin") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    if is_drawn:
+        webbrowser.open(url)
 
 
 @app.command(epilog="Example: regraft backbones --measure")
@@ -549,6 +1065,7 @@ def cache_show(table: Format = TableFormat.text) -> None:
 def cache_clear(
     features: Annotated[bool, typer.Option("--features", help="Only features of images.")] = False,
     graphs: Annotated[bool, typer.Option("--graphs", help="Only exported networks.")] = False,
+    measures: Annotated[bool, typer.Option("--measures", help="Only facts on photos.")] = False,
     activations: Annotated[
         bool, typer.Option("--activations", help="Only inputs of the stages that are trained.")
     ] = False,
@@ -556,27 +1073,34 @@ def cache_clear(
     """Delete what is cached; it is computed again when needed."""
     from regraft.features import CACHE_KINDS, clear_cache
 
-    asked = {"features": features, "graphs": graphs, "activations": activations}
+    asked = {
+        "features": features,
+        "graphs": graphs,
+        "measures": measures,
+        "activations": activations,
+    }
     kinds = [kind for kind, is_asked in asked.items() if is_asked]
     freed = clear_cache(kinds or CACHE_KINDS)
     _say(f"freed {freed / 1e6:,.1f} MB")
     _say("next     regraft cache show")
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, what: str = "budget", *, zero: bool = False) -> float:
     """Seconds from "90", "90s", "5m", "1.5h" or "1h30m".
 
     Raises:
-        UsageError: it is none of these, or zero.
+        UsageError: it is none of these, or zero where that is not allowed.
     """
     match = re.fullmatch(
         r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s?)?",
         text.strip().lower(),
     )
-    parts = match.groupdict(default="0") if match else {"h": "0", "m": "0", "s": "0"}
-    seconds = 3600 * float(parts["h"]) + 60 * float(parts["m"]) + float(parts["s"])
-    if seconds <= 0:
-        raise UsageError(f"the budget is {text!r}, expected a duration such as 90s, 5m or 1h")
+    parts = match.groupdict(default="0") if match and match[0] else None
+    seconds = -1.0
+    if parts is not None:
+        seconds = 3600 * float(parts["h"]) + 60 * float(parts["m"]) + float(parts["s"])
+    if seconds < 0 or (seconds == 0 and not zero):
+        raise UsageError(f"the {what} is {text!r}, expected a duration such as 90s, 5m or 1h")
     return seconds
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,44 @@ def selection_entry(comparison: Comparison, evaluations: list[Evaluation]) -> di
     else:
         text += f" and {_shown(test)} on the test set, which no choice has seen."
     return {"text": text}
+
+
+def review_entry(
+    earlier: Sequence[Evaluation],
+    earlier_data: Dataset,
+    evaluations: Sequence[Evaluation],
+    data: Dataset,
+) -> list[dict[str, Any]]:
+    """`decisions.compared` in run.json: each accuracy before a review and now.
+
+    `photos` counts different contents, `shared` those measured both times, `relabelled` those of
+    them whose label is another.
+    """
+    before = {evaluation.on: evaluation for evaluation in earlier}
+    compared = []
+    for now in evaluations:
+        if now.on not in before:
+            continue
+        then_labels, labels = (
+            {row.sha256: row.label for row in (d.test if now.on == TEST else d.train)}
+            for d in (earlier_data, data)
+        )
+        shared = then_labels.keys() & labels.keys()
+        then = before[now.on]
+        compared.append(
+            {
+                "on": now.on,
+                "before": {
+                    "n": then.n,
+                    "photos": len(then_labels),
+                    "accuracy": then.accuracy.to_dict(),
+                },
+                "now": {"n": now.n, "photos": len(labels), "accuracy": now.accuracy.to_dict()},
+                "shared": len(shared),
+                "relabelled": sum(then_labels[one] != labels[one] for one in shared),
+            }
+        )
+    return compared
 
 
 def training_csv(comparison: Comparison) -> str:

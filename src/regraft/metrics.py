@@ -44,14 +44,17 @@ class Estimate:
             "method": self.method,
         }
 
-    def widened(self, factor: float) -> Estimate:
-        """The same value with an interval `factor` times as wide, kept within 0 to 1 if it was."""
+    def widened(self, factor: float, *, lowest: float = 0.0) -> Estimate:
+        """The same value with an interval `factor` times as wide.
+
+        It is kept from `lowest` on, -1 for a difference of rates, and up to 1 if it was.
+        """
         if factor == 1.0 or math.isnan(self.value):
             return self
         low = self.value - factor * (self.value - self.low)
         high = self.value + factor * (self.high - self.value)
         top = 1.0 if self.high <= 1.0 else math.inf
-        return Estimate(self.value, max(0.0, low), min(top, high), self.method)
+        return Estimate(self.value, max(lowest, low), min(top, high), self.method)
 
     @classmethod
     def from_dict(cls, data: dict[str, float | str | None]) -> Estimate:
@@ -316,6 +319,18 @@ def paired_difference(
     half = float(student.ppf(0.975, count - 1)) * math.sqrt(variance)
     low, high = max(-1.0, value - half), min(1.0, value + half)
     return Estimate(value, low, high, "corrected resampled t")
+
+
+def rank_correlation(first: FloatArray, second: FloatArray) -> float:
+    """Spearman's rank correlation of two arrays (n,), -1 to 1; equal values share their rank.
+
+    NaN where one of them is constant: it has no order to compare.
+    """
+    from scipy.stats import rankdata
+
+    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (first, second))
+    scale = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
+    return float((a * b).sum()) / scale if scale else math.nan
 
 
 def _paired_on_images(each: FloatArray) -> Estimate:

@@ -17,7 +17,7 @@ import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from regraft._version import __version__
 from regraft.catalogue import Backbone, embedding_graph, network_tensors
 from regraft.engines.onnx import OnnxEngine
-from regraft.errors import ModelError, UnreadableInputError
+from regraft.errors import ModelError, UnreadableInputError, UsageError
 from regraft.features import run_image
 from regraft.heads import Familiarity, Head
 from regraft.metrics import FloatArray
@@ -58,6 +58,11 @@ class Prediction:
     unfamiliarity: float
     flag: str
     reason: str = ""
+
+    @classmethod
+    def unreadable(cls, path: str, error: UnreadableInputError) -> Prediction:
+        """Of a file that cannot be decoded."""
+        return cls(path, "", math.nan, (), (), math.nan, "unreadable", str(error))
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,49 @@ class Model:
             found.append(prediction)
             progress("predictions", len(found), len(paths))
         return found
+
+    def flagging_from(self, distance: float | None) -> Model:
+        """The same model with another distance from which a photo is unfamiliar; None: as it is.
+
+        Raises:
+            UsageError: it is not within 0 to 2.
+        """
+        if distance is None:
+            return self
+        if not 0 <= distance <= 2:
+            raise UsageError(
+                f"unfamiliar-from is {distance:g}, expected a cosine distance of 0 to 2; that of "
+                f"the model is {self.unfamiliar_from:.3f}"
+            )
+        return replace(self, unfamiliar_from=distance)
+
+    def predict_image(self, image: NDArray[np.uint8], name: str = "") -> Prediction:
+        """The prediction for upright RGB, uint8 (h, w, 3); safe to call from several threads."""
+        return self.judge(name, *self._engine.run(image))
+
+    def judge(
+        self, path: str, probabilities: NDArray[Any], unfamiliarity: NDArray[Any]
+    ) -> Prediction:
+        """Set and flag for what the graph returned of an image: (k,) and ()."""
+        p = probabilities.astype(np.float64)
+        best, distance = int(p.argmax()), float(unfamiliarity)
+        kept = tuple(
+            name
+            for name, each, threshold in zip(self.classes, p, self.set_thresholds, strict=True)
+            if each >= threshold
+        )
+        flag = "" if kept == (self.classes[best],) else "unsure"
+        if distance > self.unfamiliar_from:
+            flag = "unfamiliar"
+        return Prediction(
+            path=path,
+            predicted=self.classes[best],
+            confidence=float(p[best]),
+            probabilities=tuple(map(float, p)),
+            set=kept,
+            unfamiliarity=distance,
+            flag=flag,
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder, whole or not at all; an earlier model there is replaced.
@@ -150,30 +198,8 @@ class Model:
         try:
             probabilities, unfamiliarity = run_image(self._engine, path)
         except UnreadableInputError as error:
-            return Prediction(str(path), "", math.nan, (), (), math.nan, "unreadable", str(error))
-        return self._judge(str(path), probabilities.astype(np.float64), float(unfamiliarity))
-
-    def _judge(self, path: str, probabilities: FloatArray, unfamiliarity: float) -> Prediction:
-        best = int(probabilities.argmax())
-        kept = tuple(
-            name
-            for name, p, threshold in zip(
-                self.classes, probabilities, self.set_thresholds, strict=True
-            )
-            if p >= threshold
-        )
-        flag = "" if kept == (self.classes[best],) else "unsure"
-        if unfamiliarity > self.unfamiliar_from:
-            flag = "unfamiliar"
-        return Prediction(
-            path=path,
-            predicted=self.classes[best],
-            confidence=float(probabilities[best]),
-            probabilities=tuple(float(p) for p in probabilities),
-            set=kept,
-            unfamiliarity=unfamiliarity,
-            flag=flag,
-        )
+            return Prediction.unreadable(str(path), error)
+        return self.judge(str(path), probabilities, unfamiliarity)
 
     def _card(self, hashes: Mapping[str, str]) -> dict[str, Any]:
         return {

@@ -8,8 +8,11 @@
     predictions.csv   one row per image, predicted by a model that had not seen it
     training.csv      every step and epoch of the networks that were trained
     lr_range.csv      their learning-rate range tests
+    exploration.json  the map of the photos, how the classes keep apart, plain facts by class
+    explanations.json heat maps of some photos, see `explaining.py`
     report.html       all of the above for people
     model/            the model, see `model.py`
+    decisions.csv     what people decided in a review, see `decisions.py`; no later fit removes it
 
 `run.json` says "running" until the rest is complete and "done" afterwards, so a folder left by
 a killed process is never taken for a finished one.
@@ -32,11 +35,13 @@ from pathlib import Path
 from typing import Any
 
 from regraft._version import __version__
-from regraft.dataset import Dataset
+from regraft.dataset import Dataset, Row
 from regraft.errors import DataError, RunError, StorageError
 from regraft.evaluation import Evaluation
+from regraft.exploring import Exploration
 from regraft.issues import Issue, issues_csv
-from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.metrics import FloatArray
+from regraft.storage import held, make_folder, storage_errors, write_atomic
 
 FORMAT = 1
 _RUN, _LOCK = "run.json", ".lock"
@@ -49,6 +54,8 @@ _FILES = (
     "report.html",
     "training.csv",
     "lr_range.csv",
+    "exploration.json",
+    "explanations.json",
 )
 RACE = "race"  # what a comparison has finished; there while a run is not done
 
@@ -69,6 +76,22 @@ class ImagePrediction:
     fold: int
     probabilities: tuple[float, ...]
 
+    @classmethod
+    def out_of_fold(
+        cls, row: Row, probabilities: FloatArray, classes: Sequence[str], *, fold: int
+    ) -> ImagePrediction:
+        """Of a row that was predicted in a cross-validation fold; `probabilities` are (k,)."""
+        best = int(probabilities.argmax())
+        return cls(
+            path=row.path,
+            label=row.label,
+            predicted=classes[best],
+            confidence=float(probabilities[best]),
+            split=row.split,
+            fold=fold,
+            probabilities=tuple(map(float, probabilities)),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -81,6 +104,7 @@ class Run:
     comparison: Mapping[str, Any]
     evaluations: tuple[Evaluation, ...]
     predictions: tuple[ImagePrediction, ...]
+    exploration: Exploration | None = None
 
 
 def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:
@@ -124,18 +148,10 @@ def open_run(
         RunError: the folder is busy, finished, of other settings, or not a run folder.
         StorageError: it cannot be written.
     """
-    from filelock import FileLock, Timeout
-
     with storage_errors(f"use {folder} as the run folder"):
         _check_ours(folder)
     make_folder(folder)
-    lock = FileLock(folder / _LOCK, timeout=0)
-    try:
-        with storage_errors(f"write in {folder}"):
-            lock.acquire()
-    except Timeout as error:
-        raise RunError(_busy(folder)) from error
-    try:
+    with held(folder / _LOCK, RunError(_busy(folder)), doing=f"write in {folder}"):
         _check_free(folder, settings, force=force)
         about = _about(settings, command)
         write_about(folder, about)  # from here on the folder does not pass for a finished run
@@ -152,11 +168,6 @@ def open_run(
             raise
         shutil.rmtree(folder / RACE, ignore_errors=True)
         _close(folder, about, "done")
-    finally:
-        # Unlinked while it is held: whoever has opened the old file notices, and starts over.
-        with contextlib.suppress(OSError):
-            (folder / _LOCK).unlink()
-        lock.release()
 
 
 def write_results(
@@ -169,6 +180,7 @@ def write_results(
     predictions: Sequence[ImagePrediction],
     training: str = "",
     ranges: str = "",
+    exploration: Exploration | None = None,
 ) -> None:
     """Write the tables of a run; `training` and `ranges` are texts, written unless empty.
 
@@ -183,6 +195,8 @@ def write_results(
     for name, text in (("training.csv", training), ("lr_range.csv", ranges)):
         if text:
             write_atomic(folder / name, text)
+    if exploration is not None:
+        write_atomic(folder / "exploration.json", _json(exploration.to_dict()))
 
 
 def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
@@ -221,6 +235,7 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
             comparison=comparison,
             evaluations=tuple(Evaluation.from_dict(entry) for entry in evaluations),
             predictions=_read_predictions(folder / "predictions.csv"),
+            exploration=_read_exploration(folder / "exploration.json"),
         )
     except OSError as error:
         raise RunError(
@@ -369,6 +384,13 @@ def _read_issues(path: Path) -> tuple[Issue, ...]:
             Issue(row["path"], row["issue"], float(row["score"]), row["detail"])
             for row in csv.DictReader(file)
         )
+
+
+def _read_exploration(path: Path) -> Exploration | None:
+    """None where the time was too short for it, or the run is of an earlier version."""
+    if not path.exists():
+        return None
+    return Exploration.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _read_predictions(path: Path) -> tuple[ImagePrediction, ...]:

@@ -8,33 +8,47 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import shlex
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from regraft.auditing import Audit
 from regraft.dataset import Dataset
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
+from regraft.exporting import Exported, facts_of
 from regraft.issues import Issue, find_issues
 from regraft.metrics import Estimate
 from regraft.model import Prediction
 from regraft.progress import NOTE, Progress
+from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import headline
+from regraft.reporting.words import THIN_SPACE
 from regraft.runs import Run
+from regraft.watching.outputs import message
+from regraft.watching.states import Event
+from regraft.watching.timeline import Timeline
+from regraft.workflow import Explained
 
 _SHOW_AFTER_S = 1.0
 _PLAIN_EVERY_S = 10.0
 _MOST_CLASSES = 30
 _MOST_ISSUES = 3  # of each kind
-_COUNTABLE = {"exact_duplicate", "label_conflict"}
-_TWIN = {"exact_duplicate": "the same as ", "leakage": "training has "}
+_COUNTABLE = {"exact_duplicate", "label_conflict", "near_duplicate", "label_suspect", "outlier"}
+_TWIN = {
+    "exact_duplicate": "the same as ",
+    "near_duplicate": "the same picture as ",
+    "leakage": "training has ",
+}
 _METRIC_NAMES = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "ece": "ECE"}
 _FLAGS = {
     "unsure": "another class is possible too, or none fits well, so look at these yourself",
@@ -148,13 +162,21 @@ def show_run(console: Console, run: Run) -> None:
     _print_columns(console, header, rows, right={"macro F1", "log loss", "ECE", "photos"})
     console.print()
     console.print(_shown(run.comparison["verdict"]))
+    reviewed = what_the_review_changed(run)
+    for one in reviewed.compared if reviewed else ():
+        console.print(_shown(one.sentence.replace(THIN_SPACE, " ")))
     for note in run.about.get("notes", []):
         console.print(f"[yellow]note:[/yellow] {_shown(note)}")
-    _show_problems(console, run.data, all_in=str(run.folder / "issues.csv"))
+    promotion = run.about.get("promotion")
+    if promotion:
+        console.print(f"[bold]{_shown(promotion['over'])}: {_shown(promotion['reason'])}[/bold]")
+    _show_problems(console, run.data, run.issues, all_in=str(run.folder / "issues.csv"))
     console.print()
     _print_line(console, f"report   {_shown(str(run.folder / 'report.html'))}")
     _print_line(console, f"model    {_shown(str(run.folder / 'model'))}")
     console.print(f"[dim]{run.about.get('seconds_total', 0):.1f} s in all[/dim]")
+    if promotion and promotion["promoted"]:
+        _print_line(console, f"back     regraft rollback {_shown(shlex.quote(promotion['over']))}")
     show_next(console, f"regraft predict {shlex.quote(str(run.folder))} new_photo.jpg")
 
 
@@ -177,7 +199,7 @@ def show_dataset(
         console.print(f"sizes: {span} pixels")
     for note in data.notes:
         console.print(f"[yellow]note:[/yellow] {_shown(note)}")
-    _show_problems(console, data, all_in=every_file)
+    _show_problems(console, data, find_issues(data), all_in=every_file)
     console.print()
     show_next(console, next_command)
 
@@ -357,6 +379,96 @@ def show_cache(
     show_next(prose, "regraft cache clear --features")
 
 
+def show_explained(
+    out: Console, prose: Console, explained: Explained, *, next_command: str
+) -> None:
+    """What was explained, whether it can be trusted, and where it was written."""
+    found = explained.explanations
+    if explained.pictures:
+        cells = [
+            (_shown(m.predicted), f"{100 * m.confidence:.1f} %", _shown(str(path)), _shown(m.path))
+            for m, path in explained.pictures
+        ]
+        _print_columns(out, ("class", "confidence", "picture", "of"), cells, right={"confidence"})
+    else:
+        roles = Counter(m.role for m in found.maps)
+        prose.print(f"{roles['error']:,} errors and {roles['hit']:,} typical hits explained")
+    for path, reason in found.left_out:
+        _print_line(prose, f"[yellow]not explained:[/yellow] {_shown(path)}: {_shown(reason)}")
+    prose.print()
+    prose.print(_shown(found.check.text if found.check else found.reason))
+    if explained.report is not None:
+        _print_line(prose, f"report   {_shown(str(explained.report))}")
+    show_next(prose, next_command)
+
+
+def show_exported(console: Console, exported: Exported, *, next_command: str) -> None:
+    """What was written, how it was checked, and what another precision changed."""
+    found = exported.to_dict()
+    photos = exported.photos
+    console.print()
+    console.print(f"[bold]{_shown(facts_of(found))}[/bold]")
+    if photos.unread:
+        unread, reason = next(iter(photos.unread.items()))
+        _print_line(
+            console,
+            f"[yellow]{len(photos.unread):,} not read by the script, which has no decoders but "
+            f"Pillow's:[/yellow] {_shown(unread)}: {_shown(reason)}",
+        )
+    if exported.precision != "float32":
+        smaller = (
+            f"{exported.bytes / 1e6:.1f} MB (was {exported.bytes_before / 1e6:.1f}), "
+            f"{exported.ms:.1f} ms a photo (was {exported.ms_before:.1f})"
+        )
+        if photos.accuracy is not None:
+            smaller += f", accuracy {_points(photos.accuracy)}"
+        console.print(smaller)
+    for name, path in (
+        ("model", exported.file),
+        ("script", exported.script),
+        ("card", exported.card),
+    ):
+        _print_line(console, f"{name:<8} {_shown(str(path))}")
+    show_next(console, next_command)
+
+
+def event_line(camera: str, event: Event, *, as_json: bool) -> str:
+    """One event, as a line for people or as JSON."""
+    if as_json:
+        return json.dumps(message(camera, event), ensure_ascii=False) + "\n"
+    when = datetime.fromtimestamp(event.at).astimezone().strftime("%Y-%m-%d %H:%M")
+    how = f"{len(event.evidence)} photos"
+    if event.after_gap_s:
+        how += f", within a gap of {_clock(event.after_gap_s)}"
+    return f"{when}  {camera}  {event.previous} -> {event.state}  ({how})\n"
+
+
+def show_timeline(out: Console, timeline: Timeline) -> None:
+    """For each camera its state, the changes a week, and what could not be relied on."""
+    if not timeline.cameras:
+        out.print("no photo has been recorded yet")
+    for camera in timeline.cameras:
+        out.print(f"[bold]{_shown(camera.name)}[/bold]: {_shown(camera.state)}")
+        out.print(f"  {camera.photos:,} photos", end="")
+        for flag in ("unsure", "unfamiliar", "dark", "unreadable"):
+            if camera.flags.get(flag):
+                out.print(f", {100 * camera.share(flag):.1f} % {flag}", end="")
+        out.print()
+        for rate in camera.rates:
+            week = rate.a_week
+            out.print(
+                f"  {_shown(rate.previous)} -> {_shown(rate.state)}: {rate.count:,} times, "
+                f"{week.value:.1f} [{week.low:.1f}, {week.high:.1f}] a week"
+            )
+        for warning in camera.warnings:
+            out.print(f"  [yellow]{_shown(warning)}[/yellow]")
+
+
+def _points(change: Estimate) -> str:
+    low, high = 100 * change.low, 100 * change.high
+    return f"{100 * change.value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+
+
 def show_next(console: Console, command: str) -> None:
     """The next useful command, on a line of its own."""
     _print_line(console, f"[cyan]next     {_shown(command)}[/cyan]")
@@ -402,21 +514,10 @@ def _show_classes(console: Console, data: Dataset) -> None:
         console.print(f"[dim]and {len(data.classes) - _MOST_CLASSES} more classes[/dim]")
 
 
-def _show_problems(console: Console, data: Dataset, *, all_in: str) -> None:
-    by_kind: dict[str, list[Issue]] = {}
-    for issue in find_issues(data):
-        by_kind.setdefault(issue.issue, []).append(issue)
-    left = 0
-    for kind, issues in by_kind.items():
-        name = kind.replace("_", " ") + ("s" if len(issues) > 1 and kind in _COUNTABLE else "")
-        console.print(f"[yellow]{len(issues):,} {name}[/yellow]")
-        for issue in issues[:_MOST_ISSUES]:
-            detail = _TWIN.get(kind, "") + issue.detail
-            _print_line(console, f"  {_shown(issue.path)}: {_shown(detail)}")
-        more = len(issues) - _MOST_ISSUES
-        if more > 0:
-            console.print(f"  [dim]and {more:,} more[/dim]")
-            left += more
+def _show_problems(
+    console: Console, data: Dataset, issues: Iterable[Issue], *, all_in: str
+) -> None:
+    left = _show_issues(console, issues)
     ignored = [row for row in data.rows if row.status == "ignored"]
     for row in ignored[:_MOST_ISSUES]:
         _print_line(console, f"[dim]ignored: {_shown(row.path)} ({_shown(row.reason)})[/dim]")
@@ -424,6 +525,74 @@ def _show_problems(console: Console, data: Dataset, *, all_in: str) -> None:
         console.print(f"[dim]and {len(ignored) - _MOST_ISSUES:,} more ignored files[/dim]")
     if left:
         _print_line(console, f"[dim]all of them: {_shown(all_in)}[/dim]")
+
+
+def _show_issues(console: Console, issues: Iterable[Issue]) -> int:
+    """The worst few of every kind; returns how many were left out."""
+    by_kind: dict[str, list[Issue]] = {}
+    for issue in issues:
+        by_kind.setdefault(issue.issue, []).append(issue)
+    left = 0
+    for kind, found in by_kind.items():
+        name = kind.replace("_", " ") + ("s" if len(found) > 1 and kind in _COUNTABLE else "")
+        console.print(f"[yellow]{len(found):,} {name}[/yellow]")
+        for issue in found[:_MOST_ISSUES]:
+            detail = _TWIN.get(kind, "") + issue.detail
+            where = "" if issue.path == "." else f"{_shown(issue.path)}: "
+            _print_line(console, f"  {where}{_shown(detail)}")
+        more = len(found) - _MOST_ISSUES
+        if more > 0:
+            console.print(f"  [dim]and {more:,} more[/dim]")
+            left += more
+    return left
+
+
+def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command: str) -> None:
+    """What an audit found, what it does to the accuracy, and what to do next."""
+    data, found = audit.data, audit.findings
+    console.print()
+    count = f"{len(data.ok):,} photo{'s' if len(data.ok) != 1 else ''}"
+    console.print(f"[bold]{count}[/bold] of {len(data.classes):,} classes looked at")
+    if audit.accuracy is not None:
+        console.print(
+            f"a linear probe is right on {_share(audit.accuracy)} of photos it had not seen"
+        )
+    if found.suspects is not None and found.suspects.likely_wrong:
+        console.print(
+            f"about {found.suspects.likely_wrong:,} labels are likely wrong by confident "
+            "learning: look at the first of the label suspects"
+        )
+    left = _show_issues(console, found.issues)
+    if not found.issues:
+        console.print("[green]nothing found that needs a look[/green]")
+    shortcuts = found.shortcuts
+    if shortcuts is not None:
+        console.print("[bold]could a model cheat?[/bold]")
+        guess = f"guessing: {100 * shortcuts.guess:.1f} %"
+        for name, estimate in (
+            ("size, format, compression, frame, camera, time", shortcuts.incidental),
+            ("brightness, contrast, sharpness, colour, file size", shortcuts.content),
+        ):
+            if estimate is not None:
+                console.print(f"  {name} alone: {_share(estimate)} ({guess})")
+        for culprit in shortcuts.culprits:
+            alarm = culprit in shortcuts.alarms
+            what = "[yellow]alarm[/yellow]" if alarm else "[dim]for information[/dim]"
+            console.print(f"  {_shown(culprit.name)} alone: {_share(culprit.accuracy)} {what}")
+    if audit.effects:
+        console.print("[bold]how much the accuracy depends on it[/bold]")
+        for effect in audit.effects:
+            change = effect.change
+            name = effect.issue.replace("_", " ")
+            console.print(
+                f"  {name} ({effect.photos:,} photos): {100 * change.value:+.1f} points "
+                f"[{100 * change.low:+.1f}, {100 * change.high:+.1f}] by {effect.how}",
+                markup=False,
+            )
+    if left:
+        _print_line(console, f"[dim]all of them: {_shown(every_issue)}[/dim]")
+    console.print()
+    show_next(console, next_command)
 
 
 def _shown(text: str) -> str:
@@ -435,6 +604,12 @@ def _shown(text: str) -> str:
 
 def _rate(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _share(estimate: Estimate) -> str:
+    """For example "93.2 % [90.4, 95.3]"."""
+    value, low, high = (100 * x for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.1f} % {escape(f'[{low:.1f}, {high:.1f}]')}"
 
 
 def _interval(estimate: Estimate) -> str:

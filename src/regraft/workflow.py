@@ -9,24 +9,49 @@ from __future__ import annotations
 import csv
 import glob
 import io
+import math
 import os
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from regraft.approaches import FOLDS, CrossValidation, Limits, is_trained, seconds_expected
+from regraft.approaches import (
+    FOLDS,
+    CrossValidation,
+    Limits,
+    is_trained,
+    load_architecture,
+    seconds_expected,
+)
+from regraft.auditing import (
+    Audit,
+    Looked,
+    audit_data,
+    effects_on,
+    keep_copies_together,
+    look_first,
+)
 from regraft.candidates import candidate_approaches, candidate_backbones, trains_networks
-from regraft.catalogue import Backbone
+from regraft.catalogue import DEFAULT_BACKBONE, Backbone
 from regraft.comparison import Candidate, Comparison, choose_again, compare, with_time_left
+from regraft.corrections import (
+    Correction,
+    add_corrections,
+    corrections_log,
+    keep_correction,
+    read_corrections,
+)
 from regraft.dataset import (
     Dataset,
     Row,
+    check_data,
     leave_out_small_classes,
     natural_key,
     require_trainable,
@@ -35,7 +60,25 @@ from regraft.dataset import (
     split_groups,
 )
 from regraft.dataset.walking import walk
-from regraft.errors import DataError, TrainingError, UsageError
+from regraft.decisions import (
+    DECISIONS,
+    Applied,
+    DecisionLog,
+    apply_decisions,
+    carry_over,
+    decisions_file,
+    read_decisions,
+)
+from regraft.errors import (
+    DataError,
+    ExplanationError,
+    RegraftError,
+    RunError,
+    StorageError,
+    TrainingError,
+    UnreadableInputError,
+    UsageError,
+)
 from regraft.evaluation import (
     CROSS_VALIDATION,
     TEST,
@@ -48,10 +91,20 @@ from regraft.evidence import (
     guide_entry,
     learning_curve_entry,
     range_csv,
+    review_entry,
     selection_entry,
     training_csv,
     transfer_entry,
 )
+from regraft.explaining import (
+    Explanations,
+    HeatMap,
+    Question,
+    explain_photos,
+    explain_run,
+    write_explanations,
+)
+from regraft.exploring import explore
 from regraft.features import embed_rows, measure_speed
 from regraft.guide import (
     Advice,
@@ -62,10 +115,12 @@ from regraft.guide import (
     measure_size,
     rank_backbones,
 )
-from regraft.issues import find_issues
+from regraft.issues import Issue, find_issues, in_dataset, with_suspects
+from regraft.modality.base import read_input
 from regraft.modality.image import SUFFIXES
 from regraft.model import Model, Prediction, load
 from regraft.progress import Progress, note, silent
+from regraft.promotion import promote, roll_back
 from regraft.race import Race
 from regraft.runs import (
     RACE,
@@ -78,11 +133,21 @@ from regraft.runs import (
     write_about,
     write_results,
 )
-from regraft.storage import write_atomic
+from regraft.storage import held, make_folder, write_atomic
+
+if TYPE_CHECKING:
+    from regraft.exporting import Exported
+    from regraft.reviewing import ReviewServer
+    from regraft.serving import Server, ServerLimits
+    from regraft.serving.app import ExtraPage, KeepCorrection
+    from regraft.watching import Rules, Settings, Timeline, Watcher
+    from regraft.watching.outputs import Output
 
 DEFAULT_BUDGET_S = 300.0
 _AFTERWARDS_S = 8.0  # evaluation, learning curve and report
 _AFTERWARDS_IMAGE_S = 0.02  # predicting one more photo
+_EXPLANATIONS_S = 6.0  # heat maps, where networks are trained
+_REPORT_S = 2.0
 
 
 class LabelColumns(TypedDict, total=False):
@@ -107,6 +172,8 @@ def fit(
     resize: str | None = None,
     arch: str | None = None,
     architecture: str | None = None,
+    decisions: str | Path | None = None,
+    with_corrections: str | Path | None = None,
     out: str | Path | None = None,
     force: bool = False,
     seed: int = 0,
@@ -130,6 +197,11 @@ def fit(
         resize: "crop", "pad" or "squash"; by default the backbone's own.
         arch: timm's name of the network that weights files among the backbones belong to.
         architecture: a network for `scratch`, "package.module:name" or "path/file.py:name".
+        decisions: those of a review, to be applied to the data: a run folder or its decisions.csv.
+            They go along to the new run folder, so that its review goes on from there.
+        with_corrections: a run folder whose model was corrected at work: the corrected photos are
+            trained on as well, its test set stays as it was, and the new model replaces the one
+            at work there if it is no worse.
         out: the run folder; by default `runs/<name of the data>`.
         force: replace a run that is there.
         seed: of splits and folds.
@@ -141,7 +213,7 @@ def fit(
         The run as read back from its folder.
 
     Raises:
-        DataError: the data cannot be trained on.
+        DataError: the data cannot be trained on, or the decisions not be read.
         RunError: the run folder is busy, finished or not one.
         UsageError: an option is outside its range.
         BackboneError: a backbone is unknown or not installed.
@@ -150,6 +222,10 @@ def fit(
     if budget_s <= 0:
         raise UsageError(f"the budget is {budget_s:g} s, expected more than 0, such as 5m")
     networks = candidate_backbones(approaches, backbones, resize=resize, arch=arch)
+    if architecture is not None:  # a typo is told before any work
+        load_architecture(architecture)
+    reviewed = None if decisions is None else _review_of(decisions)
+    corrected = None if with_corrections is None else _corrections_of(with_corrections)
     source = Path(data)
     folder = Path(out) if out is not None else free_folder(Path("runs") / _run_name(source))
     settings = {
@@ -164,28 +240,55 @@ def fit(
         "resize": resize,
         "arch": arch,
         "architecture": architecture,
+        "decisions": reviewed and reviewed.setting,
+        "corrections": corrected and corrected.setting,
         "seed": seed,
     }
     command = command or _command(settings, folder)
     started = time.monotonic()
     check_folder(folder, settings, force=force)
+    if reviewed is not None:  # to be added to, so that nobody's decisions are lost
+        read_decisions(folder / DECISIONS, missing_ok=True)
+        for remark in reviewed.remarks:
+            note(progress, remark)
     found = scan(
         source,
         labels=labels,
         image_dir=image_dir,
         test=test,
+        check=reviewed is None,
         jobs=jobs,
         progress=progress,
         **(columns or LabelColumns()),
     )
+    applied = None
+    if reviewed is not None:
+        found, applied = apply_decisions(found, reviewed.log)
+        found = check_data(found)
+    if corrected is not None:
+        found = corrected.applied_to(found)
     require_trainable(found)  # until here nothing is written
     with open_run(folder, settings, command=command, force=force) as about:
+        if reviewed is not None:
+            carry_over(reviewed.log, folder / DECISIONS)
         phase = _stopwatch(about["seconds"])
         about["seconds"]["scan"] = round(time.monotonic() - started, 3)
         with phase("features"):
             found = _readable(found, networks[0], jobs=jobs, progress=progress)
             require_trainable(found)
         had_test = bool(found.test)
+        with phase("audit"):
+            left = budget_s - (time.monotonic() - started)
+            looked = look_first(found, networks[0], budget_s=left, jobs=jobs, progress=progress)
+            exploration = None
+            if looked is not None:
+                note(progress, "drawing the map of the photos")
+                exploration = explore(
+                    found, looked.findings, looked.features, looked.measures, seed=seed
+                )
+                found = keep_copies_together(found, looked.findings)
+                found = leave_out_small_classes(found)
+                require_trainable(found)
         found = set_aside(found, seed=seed)
         guidance = None
         ranked: list[Backbone] = []
@@ -199,7 +302,7 @@ def fit(
                     ranked = [backbone for backbone, _ in scored]
         candidates = candidate_approaches(
             approaches,
-            backbones,
+            networks if backbones else (),
             resize=resize,
             arch=arch,
             advice=guidance.advice if guidance else None,
@@ -207,6 +310,7 @@ def fit(
             ranked=ranked,
         )
         reserve = _AFTERWARDS_S + _AFTERWARDS_IMAGE_S * (len(found.test) + len(found.unlabelled))
+        reserve += _EXPLANATIONS_S if trains_networks(approaches) else 0.0
         with phase("comparison"):
             comparison = compare(
                 candidates,
@@ -234,6 +338,9 @@ def fit(
             found, others, seen = _predict_the_rest(model, found, jobs=jobs, progress=progress)
             evaluations = _evaluations(found, chosen, seen[: len(found.test)], seed=seed)
             predictions = _predictions(found, chosen, others, seen)
+            issues, audited = _issues(found, looked, predictions)
+            if applied is not None:
+                found, issues = _without_answered(found, issues, applied)
         with phase("evidence"):
             evidence = {
                 "guide": guidance and guide_entry(*guidance, comparison),
@@ -243,6 +350,18 @@ def fit(
                 ),
                 "selection": selection_entry(comparison, evaluations),
             }
+        explanations = None
+        if trains_networks(approaches):  # what takes seconds without PyTorch stays without it
+            with phase("explanations"):
+                explanations = _explanations(
+                    folder,
+                    found,
+                    predictions,
+                    architecture=architecture,
+                    deadline=started + budget_s - _REPORT_S,
+                    jobs=jobs,
+                    progress=progress,
+                )
         about.update(
             data=str(found.root),
             layout=found.layout,
@@ -251,23 +370,32 @@ def fit(
             counts={"training": len(found.train), "test": len(found.test)},
             fingerprint=found.fingerprint(),
             backbone=dict(model.backbone),
-            reading=_reading(found, comparison, had_test=had_test),
+            audit=audited,
+            decisions=applied and reviewed and _decided(applied, reviewed, evaluations, found),
+            reading=_reading(found, comparison, model, had_test=had_test),
         )
         with phase("report"):
             write_results(
                 folder,
                 data=found,
-                issues=find_issues(found),
+                issues=issues,
                 comparison=comparison.to_dict() | {k: v for k, v in evidence.items() if v},
                 evaluations=evaluations,
                 predictions=predictions,
                 training=training_csv(comparison),
                 ranges=range_csv(comparison),
+                exploration=exploration,
             )
+            if explanations is not None:
+                write_explanations(folder, explanations)
             about["seconds_total"] = round(time.monotonic() - started, 3)
             write_about(folder, about)
             write_atomic(folder / "report.html", _report(folder, unfinished=True))
         about["seconds_total"] = round(time.monotonic() - started, 3)
+    if corrected is not None:
+        about["promotion"] = promote(read_run(folder), corrected.run).to_dict()
+        about["promotion"]["over"] = str(corrected.run.folder)
+        write_about(folder, about)
     return read_run(folder)
 
 
@@ -329,6 +457,8 @@ def plan(
         BackboneError: a backbone is unknown or not installed.
     """
     networks = candidate_backbones(approaches, backbones, resize=resize, arch=arch)
+    if architecture is not None:  # a typo is told before any work
+        load_architecture(architecture)
     found = scan(
         data,
         labels=labels,
@@ -348,7 +478,7 @@ def plan(
     planned = []
     for approach in candidate_approaches(
         approaches,
-        backbones,
+        networks if backbones else (),
         resize=resize,
         arch=arch,
         advice=guidance.advice,
@@ -367,6 +497,60 @@ def plan(
             continue
         planned.append(PlannedCandidate(title, cost.once + cost.fold, cost.fit, cost.epochs))
     return Plan(*guidance, tuple(planned))
+
+
+def audit(
+    data: str | Path | Dataset,
+    *,
+    labels: str | Path | None = None,
+    image_dir: str | Path | None = None,
+    test: str | Path | None = None,
+    columns: LabelColumns | None = None,
+    backbone: str = DEFAULT_BACKBONE,
+    seed: int = 0,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Audit:
+    """What is wrong with the data: copies, leakage, wrong labels, outliers, faults, shortcuts.
+
+    Nothing is trained but a linear probe, and no file is changed. Arguments are those of `fit`;
+    `data` may be a Dataset as well.
+
+    Raises:
+        DataError: there is no labelled photo.
+        BackboneError: the backbone is unknown or not installed.
+    """
+    if not isinstance(data, Dataset):
+        data = scan(
+            data,
+            labels=labels,
+            image_dir=image_dir,
+            test=test,
+            min_class_images=1,
+            jobs=jobs,
+            progress=progress,
+            **(columns or LabelColumns()),
+        )
+    if not data.ok:
+        require_trainable(data)
+    return audit_data(data, backbone=backbone, seed=seed, jobs=jobs, progress=progress)
+
+
+def report_data(audited: Audit, out: str | Path, *, seed: int = 0) -> Path:
+    """Write what an audit and a first look at the photos show as one offline HTML file.
+
+    Args:
+        audited: what `audit` returned.
+        out: the HTML file.
+        seed: of the map.
+
+    Raises:
+        StorageError: `out` cannot be written.
+    """
+    from regraft.reporting import build_data_report
+
+    write_atomic(Path(out), build_data_report(audited, seed=seed))
+    return Path(out)
 
 
 def evaluate(
@@ -406,15 +590,400 @@ def evaluate(
     return evaluate_model(loaded, data, jobs=jobs, progress=progress)
 
 
-def report(run: str | Path, out: str | Path) -> Path:
-    """Write the report of a run folder as one offline HTML file.
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What `explain` found and wrote.
+
+    `pictures` are the PNG files with the path of the photo that each shows; `report` is the report
+    that was written again. One of them is empty.
+    """
+
+    explanations: Explanations
+    pictures: tuple[tuple[HeatMap, Path], ...] = ()
+    report: Path | None = None
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One for each photo: path, class, confidence, picture, and why there is none."""
+        files = {heat_map.path: str(path) for heat_map, path in self.pictures}
+        found = [
+            {
+                "path": m.path,
+                "target": m.target,
+                "predicted": m.predicted,
+                "confidence": round(m.confidence, 6),
+                "picture": files.get(m.path, ""),
+                "reason": "",
+            }
+            for m in self.explanations.maps
+        ]
+        nothing = {"target": "", "predicted": "", "confidence": "", "picture": ""}
+        left = [{"path": p, **nothing, "reason": why} for p, why in self.explanations.left_out]
+        return found + left
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        files = {heat_map.path: str(path) for heat_map, path in self.pictures}
+        data = self.explanations.to_dict()
+        for photo in data["photos"]:
+            photo["picture"] = files.get(photo["path"], "")
+        return data
+
+
+def explain(
+    model: str | Path,
+    files: Sequence[str | Path] = (),
+    *,
+    out: str | Path = "explanations",
+    architecture: str | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Explained:
+    """Heat maps of where a model finds evidence for a class.
+
+    Without files those of a run's confident errors and typical hits are made again, and its report
+    with them. With files each photo is explained for the class the model says, and written as a
+    PNG with the heat map laid over it; what cannot be read is listed and the rest goes on.
+
+    Args:
+        model: a run folder; with files a model folder does as well.
+        files: photos, folders or glob patterns.
+        out: the folder of the PNG files.
+        architecture: where the network of a model trained from scratch on your own is, as for
+            `fit`.
+        jobs: worker threads.
+        progress: told how many maps are done.
+
+    Raises:
+        RunError: without files, the folder holds no complete run.
+        ModelError: the model cannot be read.
+        DataError: an input is not there, or no image was found.
+        ExplanationError: the model has no gradient, no photo could be read, or the maps do not
+            depend on what was learned.
+        UsageError: the architecture cannot be imported.
+        StorageError: a file cannot be written.
+    """
+    make = load_architecture(architecture) if architecture is not None else None
+    if not files:
+        run = read_run(model)
+        found = explain_run(
+            run.folder / "model",
+            run.data,
+            run.predictions,
+            make=make,
+            jobs=jobs,
+            progress=progress,
+        )
+        write_explanations(run.folder, found)
+        return Explained(found, report=report(run.folder, run.folder / "report.html"))
+    questions = [Question(path, Path(path)) for path in expand_inputs(files)]
+    found = explain_photos(Path(model), questions, make=make, jobs=jobs, progress=progress)
+    if not found.shown:
+        raise ExplanationError(found.check.text if found.check and found.maps else found.reason)
+    pictures, gone = _write_pictures(found.shown, Path(out))
+    found = replace(found, left_out=(*found.left_out, *gone))
+    return Explained(found, pictures=pictures)
+
+
+def export(
+    model: str | Path | Model,
+    file: str | Path,
+    *,
+    check: str | Path | Dataset | None = None,
+    precision: str = "float32",
+    force: bool = False,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Exported:
+    """Write a model as one ONNX file, with a script that runs it and a model card.
+
+    Nothing is written unless the file predicts as the model does, see `exporting.export_model`.
+
+    Args:
+        model: a Model, or a model or run folder.
+        file: its name, ending in .onnx.
+        check: photos to compare on: a Dataset, a folder, a file or a label table, all of it. By
+            default the photos of the run, 500 at the most, test photos first.
+        precision: "float32", "half" or "int8".
+        force: replace files that are there.
+        jobs: worker threads.
+        progress: told how far each step is.
+
+    Raises:
+        ModelError, RunError, DataError: what is given cannot be read.
+        UsageError, ExportError, StorageError: see `exporting.export_model`.
+    """
+    from regraft.exporting import export_model, sample_of_run
+
+    loaded = model if isinstance(model, Model) else load(model)
+    run = None
+    if not isinstance(model, Model) and (Path(model) / "run.json").exists():
+        run = read_run(model)
+    photos: Dataset | Sequence[str | Path] = ()
+    if isinstance(check, Dataset):
+        photos = check
+    elif check is not None:
+        photos = _labelled_or_not(check, jobs=jobs, progress=progress)
+    elif run is not None:
+        photos = sample_of_run(run.data)
+    return export_model(
+        loaded,
+        file,
+        check=photos,
+        precision=precision,
+        evaluations=run.evaluations if run is not None else (),
+        force=force,
+        jobs=jobs,
+        progress=progress,
+    )
+
+
+def serve(
+    model: str | Path | Model,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    limits: ServerLimits | None = None,
+    token: str = "",
+    history: str | Path | None = None,
+    corrections: bool = False,
+    unfamiliar_from: float | None = None,
+    jobs: int | None = None,
+) -> Server:
+    """A server that listens; call its `serve` to answer until the process is told to stop.
+
+    Args:
+        model: a Model, or a model or run folder.
+        host: address to listen on; by default only this machine can reach it.
+        port: 0 for any that is free.
+        limits: of requests; None for the usual ones.
+        token: that requests have to carry as "Authorization: Bearer TOKEN"; "" for none.
+        history: of a watched folder; its timeline is served as /timeline and /timeline.csv.
+        corrections: whether the page may keep photos under their right label, in the run folder
+            that `model` is then.
+        unfamiliar_from: distance from which a photo is unfamiliar; None for that of the model.
+        jobs: worker threads.
+
+    Raises:
+        ModelError: the model cannot be read.
+        StorageError: the history is not there.
+        RunError: corrections are to be kept, and the model is not that of a run.
+        UsageError: the address or the port cannot be used.
+    """
+    from regraft.serving import Server
+
+    loaded = model if isinstance(model, Model) else load(model)
+    loaded = loaded.flagging_from(unfamiliar_from)
+    keep: KeepCorrection | None = None
+    if corrections:
+        if isinstance(model, Model):
+            raise UsageError("corrections are kept in a run folder; give that as the model")
+        keep = partial(_keep_from_page, read_run(model).folder)
+    return Server(
+        loaded,
+        host=host,
+        port=port,
+        limits=limits,
+        token=token,
+        pages={} if history is None else _timeline_pages(history),
+        keep=keep,
+        jobs=jobs,
+    )
+
+
+def _keep_from_page(run: Path, data: bytes, label: str, said: str, name: str) -> None:
+    keep_correction(run, data, label, said=said, source="page", name=name)
+
+
+def _timeline_pages(history: str | Path) -> dict[str, ExtraPage]:
+    from regraft.serving.app import ExtraPage
+    from regraft.watching.page import build_timeline_page
+
+    timeline(history)  # it is there, and can be read
+    return {
+        "/timeline": ExtraPage("text/html", lambda: build_timeline_page(timeline(history))),
+        "/timeline.csv": ExtraPage("text/csv", lambda: timeline(history).to_csv()),
+    }
+
+
+@contextmanager
+def watch(
+    model: str | Path | Model,
+    folder: str | Path,
+    db: str | Path,
+    *,
+    settings: Settings | None = None,
+    outputs: Sequence[Output] = (),
+    progress: Progress = silent,
+) -> Iterator[Watcher]:
+    """A watcher of the folder that cameras write into; call its `run`, or `once`.
+
+    Args:
+        model: a Model, or a model or run folder.
+        folder: with a folder in it for each camera, or with photos.
+        db: the history, an SQLite file, made if need be.
+        settings: rules of states, and how files are read; None for the usual ones.
+        outputs: who is told of events.
+        progress: told how far a pass is.
+
+    Raises:
+        ModelError: the model cannot be read, or the history is of other classes.
+        DataError: the folder is not there.
+        StorageError: the history cannot be used, or another process writes it.
+    """
+    from regraft.watching import Store, Watcher
+
+    loaded = model if isinstance(model, Model) else load(model)
+    with Store(db) as store:
+        guard = store.file.with_name(f"{store.file.name}.lock")
+        busy = StorageError(
+            f"another process watches with {db}; stop that one, or choose another --db"
+        )
+        with held(guard, busy, doing=f"write beside {store.file}"):
+            yield Watcher(
+                loaded, folder, store, settings=settings, outputs=outputs, progress=progress
+            )
+
+
+def timeline(
+    db: str | Path,
+    out: str | Path | None = None,
+    *,
+    rules: Rules | None = None,
+    since: float = 0.0,
+    cameras: Sequence[str] = (),
+) -> Timeline:
+    """What a watched folder showed over time; with `out` also as an HTML page.
+
+    Args:
+        db: the history.
+        out: where the page is written.
+        rules: what makes a change; None for those of the watcher.
+        since: photos taken before are left out, seconds since 1970.
+        cameras: which; () for all.
+
+    Raises:
+        StorageError: the history cannot be read, or the page not written.
+        DataError: there is no camera of a name.
+    """
+    from regraft.watching import Store, read_timeline
+    from regraft.watching.page import build_timeline_page
+
+    with Store(db, must_exist=True) as store:
+        known = store.cameras()
+        for name in cameras:
+            if name not in known:
+                raise DataError(f"there is no camera {name!r}; expected {', '.join(known)}")
+        found = read_timeline(store, rules=rules, since=since, cameras=cameras)
+    if out is not None:
+        write_atomic(Path(out), build_timeline_page(found))
+    return found
+
+
+def _labelled_or_not(
+    source: str | Path, *, jobs: int | None, progress: Progress
+) -> Dataset | Sequence[str | Path]:
+    """The photos of a data set with their labels, or plain files where there are none."""
+    try:
+        return scan(source, min_class_images=1, jobs=jobs, progress=progress)
+    except DataError:
+        return expand_inputs([source])
+
+
+def review(run: str | Path, *, port: int = 0) -> ReviewServer:
+    """A local page to go through the suspects and errors of a run; see `ReviewServer`.
+
+    Every decision is appended at once to the file decisions.csv in the run folder, which
+    `fit(decisions=...)` applies. Photos and label tables stay as they are.
+
+    Args:
+        run: the folder of a finished run.
+        port: of this machine; 0 for any that is free.
 
     Raises:
         RunError: the folder holds no complete run.
+        DataError: its decisions.csv cannot be understood.
+        UsageError: the port is in use or not allowed.
+    """
+    from regraft.reviewing import ReviewServer
+
+    return ReviewServer(read_run(run), port=port)
+
+
+def review_command(run: Run) -> str:
+    """The command that fits the data of a run again with what was decided in its review."""
+    settings = {**_UNSET, **run.about.get("settings", {}), "decisions": {"path": str(run.folder)}}
+    for name in ("data", "labels", "image_dir", "test"):
+        if settings[name] is not None:
+            settings[name] = _seen_from_here(settings[name])
+    return _command(settings)
+
+
+def report(run: str | Path | Sequence[str | Path], out: str | Path) -> Path:
+    """Write the report of a run folder, or of several side by side, as one offline HTML file.
+
+    Raises:
+        RunError: the folder holds no complete run, or fewer than two of several do.
         StorageError: `out` cannot be written.
     """
+    if not isinstance(run, str | Path):
+        return report_side_by_side(run, out, force=True).path
     write_atomic(Path(out), _report(run))
     return Path(out)
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Where the page on several runs is, which of them did best, and what is not on it, and why."""
+
+    path: Path
+    best: Path
+    left_out: tuple[str, ...]
+
+
+def report_side_by_side(
+    runs: Sequence[str | Path], out: str | Path, *, force: bool = False
+) -> SideBySide:
+    """Write one offline HTML file on several runs.
+
+    A folder that holds no complete run is left out, and the page says so, as long as two remain.
+
+    Args:
+        runs: run folders; one that is given twice is shown once.
+        out: the HTML file.
+        force: replace a file that is there.
+
+    Raises:
+        RunError: fewer than two of them can be shown.
+        StorageError: `out` is there already, or cannot be written.
+    """
+    from regraft.reporting import best_run, build_side_by_side
+
+    target = Path(out)
+    if os.path.lexists(target) and not force:
+        raise StorageError(
+            f"{target} is there already; add --force to replace it or choose another --out"
+        )
+    found: dict[str, Run] = {}
+    left_out = []
+    for folder in map(Path, runs):
+        place = os.path.realpath(folder)
+        if place in found:
+            left_out.append(f"{folder} was given twice and is shown once")
+            continue
+        try:
+            found[place] = read_run(folder)
+        except RunError as error:
+            left_out.append(f"left out: {error}")
+    if len(found) < 2:
+        why = f": {left_out[0]}" if left_out else ""
+        raise RunError(
+            f"{len(found)} of {len(runs)} runs can be shown, expected at least 2{why}; to see a "
+            "single run, give it alone"
+        )
+    shown = list(found.values())
+    write_atomic(target, build_side_by_side(shown, left_out=left_out))
+    return SideBySide(target, shown[best_run(shown)].folder, tuple(left_out))
 
 
 def predict(
@@ -474,6 +1043,133 @@ def predictions_table(model: Model, predictions: Sequence[Prediction]) -> str:
     return out.getvalue()
 
 
+def correct(
+    run: str | Path,
+    files: Sequence[str | Path],
+    label: str,
+    *,
+    source: str = "command",
+    jobs: int | None = None,
+) -> list[Correction]:
+    """Keep photos under their right label, to be trained on by `fit` with `with_corrections`.
+
+    Args:
+        run: the run folder whose model said something else.
+        files: photos, folders or glob patterns.
+        label: the class of all of them.
+        source: where the corrections come from, see `corrections.SOURCES`.
+        jobs: worker threads.
+
+    Raises:
+        RunError: there is no such run.
+        DataError: a file is not there or no photo, or the label no name.
+        StorageError: they cannot be kept.
+    """
+    folder = read_run(run).folder
+    said = {p.path: p.predicted for p in predict(folder, list(map(str, files)), jobs=jobs)}
+    return [
+        keep_correction(
+            folder,
+            read_input(path),
+            label,
+            said=predicted,
+            source=source,
+            name=Path(path).name,
+        )
+        for path, predicted in said.items()
+    ]
+
+
+def rollback(run: str | Path) -> Path:
+    """Put the model that a promotion replaced to work again.
+
+    Raises:
+        RunError: the run keeps no earlier model.
+        ModelError: it cannot be read.
+        StorageError: the folder cannot be written.
+    """
+    return roll_back(run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Corrected:
+    """Corrections to be trained on, and the run they were made on."""
+
+    run: Run
+    found: tuple[Correction, ...]
+    setting: dict[str, str]
+
+    def applied_to(self, data: Dataset) -> Dataset:
+        """The data with the corrected photos, and the test set of the run."""
+        tested = {row.sha256: row.label for row in self.run.data.test}
+        return add_corrections(data, self.found, tested=tested)
+
+
+def _corrections_of(path: str | Path) -> _Corrected:
+    run = read_run(path)
+    log = corrections_log(run.folder)
+    found = read_corrections(run.folder)
+    if not found:
+        raise DataError(
+            f"{path} holds no corrections; make some with regraft correct {path} photo.jpg "
+            "--label NAME, or on the page of regraft serve --corrections"
+        )
+    return _Corrected(run, found, {"path": os.path.realpath(run.folder), "sha256": log.sha256})
+
+
+@dataclass(frozen=True, slots=True)
+class _Review:
+    """Decisions to be applied, the run they were made on (None: not known), and remarks on them."""
+
+    log: DecisionLog
+    run: Run | None
+    remarks: tuple[str, ...]
+
+    @property
+    def setting(self) -> dict[str, str]:
+        """What run.json says of it: a file that has changed makes another run."""
+        return {"path": os.path.realpath(self.log.file), "sha256": self.log.sha256}
+
+
+def _review_of(path: str | Path) -> _Review:
+    """The decisions in a file or run folder.
+
+    Read before anything is written: the new run may replace the one they were made on.
+    """
+    file = decisions_file(path)
+    log = read_decisions(file)
+    if not Path(path).is_dir():
+        return _Review(log, None, ())
+    try:
+        return _Review(log, read_run(path), ())
+    except RunError as error:
+        return _Review(log, None, (f"the accuracy before the review is not shown: {error}",))
+
+
+def _without_answered(
+    data: Dataset, issues: Sequence[Issue], applied: Applied
+) -> tuple[Dataset, tuple[Issue, ...]]:
+    """The issues that a review has not answered, and the dataset with a note on the others."""
+    left = applied.silence(issues)
+    answered = len(issues) - len(left)
+    if not answered:
+        return data, left
+    were = "issue is" if answered == 1 else "issues are"
+    remark = f"{answered:,} {were} not listed again: the review has answered them."
+    return replace(data, notes=(*data.notes, remark)), left
+
+
+def _decided(
+    applied: Applied, reviewed: _Review, evaluations: Sequence[Evaluation], data: Dataset
+) -> dict[str, Any]:
+    """`decisions` in run.json: what was applied, and the accuracy before beside that of now."""
+    before = reviewed.run
+    compared = (
+        [] if before is None else review_entry(before.evaluations, before.data, evaluations, data)
+    )
+    return applied.to_dict() | {"compared": compared}
+
+
 class _Guidance(NamedTuple):
     size: Size
     similarity: Similarity
@@ -498,13 +1194,14 @@ def _final_fit(
     jobs: int | None,
     progress: Progress,
 ) -> tuple[Comparison, Model]:
-    """The winner trained on all training rows, or the best quick one where time ran out."""
-    fallback = choose_again(comparison, "")
+    """The winner trained on all training rows, or the best quick one where that fails."""
+    chosen = comparison.winner.cross_validation
+    has_fallback = choose_again(comparison, "") or (chosen and chosen.network is not None)
     try:
         model = comparison.best.fit(
             data,
             cross_validation=with_time_left(comparison.winner, deadline - time.monotonic()),
-            limits=Limits(deadline=deadline) if fallback else Limits(),
+            limits=Limits(deadline=deadline) if has_fallback else Limits(),
             seed=seed,
             jobs=jobs,
             progress=progress,
@@ -583,24 +1280,13 @@ def _evaluations(
 def _predictions(
     data: Dataset, chosen: CrossValidation, others: Sequence[Row], seen: Sequence[Prediction]
 ) -> list[ImagePrediction]:
-    rows = []
-    for row, fold, probabilities in zip(
-        data.train, chosen.folds[0], chosen.probabilities[0], strict=True
-    ):
-        if np.isnan(probabilities).any():  # its fold was not predicted, see `reading` in run.json
-            continue
-        best = int(probabilities.argmax())
-        rows.append(
-            ImagePrediction(
-                path=row.path,
-                label=row.label,
-                predicted=data.classes[best],
-                confidence=float(probabilities[best]),
-                split="train",
-                fold=int(fold),
-                probabilities=tuple(float(p) for p in probabilities),
-            )
+    rows = [
+        ImagePrediction.out_of_fold(row, probabilities, data.classes, fold=int(fold))
+        for row, fold, probabilities in zip(
+            data.train, chosen.folds[0], chosen.probabilities[0], strict=True
         )
+        if not np.isnan(probabilities).any()  # else its fold was not predicted: see `_reading`
+    ]
     rows += [
         ImagePrediction(
             row.path, row.label, p.predicted, p.confidence, row.split, -1, p.probabilities
@@ -610,7 +1296,87 @@ def _predictions(
     return rows
 
 
-def _reading(data: Dataset, comparison: Comparison, *, had_test: bool) -> list[str]:
+def _issues(
+    data: Dataset, looked: Looked | None, predictions: Sequence[ImagePrediction]
+) -> tuple[tuple[Issue, ...], dict[str, Any]]:
+    """The table of issues, and what the look at the data found beside it."""
+    if looked is None:
+        return find_issues(data), {}
+    found = in_dataset(looked.findings, data)
+    said = {p.path: p for p in predictions if len(p.probabilities)}
+    if all(row.label in data.classes for row in found.rows):  # no class was left out
+        nothing = (math.nan,) * len(data.classes)
+        probabilities = np.array(
+            [said[row.path].probabilities if row.path in said else nothing for row in found.rows]
+        )
+        found = with_suspects(data, found, probabilities)
+    right = np.array(
+        [
+            float(said[row.path].predicted == row.label) if row.path in said else math.nan
+            for row in found.rows
+        ]
+    )
+    effects = effects_on(found, right) if np.isfinite(right).any() else []
+    return found.issues, {
+        "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
+        "likely_wrong_labels": found.suspects and found.suspects.likely_wrong,
+        "effects": [effect.to_dict() for effect in effects],
+    }
+
+
+def _explanations(
+    folder: Path,
+    data: Dataset,
+    predictions: Sequence[ImagePrediction],
+    *,
+    architecture: str | None,
+    deadline: float,
+    jobs: int | None,
+    progress: Progress,
+) -> Explanations:
+    """The heat maps of a run; where there are none, the reason, which ends no fit."""
+    try:
+        return explain_run(
+            folder / "model",
+            data,
+            predictions,
+            make=load_architecture(architecture) if architecture is not None else None,
+            deadline=deadline,
+            jobs=jobs,
+            progress=progress,
+        )
+    except RegraftError as error:
+        note(progress, f"no heat maps: {error}")
+        return Explanations(reason=str(error))
+
+
+def _write_pictures(
+    maps: Sequence[HeatMap], out: Path
+) -> tuple[tuple[tuple[HeatMap, Path], ...], list[tuple[str, str]]]:
+    """A PNG for each map in the folder `out`, where no other file is replaced; and what is gone
+    by now, with the reason."""
+    from regraft.reporting.heat_maps import explained_picture, may_be_replaced
+
+    make_folder(out)
+    written: dict[Path, HeatMap] = {}
+    gone = []
+    for heat_map in maps:
+        try:
+            picture = explained_picture(Path(heat_map.path), heat_map)
+        except UnreadableInputError as error:
+            gone.append((heat_map.path, str(error)))
+            continue
+        name, number = f"{Path(heat_map.path).stem}-explained", 1
+        path = out / f"{name}.png"
+        while path in written or not may_be_replaced(path):
+            number += 1
+            path = out / f"{name}-{number}.png"
+        write_atomic(path, picture)
+        written[path] = heat_map
+    return tuple((heat_map, path) for path, heat_map in written.items()), gone
+
+
+def _reading(data: Dataset, comparison: Comparison, model: Model, *, had_test: bool) -> list[str]:
     n = len(data.train)
     said = [
         f"{n:,} training images: every choice was made on them, by {comparison.folds}-fold "
@@ -623,6 +1389,11 @@ def _reading(data: Dataset, comparison: Comparison, *, had_test: bool) -> list[s
             f"The chosen approach trains a network, and the time was enough for "
             f"{found.folds_done} of {comparison.folds} folds: its cross-validated accuracy and "
             f"predictions are of {int(found.covered.sum()):,} of the {n:,} training images."
+        )
+    if model.settings.get("final_epochs") == 0:
+        said.append(
+            "The time was up before the network could be trained on all of them: the model is the "
+            "network of one fold. A larger --budget trains it on the others as well."
         )
     if data.test:
         origin = "given" if had_test else "set aside at random before anything was compared"
@@ -650,18 +1421,50 @@ def _stopwatch(seconds: dict[str, float]) -> Any:
     return lambda name: _timed(seconds, name)
 
 
-def _command(settings: Mapping[str, Any], folder: Path) -> str:
-    """The command line that does what `fit` was asked to do."""
-    words = ["regraft", "fit", settings["data"], "--out", str(folder)]
+_UNSET: Mapping[str, Any] = {  # settings that a run written by an earlier version may lack
+    "labels": None,
+    "image_dir": None,
+    "test": None,
+    "resize": None,
+    "arch": None,
+    "architecture": None,
+    "decisions": None,
+    "corrections": None,
+    "columns": {},
+    "backbones": (),
+    "approaches": (),
+    "budget_s": DEFAULT_BUDGET_S,
+    "seed": 0,
+}
+
+
+def _command(settings: Mapping[str, Any], folder: Path | None = None) -> str:
+    """The command line that does what `fit` was asked to do, for another folder if None."""
+    words = ["regraft", "fit", settings["data"]]
+    if folder is not None:
+        words += ["--out", str(folder)]
     for name in ("labels", "image_dir", "test", "resize", "arch", "architecture"):
         if settings[name] is not None:
             words += [f"--{name.replace('_', '-')}", settings[name]]
+    if settings["decisions"]:
+        words += ["--decisions", settings["decisions"]["path"]]
+    if settings["corrections"]:
+        words += ["--with-corrections", settings["corrections"]["path"]]
     for name, column in settings["columns"].items():
         words += [f"--{name.replace('_', '-')}", column]
     words += [word for name in settings["backbones"] for word in ("--backbone", name)]
     words += [word for name in settings["approaches"] for word in ("--approach", name)]
-    words += ["--budget", f"{settings['budget_s']:g}s", "--seed", str(settings["seed"])]
+    if folder is not None or settings["budget_s"] != DEFAULT_BUDGET_S:
+        words += ["--budget", f"{settings['budget_s']:g}s"]
+    if folder is not None or settings["seed"] != 0:
+        words += ["--seed", str(settings["seed"])]
     return shlex.join(words)
+
+
+def _seen_from_here(path: str) -> str:
+    """A path below the working folder as one would type it, any other as it is."""
+    here = Path.cwd()
+    return os.path.relpath(path, here) if Path(path).is_relative_to(here) else path
 
 
 def _run_name(source: Path) -> str:
@@ -684,13 +1487,25 @@ def _images_below(folder: Path) -> list[str]:
 
 
 __all__ = [
+    "audit",
     "candidate_approaches",
+    "correct",
     "evaluate",
     "expand_inputs",
+    "explain",
+    "export",
     "fit",
     "plan",
     "predict",
     "predictions_table",
     "report",
+    "report_data",
+    "report_side_by_side",
+    "review",
+    "review_command",
+    "rollback",
     "scan",
+    "serve",
+    "timeline",
+    "watch",
 ]
