@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -243,6 +243,11 @@ class _Runner:
     progress: Progress
     fingerprint: str
 
+    @property
+    def n_folds(self) -> int:
+        """Folds of each repeat."""
+        return len(np.unique(self.folds[0]))
+
     def left(self) -> float:
         """Seconds until the deadline."""
         return self.deadline - time.monotonic()
@@ -291,7 +296,7 @@ class _Runner:
         started = time.monotonic()
         try:
             note(self.progress, f"timing {_title(approach)}")
-            cost = approach.cost(self.data, folds=len(np.unique(self.folds[0])), jobs=self.jobs)
+            cost = self._cost(approach)
         except RegraftError as error:
             return _Timed(approach, _ended(approach, error, time.monotonic() - started))
         if known is None:
@@ -306,6 +311,9 @@ class _Runner:
         )
         return _Timed(approach, done, cost)
 
+    def _cost(self, approach: TrainedApproach) -> Cost:
+        return approach.cost(self.data, folds=self.n_folds, jobs=self.jobs)
+
     def _timed_again(self, timed: _Timed) -> _Timed:
         """With a fresh measurement where the machine may have been busy at the first one."""
         if math.isinf(self.deadline) or time.monotonic() - timed.at < _FRESH_S:
@@ -313,9 +321,7 @@ class _Runner:
         note(self.progress, f"timing {_title(timed.approach)} again")
         forget_speeds()
         try:
-            cost = timed.approach.cost(
-                self.data, folds=len(np.unique(self.folds[0])), jobs=self.jobs
-            )
+            cost = self._cost(timed.approach)
         except RegraftError:
             return timed
         return replace(timed, cost=cost, at=time.monotonic())
@@ -364,10 +370,11 @@ class _Runner:
         """How many epochs the budget has room for, or why there is room for none."""
         left = self.left()
         refit = max((c.cost.fit for c in found.values() if c.cost and c.accuracy), default=0.0)
-        rivals = [t for t in (timed, *later) if t.contender and not t.is_baseline]
-        baseline = next((t.contender for t in (timed, *later) if t.is_baseline), None)
+        waiting = (timed, *later)
+        rivals = [c for t in waiting if not t.is_baseline and (c := t.contender) is not None]
+        baseline = next((t.contender for t in waiting if t.is_baseline), None)
         given = allot(
-            [t.contender for t in rivals if t.contender],
+            rivals,
             baseline,
             left,
             baseline_s=_SHARE_OF_BASELINE * self.budget_s,
@@ -392,26 +399,14 @@ class _Runner:
 
     def _worth_another_fold(self, found: Mapping[int, Candidate]) -> int | None:
         """The candidate whose next fold tells most and still fits; None if there is none."""
-        n_folds = len(np.unique(self.folds[0]))
-        done = [c for c in found.values() if c.accuracy is not None]
-        if not done or (self.data.test and len(self.data.train) >= _ONE_FOLD_FROM):
+        if self.data.test and len(self.data.train) >= _ONE_FOLD_FROM:
             return None
-        expected = {i: _expected(c, done) for i, c in found.items() if c.accuracy is not None}
-        top = max(expected.values())
-        refit = max((c.cost.fit for c in done if c.cost), default=0.0)
-        contenders = [
-            i
-            for i, c in found.items()
-            if c.cross_validation is not None
-            and c.cost is not None
-            and c.approach.name != _BASELINE
-            and c.cross_validation.folds_done < n_folds
-            and expected[i] >= top - _CONTENDS
-            and math.isfinite(c.cost.fold)  # a fold of it has failed
-            and MARGIN * (c.cost.fold + refit) <= self.left()
-        ]
-        contenders.sort(key=lambda i: (-expected[i], i))
-        return contenders[0] if contenders else None
+        refit = max((c.cost.fit for c in found.values() if c.cost and c.accuracy), default=0.0)
+        for i, cost, known in _contenders(found):
+            fits = MARGIN * (cost.fold + refit) <= self.left()
+            if fits and known.folds_done < self.n_folds:
+                return i
+        return None
 
     def _worth_more_epochs(
         self, found: Mapping[int, Candidate], longer: set[int]
@@ -421,33 +416,22 @@ class _Runner:
         The final training of the leader comes first, with all the epochs it could use; what it
         lacked on its fold it gets there.
         """
-        done = [c for c in found.values() if c.accuracy is not None]
-        if math.isinf(self.deadline) or not done:
+        expected = _expected_of(found)
+        if math.isinf(self.deadline) or not expected:
             return None
-        expected = {i: _expected(c, done) for i, c in found.items() if c.accuracy is not None}
         top = max(expected, key=lambda i: expected[i])
         for_leader = _longest_final(found[top])
-        for i in sorted(expected, key=lambda i: (-expected[i], i)):
-            one, known = found[i], found[i].cross_validation
-            if (
-                i == top
-                or i in longer
-                or one.cost is None
-                or known is None
-                or known.folds_done != 1
-                or one.approach.name == _BASELINE
-                or not math.isfinite(one.cost.fold)
-                or expected[i] < expected[top] - _CONTENDS
-                or known.chosen["epochs"] < one.cost.epochs  # the fold data ended it
-            ):
+        for i, cost, known in _contenders(found):
+            ended_by_itself = known.chosen["epochs"] < cost.epochs
+            if i == top or i in longer or known.folds_done != 1 or ended_by_itself:
                 continue
             most = 0
-            for epochs in range(one.cost.epochs + 1, one.wanted_epochs + 1):
-                then = one.cost.at(epochs)
-                needed = then.once - one.cost.once + then.fold + max(then.fit, for_leader)
+            for epochs in range(cost.epochs + 1, found[i].wanted_epochs + 1):
+                then = cost.at(epochs)
+                needed = then.once - cost.once + then.fold + max(then.fit, for_leader)
                 if MARGIN * needed <= self.left():
                     most = epochs
-            if most >= _LONGER * one.cost.epochs:
+            if most >= _LONGER * cost.epochs:
                 return i, most
         return None
 
@@ -624,6 +608,24 @@ def _expected(candidate: Candidate, done: Sequence[Candidate]) -> float:
     return reference.accuracy.value + candidate_difference(candidate, reference).value
 
 
+def _expected_of(found: Mapping[int, Candidate]) -> dict[int, float]:
+    """The expected accuracy of every candidate that has a result."""
+    done = [c for c in found.values() if c.accuracy is not None]
+    return {i: _expected(c, done) for i, c in found.items() if c.accuracy is not None}
+
+
+def _contenders(found: Mapping[int, Candidate]) -> Iterator[tuple[int, Cost, CrossValidation]]:
+    """Those that train a network and are close to the leader, the best first."""
+    expected = _expected_of(found)
+    for i in sorted(expected, key=lambda i: (-expected[i], i)):
+        one = found[i]
+        if one.cost is None or one.cross_validation is None or one.approach.name == _BASELINE:
+            continue
+        has_failed = math.isinf(one.cost.fold)
+        if not has_failed and expected[i] >= max(expected.values()) - _CONTENDS:
+            yield i, one.cost, one.cross_validation
+
+
 def _images_predicted(candidate: Candidate) -> int:
     found = candidate.cross_validation
     return 0 if found is None else int(found.covered.sum())
@@ -631,8 +633,7 @@ def _images_predicted(candidate: Candidate) -> int:
 
 def _choose(candidates: Sequence[Candidate], left: float) -> int:
     """The candidate to use: see `compare`. One whose final training no longer fits is left out."""
-    done = [c for c in candidates if c.accuracy is not None]
-    scores = {i: _expected(c, done) for i, c in enumerate(candidates) if c.accuracy is not None}
+    scores = _expected_of(dict(enumerate(candidates)))
     scores = {i: x for i, x in scores.items() if _can_be_fitted(candidates[i], left)} or scores
     top = max(scores, key=lambda i: scores[i])
     alike = [

@@ -164,9 +164,8 @@ def _as_before(row: Row, tested: str | None, corrected: str | None) -> Row:
         return row
     if tested is not None:
         return dataclasses.replace(row, split="test")
-    if corrected is not None and corrected != row.label:
-        reason = f"corrected to {corrected}"
-        return dataclasses.replace(row, status="excluded", reason=reason)
-    if corrected is not None:
-        return dataclasses.replace(row, status="excluded", reason="kept as a correction")
-    return row
+    if corrected is None:
+        return row
+    same = corrected == row.label
+    reason = "kept as a correction" if same else f"corrected to {corrected}"
+    return dataclasses.replace(row, status="excluded", reason=reason)

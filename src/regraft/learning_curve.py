@@ -377,14 +377,13 @@ def _estimate(
 def _said(forecast: Forecast) -> str:
     gain = forecast.gain
     more = f"bout {forecast.per_class_more:,} more images per class (twice as many)"
-    amount = f"{100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
     if gain.high < FLAT:
-        return f"The learning curve is flat: a{more} would give {amount}."
+        return f"The learning curve is flat: a{more} would give {gain.points}."
     if gain.value < _NOTHING:
         return (
             f"The learning curve does not rise clearly: a{more} may give nothing, and at most "
             f"{100 * gain.high:+.1f} points as far as these images can tell."
         )
     if gain.low < _NOTHING:
-        return f"A{more} would give {amount}; that they give nothing cannot be ruled out."
-    return f"A{more} would give {amount}."
+        return f"A{more} would give {gain.points}; that they give nothing cannot be ruled out."
+    return f"A{more} would give {gain.points}."

@@ -44,6 +44,12 @@ class Estimate:
             "method": self.method,
         }
 
+    @property
+    def points(self) -> str:
+        """A difference of rates in points of a hundred: "+1.2 points [-0.3, +2.7]"."""
+        low, high = 100 * self.low, 100 * self.high
+        return f"{100 * self.value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+
     def widened(self, factor: float, *, lowest: float = 0.0) -> Estimate:
         """The same value with an interval `factor` times as wide.
 

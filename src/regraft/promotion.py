@@ -65,10 +65,7 @@ def promote(new: Run, old: Run) -> Promotion:
     gap = found.difference
     if gap is None:
         return Promotion(False, 0, None, "both runs have no photo in common to be compared on")
-    said = (
-        f"{100 * gap.value:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] on "
-        f"{found.photos:,} photos"
-    )
+    said = f"{gap.points} on {found.photos:,} photos"
     if gap.value < 0:
         return Promotion(False, found.photos, gap, f"not promoted, it is worse: {said}")
     load(new.folder)

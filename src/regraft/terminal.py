@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -35,7 +34,7 @@ from regraft.reporting.scores import headline
 from regraft.reporting.words import THIN_SPACE
 from regraft.runs import Run
 from regraft.watching.outputs import message
-from regraft.watching.states import Event
+from regraft.watching.states import Event, local_minute
 from regraft.watching.timeline import Timeline
 from regraft.workflow import Explained
 
@@ -421,7 +420,7 @@ def show_exported(console: Console, exported: Exported, *, next_command: str) ->
             f"{exported.ms:.1f} ms a photo (was {exported.ms_before:.1f})"
         )
         if photos.accuracy is not None:
-            smaller += f", accuracy {_points(photos.accuracy)}"
+            smaller += f", accuracy {photos.accuracy.points}"
         console.print(smaller)
     for name, path in (
         ("model", exported.file),
@@ -436,7 +435,7 @@ def event_line(camera: str, event: Event, *, as_json: bool) -> str:
     """One event, as a line for people or as JSON."""
     if as_json:
         return json.dumps(message(camera, event), ensure_ascii=False) + "\n"
-    when = datetime.fromtimestamp(event.at).astimezone().strftime("%Y-%m-%d %H:%M")
+    when = local_minute(event.at)
     how = f"{len(event.evidence)} photos"
     if event.after_gap_s:
         how += f", within a gap of {_clock(event.after_gap_s)}"
@@ -462,11 +461,6 @@ def show_timeline(out: Console, timeline: Timeline) -> None:
             )
         for warning in camera.warnings:
             out.print(f"  [yellow]{_shown(warning)}[/yellow]")
-
-
-def _points(change: Estimate) -> str:
-    low, high = 100 * change.low, 100 * change.high
-    return f"{100 * change.value:+.1f} points [{low:+.1f}, {high:+.1f}]"
 
 
 def show_next(console: Console, command: str) -> None:

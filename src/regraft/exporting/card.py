@@ -12,6 +12,7 @@ from typing import Any
 from regraft.evaluation import METRICS, Evaluation
 from regraft.metrics import Estimate
 from regraft.model import Model
+from regraft.reporting.words import METRIC_WORDS
 
 _LICENCE_UNKNOWN = "not known"
 
@@ -76,20 +77,17 @@ def model_card(
 def _measured(evaluations: Sequence[Evaluation]) -> str:
     if not evaluations:
         return "Not known here: the model was exported without the run it came from."
+    labels = {name: METRIC_WORDS[name].title for name in METRICS}
     blocks = []
     for found in evaluations:
         title = "a test set, read once" if found.on == "test" else "cross-validation"
-        rows = [(label, _estimate(getattr(found, key))) for key, label in _names().items()]
+        rows = [(label, _estimate(getattr(found, key))) for key, label in labels.items()]
         rows += [
             (f"Recall of {_cell(name)}", _estimate(score.recall))
             for name, score in found.per_class.items()
         ]
         blocks.append(f"On {found.n:,} photos ({title}), with 95 % intervals:\n\n{_table(rows)}")
     return "\n\n".join(blocks)
-
-
-def _names() -> dict[str, str]:
-    return {name: name.replace("_", " ").capitalize() for name in METRICS}
 
 
 def _estimate(estimate: Estimate | None) -> str:
@@ -111,11 +109,7 @@ def _checked(exported: Mapping[str, Any]) -> str:
             f"another class, and {len(photos['ties'])} more where two classes were nearly level."
         )
     if photos["accuracy"]:
-        change = photos["accuracy"]
-        said.append(
-            f"Accuracy changed by {100 * change['value']:+.1f} points "
-            f"[{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]."
-        )
+        said.append(f"Accuracy changed by {Estimate.from_dict(photos['accuracy']).points}.")
     if exported["ms"] is not None and exported["precision"] != "float32":
         said.append(
             f"A photo takes {exported['ms']:.1f} ms on one thread where it took "

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regraft.dataset import Dataset, Row
+from regraft.dataset import Dataset
 from regraft.errors import ExportError, UnreadableInputError, UsageError
 from regraft.evaluation import Evaluation
+from regraft.exploring import spread
 from regraft.exporting.artifact import (
     PRECISIONS,
     SCRIPT_MARK,
@@ -185,15 +186,9 @@ def _check_names(file: Path, script: Path, card: Path, *, precision: str, force:
 
 def sample_of_run(data: Dataset, most: int = 500) -> Dataset:
     """Photos of a run to check an export on: its test photos first, then training photos."""
-    rows = [*_spread(data.test, most)]
-    rows += _spread(data.train, most - len(rows))
+    rows = spread(data.test, most)
+    rows += spread(data.train, most - len(rows))
     return Dataset.from_rows(data.root, rows)
-
-
-def _spread(rows: Sequence[Row], most: int) -> list[Row]:
-    if most <= 0 or not rows:
-        return []
-    return list(rows[:: -(-len(rows) // most)])
 
 
 def _photos(
@@ -208,9 +203,8 @@ def _photos(
 
 def _images(expected: Sequence[Prediction], most: int) -> list[NDArray[np.uint8]]:
     """Photos spread over those that were predicted; one that has gone meanwhile is left out."""
-    step = max(1, -(-len(expected) // most))
     images = []
-    for prediction in expected[::step]:
+    for prediction in spread(expected, most):
         try:
             images.append(read_image(prediction.path))
         except UnreadableInputError:
@@ -220,8 +214,7 @@ def _images(expected: Sequence[Prediction], most: int) -> list[NDArray[np.uint8]
 
 def _recalibrated(model: Model, expected: Sequence[Prediction], *, jobs: int | None) -> Model:
     """The distance from which a photo is unfamiliar, moved as far as the distances have moved."""
-    step = max(1, -(-len(expected) // _CALIBRATING))
-    some = {one.path: one.unfamiliarity for one in expected[::step]}
+    some = {one.path: one.unfamiliarity for one in spread(expected, _CALIBRATING)}
     moved = [
         one.unfamiliarity - some[one.path]
         for one in model.predict(list(some), jobs=jobs)

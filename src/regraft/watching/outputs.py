@@ -6,7 +6,6 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -33,20 +32,7 @@ class Output(Protocol):
 
 def message(camera: str, event: Event) -> dict[str, Any]:
     """What others are told: camera, state, the state before, times in ISO 8601 and UTC."""
-    return {
-        "camera": camera,
-        "state": event.state,
-        "previous": event.previous,
-        "at": iso(event.at),
-        "known_at": iso(event.known_at),
-        "after_gap_s": round(event.after_gap_s),
-        "evidence": list(event.evidence),
-    }
-
-
-def iso(at: float) -> str:
-    """Seconds since 1970 as "2026-11-24T10:20:00+00:00"."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    return {"camera": camera} | event.to_dict()
 
 
 class Webhook:

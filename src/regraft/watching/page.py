@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from regraft._version import __version__
 from regraft.reporting import words
 from regraft.reporting.pages import Card, Header, render
-from regraft.watching.states import UNKNOWN, Event, Span
+from regraft.watching.states import UNKNOWN, Event, Span, local_minute
 from regraft.watching.timeline import CameraTimeline, Timeline
 
 _MOST_DAYS = 120  # rows of a camera; the last ones
@@ -68,9 +68,7 @@ def build_timeline_page(timeline: Timeline) -> str:
             "A state changes only once several photos say so. Grey are photos that say nothing, "
             "dark ones or unlike those of the training; hatched is time without a photo.",
         ),
-        when=datetime.fromtimestamp(max(ends)).astimezone().strftime("%Y-%m-%d %H:%M")
-        if ends
-        else "",
+        when=local_minute(max(ends)) if ends else "",
         version=__version__,
         cards=(
             Card("Cameras", f"{len(timeline.cameras):,}"),
@@ -136,7 +134,7 @@ def _event_words(event: Event) -> tuple[str, str, str, str]:
 
 
 def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
+    return local_minute(at)
 
 
 def _days(camera: CameraTimeline, number: Mapping[str, int]) -> list[Day]:

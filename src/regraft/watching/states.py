@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from regraft.errors import UsageError
@@ -72,6 +73,15 @@ class Span:
     end: float
     photos: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; times are ISO 8601 in UTC."""
+        return {
+            "state": self.state,
+            "start": iso(self.start),
+            "end": iso(self.end),
+            "photos": self.photos,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -90,8 +100,15 @@ class Event:
     after_gap_s: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self) | {"evidence": list(self.evidence)}
+        """JSON values; times are ISO 8601 in UTC."""
+        return {
+            "state": self.state,
+            "previous": self.previous,
+            "at": iso(self.at),
+            "known_at": iso(self.known_at),
+            "after_gap_s": round(self.after_gap_s),
+            "evidence": list(self.evidence),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +117,16 @@ class History:
 
     spans: tuple[Span, ...]
     events: tuple[Event, ...]
+
+
+def iso(at: float) -> str:
+    """Seconds since 1970 as "2026-11-24T10:20:00+00:00"."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def local_minute(at: float) -> str:
+    """Seconds since 1970 as "2026-11-24 11:20" in the time of this machine."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def history_of(
@@ -198,10 +225,12 @@ class _Machine:
 
     def _strongest(self) -> int | None:
         """The class that has enough evidence now; None if none has."""
-        enough = _FIRST if self.state is None and not self.last else self.rules.evidence
-        hold = 0.0 if self.state is None and not self.last else self.rules.hold_s
-        if self.state is None and self.last:  # after a gap: no state to hold on to
-            enough, hold = min(enough, 2 * _PER_PHOTO), 0.0
+        if self.state is not None:
+            enough, hold = self.rules.evidence, self.rules.hold_s
+        elif self.last:  # after a gap: no state to hold on to
+            enough, hold = min(self.rules.evidence, 2 * _PER_PHOTO), 0.0
+        else:
+            enough, hold = _FIRST, 0.0
         strong = [
             (case.total, number)
             for number, case in self.cases.items()

@@ -67,6 +67,11 @@ class Photo:
         """Whether it says something of the state: it is neither dark, unreadable nor unfamiliar."""
         return self.flag in ("", "unsure")
 
+    @property
+    def reading(self) -> Reading:
+        """What states are made of."""
+        return Reading(self.taken, self.path, self.probabilities, self.is_known)
+
 
 @dataclass(frozen=True, slots=True)
 class FileSeen:
@@ -184,13 +189,6 @@ class Store:
             values: list[Any] = list(row)
             values[_PROBABILITIES] = tuple(json.loads(values[_PROBABILITIES]))
             yield Photo(*values)
-
-    def readings(self, camera: str, *, since: float = 0.0) -> list[Reading]:
-        """The same as what states are made of."""
-        return [
-            Reading(p.taken, p.path, p.probabilities, p.is_known)
-            for p in self.photos(camera, since=since)
-        ]
 
     def count(self) -> int:
         """How many photos there are."""

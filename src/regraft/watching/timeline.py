@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from regraft.metrics import Estimate
-from regraft.watching.outputs import iso
-from regraft.watching.states import UNKNOWN, Event, Rules, Span, history_of
+from regraft.watching.states import UNKNOWN, Event, Rules, Span, history_of, iso
 from regraft.watching.store import Photo, Store
 
 WEEK_S = 7 * 86_400.0
@@ -85,21 +84,8 @@ class CameraTimeline:
             "photos": self.photos,
             "flags": {flag or "none": count for flag, count in self.flags.items()},
             "seconds": {state: round(total) for state, total in self.seconds.items()},
-            "spans": [
-                {"state": s.state, "start": iso(s.start), "end": iso(s.end), "photos": s.photos}
-                for s in self.spans
-            ],
-            "events": [
-                {
-                    "at": iso(e.at),
-                    "known_at": iso(e.known_at),
-                    "state": e.state,
-                    "previous": e.previous,
-                    "after_gap_s": round(e.after_gap_s),
-                    "evidence": list(e.evidence),
-                }
-                for e in self.events
-            ],
+            "spans": [span.to_dict() for span in self.spans],
+            "events": [event.to_dict() for event in self.events],
             "rates": [rate.to_dict() for rate in self.rates],
             "warnings": list(self.warnings),
         }
@@ -169,7 +155,7 @@ def _camera(
     familiar: float,
 ) -> CameraTimeline:
     photos = list(store.photos(name, since=since))
-    found = history_of(store.readings(name, since=since), classes, rules)
+    found = history_of([photo.reading for photo in photos], classes, rules)
     seconds: dict[str, float] = {}
     for span in found.spans:
         seconds[span.state] = seconds.get(span.state, 0.0) + span.end - span.start

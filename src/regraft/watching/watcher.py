@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from regraft.dataset.walking import walk
 from regraft.errors import DataError, ModelError, UnreadableInputError
 from regraft.heads.familiarity import FAMILIAR
 from regraft.modality.base import read_input
@@ -35,6 +36,7 @@ _AT_ONCE = 64  # photos in one write
 _UNREADABLE_AFTER_S = 120.0  # a file that cannot be read may still be on its way
 _AWAY_S = 5.0  # between two looks for a folder that has gone
 _DAY_S = 86_400.0
+_PRINTED = "printed"  # the output that every event is told to: the terminal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,7 @@ class Watcher:
         self._outputs = outputs
         self._progress = progress
         self._now = now
+        self._events: dict[str, tuple[Event, ...]] = {}  # by camera, until it has a new photo
         if not self.folder.is_dir():
             raise DataError(f"there is no folder {folder}; give the one that cameras write into")
         copies = self._settings.copies
@@ -142,7 +145,7 @@ class Watcher:
 
     def once(self) -> Pass:
         """One pass over what is there."""
-        added, waiting, cameras = 0, 0, set()
+        added, waiting = 0, 0
         batch: list[_Looked] = []
         files = [file for file in self._files() if not self._store.is_seen(file)]
         looked = map_threads(self._look, files, jobs=self._settings.jobs)
@@ -153,7 +156,7 @@ class Watcher:
                 continue
             batch.append(one)
             if one.photo is not None:
-                cameras.add(one.photo.camera)
+                self._events.pop(one.photo.camera, None)
             if len(batch) >= _AT_ONCE or time.monotonic() - written > 1.0:
                 added += self._write(batch)
                 batch, written = [], time.monotonic()
@@ -161,22 +164,20 @@ class Watcher:
                 self._progress("predicting photos", number, len(files))
         added += self._write(batch)
         self._forget_old()
-        return Pass(added, waiting, tuple(self._tell(sorted(cameras))))
+        return Pass(added, waiting, tuple(self._tell()))
 
-    def _files(self) -> Iterator[FileSeen]:
+    def _files(self) -> list[FileSeen]:
         """Files with the suffix of an image, oldest first; what cannot be listed is passed over."""
         found = []
-        for folder, below, names in os.walk(self.folder, followlinks=True):
-            below[:] = [name for name in below if not name.startswith(".")]
-            for name in names:
-                if name.startswith(".") or Path(name).suffix.lower() not in SUFFIXES:
-                    continue
-                path = Path(folder) / name
-                with contextlib.suppress(OSError):
-                    status = path.stat()
-                    relative = path.relative_to(self.folder).as_posix()
-                    found.append(FileSeen(relative, status.st_size, status.st_mtime_ns))
-        return iter(sorted(found, key=lambda file: (file.modified, file.path)))
+        try:
+            paths = walk(self.folder, suffixes=SUFFIXES).files
+        except DataError:  # the folder has gone
+            paths = ()
+        for path in paths:
+            with contextlib.suppress(OSError):
+                status = (self.folder / path).stat()
+                found.append(FileSeen(path, status.st_size, status.st_mtime_ns))
+        return sorted(found, key=lambda file: (file.modified, file.path))
 
     def _look(self, file: FileSeen) -> _Looked:
         """Read and predict one file, unless it is still being written."""
@@ -270,36 +271,40 @@ class Watcher:
         if days is None:
             return
         before = self._now() - days * _DAY_S
-        self._store.forget_before(before)
+        if self._store.forget_before(before):
+            self._events.clear()
         if self._settings.copies is not None:
             for copy in self._settings.copies.glob("*/*"):
                 with contextlib.suppress(OSError):
                     if copy.stat().st_mtime < before:
                         copy.unlink()
 
-    def _tell(self, cameras: Sequence[str]) -> Iterator[tuple[str, Event]]:
-        """New events of cameras; outputs that cannot be reached are told in a later pass."""
-        printed = "printed"
+    def _tell(self) -> Iterator[tuple[str, Event]]:
+        """New events; outputs that cannot be reached are told in a later pass."""
+        cameras = self._store.cameras()
         for camera in cameras:
-            readings = self._store.readings(camera)
-            events = history_of(readings, self._model.classes, self._settings.rules).events
-            for event in self._store.untold(camera, events, printed):
-                self._store.tell(camera, event, printed)
+            for event in self._untold(camera, _PRINTED):
+                self._store.tell(camera, event, _PRINTED)
                 yield camera, event
         for output in self._outputs:
-            for camera in self._store.cameras():
-                self._pass_on(output, camera)
+            self._pass_on(output, cameras)
 
-    def _pass_on(self, output: Output, camera: str) -> None:
-        readings = self._store.readings(camera)
-        events = history_of(readings, self._model.classes, self._settings.rules).events
-        for event in self._store.untold(camera, events, output.name):
-            try:
-                output.send(camera, event)
-            except OSError as error:
-                note(self._progress, f"{output.name} was not told: {error}; trying again later")
-                return
-            self._store.tell(camera, event, output.name)
+    def _pass_on(self, output: Output, cameras: Sequence[str]) -> None:
+        for camera in cameras:
+            for event in self._untold(camera, output.name):
+                try:
+                    output.send(camera, event)
+                except OSError as error:
+                    note(self._progress, f"{output.name} was not told: {error}; trying again later")
+                    return
+                self._store.tell(camera, event, output.name)
+
+    def _untold(self, camera: str, output: str) -> list[Event]:
+        if camera not in self._events:
+            readings = [photo.reading for photo in self._store.photos(camera)]
+            found = history_of(readings, self._model.classes, self._settings.rules)
+            self._events[camera] = found.events
+        return self._store.untold(camera, self._events[camera], output)
 
     def _wait(self, seconds: float) -> None:
         """Until something changes in the folder, for some seconds at the most."""
