@@ -24,7 +24,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from PIL import Image
 
@@ -153,7 +152,7 @@ def _load(host: str, photos: list[bytes], seconds: float, most: int = 10**9) -> 
     done = [0] * CLIENTS
 
     def client(number: int) -> None:
-        connection = HTTPConnection(urlsplit(f"http://{host}").netloc)
+        connection = HTTPConnection(host)
         while time.monotonic() < ends and sum(done) < most:
             connection.request("POST", "/predict", *_body(photos[done[number] % len(photos)]))
             answer = connection.getresponse()

@@ -94,6 +94,11 @@ def render(
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def stylesheet() -> bytes:
+    """The style of every page, for those that are not a single file."""
+    return (_TEMPLATES / "style.css").read_bytes()
+
+
 @cache
 def _script(name: str) -> Script:
     text = (_TEMPLATES / name).read_text(encoding="utf-8")

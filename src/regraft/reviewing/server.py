@@ -20,15 +20,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import regraft.reporting
 from regraft.errors import DataError, RegraftError, UnreadableInputError, UsageError
+from regraft.reporting.pages import stylesheet
 from regraft.reviewing.session import DecidedMeanwhileError, Session
 from regraft.runs import Run
 
 HOST = "127.0.0.1"
 _NAMES = frozenset({HOST, "localhost"})
 _PAGE = Path(__file__).parent / "page"
-_STYLE = Path(regraft.reporting.__file__).parent / "templates" / "style.css"
 _MOST_BYTES = 16_384  # of a decision
 _TIMEOUT_S = 60.0
 _HEADERS = {
@@ -232,7 +231,7 @@ _FILES: Mapping[str, tuple[str, str]] = {
 def _file(name: str) -> bytes:
     """A part of the page; the style is that of the report, with what is needed beside."""
     data = (_PAGE / (name or "review.html")).read_bytes()
-    return _STYLE.read_bytes() + data if name == "review.css" else data
+    return stylesheet() + data if name == "review.css" else data
 
 
 def _number(text: str) -> int:

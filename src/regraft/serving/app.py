@@ -25,17 +25,16 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-import regraft.reporting
 from regraft._version import __version__
 from regraft.errors import RegraftError
 from regraft.model import Model, Prediction
+from regraft.reporting.pages import stylesheet
 from regraft.serving.answering import Answer, Answerer, Upload
 from regraft.serving.counting import CONTENT_TYPE, Figures
 from regraft.serving.guards import Guard
 from regraft.serving.limits import ServerLimits
 
 _PAGE = Path(__file__).parent / "page"
-_STYLE = Path(regraft.reporting.__file__).parent / "templates" / "style.css"
 _PARTS = {
     "/": "text/html; charset=utf-8",
     "/page.css": "text/css; charset=utf-8",
@@ -337,4 +336,4 @@ def _part_of_page(path: str, kind: str) -> Any:
 def _file(path: str) -> bytes:
     """A part of the page; the style is that of the report, with what is needed beside."""
     data = (_PAGE / ("page.html" if path == "/" else path[1:])).read_bytes()
-    return _STYLE.read_bytes() + data if path == "/page.css" else data
+    return stylesheet() + data if path == "/page.css" else data
