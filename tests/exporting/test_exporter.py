@@ -235,6 +235,13 @@ def test_half_precision_is_half_the_size(run: rg.Run, model: rg.Model, here: Pat
         assert [part.dtype for part in half] == [np.float32, np.float32]
 
 
+def test_half_precision_leaves_the_head_alone(model: rg.Model) -> None:
+    graph = onnx.load_from_string(engine.half_weights(model.graph))
+    kinds = {tensor.name: tensor.data_type for tensor in graph.graph.initializer}
+    assert kinds["head.weights"] == kinds["familiarity.prototypes"] == onnx.TensorProto.FLOAT
+    assert onnx.TensorProto.FLOAT16 in kinds.values()
+
+
 def test_constants_that_half_precision_cannot_hold_stay(model: rg.Model) -> None:
     from onnx import numpy_helper
 
@@ -261,6 +268,7 @@ def test_integers_are_a_third_of_the_size_and_measured(
     graph = onnx.load("small.onnx")
     operators = [node.op_type for node in graph.graph.node]
     assert operators.count("DequantizeLinear") > 40
+    assert "Clip" not in operators  # part of the layers, whose numbers then have a smaller range
     assert "regraft-" not in str(graph)  # no path of this machine
 
 
@@ -278,6 +286,8 @@ def test_integers_that_cost_too_much_are_not_written(
         export_model(model, "small.onnx", check=run.data, precision="int8")
     with pytest.raises(ExportError, match="would change the class of"):
         export_model(model, "small.onnx", check=photos(run, 12), precision="int8")
+    with pytest.raises(ExportError, match=r"--precision half would cost .* --precision float32"):
+        export_model(model, "small.onnx", check=run.data, precision="half")
     assert list(here.glob("small*")) == []
 
 

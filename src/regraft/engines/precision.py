@@ -20,22 +20,28 @@ from regraft.storage import storage_errors
 _SMALLEST = 64  # numbers; smaller constants are left as they are
 _HALF_MAX = float(np.finfo(np.float16).max)
 _LAYERS = ("Conv", "Gemm", "MatMul")
-_BETWEEN = ("Add", "GlobalAveragePool")
+# A clipping that is part of this takes the range of what it lets through, not of what it gets.
+_BETWEEN = ("Add", "Clip", "GlobalAveragePool", "Relu")
 
 
-def half_weights(graph: bytes) -> bytes:
-    """Constants kept in half precision and cast back where they are used.
+def half_weights(graph: bytes, *, last: str = "features") -> bytes:
+    """Constants of the backbone kept in half precision and cast back where they are used.
 
     Half the size at the speed of single precision: ONNX Runtime casts once, when it loads the file.
     A constant whose numbers half precision cannot hold is left as it is.
+
+    Args:
+        graph: any.
+        last: the value up to which constants are halved; those of the head stay as they are.
     """
     import onnx
     from onnx import helper, numpy_helper
 
     model = onnx.load_from_string(graph)
+    inside = {name for i in _computes(model.graph, last) for name in model.graph.node[i].input}
     casts = []
     for tensor in model.graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT:
+        if tensor.data_type != onnx.TensorProto.FLOAT or tensor.name not in inside:
             continue
         values = numpy_helper.to_array(tensor)
         if values.size < _SMALLEST or not np.isfinite(values).all():

@@ -31,12 +31,12 @@ from regraft.model import Model, Prediction
 from regraft.progress import Progress, note, silent
 from regraft.storage import make_folder, write_atomic
 
-MOST_LOST = 0.01  # accuracy that 8-bit integers may cost
+MOST_LOST = 0.01  # accuracy that half precision or 8-bit integers may cost
 MOST_CHANGED = 0.02  # share of photos whose class they may change, where labels are not known
 _CALIBRATING = 100  # photos whose activations give the ranges of integers
 _TIMED = 20  # photos
 # Width and height of pictures of noise that every export has to agree on.
-_ODD_SIZES = ((1, 1), (1, 400), (500, 3), (37, 1_200), (1_600, 90), (223, 225), (2_000, 1_500))
+_ODD_SIZES = ((1, 1), (1, 400), (500, 3), (37, 1_200), (1_600, 90), (223, 225), (4_000, 3_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,9 @@ def export_model(
     Raises:
         UsageError: the name or the precision is not one of those.
         ExportError: files are there, or the exported file does not predict as the model does:
-            with integers by more than a point of accuracy and a photo (or 2 % of the photos, where
-            labels are not known), else by more than 0.01 in a probability or another class, near
-            ties aside.
+            in single precision by more than 0.01 in a probability or another class, near ties
+            aside; in another precision by more than a point of accuracy and a photo (or another
+            class for 2 % of the photos, where labels are not known).
         StorageError: the files cannot be written.
     """
     file = Path(file)
@@ -235,7 +235,7 @@ def _odd_pictures(folder: Path) -> list[str]:
 
 
 def _require_agreement(photos: Replay, odd: Replay, *, precision: str) -> None:
-    if precision == "int8":
+    if precision != "float32":
         lost = 0.0 if photos.accuracy is None else -photos.accuracy.value
         if lost * photos.photos < 1.5:  # a single photo, whatever share of a few that is
             lost = 0.0
@@ -244,9 +244,10 @@ def _require_agreement(photos: Replay, odd: Replay, *, precision: str) -> None:
             what = f"would cost {100 * lost:.1f} points of accuracy on"
             if photos.accuracy is None:
                 what = f"would change the class of {len(photos.changed):,} of"
+            instead = "half" if precision == "int8" else "float32"
             raise ExportError(
-                f"8-bit integers {what} {photos.photos:,} photos, more than is accepted; nothing "
-                "was written: export it with --precision half"
+                f"--precision {precision} {what} {photos.photos:,} photos, more than is accepted; "
+                f"nothing was written: export it with --precision {instead}"
             )
         return
     for found, where in ((photos, "photos"), (odd, "pictures of odd sizes")):
