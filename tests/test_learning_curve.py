@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import regraft
@@ -81,6 +81,7 @@ laws = st.builds(
 
 
 @given(laws, st.integers(4, 8), st.integers(5, 40))
+@example(PowerLaw(0.0, 1.0, 0.15625), 4, 5)  # no exponent of the grid
 @settings(max_examples=60, deadline=None)
 def test_a_law_without_noise_is_recovered(law: PowerLaw, p: int, smallest: int) -> None:
     sizes = np.geomspace(smallest, 20 * smallest, p)
