@@ -20,6 +20,7 @@ from benchmarks import (
     rivals,
     scan_speed,
     serve_speed,
+    train_memory,
     watch,
 )
 from benchmarks.rows import Row
@@ -31,6 +32,7 @@ BENCHMARKS: Mapping[str, Callable[[], list[Row]]] = {
     "memory": memory.run,
     "scan_speed": scan_speed.run,
     "epoch_speed": epoch_speed.run,
+    "train_memory": train_memory.run,
     "coverage": coverage.run,
     "planted": planted.run,
     "audit_speed": audit_speed.run,

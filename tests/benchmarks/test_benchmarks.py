@@ -40,7 +40,7 @@ def test_every_benchmark_opens_with_command_data_and_expected_figures() -> None:
         assert f"Command   python -m benchmarks {name}\n" in text
         assert "\nData      " in text
         assert "\nExpected  " in text
-    assert len(BENCHMARKS) == 16
+    assert len(BENCHMARKS) == 17
 
 
 def test_every_file_is_a_benchmark_or_serves_one() -> None:
@@ -251,6 +251,7 @@ def test_scan_speed_at_a_tiny_size() -> None:
         ("embed_speed", "repeats=1, photos=2", 11, "of embed and of plain PyTorch"),
         ("fit_speed", "repeats=1, fastai=False", 4, "measured='none', target='none', met=True"),
         ("memory", "small=2, large=4", 3, "target='at most 1.2 times', met=True"),
+        ("train_memory", "images=60, candidates=('Scratch(epochs=1)',)", 1, "met=True"),
         pytest.param(
             *("report_speed", "photos=0, repeats=1", 4, "target='below 6 MB', met=True"),
             marks=pytest.mark.skipif(bool(chromium.why_not()), reason="needs a browser"),
