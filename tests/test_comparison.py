@@ -176,16 +176,23 @@ def test_too_short_for_the_fewest_epochs_is_skipped_and_says_what_it_needs(
     data: Dataset, clock: Clock
 ) -> None:
     tuned, scratch = FakeTrained(0.95, clock), _scratch(0.9, clock)
-    found = compare([Fake(0.7, "probe"), tuned, scratch], data, budget_s=3)
+    found = compare([Fake(0.7, "probe"), tuned, scratch], data, budget_s=2)
     assert tuned.calls == scratch.calls == []
     assert [c.status for c in found.candidates] == ["done", "skipped", "skipped"]
     assert found.candidates[1].reason == (
-        "would need about 4 s (3 epochs on one fold); 3 s of the budget were left"
+        "would need about 2 s (1 epoch on one fold); 2 s of the budget were left"
     )
     assert found.candidates[2].reason == (
-        "would need about 3 s (3 epochs on one fold); 3 s of the budget were left"
+        "would need about 3 s (3 epochs on one fold); 2 s of the budget were left"
     )
     assert "Not finished: fake_tune on fake_tune_net, last 2 stages (would need" in found.verdict
+
+
+def test_where_nothing_else_fits_a_single_epoch_has_to_do(data: Dataset, clock: Clock) -> None:
+    tuned = FakeTrained(0.95, clock)
+    found = compare([Fake(0.7, "probe"), tuned], data, budget_s=3)
+    assert tuned.reported == [1]
+    assert found.best.settings["epochs"] == 1
 
 
 def test_fewer_epochs_than_the_fewest_may_be_asked_for(data: Dataset, clock: Clock) -> None:

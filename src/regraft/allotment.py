@@ -54,8 +54,8 @@ def allot(
 
     The first contender comes before the baseline, the baseline before the others, and all of them,
     with the fewest epochs they make sense with, before further epochs of any. Where nothing else
-    was trained and not even the first fits with its final training, it may go without that: the
-    network of the fold is then the model.
+    was trained and not even the first fits with its final training, it may go without that, with a
+    single epoch if need be: the network of the fold is then the model.
 
     Args:
         contenders: in the order in which they are tried; not the baseline.
@@ -98,9 +98,10 @@ def allot(
     for i in range(1, len(contenders)):
         include(i)
     if not any(given) and contenders and not refit_s:
-        least = contenders[0].cost.at(begin[0])
-        if MARGIN * (least.once + least.fold + least.export) <= seconds:
-            return Allotment((begin[0], *given[1:]), 0)
+        for epochs in range(begin[0], 0, -1):
+            then = contenders[0].cost.at(epochs)
+            if MARGIN * (then.once + then.fold + then.export) <= seconds:
+                return Allotment((epochs, *given[1:]), 0)
     while True:
         growing = [i for i, e in enumerate(given) if 0 < e < contenders[i].planned]
         if not growing:

@@ -385,6 +385,8 @@ class _Runner:
             return epochs, ""
         assert timed.contender is not None
         fewest = min(timed.contender.fewest, timed.contender.planned)
+        if not timed.is_baseline and not refit:
+            fewest = 1
         least = timed.contender.cost.at(fewest)
         if timed.is_baseline:
             needed, kept = least.once + least.fold, MARGIN * refit
@@ -392,8 +394,9 @@ class _Runner:
             needed, kept = least.once + least.fold + max(refit, least.fit), 0.0
         else:
             needed, kept = least.once + least.fold + least.export, 0.0
+        epochs_said = "1 epoch" if fewest == 1 else f"{fewest} epochs"
         return 0, (
-            f"would need about {needed:.0f} s ({fewest} epochs on one fold); "
+            f"would need about {needed:.0f} s ({epochs_said} on one fold); "
             f"{max(0.0, left - kept):.0f} s of the budget were left"
         )
 
