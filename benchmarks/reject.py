@@ -27,7 +27,15 @@ from benchmarks.data import own_cache, photo_folder, textile_folder
 from benchmarks.race import held_out_table
 from benchmarks.rows import Row, SkippedError, at_least
 from regraft.catalogue import DEFAULT_BACKBONE
-from regraft.heads import LinearHead, fit_familiarity, fit_logistic, fitting, softmax
+from regraft.heads import (
+    Familiarity,
+    LinearHead,
+    doubt,
+    fit_familiarity,
+    fit_logistic,
+    fitting,
+    softmax,
+)
 from regraft.metrics import FloatArray, IntArray
 
 COVERAGE = (0.88, 0.93)
@@ -35,6 +43,8 @@ AUROC = 0.99
 FLAGGED = 0.05
 SPLITS = 50
 MOST = 1_000  # photos of a set
+PENALTY = 4.0
+FOLDS = 5
 FRAMES = 200  # of each artificial kind
 
 
@@ -133,13 +143,13 @@ def _between(sets: dict[str, tuple[FloatArray, IntArray]]) -> list[Row]:
         order = np.random.default_rng(0).permutation(len(labels))
         cut = 3 * len(order) // 4
         known, held = order[:cut], order[cut:]
-        found = fit_familiarity(features[known], labels[known], np.arange(cut))
-        own = found.distances(features[held])
+        found, head = _fitted(features[known], labels[known])
+        own = _unfamiliarity(found, head, features[held])
         flagged[name] = float((own > found.threshold).mean())
         for other, (theirs, _) in sets.items():
             if other == name:
                 continue
-            area = _auroc(own, found.distances(theirs))
+            area = _auroc(own, _unfamiliarity(found, head, theirs))
             if area < worst:
                 worst, where = area, f"{name} against {other}"
     pairs = len(real) * (len(sets) - 1)
@@ -161,8 +171,25 @@ def _between(sets: dict[str, tuple[FloatArray, IntArray]]) -> list[Row]:
     ]
 
 
+def _fitted(features: FloatArray, labels: IntArray) -> tuple[Familiarity, LinearHead]:
+    """As an approach fits them: doubts are those of a head that had not seen the photo."""
+    n, k = len(labels), int(labels.max()) + 1
+    doubts = np.zeros(n)
+    with fitting():
+        (head,) = fit_logistic(features, labels, k, [PENALTY])
+        for fold in range(FOLDS):
+            held = np.arange(n) % FOLDS == fold
+            (other,) = fit_logistic(features[~held], labels[~held], k, [PENALTY])
+            doubts[held] = doubt(softmax(other.logits(features[held])))
+    return fit_familiarity(features, labels, np.arange(n), doubts), head
+
+
+def _unfamiliarity(found: Familiarity, head: LinearHead, features: FloatArray) -> FloatArray:
+    return found.unfamiliarity(features, softmax(head.logits(features)))
+
+
 def _left_out(features: FloatArray, labels: IntArray) -> list[Row]:
-    distance, doubt = [], []
+    both, doubts, distance = [], [], []
     for left_out in range(int(labels.max()) + 1):
         inside = np.flatnonzero(labels != left_out)
         random = np.random.default_rng(left_out)
@@ -171,22 +198,18 @@ def _left_out(features: FloatArray, labels: IntArray) -> list[Row]:
         known, held = inside[:cut], inside[cut:]
         theirs = np.flatnonzero(labels == left_out)
         numbers = np.unique(labels[known], return_inverse=True)[1].astype(np.int64)
-        found = fit_familiarity(features[known], numbers, np.arange(cut))
-        with fitting():
-            (head,) = fit_logistic(features[known], numbers, int(numbers.max()) + 1, [4.0])
-        distance.append(_auroc(found.distances(features[held]), found.distances(features[theirs])))
-
-        def doubt_of(rows: IntArray, head: LinearHead = head) -> FloatArray:
-            return np.asarray(1.0 - softmax(head.logits(features[rows])).max(axis=1))
-
-        doubt.append(_auroc(doubt_of(held), doubt_of(theirs)))
-    mean, other = float(np.mean(distance)), float(np.mean(doubt))
+        found, head = _fitted(features[known], numbers)
+        inner, outer = features[held], features[theirs]
+        both.append(_auroc(*(_unfamiliarity(found, head, x) for x in (inner, outer))))
+        doubts.append(_auroc(*(doubt(softmax(head.logits(x))) for x in (inner, outer))))
+        distance.append(_auroc(found.distances(inner), found.distances(outer)))
+    mean, other = float(np.mean(both)), float(np.mean(doubts))
     return [
         at_least(
             "a garment left out of training, mean AUROC of unfamiliarity over the classes",
             mean,
             other,
-            measured=f"{mean:.3f}",
+            measured=f"{mean:.3f} (its distance alone {np.mean(distance):.3f})",
             target=f"above {other:.3f}, that of the highest class probability",
         )
     ]

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from regraft.heads import (
     PENALTIES,
+    LinearHead,
     choose_setting,
     conformal_thresholds,
     cross_validate_head,
@@ -242,23 +243,59 @@ def test_foreign_features_are_unfamiliar_and_own_ones_are_not() -> None:
     centre = rng.normal(size=64) * 4
     own = rng.normal(size=(600, 64)) + centre
     foreign = rng.normal(size=(200, 64)) - centre
-    found = fit_familiarity(own[:300], np.arange(300) % 2, np.arange(300))
-    assert (found.distances(own[300:]) > found.threshold).mean() < 0.06
-    assert (found.distances(foreign) > found.threshold).all()
+    sure, unsure = np.array([[0.9, 0.1]]), np.array([[0.6, 0.4]])
+    doubts = np.full(300, 0.1)
+    found = fit_familiarity(own[:300], np.arange(300) % 2, np.arange(300), doubts)
+    assert (found.unfamiliarity(own[300:], sure) > found.threshold).mean() < 0.06
+    assert (found.unfamiliarity(foreign, sure) > found.threshold).all()
+    assert np.allclose(found.unfamiliarity(own, sure), 1.1 * found.distances(own))
+    assert np.allclose(found.unfamiliarity(own, unsure), 1.4 * found.distances(own))
+
+
+def test_the_graph_says_how_unfamiliar_as_numpy_does() -> None:
+    from onnx import helper
+
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(300, 64))
+    head = LinearHead(rng.normal(size=(64, 3)), rng.normal(size=3))
+    found = fit_familiarity(features, np.arange(300) % 2, np.arange(300), np.zeros(300))
+    (head_nodes, head_constants), (nodes, constants) = head.nodes(), found.nodes()
+    likely = helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1)
+    some = rng.normal(size=(10, 64)).astype(np.float32)
     assert np.allclose(
-        _run_nodes(*found.nodes(), own[300:310].astype(np.float32), "unfamiliarity", ()),
-        found.distances(own[300:310]),
+        _run_nodes(
+            [*head_nodes, likely, *nodes],
+            [*head_constants, *constants],
+            some,
+            "unfamiliarity",
+            (),
+        ),
+        found.unfamiliarity(some, softmax(head.logits(some))),
         atol=1e-5,
     )
+
+
+def test_images_without_a_prediction_have_no_part_in_the_threshold() -> None:
+    features = np.random.default_rng(0).normal(size=(100, 16))
+    doubts = np.where(np.arange(100) < 50, 0.0, np.nan)
+    labels, groups = np.arange(100) % 2, np.arange(100)
+    found = fit_familiarity(features, labels, groups, doubts, familiar=1.0)
+    more = fit_familiarity(features, labels, groups, 0.5 * (np.arange(100) < 50), familiar=1.0)
+    assert 0 < found.threshold < more.threshold < np.inf
+    unknown = fit_familiarity(features, labels, groups, np.full(100, np.nan))
+    assert unknown.threshold == 4.0
 
 
 def test_an_image_is_no_evidence_of_its_own_familiarity() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(40, 16))
-    alone = fit_familiarity(features, np.arange(40) % 2, np.arange(40))
+    alone = fit_familiarity(features, np.arange(40) % 2, np.arange(40), np.zeros(40))
     # Ten copies of each image, grouped: the threshold must not shrink to the copies' distance 0.
     copies = fit_familiarity(
-        np.repeat(features, 10, axis=0), np.arange(400) // 10 % 2, np.arange(400) // 10
+        np.repeat(features, 10, axis=0),
+        np.arange(400) // 10 % 2,
+        np.arange(400) // 10,
+        np.zeros(400),
     )
     assert copies.threshold > 0.5 * alone.threshold
 

@@ -202,6 +202,6 @@ def test_the_distance_of_the_unfamiliar_can_be_changed(
     assert model.flagging_from(None) is model
     strict = model.flagging_from(0.0)
     assert {p.flag for p in strict.predict(photos[:3])} == {"unfamiliar"}
-    assert "unfamiliar" not in {p.flag for p in model.flagging_from(2.0).predict(photos[:3])}
-    with pytest.raises(UsageError, match="expected a cosine distance of 0 to 2"):
-        model.flagging_from(3.0)
+    assert "unfamiliar" not in {p.flag for p in model.flagging_from(4.0).predict(photos[:3])}
+    with pytest.raises(UsageError, match="expected a number from 0 to 4"):
+        model.flagging_from(4.5)

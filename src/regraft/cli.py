@@ -111,7 +111,7 @@ ModelPath = Annotated[
 
 UnfamiliarFrom = Annotated[
     float | None,
-    typer.Option(metavar="D", help="Distance, 0 to 2, from which a photo is unfamiliar."),
+    typer.Option(metavar="D", help="Score, 0 to 4, from which a photo is unfamiliar."),
 ]
 
 

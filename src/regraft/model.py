@@ -74,8 +74,8 @@ class Model:
         approach: name of the approach that made it, with its `settings`.
         backbone: facts on the pretrained network: name, licence, source, transform.
         set_thresholds: probability (k,) from which a class enters the prediction set.
-        unfamiliar_from: unfamiliarity, a mean cosine distance of 0 to 2, beyond which an image
-            is flagged.
+        unfamiliar_from: unfamiliarity, 0 to 4, beyond which an image is flagged; see
+            `heads.familiarity`.
         temperature: what logits were divided by.
         trained_on: facts on the data: fingerprint, number of images.
         graph: the ONNX file.
@@ -112,13 +112,13 @@ class Model:
         """The same model with another distance from which a photo is unfamiliar; None: as it is.
 
         Raises:
-            UsageError: it is not within 0 to 2.
+            UsageError: it is not within 0 to 4.
         """
         if distance is None:
             return self
-        if not 0 <= distance <= 2:
+        if not 0 <= distance <= 4:
             raise UsageError(
-                f"unfamiliar-from is {distance:g}, expected a cosine distance of 0 to 2; that of "
+                f"unfamiliar-from is {distance:g}, expected a number from 0 to 4; that of "
                 f"the model is {self.unfamiliar_from:.3f}"
             )
         return replace(self, unfamiliar_from=distance)

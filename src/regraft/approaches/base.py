@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from regraft.catalogue import DEFAULT_BACKBONE, Backbone, get_backbone, measured_speed
 from regraft.dataset import Dataset, make_folds
 from regraft.errors import OutOfTimeError
+from regraft.heads import doubt
 from regraft.metrics import FloatArray, IntArray
 from regraft.model import Model
 from regraft.progress import Progress, silent
@@ -76,6 +77,11 @@ class CrossValidation:
         right: FloatArray = (self.probabilities.argmax(axis=2) == self.labels).astype(np.float64)
         right[np.isnan(self.probabilities).any(axis=2)] = np.nan
         return right
+
+    @property
+    def doubts(self) -> FloatArray:
+        """See `heads.doubt`, (n,): the mean over repeats, NaN where an image is not covered."""
+        return np.asarray(doubt(self.probabilities).mean(axis=0))
 
     @property
     def folds_done(self) -> int:

@@ -157,7 +157,7 @@ def fit_frozen(
     return assemble(
         backbone=backbone,
         head=head,
-        familiarity=fit_familiarity(features, labels, split_groups(rows)),
+        familiarity=fit_familiarity(features, labels, split_groups(rows), cross_validation.doubts),
         temperature=cross_validation.temperature,
         set_thresholds=np.mean(thresholds, axis=0),
         classes=data.classes,

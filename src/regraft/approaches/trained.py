@@ -304,7 +304,9 @@ def fit_trained(
     return assemble(
         backbone=_plain(plan.backbone),
         head=LinearHead(*trainee.head_arrays()),
-        familiarity=fit_familiarity(features, job.labels, split_groups(data.train)),
+        familiarity=fit_familiarity(
+            features, job.labels, split_groups(data.train), cross_validation.doubts
+        ),
         temperature=cross_validation.temperature,
         set_thresholds=thresholds,
         classes=data.classes,

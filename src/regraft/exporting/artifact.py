@@ -58,7 +58,7 @@ def with_metadata(model: Model, *, precision: str) -> bytes:
     graph.doc_string = (
         "image: upright RGB, uint8 [height, width, 3], of any size. probabilities: calibrated, "
         "float32 [n_classes] in the order of the metadata entry `classes`. unfamiliarity: mean "
-        "cosine distance to the nearest training images, 0 to 2."
+        "cosine distance to the nearest training images, times 2 minus the highest probability."
     )
     helper.set_model_props(graph, metadata(model, precision=precision))
     return bytes(graph.SerializeToString())

@@ -58,7 +58,8 @@ def model_card(
                 for cell, threshold in zip(model.classes, model.set_thresholds, strict=True)
             ]
         ),
-        f"*Unfamiliarity* is the mean cosine distance (0 to 2) to the nearest training images. "
+        "*Unfamiliarity* (0 to 4) is the mean cosine distance to the nearest training images, "
+        "times 2 minus the highest probability: more where the classes are in doubt. "
         f"Above {model.unfamiliar_from:.3f} a photo is `unfamiliar`, and its class should not be "
         "relied on.",
         "## How good it is",

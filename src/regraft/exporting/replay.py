@@ -35,7 +35,7 @@ class Replay:
         photos: that were compared.
         unread: by path, why the script could not read what the model could.
         largest_difference: between two probabilities of the same class, 0 to 1.
-        largest_distance: between two unfamiliarities, 0 to 2.
+        largest_distance: between two unfamiliarities, 0 to 4.
         changed: paths whose first class differs, near ties aside.
         ties: paths whose first class differs, where the model had both within `TIE`.
         flags_changed: photos whose flag differs.

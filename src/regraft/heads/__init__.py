@@ -17,7 +17,7 @@ from regraft.heads.calibration import (
     fit_temperature,
     softmax,
 )
-from regraft.heads.familiarity import FAMILIAR, Familiarity, fit_familiarity
+from regraft.heads.familiarity import FAMILIAR, Familiarity, doubt, fit_familiarity
 from regraft.heads.knn import NEIGHBOURS, KnnHead, fit_knn
 from regraft.heads.linear import PENALTIES, LinearHead, fit_logistic
 from regraft.heads.nested import (
@@ -41,6 +41,7 @@ __all__ = [
     "choose_setting",
     "conformal_thresholds",
     "cross_validate_head",
+    "doubt",
     "fit_familiarity",
     "fit_knn",
     "fit_logistic",

@@ -1,4 +1,10 @@
-"""How far an image is from those the model was trained on, in feature space."""
+"""How far an image is from those the model was trained on.
+
+The distance to the nearest training images tells photos of another kind. Those of the kind that
+show something no class stands for lie close by; there the doubt of the classifier tells more
+(Hendrycks and Gimpel, ICLR 2017), so the distance is multiplied by one to two, the more the classes
+are in doubt. What each part and both together tell is measured in `benchmarks/reject.py`.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +28,9 @@ PROTOTYPES = 400
 class Familiarity:
     """What the training images look like in feature space, and how far away is foreign.
 
-    An input's unfamiliarity is the mean cosine distance, 0 to 2, to the `neighbours` nearest of
-    `prototypes` float32 (m, d), unit length; beyond `threshold` it counts as unfamiliar.
+    An input's unfamiliarity, 0 to 4, is the mean cosine distance to the `neighbours` nearest of
+    `prototypes` float32 (m, d), unit length, times 2 minus its highest probability; beyond
+    `threshold` it counts as unfamiliar.
     """
 
     prototypes: NDArray[np.float32]
@@ -31,11 +38,18 @@ class Familiarity:
     threshold: float
 
     def distances(self, features: NDArray[Any]) -> FloatArray:
-        """Unfamiliarity float64 (n,) of features (n, d)."""
+        """Mean cosine distance float64 (n,), 0 to 2, of features (n, d)."""
         return _nearest_distances(unit_rows(features), self.prototypes, self.neighbours)
 
+    def unfamiliarity(self, features: NDArray[Any], probabilities: FloatArray) -> FloatArray:
+        """Unfamiliarity float64 (n,) of features (n, d) with calibrated probabilities (n, k)."""
+        return self.distances(features) * (1.0 + doubt(probabilities))
+
     def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """ONNX nodes and constants: `features` (d,) in, `unfamiliarity` () out."""
+        """ONNX nodes and constants: `features` (d,), `probabilities` (k,) in, `unfamiliarity` out.
+
+        The output has no dimensions.
+        """
         from onnx import helper, numpy_helper
 
         steps: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
@@ -49,29 +63,46 @@ class Familiarity:
                 {},
             ),
             ("ReduceMean", ["familiarity/near"], ["familiarity/mean"], {"keepdims": 0}),
-            ("Sub", ["familiarity/one", "familiarity/mean"], ["unfamiliarity"], {}),
+            ("Sub", ["familiarity/one", "familiarity/mean"], ["familiarity/distance"], {}),
+            ("ReduceMax", ["probabilities"], ["familiarity/highest"], {"keepdims": 0}),
+            ("Sub", ["familiarity/two", "familiarity/highest"], ["familiarity/factor"], {}),
+            ("Mul", ["familiarity/distance", "familiarity/factor"], ["unfamiliarity"], {}),
         ]
         nodes = [helper.make_node(op, i, o, name=o[0], **a) for op, i, o, a in steps]
         constants = onnx_constants({"familiarity.prototypes": self.prototypes})
         constants.append(numpy_helper.from_array(np.array([self.neighbours]), "familiarity/count"))
-        constants.append(
-            numpy_helper.from_array(np.asarray(1.0, dtype=np.float32), "familiarity/one")
-        )
+        for name, value in (("familiarity/one", 1.0), ("familiarity/two", 2.0)):
+            constants.append(numpy_helper.from_array(np.asarray(value, dtype=np.float32), name))
         return nodes, constants
+
+
+def doubt(probabilities: FloatArray) -> FloatArray:
+    """1 minus the highest of probabilities (..., k): 0 for a sure prediction, below 1."""
+    return np.asarray(1.0 - probabilities.max(axis=-1))
 
 
 def fit_familiarity(
     features: NDArray[Any],
     labels: IntArray,
     groups: IntArray,
+    doubts: FloatArray,
     *,
     familiar: float = FAMILIAR,
     neighbours: int = 5,
 ) -> Familiarity:
-    """Choose prototypes and the distance below which a share `familiar` of such images lies.
+    """Choose prototypes and the unfamiliarity below which a share `familiar` of such images lies.
 
     The distance of a training image is measured to prototypes of other groups only, as that of
     a new image would be (k-nearest-neighbour distance: Sun et al., ICML 2022).
+
+    Args:
+        features: (n, d), of training images.
+        labels: class numbers (n,).
+        groups: (n,); images of one group are not independent.
+        doubts: (n,), see `doubt`, of predictions that had not seen the image; NaN where there is
+            none: such images have no part in the threshold.
+        familiar: the share, 0 to 1.
+        neighbours: how many prototypes a distance is the mean of.
     """
     kept = spread_sample(labels, PROTOTYPES)
     unit = unit_rows(features)
@@ -79,10 +110,11 @@ def fit_familiarity(
     neighbours = min(neighbours, len(kept))
     sample = spread_sample(labels, 10 * PROTOTYPES, seed=1)
     own = groups[sample][:, None] == groups[kept][None, :]
-    distances = _nearest_distances(unit[sample], prototypes, neighbours, hidden=own)
-    distances = np.sort(distances[np.isfinite(distances)])
-    rank = int(np.ceil((len(distances) + 1) * familiar)) - 1
-    threshold = float(distances[min(rank, len(distances) - 1)]) if len(distances) else 2.0
+    found = _nearest_distances(unit[sample], prototypes, neighbours, hidden=own)
+    found = found * (1.0 + doubts[sample])
+    found = np.sort(found[np.isfinite(found)])
+    rank = int(np.ceil((len(found) + 1) * familiar)) - 1
+    threshold = float(found[min(rank, len(found) - 1)]) if len(found) else 4.0
     return Familiarity(prototypes, neighbours, threshold)
 
 

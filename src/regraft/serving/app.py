@@ -69,7 +69,7 @@ class Result(BaseModel):
     flag: str = Field(description='"", "unsure", "unfamiliar" or "unreadable".')
     reason: str = Field(description="Why a photo is unreadable.")
     unfamiliarity: float | None = Field(
-        description="Mean cosine distance to the nearest training photos, 0 to 2."
+        description="Distance to the nearest training photos, more in doubt, 0 to 4."
     )
     probabilities: dict[str, float]
     heat_map: HeatMap | None = None
