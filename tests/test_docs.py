@@ -14,9 +14,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
 import regraft as rg
 from regraft.decisions import DECISIONS, new_decision, open_log
+from regraft.engines import architectures
+from tests.catalogue_hubs import randomised
+from tests.foreign_networks import write_keras_like
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,7 +40,10 @@ def _commands() -> list[str]:
 
 @pytest.fixture
 def working_folder(photo_folder: Path) -> Path:
-    """What the examples assume: photos/, more_photos/, cameras/, new.jpg, new_photos/, a table."""
+    """What the examples assume: photos/, more_photos/, cameras/, new.jpg, new_photos/, a table.
+
+    And networks of others: weights.pth, theirs.onnx.
+    """
     folder = photo_folder.parent
     for name in ("clean", "messy"):
         (folder / "more_photos" / name).mkdir(parents=True)
@@ -49,6 +56,9 @@ def working_folder(photo_folder: Path) -> Path:
     shutil.copy(some[-1], folder / "new_photos")
     rows = [f"{path.relative_to(photo_folder)},{path.parent.name}" for path in some]
     (folder / "labels.csv").write_text("file,label\n" + "\n".join(rows), encoding="utf-8")
+    network = randomised(architectures.create("torchvision:resnet18"))
+    torch.save(network.state_dict(), folder / "weights.pth")
+    write_keras_like(folder / "theirs.onnx")
     return folder
 
 

@@ -8,6 +8,7 @@ from regraft.approaches import APPROACHES, Approach, FineTune, Knn, LinearProbe,
 from regraft.catalogue import (
     DEFAULT_BACKBONE,
     Backbone,
+    BackboneOptions,
     get_backbone,
     is_available,
     list_backbones,
@@ -16,6 +17,7 @@ from regraft.catalogue import (
 )
 from regraft.errors import UsageError
 from regraft.guide import Advice
+from regraft.progress import Progress, silent
 
 TRAINED = ("fine_tune", "scratch")
 _SCOPES = ("last_2_stages", "last_4_stages")  # where there is no advice
@@ -31,10 +33,18 @@ def candidate_backbones(
     backbones: Sequence[str | Backbone],
     *,
     resize: str | None = None,
-    arch: str | None = None,
+    options: BackboneOptions | None = None,
+    progress: Progress = silent,
 ) -> list[Backbone]:
     """The named backbones; by default the built-in one, and the installed others too unless
     approaches are named.
+
+    Args:
+        approaches: names; none for all.
+        backbones: names, or what was made of them before.
+        resize: "crop", "pad" or "squash"; None for each backbone's own.
+        options: for names that need some, see there.
+        progress: told before something is fetched.
 
     Raises:
         UsageError: an approach is unknown.
@@ -43,7 +53,7 @@ def candidate_backbones(
     unknown = [name for name in approaches if name not in APPROACHES]
     if unknown:
         raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
-    chosen = [_installed(name, arch) for name in dict.fromkeys(backbones)]
+    chosen = [_installed(name, options, progress) for name in dict.fromkeys(backbones)]
     if not chosen:
         chosen = [get_backbone(DEFAULT_BACKBONE)]
         if not approaches:
@@ -58,7 +68,6 @@ def candidate_approaches(
     backbones: Sequence[str | Backbone],
     *,
     resize: str | None = None,
-    arch: str | None = None,
     advice: Advice | None = None,
     architecture: str | None = None,
     ranked: Sequence[Backbone] = (),
@@ -75,7 +84,6 @@ def candidate_approaches(
         backbones: names, or what `candidate_backbones` made of them; none for those that are
             installed.
         resize: "crop", "pad" or "squash"; None for each backbone's own.
-        arch: timm's name of what weights files among the backbones belong to.
         advice: of the guide; None where nothing that trains is asked for.
         architecture: for `scratch`, see there.
         ranked: the backbones after the first in the order to try them, see
@@ -85,7 +93,7 @@ def candidate_approaches(
         UsageError: an approach is unknown.
         BackboneError: a backbone is unknown or not installed.
     """
-    chosen = candidate_backbones(approaches, backbones, resize=resize, arch=arch)
+    chosen = candidate_backbones(approaches, backbones, resize=resize)
     if ranked:
         chosen = [chosen[0], *ranked]
     names = list(dict.fromkeys(approaches or APPROACHES))
@@ -99,7 +107,7 @@ def candidate_approaches(
             found.append(LinearProbe(backbone, views=2))
     if "fine_tune" in names:
         scopes = _scopes(advice)
-        tuned = chosen if backbones else chosen[:1]
+        tuned = [b for b in (chosen if backbones else chosen[:1]) if not b.is_frozen]
         found += [FineTune(backbone, train=scope) for scope in scopes for backbone in tuned]
     if "scratch" in names:
         found.append(Scratch(architecture, resize=resize))
@@ -113,8 +121,13 @@ def _scopes(advice: Advice | None) -> list[str]:
     return sorted(wanted, key=lambda scope: not scope.startswith("last"))
 
 
-def _installed(name: str | Backbone, arch: str | None) -> Backbone:
-    backbone = name if isinstance(name, Backbone) else get_backbone(name, architecture=arch)
+def _installed(
+    name: str | Backbone, options: BackboneOptions | None, progress: Progress
+) -> Backbone:
+    if isinstance(name, Backbone):
+        backbone = name
+    else:
+        backbone = get_backbone(name, **(options or BackboneOptions()), progress=progress)
     if not is_available(backbone):
         weights_path(backbone)  # raises, saying what to install
     return backbone

@@ -27,6 +27,7 @@ from regraft.errors import RegraftError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from regraft.catalogue import BackboneOptions
     from regraft.progress import Progress
     from regraft.workflow import LabelColumns
 
@@ -64,6 +65,14 @@ class Precision(StrEnum):
     float32 = "float32"
     half = "half"
     int8 = "int8"
+
+
+class NormalisationName(StrEnum):
+    """Conventions of how pixels are normalised."""
+
+    torch = "torch"
+    tf = "tf"
+    caffe = "caffe"
 
 
 class Resize(StrEnum):
@@ -206,7 +215,7 @@ BackboneNames = Annotated[
     typer.Option(
         "--backbone",
         metavar="NAME",
-        help="Pretrained network to try, or a checkpoint to go on from; repeatable.",
+        help="Pretrained network (also timm:NAME, torchvision:NAME, onnx:FILE), or a checkpoint.",
     ),
 ]
 ApproachNames = Annotated[
@@ -223,6 +232,18 @@ ResizeOption = Annotated[
 Arch = Annotated[
     str | None,
     typer.Option("--arch", metavar="NAME", help="timm's name for a weights file as --backbone."),
+]
+Normalize = Annotated[
+    NormalisationName | None,
+    typer.Option("--normalize", help="What an ONNX file as --backbone was trained with."),
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option("--size", metavar="PX", help="Of an ONNX file that takes any size."),
+]
+AcceptLicence = Annotated[
+    bool,
+    typer.Option("--accept-licence", help="Use weights whose licence does not allow every use."),
 ]
 Architecture = Annotated[
     str | None,
@@ -246,6 +267,9 @@ def fit(
     approach: ApproachNames = None,
     resize: ResizeOption = None,
     arch: Arch = None,
+    normalize: Normalize = None,
+    size: ImageSize = None,
+    accept_licence: AcceptLicence = False,
     architecture: Architecture = None,
     decisions: Annotated[
         Path | None,
@@ -286,7 +310,7 @@ def fit(
             backbones=backbone or (),
             approaches=approach or (),
             resize=resize.value if resize else None,
-            arch=arch,
+            backbone_options=_backbone_options(arch, normalize, size, accept_licence),
             architecture=architecture,
             decisions=decisions,
             with_corrections=with_corrections,
@@ -311,6 +335,9 @@ def plan(
     approach: ApproachNames = None,
     resize: ResizeOption = None,
     arch: Arch = None,
+    normalize: Normalize = None,
+    size: ImageSize = None,
+    accept_licence: AcceptLicence = False,
     architecture: Architecture = None,
     table: Format = TableFormat.text,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of splits and folds.")] = 0,
@@ -336,7 +363,7 @@ def plan(
             backbones=backbone or (),
             approaches=approach or (),
             resize=resize.value if resize else None,
-            arch=arch,
+            backbone_options=_backbone_options(arch, normalize, size, accept_licence),
             architecture=architecture,
             seed=seed,
             jobs=jobs,
@@ -1012,10 +1039,19 @@ def backbones(
     measure: Annotated[
         bool, typer.Option("--measure", help="Time the installed ones on this machine.")
     ] = False,
+    search: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Names in timm that hold TEXT, or match it.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="With --search: only licences with TEXT.")
+    ] = None,
 ) -> None:
     """List pretrained networks: licence, input size, speed."""
-    from regraft.catalogue import is_available, list_backbones
+    from regraft.catalogue import is_available, list_backbones, search_backbones
 
+    if search is not None or licence is not None:
+        _print_hub(search_backbones(search or "*", licence=licence or ""), table)
+        return
     found = list_backbones()
     if measure:
         from regraft.features import measure_speed
@@ -1036,6 +1072,22 @@ def backbones(
 
         missing = dict.fromkeys(b.extra for b in found if b.extra and not is_available(b))
         show_backbones(_console(stderr=False), _console(), rows, list(missing))
+
+
+def _print_hub(found: list[dict[str, Any]], table: TableFormat) -> None:
+    from regraft.terminal import csv_text, show_hub
+
+    if not found:
+        raise UsageError(
+            "timm has no weights of such a name and licence; expected a part of the name, such as "
+            "resnet"
+        )
+    if table is TableFormat.json:
+        _out_json(found)
+    elif table is TableFormat.csv:
+        _out(csv_text(found))
+    else:
+        show_hub(_console(stderr=False), _console(), found)
 
 
 @cache_app.command("show", epilog="Example: regraft cache show --format json")
@@ -1120,6 +1172,22 @@ def prediction_json(classes: tuple[str, ...], prediction: Any) -> dict[str, Any]
             for name, p in zip(classes, prediction.probabilities, strict=not unreadable)
         },
     }
+
+
+def _backbone_options(
+    arch: str | None, normalize: NormalisationName | None, size: int | None, accept_licence: bool
+) -> BackboneOptions:
+    """Only what was given, so that run.json says no more."""
+    options: BackboneOptions = {}
+    if arch is not None:
+        options["architecture"] = arch
+    if normalize is not None:
+        options["normalize"] = normalize.value
+    if size is not None:
+        options["image_size_px"] = size
+    if accept_licence:
+        options["accept_licence"] = True
+    return options
 
 
 def _columns(

@@ -358,6 +358,15 @@ def show_backbones(
         show_next(prose, f"regraft fit my_photos/ --backbone {rows[0]['name']}")
 
 
+def show_hub(console: Console, prose: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Weights that a hub publishes as a table, and how to use the first of them."""
+    cells = [
+        (_shown(row["name"]), f"{row['input_size'][1]} px", _shown(row["licence"])) for row in rows
+    ]
+    _print_columns(console, ("name", "input", "licence"), cells, right={"input"})
+    show_next(prose, f"regraft fit my_photos/ --backbone {rows[0]['name']}")
+
+
 def show_cache(
     console: Console,
     prose: Console,

@@ -39,7 +39,7 @@ from regraft.auditing import (
     look_first,
 )
 from regraft.candidates import candidate_approaches, candidate_backbones, trains_networks
-from regraft.catalogue import DEFAULT_BACKBONE, Backbone
+from regraft.catalogue import DEFAULT_BACKBONE, Backbone, BackboneOptions, get_backbone
 from regraft.comparison import Candidate, Comparison, choose_again, compare, with_time_left
 from regraft.corrections import (
     Correction,
@@ -170,7 +170,7 @@ def fit(
     backbones: Sequence[str] = (),
     approaches: Sequence[str] = (),
     resize: str | None = None,
-    arch: str | None = None,
+    backbone_options: BackboneOptions | None = None,
     architecture: str | None = None,
     decisions: str | Path | None = None,
     with_corrections: str | Path | None = None,
@@ -195,7 +195,7 @@ def fit(
             the installed others too unless approaches are named.
         approaches: names to try; by default all.
         resize: "crop", "pad" or "squash"; by default the backbone's own.
-        arch: timm's name of the network that weights files among the backbones belong to.
+        backbone_options: what the names of backbones do not say, see there.
         architecture: a network for `scratch`, "package.module:name" or "path/file.py:name".
         decisions: those of a review, to be applied to the data: a run folder or its decisions.csv.
             They go along to the new run folder, so that its review goes on from there.
@@ -221,7 +221,9 @@ def fit(
     """
     if budget_s <= 0:
         raise UsageError(f"the budget is {budget_s:g} s, expected more than 0, such as 5m")
-    networks = candidate_backbones(approaches, backbones, resize=resize, arch=arch)
+    networks = candidate_backbones(
+        approaches, backbones, resize=resize, options=backbone_options, progress=progress
+    )
     if architecture is not None:  # a typo is told before any work
         load_architecture(architecture)
     reviewed = None if decisions is None else _review_of(decisions)
@@ -238,7 +240,7 @@ def fit(
         "backbones": list(backbones),
         "approaches": list(approaches),
         "resize": resize,
-        "arch": arch,
+        "backbone_options": dict(backbone_options or {}),
         "architecture": architecture,
         "decisions": reviewed and reviewed.setting,
         "corrections": corrected and corrected.setting,
@@ -304,7 +306,6 @@ def fit(
             approaches,
             networks if backbones else (),
             resize=resize,
-            arch=arch,
             advice=guidance.advice if guidance else None,
             architecture=architecture,
             ranked=ranked,
@@ -441,7 +442,7 @@ def plan(
     backbones: Sequence[str] = (),
     approaches: Sequence[str] = (),
     resize: str | None = None,
-    arch: str | None = None,
+    backbone_options: BackboneOptions | None = None,
     architecture: str | None = None,
     seed: int = 0,
     jobs: int | None = None,
@@ -456,7 +457,9 @@ def plan(
         UsageError: an option is outside its range.
         BackboneError: a backbone is unknown or not installed.
     """
-    networks = candidate_backbones(approaches, backbones, resize=resize, arch=arch)
+    networks = candidate_backbones(
+        approaches, backbones, resize=resize, options=backbone_options, progress=progress
+    )
     if architecture is not None:  # a typo is told before any work
         load_architecture(architecture)
     found = scan(
@@ -480,7 +483,6 @@ def plan(
         approaches,
         networks if backbones else (),
         resize=resize,
-        arch=arch,
         advice=guidance.advice,
         architecture=architecture,
     ):
@@ -1181,6 +1183,8 @@ def _guidance(
 ) -> _Guidance:
     note(progress, "measuring how similar the photos are to the pretraining data")
     size = measure_size(data)
+    if backbone.is_frozen:  # nothing is known of what it was trained on: ImageNet stands in
+        backbone = get_backbone(DEFAULT_BACKBONE)
     similarity = measure_similarity(data, backbone, jobs=jobs, progress=progress)
     return _Guidance(size, similarity, advise(size, similarity))
 
@@ -1426,7 +1430,7 @@ _UNSET: Mapping[str, Any] = {  # settings that a run written by an earlier versi
     "image_dir": None,
     "test": None,
     "resize": None,
-    "arch": None,
+    "backbone_options": {},
     "architecture": None,
     "decisions": None,
     "corrections": None,
@@ -1438,14 +1442,26 @@ _UNSET: Mapping[str, Any] = {  # settings that a run written by an earlier versi
 }
 
 
+_BACKBONE_FLAGS = {
+    "architecture": "--arch",
+    "normalize": "--normalize",
+    "image_size_px": "--size",
+    "accept_licence": "--accept-licence",
+}
+
+
 def _command(settings: Mapping[str, Any], folder: Path | None = None) -> str:
     """The command line that does what `fit` was asked to do, for another folder if None."""
     words = ["regraft", "fit", settings["data"]]
     if folder is not None:
         words += ["--out", str(folder)]
-    for name in ("labels", "image_dir", "test", "resize", "arch", "architecture"):
+    for name in ("labels", "image_dir", "test", "resize", "architecture"):
         if settings[name] is not None:
             words += [f"--{name.replace('_', '-')}", settings[name]]
+    options = settings["backbone_options"]
+    for name, flag in _BACKBONE_FLAGS.items():
+        if (value := options.get(name)) not in (None, False):
+            words += [flag] if value is True else [flag, str(value)]
     if settings["decisions"]:
         words += ["--decisions", settings["decisions"]["path"]]
     if settings["corrections"]:

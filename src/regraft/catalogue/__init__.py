@@ -21,13 +21,19 @@ from regraft.catalogue.graphs import (
     network_tensors,
     stage_count,
 )
-from regraft.catalogue.sources import get_backbone, list_backbones
+from regraft.catalogue.sources import (
+    BackboneOptions,
+    get_backbone,
+    list_backbones,
+    search_backbones,
+)
 from regraft.catalogue.speeds import graph_folder, measured_speed, remember_speed
 
 __all__ = [
     "BACKBONES",
     "DEFAULT_BACKBONE",
     "Backbone",
+    "BackboneOptions",
     "boundary_graph",
     "embedding_graph",
     "get_backbone",
@@ -40,6 +46,7 @@ __all__ = [
     "network_graph",
     "network_tensors",
     "remember_speed",
+    "search_backbones",
     "stage_count",
     "weights_path",
     "with_transform",

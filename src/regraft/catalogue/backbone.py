@@ -13,14 +13,17 @@ from regraft.catalogue.speeds import measured_speed
 from regraft.errors import BackboneError
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 
+ONNX = "onnx"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backbone:
     """A pretrained network, its transform and its papers; the weights stay on disk.
 
     `package` and `weights_file` locate the weights inside an installed package; `extra` names
-    the extra of regraft that installs it ("" for the built-in one). `architecture` is timm's.
-    `weights_at` is the weights file of a checkpoint, which comes from no package.
+    the extra of regraft that installs it ("" for the built-in one). `architecture` is timm's name,
+    "torchvision:NAME", or "onnx" for a network that is not known by name and stays frozen.
+    `weights_at` is the weights file of what comes from no package, `origin` where it is from.
     """
 
     name: str
@@ -37,12 +40,18 @@ class Backbone:
     transform: ImageTransform
     match: str = "name"
     weights_at: str = ""
+    origin: str = ""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it can only be used as it is, because its parts are not known by name."""
+        return self.architecture == ONNX
 
     @property
     def source(self) -> str:
         """Where the weights come from, for people."""
-        if self.weights_at:
-            return f"file {Path(self.weights_at).name}"
+        if self.origin:
+            return self.origin
         if not self.package:
             return "random weights"
         return f"package {self.package.replace('_', '-')}"

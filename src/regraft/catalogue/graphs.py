@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
         BackboneError: the weights are missing or damaged.
         StorageError: the cache cannot be written.
     """
-    path = graph_folder() / f"{backbone.name}-{graph_key(backbone)}.onnx"
+    path = graph_folder() / _file_name(f"{backbone.name}-{graph_key(backbone)}.onnx")
     if path.exists():
         return path
 
@@ -181,11 +182,19 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     """
     size = backbone.transform.image_size_px
     stem = f"{backbone.architecture}-{size}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}"
-    path = graph_folder() / f"{stem}.onnx"
+    path = graph_folder() / _file_name(f"{stem}.onnx")
     if path.exists() and path.with_suffix(".safetensors").exists() and _stages_path(path).exists():
         return path
 
     weights = weights_path(backbone)
+    if backbone.is_frozen:
+        from regraft.catalogue.foreign import read_foreign
+
+        found = read_foreign(weights, image_size_px=size)
+        write_atomic(path.with_suffix(".safetensors"), b"")
+        write_atomic(_stages_path(path), b"")
+        write_atomic(path, found.graph)
+        return path
     note(progress, f"preparing {backbone.name}: exporting its network, once on this machine")
     from safetensors.numpy import save
 
@@ -203,12 +212,18 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     return path
 
 
+def _file_name(text: str) -> str:
+    """A name of a backbone as part of a file name, on any system."""
+    return re.sub(r"[^\w.-]", "_", text)
+
+
 def _stages_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}-stages.onnx")
 
 
 def network_tensors(backbone: Backbone) -> dict[str, np.ndarray[Any, Any]]:
-    """The parameters of the backbone without its classifier, by timm's names."""
+    """The parameters of the backbone without its classifier, by name; none of an ONNX file."""
     from safetensors.numpy import load_file
 
-    return dict(load_file(network_graph(backbone).with_suffix(".safetensors")))
+    path = network_graph(backbone).with_suffix(".safetensors")
+    return dict(load_file(path)) if path.stat().st_size else {}

@@ -17,7 +17,7 @@ with content hash, label, group, split, size, status and reason.
 from __future__ import annotations
 
 from regraft.dataset.checking import check_data, leave_out_small_classes, require_trainable
-from regraft.dataset.scanning import scan
+from regraft.dataset.scanning import scan, scan_files
 from regraft.dataset.splitting import connected, make_folds, pairs_by, set_aside, split_groups
 from regraft.dataset.table import COLUMNS, STATUSES, Dataset, Row, csv_line, natural_key
 
@@ -35,6 +35,7 @@ __all__ = [
     "pairs_by",
     "require_trainable",
     "scan",
+    "scan_files",
     "set_aside",
     "split_groups",
 ]

@@ -8,17 +8,23 @@ from __future__ import annotations
 import difflib
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from regraft.dataset.checking import check_data
-from regraft.dataset.drafts import choose_test_rows, rebased, with_test_set
+from regraft.dataset.drafts import (
+    choose_test_rows,
+    class_name,
+    rebased,
+    relative_path,
+    with_test_set,
+)
 from regraft.dataset.labels import TABLE_SUFFIXES, LabelTable, read_label_table
 from regraft.dataset.layouts import rows_from_folders, rows_of_test_folder
 from regraft.dataset.matching import named_rows, rows_from_table
 from regraft.dataset.reading import read_rows
-from regraft.dataset.table import Dataset, counted, natural_key
+from regraft.dataset.table import Dataset, Row, counted, natural_key
 from regraft.dataset.walking import Listing, walk
 from regraft.errors import DataError, UsageError
 from regraft.progress import Progress, silent
@@ -117,6 +123,48 @@ def scan(
     rows = read_rows(in_order, source.root, image, verify=verify, jobs=jobs, progress=progress)
     data = Dataset.from_rows(source.root, rows, layout=draft.layout, notes=draft.notes)
     return check_data(data, at_least=min_class_images) if check else data
+
+
+def scan_files(
+    paths: Sequence[str | Path],
+    labels: Sequence[str],
+    *,
+    groups: Sequence[str] | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Dataset:
+    """A Dataset of files that are named one by one; all of them are training images.
+
+    Args:
+        paths: the files; a file may be named once.
+        labels: their class names.
+        groups: what must stay together, one a file; None for no groups.
+        jobs: number of threads; None for one a core.
+        progress: called with the phase "reading".
+
+    Raises:
+        DataError: as many labels or groups as files are expected, or a file is named twice.
+    """
+    from regraft.modality.image import image
+
+    own = list(groups) if groups is not None else [""] * len(paths)
+    if not len(paths) == len(labels) == len(own):
+        raise DataError(
+            f"{len(paths):,} files came with {len(labels):,} labels and {len(own):,} groups; "
+            "expected one each"
+        )
+    absolute = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - keeps links
+    twice = [str(path) for path, count in Counter(absolute).items() if count > 1]
+    if twice:
+        raise DataError(f"{twice[0]} is named twice; name every file once")
+    folders = {path.parent for path in absolute}
+    root = Path(os.path.commonpath(folders)) if folders else Path.cwd()
+    drafts = [
+        Row(relative_path(path, root), label=class_name(label), split="train", group=group)
+        for path, label, group in zip(absolute, labels, own, strict=True)
+    ]
+    rows = read_rows(drafts, root, image, jobs=jobs, progress=progress)
+    return check_data(Dataset.from_rows(root, rows, layout="files named one by one"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.engines.architectures import remove_classifier
 from regraft.engines.stages import chain_of
 from regraft.engines.torch import export_module, load_network, read_state
 from regraft.errors import ModelError, TrainingError
@@ -111,7 +112,7 @@ def pretrained_trainee(
     """A pretrained network of which the stages from `boundary` on learn.
 
     Args:
-        architecture: timm's name.
+        architecture: see `architectures`.
         weights: the state-dict file.
         match: see `load_network`.
         boundary: stages below, whose outputs are what `body` takes; 0 for pixels.
@@ -124,7 +125,7 @@ def pretrained_trainee(
     import torch
 
     network: Any = load_network(architecture, weights, match=match)
-    network.reset_classifier(0)
+    remove_classifier(network)
     chain = chain_of(network, image_size_px=image_size_px)
     if boundary >= max(1, chain.stages):
         raise TrainingError(f"{architecture} has {chain.stages} stages, cannot train {boundary}")
@@ -216,7 +217,7 @@ def restore_classifier(
 
     if architecture is not None:
         features: Any = load_network(architecture, weights)
-        features.reset_classifier(0)
+        remove_classifier(features)
     else:
         n_classes = len(head[1])
         network = _made(make, n_classes, image_size_px)

@@ -7,13 +7,16 @@ trained whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
+_CONTAINERS = {"blocks", "stages", "layers", "features", "trunk_output"}
+_STAGE = re.compile(r"(s|stage|layer|block)\d+")
 _ALIKE = 1e-4  # how far the chain may be from the network itself, relative to its largest output
 
 
@@ -52,8 +55,9 @@ def chain_of(network: Any, *, image_size_px: int) -> Chain:
     """The chain of a timm network whose classifier has been removed.
 
     Children are taken in order. The stages are the elements of a container called "blocks",
-    "stages", "layers" or "features", or else the children that are sequences. The chain is run
-    once beside the network; if their outputs differ, the network counts as a single link.
+    "stages", "layers" or "features", or else the children that are sequences or called "layer1".
+    What a network does between its children is guessed from what is usual (see `_bridged`). The
+    chain is run once beside the network; if their outputs differ, it counts as a single link.
 
     Args:
         network: maps float32 (n, 3, s, s) to features (n, d), in evaluation mode.
@@ -61,38 +65,118 @@ def chain_of(network: Any, *, image_size_px: int) -> Chain:
     """
     import torch
 
+    whole = Chain((("network", network),), ())
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randn(1, 3, image_size_px, image_size_px, generator=generator)
+    with torch.no_grad():
+        expected = network(pixels)
+    for chain in _bridged(network, _children_of(network)):
+        if chain.stages > 1 and _says_the_same(chain, pixels, expected):
+            return chain
+    return whole
+
+
+def _says_the_same(chain: Chain, pixels: torch.Tensor, expected: torch.Tensor) -> bool:
+    import torch
+
+    found: Any = pixels
+    with torch.no_grad():
+        try:
+            for _, link in chain.links:
+                found = link(found)
+        except Exception:  # the network passes its children something else than one tensor
+            return False
+    scale = float(expected.abs().max()) or 1.0
+    if not isinstance(found, torch.Tensor) or found.shape != expected.shape:
+        return False
+    return float((found - expected).abs().max()) <= _ALIKE * scale
+
+
+def _children_of(network: Any) -> Chain:
+    """The children in order, with the stages among them."""
+    import torch
+
     children = [
         (name, child)
         for name, child in network.named_children()
         if not isinstance(child, torch.nn.Identity)
     ]
-    containers = {"blocks", "stages", "layers", "features"}
-    expands = any(name in containers for name, _ in children)
+    expands = any(name in _CONTAINERS for name, _ in children)
     links: list[tuple[str, torch.nn.Module]] = []
     starts: list[int] = []
     for name, child in children:
-        if name in containers and isinstance(child, torch.nn.Sequential):
+        if name in _CONTAINERS and isinstance(child, torch.nn.Sequential):
+            is_first = True
             for inner, module in child.named_children():
-                starts.append(len(links))
+                # Of plain layers, as in VGG, a stage is what lies between two poolings.
+                if is_first or any(True for _ in module.children()):
+                    starts.append(len(links))
                 links.append((f"{name}.{inner}", module))
+                is_first = isinstance(module, torch.nn.MaxPool2d)
         else:
-            if not expands and isinstance(child, torch.nn.Sequential):
+            if not expands and (isinstance(child, torch.nn.Sequential) or _STAGE.fullmatch(name)):
                 starts.append(len(links))
             links.append((name, child))
-    whole = Chain((("network", network),), ())
-    if len(starts) < 2:
-        return whole
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randn(1, 3, image_size_px, image_size_px, generator=generator)
-    with torch.no_grad():
-        expected = network(pixels)
-        found: Any = pixels
-        try:
-            for _, link in links:
-                found = link(found)
-        except Exception:  # the network passes its children something else than one tensor
-            return whole
-    scale = float(expected.abs().max()) or 1.0
-    if found.shape != expected.shape or float((found - expected).abs().max()) > _ALIKE * scale:
-        return whole
     return Chain(tuple(links), tuple(starts))
+
+
+def _bridged(network: Any, chain: Chain) -> Iterator[Chain]:
+    """The chain, and with what networks usually do in functions before their last layers.
+
+    torchvision pools and flattens in functions. Transformers of timm add the class token and the
+    positions to the patches, and choose what of the tokens become features.
+    """
+    from torch import nn
+
+    yield chain
+    after = [i + 1 for i, (_, link) in enumerate(chain.links) if i >= max(chain.starts, default=0)]
+    bridges: tuple[list[nn.Module], ...] = (
+        [nn.Flatten(1)],
+        [nn.AdaptiveAvgPool2d(1), nn.Flatten(1)],
+        [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(1)],
+    )
+    for bridge in bridges:
+        for place in reversed(after):
+            named = [(f"bridge.{i}", module) for i, module in enumerate(bridge)]
+            links = (*chain.links[:place], *named, *chain.links[place:])
+            yield Chain(links, chain.starts)
+    if hasattr(network, "_pos_embed") and hasattr(network, "patch_embed"):
+        blocks = [link for link in chain.links if link[0].startswith("blocks.")]
+        links = (("tokens", _tokens(network)), *blocks, ("pooled", _pooled(network)))
+        yield Chain(links, tuple(range(1, len(blocks) + 1)))
+
+
+def _tokens(network: Any) -> torch.nn.Module:
+    """What a transformer of timm does to pixels before its first block."""
+    from torch import nn
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patch_embed, self.norm_pre = network.patch_embed, network.norm_pre
+            self.patch_drop = network.patch_drop
+            for name in ("cls_token", "reg_token", "pos_embed"):
+                if (own := getattr(network, name, None)) is not None:
+                    self.register_parameter(name, own)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tokens: torch.Tensor = network._pos_embed(self.patch_embed(x))  # noqa: SLF001
+            return self.norm_pre(self.patch_drop(tokens))  # type: ignore[no-any-return]
+
+    return Tokens()
+
+
+def _pooled(network: Any) -> torch.nn.Module:
+    """What a transformer of timm does behind its last block."""
+    from torch import nn
+
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.fc_norm = network.norm, network.fc_norm
+            self.attn_pool = getattr(network, "attn_pool", None)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return network.forward_head(self.norm(x))  # type: ignore[no-any-return]
+
+    return Pooled()

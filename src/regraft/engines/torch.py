@@ -9,12 +9,19 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regraft.engines.architectures import (
+    TORCHVISION,
+    classifier_names,
+    create,
+    remove_classifier,
+)
 from regraft.engines.stages import chain_of
 from regraft.errors import BackboneError
 
@@ -22,27 +29,33 @@ if TYPE_CHECKING:
     import torch
 
 OPSET = 20
+_PREFIXES = ("module.", "model.", "network.")  # of parallel training, of Lightning modules
+# Files of DenseNet in torchvision are older than its code: "norm.1" is "norm1" now.
+_DENSE_LAYER = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 
 def load_network(architecture: str, weights: Path, *, match: str = "name") -> torch.nn.Module:
-    """A timm network in evaluation mode with the weights of a state-dict file.
+    """A network in evaluation mode with the weights of a state-dict file.
 
     Args:
-        architecture: timm's name, for example "tf_efficientnet_lite0".
+        architecture: for example "tf_efficientnet_lite0"; see `architectures`.
         weights: a file that `torch.load(weights_only=True)` reads.
-        match: "name", or "order" where the file holds the same parameters in the same order
-            under the names of another library.
+        match: "name"; "order" where the file holds the same parameters in the same order under
+            the names of another library; "timm" for a file as timm publishes it.
 
     Raises:
         BackboneError: the file does not fit; names the first tensor that differs.
     """
-    network = _create(architecture)
+    if match == "timm":
+        return _loaded_by_timm(architecture, weights)
+    network = create(architecture)
     state = read_state(weights)
+    if architecture.startswith(TORCHVISION):
+        state = {_DENSE_LAYER.sub(r"\1\2", name): tensor for name, tensor in state.items()}
     expected = network.state_dict()
     if match == "order" and len(state) == len(expected):
         state = dict(zip(expected, state.values(), strict=True))
-    named = getattr(network, "default_cfg", {}).get("classifier") or ()  # distilled: two of them
-    heads = tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))
+    heads = tuple(f"{name}." for name in classifier_names(network))
     for name, tensor in expected.items():
         found = tuple(state[name].shape) if name in state else "missing"
         if found == tuple(tensor.shape):
@@ -58,56 +71,25 @@ def load_network(architecture: str, weights: Path, *, match: str = "name") -> to
     return network.eval()  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """Facts on an architecture, from timm; `transform` as `ImageTransform.from_dict` reads it."""
-
-    parameters: int
-    feature_width: int
-    transform: dict[str, Any]
-
-
-def describe_architecture(architecture: str) -> Described:
-    """What timm says of an architecture.
-
-    Raises:
-        BackboneError: timm has none of that name.
-    """
-    import timm.data
-
-    network = _create(architecture)
-    config = timm.data.resolve_model_data_config(network)  # type: ignore
-    interpolation = config["interpolation"]
-    return Described(
-        parameters=sum(p.numel() for p in network.parameters()),
-        feature_width=int(network.num_features),
-        transform={
-            "image_size_px": int(config["input_size"][-1]),
-            "crop_pct": float(config["crop_pct"]),
-            "interpolation": interpolation if interpolation == "bilinear" else "bicubic",
-            "normalisation": {
-                "mean": list(config["mean"]),
-                "std": list(config["std"]),
-                "pixel_max": 1.0,
-                "channel_order": "rgb",
-            },
-        },
-    )
-
-
-def _create(architecture: str) -> Any:
+def _loaded_by_timm(architecture: str, weights: Path) -> torch.nn.Module:
+    """As timm loads what it publishes, which it may have to rename or reshape."""
     import timm
 
     try:
-        return timm.create_model(architecture, pretrained=False)
-    except Exception as error:  # timm raises several kinds for a name it does not know
-        near = timm.list_models(f"*{architecture[:8]}*")[:3]
-        hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
-        raise BackboneError(f"timm has no architecture {architecture!r}; {hint}") from error
+        network: Any = timm.create_model(
+            architecture, pretrained=True, pretrained_cfg_overlay={"file": str(weights)}
+        )
+    except Exception as error:  # a damaged file raises whatever its format raises
+        what = " ".join(str(error).split())[:200]
+        raise BackboneError(
+            f"timm cannot load {architecture} from {weights} ({what}); if it was fetched only in "
+            "part, remove it"
+        ) from error
+    return network.eval()  # type: ignore[no-any-return]
 
 
 def read_state(weights: Path) -> dict[str, Any]:
-    """A state dict, without the prefix that regraft's own models have."""
+    """A state dict, without a prefix that all its names have."""
     import torch
 
     try:
@@ -124,11 +106,17 @@ def read_state(weights: Path) -> dict[str, Any]:
             "a state dict saved with torch.save"
         ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(hasattr(t, "shape") for t in state.values()):
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(hasattr(t, "shape") for t in state.values())
+    ):
         raise BackboneError(f"{weights.name} holds no state dict; save network.state_dict()")
-    if any(name.startswith("backbone.") for name in state):
-        cut = len("backbone.")
-        return {n[cut:]: t for n, t in state.items() if n.startswith("backbone.")}
+    own = "backbone."  # of regraft's models, which have a head beside it
+    if any(name.startswith(own) for name in state):
+        return {n.removeprefix(own): t for n, t in state.items() if n.startswith(own)}
+    while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in state)), ""):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return dict(state)
 
 
@@ -159,7 +147,7 @@ def export_network(
     import torch
 
     network: Any = load_network(architecture, weights, match=match)
-    network.reset_classifier(0)
+    remove_classifier(network)
     chain = chain_of(network, image_size_px=image_size_px)
 
     class Tapped(torch.nn.Module):

@@ -14,7 +14,7 @@ const COLOURS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89
   .map((c) => [1, 3, 5].map((i) => parseInt(c.slice(i, i + 2), 16)));
 
 const one = (id) => document.getElementById(id);
-const state = { token: "", limits: { images: 32 }, unfamiliarFrom: 2, classes: [], corrections: false, stream: null, queue: [], busy: false };
+const state = { token: "", limits: { images: 32 }, unfamiliarFrom: 4, classes: [], corrections: false, stream: null, queue: [], busy: false };
 
 function element(name, className, text) {
   const made = document.createElement(name);
@@ -170,7 +170,7 @@ function show(card, result, file) {
   if (result.set.length !== 1) {
     said.append(element("p", "small soft", result.set.length ? `Possible: ${result.set.join(", ")}` : "No class fits well"));
   }
-  const far = `${result.unfamiliarity.toFixed(2)} from the training photos (unfamiliar from ${state.unfamiliarFrom.toFixed(2)})`;
+  const far = `${result.unfamiliarity.toFixed(2)} unlike the training photos (unfamiliar from ${state.unfamiliarFrom.toFixed(2)})`;
   said.append(element("p", "small soft", far));
   if (state.corrections) said.append(correction(file, result));
   said.append(name);
