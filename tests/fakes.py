@@ -113,6 +113,7 @@ class FakeTrained:
         slower: how many times longer it takes than it says it will.
         fails: by fold, what is raised instead of training.
         cost_fails: raised when it is asked for its cost.
+        cost_takes_s: how long it takes to answer that.
         calls: folds that were asked for, call by call; shared by all versions of it.
         reported: epochs that were trained, by call.
         epoch_fit_s: seconds of an epoch of the final training.
@@ -131,6 +132,7 @@ class FakeTrained:
     fewest_epochs: int = 3
     fails: Mapping[int, Exception] = field(default_factory=dict)
     cost_fails: str = ""
+    cost_takes_s: float = 0.0
     calls: list[tuple[int, ...]] = field(default_factory=list)
     reported: list[int] = field(default_factory=list)
 
@@ -151,6 +153,7 @@ class FakeTrained:
         return replace(self, epochs=epochs)
 
     def cost(self, data, *, folds, jobs=None) -> Cost:
+        self.clock.now += self.cost_takes_s
         if self.cost_fails:
             raise TrainingError(self.cost_fails)
         epochs = self.planned_epochs

@@ -129,7 +129,7 @@ def test_what_is_unknown_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
             function(["knn", "magic"], ())
     with pytest.raises(BackboneError, match="no backbone named 'efficientnet'"):
         candidate_approaches((), ["efficientnet"])
-    monkeypatch.setattr(catalogue, "_find_weights", lambda backbone: None)
+    monkeypatch.setattr(catalogue.backbone, "_find_weights", lambda backbone: None)
     with pytest.raises(BackboneError, match="lite1"):
         candidate_backbones((), ["efficientnet_lite1"])
 

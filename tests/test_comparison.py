@@ -195,6 +195,45 @@ def test_where_nothing_else_fits_a_single_epoch_has_to_do(data: Dataset, clock: 
     assert found.best.settings["epochs"] == 1
 
 
+def test_on_a_busy_machine_the_dear_ones_are_not_timed(data: Dataset, clock: Clock) -> None:
+    dear, cheap = (
+        FakeTrained(0.9, clock, name, train=train, cost_takes_s=12)
+        for name, train in (("dear", "all"), ("cheap", "last_2_stages"))
+    )
+    found = compare([Fake(0.7, "probe"), dear, cheap], data, budget_s=100)
+    assert [c.status for c in found.candidates] == ["done", "skipped", "done"]
+    assert found.candidates[1].reason == (
+        "timing the cheaper ones took 12 s already: the machine is busy"
+    )
+    assert dear.calls == []
+
+
+def test_frozen_networks_leave_time_for_what_trains(data: Dataset, clock: Clock) -> None:
+    class Slow(Fake):
+        def cross_validate(self, *args, **options):
+            clock.now += 30
+            return super().cross_validate(*args, **options)
+
+    frozen = [Slow(0.7, name) for name in ("first", "second", "third")]
+    found = compare([*frozen, FakeTrained(0.95, clock)], data, budget_s=100)
+    assert [c.status for c in found.candidates] == ["done", "done", "skipped", "done"]
+    assert found.candidates[2].reason == "the 40 s that were left are kept for what trains"
+    alone = compare(frozen, data, budget_s=100)
+    assert [c.status for c in alone.candidates] == ["done"] * 3
+
+
+def test_training_is_told_to_leave_time_for_what_follows(data: Dataset, clock: Clock) -> None:
+    limits: list[float] = []
+
+    class Noted(FakeTrained):
+        def cross_validate(self, *args, **options):
+            limits.append(options["limits"].stop_by - clock.now)
+            return super().cross_validate(*args, **options)
+
+    compare([Fake(0.7, "probe"), Noted(0.95, clock)], data, budget_s=100)
+    assert limits[0] == pytest.approx(100 - 1.15 * EXPORT_S)
+
+
 def test_fewer_epochs_than_the_fewest_may_be_asked_for(data: Dataset, clock: Clock) -> None:
     tuned = FakeTrained(0.95, clock, epochs=1)
     found = compare([Fake(0.7, "probe"), tuned], data, budget_s=3)

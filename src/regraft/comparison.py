@@ -7,6 +7,7 @@ Differences are paired, image by image. "Cannot tell A from B" is a legal verdic
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +43,8 @@ _SHARE_OF_BASELINE = 0.15  # of the budget, for training from scratch
 _ONE_FOLD_FROM = (
     1_000  # training images; with a test set as well, more epochs are worth more than folds
 )
+_SHARE_OF_TIMING = 0.1  # of the budget, after which no further candidate is timed
+_SHARE_OF_FROZEN = 0.4  # of the budget, after which no further frozen network is tried
 _FRESH_S = 45.0  # after which a measured speed is measured again
 _LONGER = 1.5  # times the epochs, for which a contender is trained once more
 _CONTENDS = 0.02  # accuracy behind the leader from which a candidate gets no further fold
@@ -189,9 +192,15 @@ def compare(
         fingerprint=data.fingerprint(),
     )
     found: dict[int, Candidate] = {}
+    started = time.monotonic()
+    trains = any(is_trained(approach) for approach in approaches)
     for i, approach in enumerate(approaches):
         if not is_trained(approach):
-            found[i] = runner.frozen(approach, first=not found)
+            kept = 0.0
+            if trains and budget_s is not None:
+                share = started + _SHARE_OF_FROZEN * budget_s - time.monotonic()
+                kept = max(0.0, runner.left() - share)
+            found[i] = runner.frozen(approach, first=not found, kept=kept)
     runner.trained({i: a for i, a in enumerate(approaches) if is_trained(a)}, found)
     candidates = [found[i] for i in range(len(approaches))]
     if not any(candidate.status == "done" for candidate in candidates):
@@ -252,12 +261,15 @@ class _Runner:
         """Seconds until the deadline."""
         return self.deadline - time.monotonic()
 
-    def frozen(self, approach: Approach, *, first: bool) -> Candidate:
-        """An approach on frozen features: all folds and repeats at once."""
+    def frozen(self, approach: Approach, *, first: bool, kept: float) -> Candidate:
+        """An approach on frozen features: all folds and repeats at once.
+
+        `kept` seconds of what is left are for those that train, unless it is the first of all.
+        """
         key = race_key(approach, self.fingerprint, self.folds)
         if known := self.race.recall(key):
             return self._done(approach, *known)
-        reason = "" if first else _too_late(approach, len(self.data.train), self.left())
+        reason = "" if first else _too_late(approach, len(self.data.train), self.left(), kept)
         if reason:
             return Candidate(approach, "skipped", reason)
         started = time.monotonic()
@@ -276,7 +288,7 @@ class _Runner:
         self, approaches: Mapping[int, TrainedApproach], found: dict[int, Candidate]
     ) -> None:
         """Approaches that train: the first fold of each, then more folds of the leaders."""
-        timed = {i: self._timed(approach) for i, approach in approaches.items()}
+        timed = self._all_timed(approaches)
         for i, one in timed.items():
             later = [timed[j] for j in timed if j > i]
             found[i] = self._first_fold(one, found, later=later)
@@ -287,6 +299,20 @@ class _Runner:
             i, epochs = again
             longer.add(i)
             found[i] = self._trained_longer(found[i], epochs)
+
+    def _all_timed(self, approaches: Mapping[int, TrainedApproach]) -> dict[int, _Timed]:
+        """Each of them timed, in their order; the cheap ones first, as long as it is worth it."""
+        timed: dict[int, _Timed] = {}
+        started = time.monotonic()
+        for i in sorted(approaches, key=lambda i: _dearness(approaches[i])):
+            took = time.monotonic() - started
+            known = self.race.recall(self._key(approaches[i]))
+            if took > max(0.0, _SHARE_OF_TIMING * self.budget_s) and known is None:
+                reason = f"timing the cheaper ones took {took:.0f} s already: the machine is busy"
+                timed[i] = _Timed(approaches[i], Candidate(approaches[i], "skipped", reason))
+            else:
+                timed[i] = self._timed(approaches[i])
+        return {i: timed[i] for i in approaches}
 
     def _timed(self, approach: TrainedApproach) -> _Timed:
         """What is known of an approach before its turn."""
@@ -348,9 +374,12 @@ class _Runner:
         started = time.monotonic()
         try:
             with self.race.trial(title, can_stop=not timed.is_baseline) as report:
+                fits = [c.cost.fit for c in found.values() if c.cost and c.accuracy]
+                kept = max([cost.export, *fits])
                 limits = Limits(
                     deadline=self.deadline,
                     folds=(0,),
+                    stop_by=self.deadline - MARGIN * kept,
                     on_epoch=lambda _fold, epoch, accuracy: report(epoch, accuracy),
                 )
                 result = adapted.cross_validate(
@@ -565,6 +594,12 @@ def _longest_final(candidate: Candidate) -> float:
     return candidate.cost.export + _most_final_epochs(candidate) * candidate.cost.fit_epoch
 
 
+def _dearness(approach: TrainedApproach) -> int:
+    """What comes first in timing: few last stages, then scratch, then what begins with pixels."""
+    stages = re.fullmatch(r"last_(\d+)_stages?", scope_of(approach))
+    return int(stages[1]) if stages else 100 if approach.name == _BASELINE else 101
+
+
 def _ended(approach: Approach, error: RegraftError, seconds: float) -> Candidate:
     status = "failed"
     if isinstance(error, OutOfTimeError):
@@ -574,14 +609,17 @@ def _ended(approach: Approach, error: RegraftError, seconds: float) -> Candidate
     return Candidate(approach, status, str(error), seconds)
 
 
-def _too_late(approach: Approach, images: int, left: float) -> str:
+def _too_late(approach: Approach, images: int, left: float, kept: float) -> str:
     if math.isinf(left):
         return ""
     if left <= 0:
         return "the time budget was used up"
+    if left <= kept:
+        return f"the {left:.0f} s that were left are kept for what trains"
     expected = seconds_expected(approach.network, images)
-    if expected is not None and expected > left:
-        return f"would need about {expected:.0f} s and {left:.0f} s of the budget were left"
+    if expected is not None and expected > left - kept:
+        more = f", {kept:.0f} s of them kept for what trains" if kept else ""
+        return f"would need about {expected:.0f} s and {left:.0f} s of the budget were left{more}"
     return ""
 
 

@@ -247,6 +247,32 @@ def test_training_ends_where_the_fold_gets_no_better() -> None:
     assert run(toy(), Pictures(), rows, epochs=6, recipe={"patience": 1}).epochs == 6  # no fold
 
 
+def test_no_epoch_is_begun_that_would_not_be_over_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+
+    def passes(_: Step) -> None:
+        now[0] += 10.0
+
+    class Slow(Pictures):
+        def take(self, rows: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[Any]:
+            now[0] += 1.0
+            return super().take(rows, views)
+
+    pictures = Slow(32)
+    recipe = Recipe(epochs=6, batch_size=8, learning_rate=1e-3)
+    rows = np.arange(32)
+    options: dict[str, Any] = {"n_classes": 2, "on_epoch": passes}
+    # Four batches of a second, then ten: epochs take 14.
+    found = train(toy(), pictures, pictures.labels, rows, recipe, stop_by=42.0, **options)
+    assert found.epochs == 3
+    now[0] = 0.0
+    found = train(toy(), pictures, pictures.labels, rows, recipe, stop_by=-1.0, **options)
+    assert found.epochs == 1  # the first is always trained
+
+
 def test_the_history_has_every_step_and_every_epoch() -> None:
     pictures = Pictures()
     progress: list[tuple[int, int]] = []

@@ -108,11 +108,13 @@ class Limits:
         folds: of the first repeat, those to predict, for approaches that train a network; None
             for all.
         on_epoch: told (fold, epoch, accuracy on the fold) after each epoch; may raise.
+        stop_by: like `deadline`; training ends before an epoch that would not be over by then.
     """
 
     deadline: float = math.inf
     folds: tuple[int, ...] | None = None
     on_epoch: Callable[[int, int, float], None] = lambda _fold, _epoch, _accuracy: None
+    stop_by: float = math.inf
 
     def check(self) -> None:
         """Raises OutOfTimeError: the deadline has passed."""

@@ -177,6 +177,7 @@ def cross_validate_trained(
             seed=number,
             precision=job.speed.precision,
             check=limits.check,
+            stop_by=limits.stop_by,
             on_epoch=live.epoch,
             on_step=live.step,
         )

@@ -122,6 +122,7 @@ def train(
     seed: int = 0,
     precision: str = "32-true",
     check: Callable[[], None] = lambda: None,
+    stop_by: float = math.inf,
     on_epoch: Callable[[Step], None] = lambda _: None,
     on_step: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> History:
@@ -138,6 +139,8 @@ def train(
         seed: of the order of rows and of their views.
         precision: Fabric's name, see `measure_speed`.
         check: called before every step; raises what should end the training.
+        stop_by: in seconds of `time.monotonic`; no epoch but the first is begun that, taking as
+            long as the one before, would end later.
         on_epoch: told the end of each epoch; may raise to end the training.
         on_step: told how many of the steps are done.
 
@@ -169,7 +172,11 @@ def train(
     highest, smooth = _DIVERGED * math.log(n_classes) + 1.0, math.nan
     first_view = random.integers(0, recipe.views, len(labels))
     best, since_best, done = math.inf, 0, 0
+    lasted = 0.0
     for epoch in range(recipe.epochs):
+        began = time.monotonic()
+        if epoch and began + lasted > stop_by:
+            break
         _training_mode(trainee)
         losses, right, seen = 0.0, 0, 0
         for batch in np.array_split(random.permutation(rows), batches):
@@ -212,6 +219,7 @@ def train(
         history.steps.append(end)
         history.epochs = epoch + 1
         on_epoch(end)
+        lasted = time.monotonic() - began
         since_best = 0 if not fold_loss >= best else since_best + 1
         best = min(best, fold_loss) if math.isfinite(fold_loss) else best
         if since_best >= recipe.patience:
