@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,11 @@ class FileSeen:
 
 
 class Store:
-    """Opens, or makes, the file; close it in the end."""
+    """Opens, or makes, the file; close it in the end.
+
+    Threads may share it: they take turns, since SQLite tells of an error per connection, and one
+    thread would otherwise clear that of another before it is read.
+    """
 
     def __init__(self, file: str | Path, *, must_exist: bool = False) -> None:
         """Open it.
@@ -92,6 +97,7 @@ class Store:
             StorageError: it is not there, no such file, of a newer format, locked or not writable.
         """
         self.file = Path(file)
+        self._turn = threading.RLock()
         if must_exist and not self.file.exists():
             raise StorageError(
                 f"there is no history {self.file}; make one with regraft watch MODEL FOLDER"
@@ -124,7 +130,7 @@ class Store:
 
     def about(self) -> dict[str, Any]:
         """Facts on the history: classes, model, rules, folder; JSON values by name."""
-        with _explained(self.file):
+        with self._explained():
             rows = self._connection.execute("SELECT name, value FROM about").fetchall()
         return {name: json.loads(value) for name, value in rows}
 
@@ -136,7 +142,7 @@ class Store:
 
     def is_seen(self, file: FileSeen) -> bool:
         """Whether this very file, unchanged, was read before."""
-        with _explained(self.file):
+        with self._explained():
             row = self._connection.execute(
                 "SELECT size, modified FROM files WHERE path = ?", (file.path,)
             ).fetchone()
@@ -144,7 +150,7 @@ class Store:
 
     def has(self, camera: str, sha256: str) -> bool:
         """Whether a photo of this content was predicted for this camera."""
-        with _explained(self.file):
+        with self._explained():
             row = self._connection.execute(
                 "SELECT 1 FROM photos WHERE camera = ? AND sha256 = ?", (camera, sha256)
             ).fetchone()
@@ -174,13 +180,13 @@ class Store:
 
     def cameras(self) -> list[str]:
         """All that have a photo, by name."""
-        with _explained(self.file):
+        with self._explained():
             rows = self._connection.execute("SELECT DISTINCT camera FROM photos ORDER BY camera")
             return [row[0] for row in rows]
 
     def photos(self, camera: str, *, since: float = 0.0) -> Iterator[Photo]:
         """The photos of a camera in the order in which they were taken."""
-        with _explained(self.file):
+        with self._explained():
             rows = self._connection.execute(
                 "SELECT * FROM photos WHERE camera = ? AND taken >= ? ORDER BY taken, sha256",
                 (camera, since),
@@ -192,7 +198,7 @@ class Store:
 
     def count(self) -> int:
         """How many photos there are."""
-        with _explained(self.file):
+        with self._explained():
             return int(self._connection.execute("SELECT count(*) FROM photos").fetchone()[0])
 
     def forget_before(self, moment: float) -> int:
@@ -202,7 +208,7 @@ class Store:
 
     def untold(self, camera: str, events: Sequence[Event], output: str) -> list[Event]:
         """Those of `events` that an output has not been told."""
-        with _explained(self.file):
+        with self._explained():
             rows = self._connection.execute(
                 "SELECT at, state FROM told WHERE camera = ? AND output = ?", (camera, output)
             )
@@ -230,9 +236,15 @@ class Store:
             )
 
     @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """One turn with the connection."""
+        with self._turn, _explained(self.file):
+            yield
+
+    @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction."""
-        with _explained(self.file):
+        with self._explained():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
