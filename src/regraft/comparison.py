@@ -307,8 +307,12 @@ class _Runner:
         for i in sorted(approaches, key=lambda i: _dearness(approaches[i])):
             took = time.monotonic() - started
             known = self.race.recall(self._key(approaches[i]))
-            if took > max(0.0, _SHARE_OF_TIMING * self.budget_s) and known is None:
-                reason = f"timing the cheaper ones took {took:.0f} s already: the machine is busy"
+            most = max(0.0, _SHARE_OF_TIMING * self.budget_s)
+            if took > most and self.left() > 0 and known is None:
+                reason = (
+                    f"timing the cheaper ones took {took:.1f} s, more than the {most:.1f} s that "
+                    "are a tenth of the budget"
+                )
                 timed[i] = _Timed(approaches[i], Candidate(approaches[i], "skipped", reason))
             else:
                 timed[i] = self._timed(approaches[i])

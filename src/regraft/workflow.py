@@ -833,9 +833,10 @@ def watch(
         DataError: the folder is not there.
         StorageError: the history cannot be used, or another process writes it.
     """
-    from regraft.watching import Store, Watcher
+    from regraft.watching import Store, Watcher, require_folder
 
     loaded = model if isinstance(model, Model) else load(model)
+    require_folder(folder)  # before there is a history of it
     with Store(db) as store:
         guard = store.file.with_name(f"{store.file.name}.lock")
         busy = StorageError(

@@ -343,6 +343,29 @@ def test_a_full_disk_loses_nothing_that_was_written(
     assert len(names(store)) == 200
 
 
+def test_threads_that_read_hide_no_error_of_the_one_that_writes(store: Store) -> None:
+    ended = threading.Event()
+
+    def reads() -> None:
+        while not ended.is_set():
+            store.has("a", "b")
+
+    readers = [threading.Thread(target=reads) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    try:
+        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        for attempt in range(20):
+            files = [FileSeen(f"{attempt}/{number}" + "x" * 200, 1, 1) for number in range(200)]
+            with pytest.raises(StorageError, match="free some disk space"):
+                store.add([], files)
+    finally:
+        ended.set()
+        for reader in readers:
+            reader.join()
+
+
 # --- outputs
 
 
@@ -458,6 +481,7 @@ def test_the_commands(made_once: Path, folder: Path, tmp_path: Path, regraft: Co
     )
     assert "expected a date" in regraft("timeline", db, "--since", "soon").error
     assert regraft("watch", made_once / "run", tmp_path / "no").error.startswith("there is no fol")
+    assert not Path("no.db").exists()
     assert "the hold is 'x'" in regraft("watch", made_once / "run", folder, "--hold", "x").error
     assert not list(tmp_path.glob("*.lock"))
 

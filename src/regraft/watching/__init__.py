@@ -7,7 +7,7 @@ into states and events, `watcher` does the work, `outputs` tell others, `timelin
 from regraft.watching.states import Event, History, Rules, Span
 from regraft.watching.store import Store
 from regraft.watching.timeline import Timeline, read_timeline
-from regraft.watching.watcher import Pass, Settings, Watcher
+from regraft.watching.watcher import Pass, Settings, Watcher, require_folder
 
 __all__ = [
     "Event",
@@ -20,4 +20,5 @@ __all__ = [
     "Timeline",
     "Watcher",
     "read_timeline",
+    "require_folder",
 ]

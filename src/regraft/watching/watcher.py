@@ -78,6 +78,12 @@ class _Looked:
     is_waiting: bool = False
 
 
+def require_folder(folder: str | Path) -> None:
+    """Raises DataError: there is nothing to watch."""
+    if not Path(folder).is_dir():
+        raise DataError(f"there is no folder {folder}; give the one that cameras write into")
+
+
 class Watcher:
     """Watches one folder with one model."""
 
@@ -108,8 +114,7 @@ class Watcher:
         self._progress = progress
         self._now = now
         self._events: dict[str, tuple[Event, ...]] = {}  # by camera, until it has a new photo
-        if not self.folder.is_dir():
-            raise DataError(f"there is no folder {folder}; give the one that cameras write into")
+        require_folder(folder)
         copies = self._settings.copies
         if copies is not None and Path(os.path.abspath(copies)).is_relative_to(self.folder):  # noqa: PTH100
             raise DataError(f"{copies} lies in the watched folder; keep copies elsewhere")
