@@ -24,7 +24,7 @@ from regraft.approaches.base import (
     further_epochs,
     repeated_folds,
 )
-from regraft.catalogue import Backbone, graph_on_images
+from regraft.catalogue import Backbone, graph_on_inputs
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError, OutOfTimeError, UsageError
 from regraft.heads import (
@@ -297,7 +297,7 @@ def fit_trained(
         trainee, chosen["final_epochs"] = job.continued(known), 0
     _, features = predict(trainee, job.inputs, every, precision=job.speed.precision)
     graph, tensors = trainee.export()
-    embedding = graph_on_images(_plain(plan.backbone).transform, onnx.load_from_string(graph))
+    embedding = graph_on_inputs(_plain(plan.backbone).transform, onnx.load_from_string(graph))
     covered = cross_validation.covered
     thresholds = conformal_thresholds(
         cross_validation.probabilities[0][covered], cross_validation.labels[covered]
@@ -500,7 +500,7 @@ def forget_speeds() -> None:
 
 
 def _plain(backbone: Backbone) -> Backbone:
-    return replace(backbone, transform=replace(backbone.transform, views=("plain",)))
+    return replace(backbone, transform=backbone.transform.plain())
 
 
 def _epochs(log: TrainingLog) -> int:
