@@ -239,7 +239,7 @@ def _out_of_fold(
     """Mean out-of-fold probabilities (n, k) of all rows in use; None where there are too few."""
     if len(data.classes) < 2:
         return None
-    everything = Dataset.from_rows(data.root, [replace(row, split="train") for row in data.ok])
+    everything = data.with_rows([replace(row, split="train") for row in data.ok])
     try:
         folds = repeated_folds(everything, seed=seed)
         found = LinearProbe(network).cross_validate(everything, folds, jobs=jobs)
