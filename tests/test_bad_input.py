@@ -821,9 +821,9 @@ def _count_computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     real = features.run_input
 
-    def run_image(engine: Any, path: Any, **options: Any) -> Any:
+    def run_input(engine: Any, transform: Any, path: Any, **options: Any) -> Any:
         seen.append(str(path))
-        return real(engine, path, **options)
+        return real(engine, transform, path, **options)
 
     monkeypatch.setattr(features, "run_input", run_input)
     return seen

@@ -15,7 +15,13 @@ from regraft.approaches.trained import (
     check_training,
     predicted_cost,
 )
-from regraft.catalogue import DEFAULT_BACKBONE, Backbone, stage_count, weights_path
+from regraft.catalogue import (
+    DEFAULT_BACKBONE,
+    Backbone,
+    image_transform,
+    stage_count,
+    weights_path,
+)
 from regraft.dataset import Dataset
 from regraft.errors import TrainingError, UsageError
 from regraft.progress import Progress, silent
@@ -128,7 +134,7 @@ class FineTune(Trains):
                 n_classes=n_classes,
                 feature_width=backbone.feature_width,
                 scale=scale,
-                image_size_px=backbone.transform.image_size_px,
+                image_size_px=image_transform(backbone).image_size_px,
             )
 
         return TrainingPlan(
@@ -169,7 +175,7 @@ def pixel_scale(backbone: Backbone) -> PixelScale:
     """How grey levels become what the backbone takes."""
     from regraft.engines.networks import PixelScale
 
-    normalisation = backbone.transform.normalisation
+    normalisation = image_transform(backbone).normalisation
     return PixelScale(
         normalisation.mean,
         normalisation.std,

@@ -11,6 +11,8 @@ from typing import Any
 
 from regraft.catalogue.speeds import measured_speed
 from regraft.errors import BackboneError
+from regraft.modality import transform_from_dict
+from regraft.modality.base import Transform
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 
 ONNX = "onnx"
@@ -37,7 +39,7 @@ class Backbone:
     licence: str
     parameters: int
     feature_width: int
-    transform: ImageTransform
+    transform: Transform
     match: str = "name"
     weights_at: str = ""
     origin: str = ""
@@ -46,6 +48,11 @@ class Backbone:
     def is_frozen(self) -> bool:
         """Whether it can only be used as it is, because its parts are not known by name."""
         return self.architecture == ONNX
+
+    @property
+    def modality(self) -> str:
+        """The kind of input, see `modality`."""
+        return self.transform.modality
 
     @property
     def source(self) -> str:
@@ -136,8 +143,15 @@ def with_transform(backbone: Backbone, **changes: Any) -> Backbone:
     Raises:
         UsageError: a value outside its range.
     """
-    fields = backbone.transform.to_dict() | changes
-    return replace(backbone, transform=ImageTransform.from_dict(fields))
+    old = backbone.transform
+    new = transform_from_dict(old.to_dict() | changes, old.companions())
+    return replace(backbone, transform=new)
+
+
+def image_transform(backbone: Backbone) -> ImageTransform:
+    """The transform of a backbone of images."""
+    assert isinstance(backbone.transform, ImageTransform), backbone.modality
+    return backbone.transform
 
 
 def is_available(backbone: Backbone) -> bool:

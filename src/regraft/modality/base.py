@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -94,6 +95,9 @@ class Transform(Protocol):
 
     def facts(self) -> dict[str, object]:
         """What tables of backbones show."""
+
+    def companions(self) -> Mapping[str, Path]:
+        """Files that it needs beside what `to_dict` says, by the name they have in a model."""
 
     def plain(self, *, as_it_is: bool = False) -> Transform:
         """The same without other views; `as_it_is` if the input was cut to shape before."""
