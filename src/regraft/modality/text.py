@@ -59,6 +59,14 @@ class TextModality:
         return "text"
 
     @property
+    def noun(self) -> str:
+        return "text"
+
+    @property
+    def usual(self) -> str:
+        return "texts in one folder per class (.txt, .md, .eml...), or a table with a text column"
+
+    @property
     def suffixes(self) -> frozenset[str]:
         return SUFFIXES
 

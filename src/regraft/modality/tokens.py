@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import BackboneError, MissingExtraError, UsageError
-from regraft.modality.text import text_of
+from regraft.modality.text import decode, text_of
 
 if TYPE_CHECKING:
+    import onnx
     from tokenizers import Tokenizer
 
-_KIND = "text"
+TOKENIZER = "tokenizer.json"
 _MOST_TOKENS = 32_768
 _CHARACTERS_A_TOKEN = 16  # of a text, looked at first; four times as many until it is enough
 _CASED_FROM = 0.01  # share of words with capitals from which a vocabulary tells case apart
@@ -42,13 +44,16 @@ class TextTransform:
     Safe to use from several threads at once.
 
     Args:
-        tokenizer_at: path of a `tokenizer.json` of the `tokenizers` library.
+        tokenizer_at: path of a `tokenizer.json` of the `tokenizers` library, or
+            "package:NAME/PATH" for one in an installed package.
         tokenizer_sha256: SHA-256 of that file in hexadecimal digits.
         max_tokens: texts are cut to as many, special tokens included.
 
     Raises:
         UsageError: one or more values are outside their range; all are named.
     """
+
+    modality: ClassVar[str] = "text"
 
     tokenizer_at: str
     tokenizer_sha256: str
@@ -82,25 +87,116 @@ class TextTransform:
             encoding = tokenizer.encode(_beginning(text, characters))
         return np.array(encoding.ids or [_unknown(tokenizer)], dtype=np.int64)
 
+    @property
+    def positions(self) -> int:
+        """Tokens."""
+        return self.max_tokens
+
+    def facts(self) -> dict[str, object]:
+        """The length of the longest text."""
+        return {"max_tokens": self.max_tokens}
+
+    def companions(self) -> Mapping[str, Path]:
+        """The file of the tokenizer."""
+        return {TOKENIZER: _located(self.tokenizer_at)}
+
+    def plain(self, *, as_it_is: bool = False) -> TextTransform:  # noqa: ARG002 - of a protocol
+        """The same: there are no other views."""
+        return self
+
+    def read(self, data: bytes) -> NDArray[np.int64]:
+        """Token numbers int64 (t,) of the bytes of a text; see `text.decode` and `prepare`."""
+        return self.prepare(decode(data))
+
+    def vary(self, data: bytes, seed: int) -> NDArray[np.int64]:  # noqa: ARG002 - of a protocol
+        """As `read`: words that are left out or exchanged may turn what a text says around."""
+        return self.read(data)
+
+    def graph(self) -> onnx.ModelProto:
+        """From `tokens` int64 (t,) to `batch` (1, t)."""
+        return _in_front("batch", [1, None], "Unsqueeze")
+
+    def stored_graph(self) -> onnx.ModelProto:
+        """From `tokens` int64 (t,) to the same, called `stored`."""
+        return _in_front("stored", [None], "Identity")
+
+    def fit_shape(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Token numbers (t,) filled up with -1, vectors (t, h) with rows of zeros."""
+        shape = (self.max_tokens, *array.shape[1:])
+        full = np.full(shape, -1 if array.ndim == 1 else 0, dtype=array.dtype)
+        full[: len(array)] = array
+        return full
+
+    def sample(self) -> bytes:
+        """A text of about as many tokens as are read."""
+        return b" ".join([b"the", b"room", b"of", b"toys"] * (self.max_tokens // 4 + 1))
+
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON; `from_dict` reads them back."""
-        return {"kind": _KIND, **asdict(self)}
+        """Plain values for JSON; `from_dict` reads them back, given the companions."""
+        values = {"modality": self.modality, **asdict(self)}
+        del values["tokenizer_at"]  # means nothing on another machine
+        return values
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> TextTransform:
+    def from_dict(
+        cls, values: Mapping[str, object], companions: Mapping[str, Path] | None = None, /
+    ) -> TextTransform:
         """The inverse of `to_dict`.
+
+        Args:
+            values: what `to_dict` returned.
+            companions: where the file of the tokenizer is.
 
         Raises:
             UsageError: something is missing, unknown or outside its range; all is named.
         """
-        known = ["kind", *(field.name for field in fields(cls))]
+        at = str((companions or {}).get(TOKENIZER, ""))
+        known = ["modality", *(field.name for field in fields(cls) if field.name != "tokenizer_at")]
         problems = [f"{name} is not known" for name in values if name not in known]
         problems += [f"{name} is missing" for name in known if name not in values]
-        if values.get("kind", _KIND) != _KIND:
-            problems.append(f"kind is {values['kind']!r}, expected {_KIND!r}")
-        _raise_all(problems + _problems(values))
+        if values.get("modality", cls.modality) != cls.modality:
+            problems.append(f"modality is {values['modality']!r}, expected {cls.modality!r}")
+        _raise_all(problems + _problems({**values, "tokenizer_at": at}))
         arguments: dict[str, Any] = {name: values[name] for name in known[1:]}
-        return cls(**arguments)
+        return cls(tokenizer_at=at, **arguments)
+
+
+def _in_front(output: str, shape: list[int | None], operator: str) -> onnx.ModelProto:
+    """A graph of one operator from `tokens` int64 (t,)."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    whole = onnx.TensorProto.INT64
+    constants = []
+    inputs = ["tokens"]
+    if operator == "Unsqueeze":
+        constants = [numpy_helper.from_array(np.array([0]), "transform/axes")]
+        inputs.append("transform/axes")
+    graph = helper.make_graph(
+        [helper.make_node(operator, inputs, [output], name="transform/node")],
+        "transform",
+        [helper.make_tensor_value_info("tokens", whole, ["t"])],
+        [helper.make_tensor_value_info(output, whole, shape)],
+        constants,
+    )
+    return helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+        producer_name="regraft",
+    )
+
+
+def _located(at: str) -> Path:
+    """The file that `tokenizer_at` names; it need not be there."""
+    scheme, _, rest = at.partition(":")
+    if scheme != "package":
+        return Path(at)
+    package, _, inside = rest.partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return Path(rest)
+    return Path(spec.origin).parent / inside
 
 
 def _problems(values: Mapping[str, object]) -> list[str]:
@@ -145,7 +241,7 @@ def _unknown(tokenizer: Tokenizer) -> int:
 def _loaded(at: str, sha256: str, max_tokens: int) -> Tokenizer:
     """The tokenizer of a file, cutting at `max_tokens` and padding nothing."""
     try:
-        content = Path(at).read_bytes()
+        content = _located(at).read_bytes()
     except OSError as error:
         raise BackboneError(
             f"the tokenizer {at} cannot be read ({error.strerror}); put it back or name another"
