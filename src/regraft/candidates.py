@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from regraft.approaches import APPROACHES, Approach, FineTune, Knn, LinearProbe, Scratch
 from regraft.catalogue import (
-    DEFAULT_BACKBONE,
     Backbone,
     BackboneOptions,
+    default_backbone,
     get_backbone,
     is_available,
     list_backbones,
@@ -17,6 +17,7 @@ from regraft.catalogue import (
 )
 from regraft.errors import UsageError
 from regraft.guide import Advice
+from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
 
 TRAINED = ("fine_tune", "scratch")
@@ -28,10 +29,18 @@ def trains_networks(approaches: Sequence[str]) -> bool:
     return not approaches or any(name in TRAINED for name in approaches)
 
 
+def check_approaches(approaches: Sequence[str]) -> None:
+    """Raises UsageError: there is no approach of one of these names."""
+    unknown = [name for name in approaches if name not in APPROACHES]
+    if unknown:
+        raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
+
+
 def candidate_backbones(
     approaches: Sequence[str],
     backbones: Sequence[str | Backbone],
     *,
+    modality: str = IMAGE,
     resize: str | None = None,
     options: BackboneOptions | None = None,
     progress: Progress = silent,
@@ -42,6 +51,7 @@ def candidate_backbones(
     Args:
         approaches: names; none for all.
         backbones: names, or what was made of them before.
+        modality: the kind of input for which the built-in ones are, where none is named.
         resize: "crop", "pad" or "squash"; None for each backbone's own.
         options: for names that need some, see there.
         progress: told before something is fetched.
@@ -50,14 +60,18 @@ def candidate_backbones(
         UsageError: an approach is unknown.
         BackboneError: a backbone is unknown or not installed.
     """
-    unknown = [name for name in approaches if name not in APPROACHES]
-    if unknown:
-        raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
+    check_approaches(approaches)
     chosen = [_installed(name, options, progress) for name in dict.fromkeys(backbones)]
     if not chosen:
-        chosen = [get_backbone(DEFAULT_BACKBONE)]
+        chosen = [_installed(default_backbone(modality), options, progress)]
         if not approaches:
-            chosen += [b for b in list_backbones() if is_available(b) and b not in chosen]
+            chosen += [
+                backbone
+                for backbone in list_backbones()
+                if backbone.modality == modality
+                and is_available(backbone)
+                and backbone not in chosen
+            ]
     if resize is not None:
         chosen = [with_transform(backbone, resize=resize) for backbone in chosen]
     return chosen

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from regraft.dataset.drafts import SPLIT_NAMES, class_name
 from regraft.errors import DataError
+from regraft.modality import IMAGE
+from regraft.modality.base import Modality
 from regraft.modality.cells import cell_path
 from regraft.modality.delimited import Record, decode, parse
 
@@ -173,6 +175,22 @@ def read_label_table(
     if "group" in named:
         notes.append(f"Images with the same {named['group']!r} are never parted by a split.")
     return LabelTable(path, tuple(entry for entry in entries if entry.name), named, tuple(notes))
+
+
+def is_table_of(path: Path, kind: Modality) -> bool:
+    """Whether a file is taken as a table of inputs of that kind, not as one of them."""
+    suffix = path.suffix.lower()
+    return kind.name != IMAGE and suffix in TABLE_SUFFIXES - kind.suffixes
+
+
+def cells_of(path: Path) -> list[str]:
+    """The paths of the texts in a table, labelled or not; see `modality.cells`.
+
+    Raises:
+        DataError: not a table, or none of its columns holds texts.
+    """
+    table = read_label_table(path, path_column="", text_column=None, needs_label=False)
+    return [str(path.with_name(entry.name)) for entry in table.entries]
 
 
 def lines(numbers: Sequence[int], *, shown: int = 3) -> str:
