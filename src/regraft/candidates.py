@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regraft.approaches import APPROACHES, Approach, FineTune, Knn, LinearProbe, Scratch
+from regraft.approaches import (
+    APPROACHES,
+    ONLY_FOR,
+    Approach,
+    FineTune,
+    Knn,
+    LinearProbe,
+    Scratch,
+    WordVectors,
+)
 from regraft.catalogue import (
     Backbone,
     BackboneOptions,
@@ -20,7 +29,7 @@ from regraft.guide import Advice
 from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
 
-TRAINED = ("fine_tune", "scratch")
+TRAINED = ("fine_tune", "word_vectors", "scratch")
 _SCOPES = ("last_2_stages", "last_4_stages")  # where there is no advice
 
 
@@ -81,6 +90,7 @@ def candidate_approaches(
     approaches: Sequence[str],
     backbones: Sequence[str | Backbone],
     *,
+    modality: str = IMAGE,
     resize: str | None = None,
     advice: Advice | None = None,
     architecture: str | None = None,
@@ -97,6 +107,7 @@ def candidate_approaches(
         approaches: names; none for all.
         backbones: names, or what `candidate_backbones` made of them; none for those that are
             installed.
+        modality: the kind of input.
         resize: "crop", "pad" or "squash"; None for each backbone's own.
         advice: of the guide; None where nothing that trains is asked for.
         architecture: for `scratch`, see there.
@@ -107,24 +118,33 @@ def candidate_approaches(
         UsageError: an approach is unknown.
         BackboneError: a backbone is unknown or not installed.
     """
-    chosen = candidate_backbones(approaches, backbones, resize=resize)
+    chosen = candidate_backbones(approaches, backbones, modality=modality, resize=resize)
     if ranked:
         chosen = [chosen[0], *ranked]
     names = list(dict.fromkeys(approaches or APPROACHES))
+    foreign = [name for name in names if ONLY_FOR.get(name, modality) != modality]
+    if approaches and foreign:
+        raise UsageError(
+            f"the approach {foreign[0]} is for {ONLY_FOR[foreign[0]]}s, and the data are "
+            f"{modality}s; leave it out"
+        )
     found: list[Approach] = []
     for i, backbone in enumerate(chosen):
         if "linear_probe" in names:
             found.append(LinearProbe(backbone))
         if "knn" in names and (approaches or i == 0):
             found.append(Knn(backbone))
-        if not approaches and i == 0:
+        if not approaches and i == 0 and modality == IMAGE:
             found.append(LinearProbe(backbone, views=2))
     if "fine_tune" in names:
         scopes = _scopes(advice)
         tuned = [b for b in (chosen if backbones else chosen[:1]) if not b.is_frozen]
         found += [FineTune(backbone, train=scope) for scope in scopes for backbone in tuned]
+    if "word_vectors" in names and "word_vectors" not in foreign:
+        found += [WordVectors(backbone) for backbone in (chosen if backbones else chosen[:1])]
     if "scratch" in names:
-        found.append(Scratch(architecture, resize=resize))
+        small = Scratch(architecture, resize=resize)
+        found.append(small if modality == IMAGE else WordVectors(learned=True))
     return found
 
 

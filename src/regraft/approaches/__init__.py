@@ -23,18 +23,26 @@ from regraft.approaches.knn import Knn
 from regraft.approaches.linear_probe import LinearProbe
 from regraft.approaches.scratch import Scratch, load_architecture
 from regraft.approaches.trained import forget_speeds, merged
+from regraft.approaches.word_vectors import WordVectors
 
-APPROACHES: dict[str, type[LinearProbe] | type[Knn] | type[FineTune] | type[Scratch]] = {
+APPROACHES: dict[
+    str,
+    type[LinearProbe] | type[Knn] | type[FineTune] | type[WordVectors] | type[Scratch],
+] = {
     "linear_probe": LinearProbe,
     "knn": Knn,
     "fine_tune": FineTune,
+    "word_vectors": WordVectors,
     "scratch": Scratch,
 }
+ONLY_FOR: dict[str, str] = {"word_vectors": "text"}
+"""Approaches to one modality alone; the others are for all."""
 
 __all__ = [
     "APPROACHES",
     "FOLDS",
     "NO_LIMITS",
+    "ONLY_FOR",
     "Approach",
     "Cost",
     "CrossValidation",
@@ -45,6 +53,7 @@ __all__ = [
     "Scratch",
     "TrainedApproach",
     "TrainingLog",
+    "WordVectors",
     "forget_speeds",
     "further_epochs",
     "is_trained",

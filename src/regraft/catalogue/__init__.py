@@ -22,6 +22,7 @@ from regraft.catalogue.graphs import (
     network_graph,
     network_tensors,
     stage_count,
+    word_table,
 )
 from regraft.catalogue.sources import (
     BackboneOptions,
@@ -54,4 +55,5 @@ __all__ = [
     "stage_count",
     "weights_path",
     "with_transform",
+    "word_table",
 ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from regraft.catalogue.backbone import Backbone, image_transform, weights_path
 from regraft.catalogue.speeds import graph_folder
@@ -238,6 +239,17 @@ def _file_name(text: str) -> str:
 
 def _stages_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}-stages.onnx")
+
+
+def word_table(backbone: Backbone) -> NDArray[np.float32]:
+    """The vectors (v, w) of a backbone of texts, one for each number of its tokenizer.
+
+    Raises:
+        BackboneError: the weights are missing or damaged.
+    """
+    from regraft.engines.texts import token_table
+
+    return token_table(weights_path(backbone).parent)
 
 
 def network_tensors(backbone: Backbone) -> dict[str, np.ndarray[Any, Any]]:
