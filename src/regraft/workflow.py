@@ -433,22 +433,25 @@ class PlannedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `plan` found: size, similarity, advice, and what each candidate would cost."""
+    """What `plan` found: size, similarity, advice, and what each candidate would cost.
+
+    Similarity is measured of photos alone, and so there is a rule of thumb for them alone.
+    """
 
     size: Size
-    similarity: Similarity
-    advice: Advice
+    similarity: Similarity | None
+    advice: Advice | None
     candidates: tuple[PlannedCandidate, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         return {
             "size": self.size.to_dict(),
-            "similarity": self.similarity.to_dict(),
-            "quadrant": self.advice.quadrant,
-            "advice": self.advice.advice,
-            "reason": self.advice.reason,
-            "source": self.advice.source,
+            "similarity": self.similarity and self.similarity.to_dict(),
+            "quadrant": self.advice.quadrant if self.advice else "",
+            "advice": self.advice.advice if self.advice else "",
+            "reason": self.advice.reason if self.advice else "",
+            "source": self.advice.source if self.advice else "",
             "candidates": [asdict(candidate) for candidate in self.candidates],
         }
 
@@ -512,7 +515,7 @@ def plan(
         networks if backbones else (),
         modality=found.modality,
         resize=resize,
-        advice=guidance.advice,
+        advice=guidance.advice if guidance else None,
         architecture=architecture,
     ):
         title = Candidate(approach, "skipped").title
@@ -527,6 +530,8 @@ def plan(
             planned.append(PlannedCandidate(title, None, None, None, str(error)))
             continue
         planned.append(PlannedCandidate(title, cost.once + cost.fold, cost.fit, cost.epochs))
+    if guidance is None:
+        return Plan(measure_size(found), None, None, tuple(planned))
     return Plan(*guidance, tuple(planned))
 
 
@@ -1216,7 +1221,10 @@ class _Guidance(NamedTuple):
 
 def _guidance(
     data: Dataset, backbone: Backbone, *, jobs: int | None, progress: Progress
-) -> _Guidance:
+) -> _Guidance | None:
+    """None for what has no measure of similarity."""
+    if backbone.modality != IMAGE:
+        return None
     note(progress, "measuring how similar the photos are to the pretraining data")
     size = measure_size(data)
     if backbone.is_frozen:  # nothing is known of what it was trained on: ImageNet stands in
