@@ -12,6 +12,7 @@ from regraft.approaches import (
     Knn,
     LinearProbe,
     Scratch,
+    Tfidf,
     WordVectors,
 )
 from regraft.catalogue import (
@@ -129,6 +130,8 @@ def candidate_approaches(
             f"{modality}s; leave it out"
         )
     found: list[Approach] = []
+    if "tfidf" in names and "tfidf" not in foreign:
+        found.append(Tfidf())
     for i, backbone in enumerate(chosen):
         if "linear_probe" in names:
             found.append(LinearProbe(backbone))
