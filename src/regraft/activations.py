@@ -149,8 +149,8 @@ class Activations:
             image = read_image(path, sha256=row.sha256)
             if view == 0:
                 return self._plain.run(image)[0]
-            seed = int(row.sha256[:12], 16) * 1_000 + view + 7_919 * self._seed
-            return self._cropped.run(augment(image, seed, size_px=self._size_px))[0]
+            varied = variant(image, row.sha256, view, seed=self._seed, size_px=self._size_px)
+            return self._cropped.run(varied)[0]
         except UnreadableInputError as error:
             raise DataError(f"{row.path} cannot be read for training: {error}") from error
 
@@ -214,6 +214,22 @@ class Activations:
         slots = np.array([known.get(row.sha256, -1) for row in self._rows], np.int64)
         values = np.memmap(values_path, self.dtype, "r", shape=(len(index), *self.shape))
         return _View(values, slots)
+
+
+def variant(
+    image: NDArray[np.uint8], content: str, view: int, *, seed: int, size_px: int
+) -> NDArray[np.uint8]:
+    """One of a thousand augmented variants of a photo; see `augment`.
+
+    Args:
+        image: upright RGB, uint8 (h, w, 3).
+        content: hash of its file.
+        view: which variant, 1 to 999.
+        seed: of the augmentation.
+        size_px: what it will be resized to.
+    """
+    number = int(content[:12], 16) * 1_000 + view + 7_919 * seed
+    return augment(image, number, size_px=size_px)
 
 
 def _read_index(index_path: Path, values_path: Path, item: int) -> list[str]:
