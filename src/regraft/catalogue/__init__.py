@@ -7,6 +7,7 @@ and the one transform its pixels must pass through.
 from regraft.catalogue.backbone import (
     BACKBONES,
     DEFAULT_BACKBONE,
+    ONNX,
     Backbone,
     is_available,
     weights_path,
@@ -32,6 +33,7 @@ from regraft.catalogue.speeds import graph_folder, measured_speed, remember_spee
 __all__ = [
     "BACKBONES",
     "DEFAULT_BACKBONE",
+    "ONNX",
     "Backbone",
     "BackboneOptions",
     "boundary_graph",
