@@ -27,8 +27,7 @@ from regraft.catalogue import Backbone, boundary_graph, graph_key
 from regraft.dataset import Dataset, Row
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, StorageError, UnreadableInputError
-from regraft.features import read_image
-from regraft.modality.augment import augment
+from regraft.features import read_checked
 from regraft.progress import Progress, silent
 from regraft.storage import cache_dir, limit_from_environment, make_folder, write_atomic
 from regraft.workers import map_threads
@@ -73,16 +72,17 @@ class Activations:
             seed: of the augmentation.
         """
         self._data, self._rows, self._seed = data, list(rows), seed
-        backbone = replace(backbone, transform=replace(backbone.transform, views=("plain",)))
-        self._size_px = backbone.transform.image_size_px
+        self._transform = backbone.transform.plain()
+        backbone = replace(backbone, transform=self._transform)
         self._plain = OnnxEngine(boundary_graph(backbone, boundary))
-        self._cropped = OnnxEngine(boundary_graph(backbone, boundary, as_it_is=True))
-        probe = self._cropped.run(np.zeros((self._size_px, self._size_px, 3), np.uint8))[0]
+        self._varied = OnnxEngine(boundary_graph(backbone, boundary, as_it_is=True))
+        probe = self._run(self._plain, self._transform.read(self._transform.sample()))
         self.shape: tuple[int, ...] = probe.shape
         self.dtype: np.dtype[np.generic] = probe.dtype
-        kind = {"uint8": "pixels"}.get(str(probe.dtype), graph_key(backbone))
-        if kind == "pixels":  # the same for every network with this transform
-            kind += hashlib.sha256(json.dumps(backbone.transform.to_dict()).encode()).hexdigest()
+        kind = graph_key(backbone)
+        if boundary == 0:  # the same for every network with this transform
+            text = json.dumps(self._transform.to_dict())
+            kind = f"pixels{hashlib.sha256(text.encode()).hexdigest()}"
         self._key = f"{kind[:22]}-{boundary}-{_FORMAT}"
         self._views: dict[int, _View] = {}
         self.seconds = 0.0
@@ -146,13 +146,16 @@ class Activations:
         row = self._rows[at]
         try:
             path = os.path.normpath(f"{self._data.root}/{row.path}")
-            image = read_image(path, sha256=row.sha256)
+            data = read_checked(path, sha256=row.sha256)
             if view == 0:
-                return self._plain.run(image)[0]
-            varied = variant(image, row.sha256, view, seed=self._seed, size_px=self._size_px)
-            return self._cropped.run(varied)[0]
+                return self._run(self._plain, self._transform.read(data))
+            seed = variant_seed(row.sha256, view, seed=self._seed)
+            return self._run(self._varied, self._transform.vary(data, seed))
         except UnreadableInputError as error:
             raise DataError(f"{row.path} cannot be read for training: {error}") from error
+
+    def _run(self, engine: OnnxEngine, given: NDArray[np.generic]) -> NDArray[np.generic]:
+        return self._transform.fit_shape(engine.run(given)[0])
 
     def _open(self, view: int, *, jobs: int | None, phase: str, progress: Progress) -> _View:
         """The view's file, completed by the rows that it lacks."""
@@ -216,20 +219,9 @@ class Activations:
         return _View(values, slots)
 
 
-def variant(
-    image: NDArray[np.uint8], content: str, view: int, *, seed: int, size_px: int
-) -> NDArray[np.uint8]:
-    """One of a thousand augmented variants of a photo; see `augment`.
-
-    Args:
-        image: upright RGB, uint8 (h, w, 3).
-        content: hash of its file.
-        view: which variant, 1 to 999.
-        seed: of the augmentation.
-        size_px: what it will be resized to.
-    """
-    number = int(content[:12], 16) * 1_000 + view + 7_919 * seed
-    return augment(image, number, size_px=size_px)
+def variant_seed(content: str, view: int, *, seed: int = 0) -> int:
+    """What `Transform.vary` is given for a file of that hash, in a view from 1 to 999."""
+    return int(content[:12], 16) * 1_000 + view + 7_919 * seed
 
 
 def _read_index(index_path: Path, values_path: Path, item: int) -> list[str]:

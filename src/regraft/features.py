@@ -34,7 +34,7 @@ from regraft.dataset import Dataset, Row
 from regraft.engines.base import Engine
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import StorageError, UnreadableInputError
-from regraft.modality.base import read_input
+from regraft.modality.base import Transform, read_input
 from regraft.modality.image import decode
 from regraft.progress import Progress, silent
 from regraft.storage import cache_dir, limit_from_environment, make_folder, storage_errors
@@ -134,7 +134,7 @@ def embed_rows(
                 (i, os.path.normpath(f"{root}/{rows[i].path}"), sha256)
                 for sha256, i in first.items()
             )
-            for i, outcome in _compute(OnnxEngine(graph), tasks, jobs):
+            for i, outcome in _compute(OnnxEngine(graph), backbone.transform, tasks, jobs):
                 where = with_copies(i)
                 if isinstance(outcome, str):
                     features[where] = np.nan
@@ -160,22 +160,15 @@ def embed_rows(
 def measure_speed(
     backbone: Backbone, *, seconds: float = 2.0, progress: Progress = silent
 ) -> float:
-    """Images per second on this machine, decoding included; kept for `regraft backbones`.
+    """Inputs per second on this machine, decoding included; kept for `regraft backbones`.
 
-    A synthetic 640 x 480 JPEG is decoded and embedded again and again on every core.
+    A synthetic one, such as a 640 x 480 JPEG, is read and embedded again and again on every core.
     """
-    import io
-
-    from PIL import Image
-
     graph = embedding_graph(backbone, progress=progress)
-    engine = OnnxEngine(graph)
-    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    photo = io.BytesIO()
-    Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC).save(photo, "JPEG")
-    data = photo.getvalue()
+    engine, read = OnnxEngine(graph), backbone.transform.read
+    data = backbone.transform.sample()
     for _ in range(3):
-        engine.run(decode(data))
+        engine.run(read(data))
     deadline = time.monotonic() + seconds
     started = time.monotonic()
 
@@ -184,7 +177,7 @@ def measure_speed(
             yield data
 
     done = 0
-    for _ in map_threads(lambda photo: engine.run(decode(photo)), until_deadline()):
+    for _ in map_threads(lambda one: engine.run(read(one)), until_deadline()):
         done += 1
         progress(f"timing {backbone.name}", min(done, 10_000), 10_000)
     speed = done / (time.monotonic() - started)
@@ -192,15 +185,15 @@ def measure_speed(
     return speed
 
 
-def run_image(
-    engine: Engine, path: str | Path, *, sha256: str = ""
+def run_input(
+    engine: Engine, transform: Transform, path: str | Path, *, sha256: str = ""
 ) -> tuple[NDArray[np.float32], ...]:
-    """Read, decode and feed one image; the outputs of the graph.
+    """Read, decode and feed one file; the outputs of the graph.
 
     Raises:
         UnreadableInputError: the file cannot be decoded, or its content is not `sha256`.
     """
-    return engine.run(read_image(path, sha256=sha256))
+    return engine.run(transform.read(read_checked(path, sha256=sha256)))
 
 
 def read_image(path: str | Path, *, sha256: str = "") -> NDArray[np.uint8]:
@@ -209,21 +202,33 @@ def read_image(path: str | Path, *, sha256: str = "") -> NDArray[np.uint8]:
     Raises:
         UnreadableInputError: the file cannot be decoded, or its content is not `sha256`.
     """
+    return decode(read_checked(path, sha256=sha256))
+
+
+def read_checked(path: str | Path, *, sha256: str = "") -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        UnreadableInputError: it cannot be read, or its content is not `sha256`.
+    """
     data = read_input(path)
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:
         raise UnreadableInputError("the file changed while regraft was working; run again")
-    return decode(data)
+    return data
 
 
 def _compute(
-    engine: Engine, tasks: Iterable[tuple[int, str, str]], jobs: int | None
+    engine: Engine,
+    transform: Transform,
+    tasks: Iterable[tuple[int, str, str]],
+    jobs: int | None,
 ) -> Iterator[tuple[int, FeatureArray | str]]:
     """Features, or the reason of a failure, for each task in turn."""
 
     def work(task: tuple[int, str, str]) -> tuple[int, FeatureArray | str]:
         i, path, sha256 = task
         try:
-            return i, run_image(engine, path, sha256=sha256)[0]
+            return i, run_input(engine, transform, path, sha256=sha256)[0]
         except UnreadableInputError as error:
             return i, str(error)
         except Exception as error:  # one image must not stop the others

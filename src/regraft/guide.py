@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.catalogue import Backbone, weights_path, with_transform
+from regraft.catalogue import Backbone, weights_path
 from regraft.dataset import Dataset, Row, require_trainable
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, UnreadableInputError, UsageError
-from regraft.features import embed_rows, run_image
-from regraft.modality.transform import transform_graph
+from regraft.features import embed_rows, run_input
 from regraft.progress import Progress, silent
 from regraft.workers import map_threads
 
@@ -207,14 +206,14 @@ def _pixel_batches(
     progress: Progress,
 ) -> Iterator[NDArray[np.float32]]:
     """Pixels float32 (n, 3, s, s) of rows; the reasons of those that fail join `failures`."""
-    plain = with_transform(backbone, views=["plain"]).transform
-    engine = OnnxEngine(transform_graph(plain).SerializeToString())
+    plain = backbone.transform.plain()
+    engine = OnnxEngine(plain.graph().SerializeToString())
     phase = f"similarity to {backbone.pretrained_on}"
 
     def pixels(row: Row) -> NDArray[np.float32] | str:
         try:
             path = os.path.normpath(f"{data.root}/{row.path}")
-            return run_image(engine, path, sha256=row.sha256)[0]
+            return run_input(engine, plain, path, sha256=row.sha256)[0]
         except UnreadableInputError as error:
             return f"{row.path}: {error}"
         except Exception as error:  # one image must not stop the others

@@ -31,9 +31,11 @@ from regraft._version import __version__
 from regraft.catalogue import ONNX, Backbone, embedding_graph, network_tensors
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, UnreadableInputError, UsageError
-from regraft.features import run_image
+from regraft.features import run_input
 from regraft.heads import Familiarity, Head
 from regraft.metrics import FloatArray
+from regraft.modality import transform_from_dict
+from regraft.modality.base import Transform
 from regraft.progress import Progress, silent
 from regraft.storage import make_folder, storage_errors, write_atomic
 from regraft.workers import map_threads
@@ -196,12 +198,17 @@ class Model:
         return self.weights
 
     @cached_property
+    def transform(self) -> Transform:
+        """From the bytes of a file to what the graph takes."""
+        return transform_from_dict(self.backbone["transform"])
+
+    @cached_property
     def _engine(self) -> OnnxEngine:
         return OnnxEngine(self.graph)
 
     def _predict_one(self, path: str | Path) -> Prediction:
         try:
-            probabilities, unfamiliarity = run_image(self._engine, path)
+            probabilities, unfamiliarity = run_input(self._engine, self.transform, path)
         except UnreadableInputError as error:
             return Prediction.unreadable(str(path), error)
         return self.judge(str(path), probabilities, unfamiliarity)

@@ -262,9 +262,9 @@ def repeated_folds(
 
 
 def prediction_cost(backbone: Backbone) -> float:
-    """Parameters x pixels x views: proportional to multiplications for networks of one family."""
+    """Parameters x positions x views: proportional to multiplications, for one family."""
     transform = backbone.transform
-    return float(backbone.parameters * transform.image_size_px**2 * len(transform.views))
+    return float(backbone.parameters * transform.positions * len(transform.views))
 
 
 def seconds_expected(backbone: Backbone, images: int) -> float | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EPOCHS = {"last": 12, "first": 6, "all": 6}
 FEWEST_EPOCHS = 3
+LEARNING_RATE = 2e-3
 _MOST_VIEWS = 6
 _SCOPE = re.compile(r"(?P<where>last|first)_(?P<stages>[1-9]\d?)_stages?|all")
 
@@ -56,7 +57,7 @@ class FineTune(Trains):
     backbone: str | Backbone = DEFAULT_BACKBONE
     train: str = "last_2_stages"
     epochs: int | None = None
-    learning_rate: float = 2e-3
+    learning_rate: float = LEARNING_RATE
     views: int | None = None
     resize: str | None = None
     balanced: bool | None = None

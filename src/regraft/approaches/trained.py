@@ -24,7 +24,7 @@ from regraft.approaches.base import (
     further_epochs,
     repeated_folds,
 )
-from regraft.catalogue import Backbone, graph_on_images
+from regraft.catalogue import Backbone, graph_on_inputs
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError, OutOfTimeError, UsageError
 from regraft.heads import (
@@ -332,7 +332,7 @@ def trained_model(
 
     rows = data.train
     graph, tensors = trainee.export()
-    embedding = graph_on_images(_plain(backbone).transform, onnx.load_from_string(graph))
+    embedding = graph_on_inputs(_plain(backbone).transform, onnx.load_from_string(graph))
     covered = cross_validation.covered
     thresholds = conformal_thresholds(
         cross_validation.probabilities[0][covered], cross_validation.labels[covered]
@@ -560,7 +560,7 @@ def forget_speeds() -> None:
 
 
 def _plain(backbone: Backbone) -> Backbone:
-    return replace(backbone, transform=replace(backbone.transform, views=("plain",)))
+    return replace(backbone, transform=backbone.transform.plain())
 
 
 def _epochs(log: TrainingLog) -> int:

@@ -58,20 +58,12 @@ class Backbone:
 
     def to_dict(self) -> dict[str, Any]:
         """The row that `regraft backbones --format json` prints."""
-        size = self.transform.image_size_px
-        normalisation = self.transform.normalisation
         return {
             "name": self.name,
             "source": self.source,
             "task": self.task,
             "pretrained_on": self.pretrained_on,
-            "input_size": [3, size, size],
-            "mean": list(normalisation.mean),
-            "std": list(normalisation.std),
-            "channel_order": normalisation.channel_order,
-            "pixel_max": normalisation.pixel_max,
-            "interpolation": self.transform.interpolation,
-            "crop_pct": self.transform.crop_pct,
+            **self.transform.facts(),
             "licence": self.licence,
             "parameters": self.parameters,
             "feature_width": self.feature_width,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from regraft.catalogue.backbone import Backbone, weights_path
 from regraft.catalogue.speeds import graph_folder
 from regraft.engines import onnx as onnx_engine
 from regraft.errors import BackboneError
-from regraft.modality.transform import ImageTransform, Normalisation, transform_graph
+from regraft.modality.base import Transform
 from regraft.progress import Progress, note, silent
 from regraft.storage import write_atomic
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     import onnx
 
 GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
-_UNCHANGED = Normalisation(mean=(0.0,) * 3, std=(1.0,) * 3, pixel_max=255.0, channel_order="rgb")
 
 
 def graph_key(backbone: Backbone) -> str:
@@ -43,7 +41,9 @@ def graph_key(backbone: Backbone) -> str:
 
 
 def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
-    """An ONNX file: `image` uint8 (h, w, 3) upright RGB in, `features` float32 (d,) out.
+    """An ONNX file: what the transform reads in, `features` float32 (d,) out.
+
+    For images the input is `image`, uint8 (h, w, 3), upright RGB.
 
     Features are averaged over the views of the backbone's transform. The first call for a
     backbone on a machine exports its network with PyTorch (some seconds); later ones find it.
@@ -63,15 +63,15 @@ def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     import onnx
 
     network = onnx.load(network_graph(backbone, progress=progress))
-    write_atomic(path, graph_on_images(backbone.transform, network))
+    write_atomic(path, graph_on_inputs(backbone.transform, network))
     return path
 
 
-def graph_on_images(transform: ImageTransform, network: onnx.ModelProto) -> bytes:
-    """The transform in front of a network: `image` uint8 (h, w, 3) in, `features` (d,) out.
+def graph_on_inputs(transform: Transform, network: onnx.ModelProto) -> bytes:
+    """The transform in front of a network: what it reads in, `features` float32 (d,) out.
 
-    `network` maps `pixels` float32 (n, 3, s, s) to `features` (n, d), which are averaged over the
-    views of the transform.
+    `network` maps a batch of n to `features` (n, d), which are averaged over the views of the
+    transform.
     """
     import onnx
     from onnx import helper
@@ -101,14 +101,14 @@ def graph_on_images(transform: ImageTransform, network: onnx.ModelProto) -> byte
 def boundary_graph(
     backbone: Backbone, boundary: int, *, as_it_is: bool = False, progress: Progress = silent
 ) -> bytes:
-    """What lies below a stage: `image` uint8 (h, w, 3) in, that stage's input out, as float16.
+    """What lies below a stage: what the transform reads in, that stage's input out, as float16.
 
-    Boundary 0 is the picture itself: uint8 (3, s, s), resized and cropped but not normalised.
+    Boundary 0 is the input itself, see `Transform.stored_graph`.
 
     Args:
         backbone: its network and its transform.
         boundary: how many stages lie below, 0 to one less than `stage_count`.
-        as_it_is: squeeze the image into the square instead, because it was cropped before.
+        as_it_is: the input was cut to shape before, see `Transform.plain`.
         progress: told when the network has to be exported first.
 
     Raises:
@@ -117,32 +117,28 @@ def boundary_graph(
     import onnx
     from onnx import helper
 
-    transform = replace(backbone.transform, views=("plain",))
-    if as_it_is:
-        transform = replace(transform, resize="squash")
+    transform = backbone.transform.plain(as_it_is=as_it_is)
     if boundary == 0:
-        transform = replace(transform, normalisation=_UNCHANGED)
-        merged, inner, kind = transform_graph(transform), "pixels", onnx.TensorProto.UINT8
-        rank = 3
-    else:
-        stages = _stages_path(network_graph(backbone, progress=progress))
-        name = f"boundary_{boundary}"
-        extractor = onnx.utils.Extractor(onnx.load(stages))
-        if name not in extractor.outmap:
-            raise BackboneError(f"{backbone.name} cannot be cut before stage {boundary}")
-        lower = extractor.extract_model(["pixels"], [name])
-        rank = len(lower.graph.output[0].type.tensor_type.shape.dim) - 1
-        merged = _after_transform(transform, lower)
-        inner, kind = f"backbone/{name}", onnx.TensorProto.FLOAT16
-        largest = np.array(65_504, np.float32)  # of half precision
-        merged.graph.initializer.extend(
-            onnx.numpy_helper.from_array(sign * largest, f"boundary/{word}")
-            for word, sign in (("lowest", -1), ("highest", 1))
-        )
-        bounds = [inner, "boundary/lowest", "boundary/highest"]
-        merged.graph.node.append(helper.make_node("Clip", bounds, ["boundary/bounded"]))
-        inner = "boundary/bounded"
-    merged.graph.node.append(helper.make_node("Cast", [inner], ["boundary/cast"], to=kind))
+        return bytes(transform.stored_graph().SerializeToString())
+    whole = onnx.load(_stages_path(network_graph(backbone, progress=progress)))
+    name = f"boundary_{boundary}"
+    extractor = onnx.utils.Extractor(whole)
+    if name not in extractor.outmap:
+        raise BackboneError(f"{backbone.name} cannot be cut before stage {boundary}")
+    lower = extractor.extract_model([whole.graph.input[0].name], [name])
+    rank = len(lower.graph.output[0].type.tensor_type.shape.dim) - 1
+    merged = _after_transform(transform, lower)
+    kind = onnx.TensorProto.FLOAT16
+    largest = np.array(65_504, np.float32)  # of half precision
+    merged.graph.initializer.extend(
+        onnx.numpy_helper.from_array(sign * largest, f"boundary/{word}")
+        for word, sign in (("lowest", -1), ("highest", 1))
+    )
+    bounds = [f"backbone/{name}", "boundary/lowest", "boundary/highest"]
+    merged.graph.node.append(helper.make_node("Clip", bounds, ["boundary/bounded"]))
+    merged.graph.node.append(
+        helper.make_node("Cast", ["boundary/bounded"], ["boundary/cast"], to=kind)
+    )
     merged.graph.initializer.append(
         onnx.numpy_helper.from_array(np.array([0], np.int64), "boundary/axes")
     )
@@ -165,13 +161,14 @@ def stage_count(backbone: Backbone, *, progress: Progress = silent) -> int:
     return len(onnx.load(path, load_external_data=False).graph.output)
 
 
-def _after_transform(transform: ImageTransform, network: onnx.ModelProto) -> onnx.ModelProto:
+def _after_transform(transform: Transform, network: onnx.ModelProto) -> onnx.ModelProto:
     from onnx import compose
 
-    pixels = transform_graph(transform)
-    pixels.ir_version = network.ir_version = max(pixels.ir_version, network.ir_version)
+    front = transform.graph()
+    front.ir_version = network.ir_version = max(front.ir_version, network.ir_version)
     network = compose.add_prefix(network, "backbone/")
-    return compose.merge_models(pixels, network, io_map=[("pixels", "backbone/pixels")])
+    joint = (front.graph.output[0].name, network.graph.input[0].name)
+    return compose.merge_models(front, network, io_map=[joint])
 
 
 def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:

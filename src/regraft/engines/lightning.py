@@ -220,8 +220,8 @@ class TrainedClassifier(Classifier):
         steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(steps):
             raise UsageError(
-                "the Trainer has neither max_epochs nor max_steps, which the learning rate follows; "
-                "give one: Trainer(max_epochs=12)"
+                "the Trainer has no end, which the learning rate follows; give it one: "
+                "Trainer(max_epochs=12)"
             )
         optimiser = make_optimiser(self.trainee, self.recipe, self.recipe.learning_rate)
         schedule = one_cycle(optimiser, self.recipe, int(steps))

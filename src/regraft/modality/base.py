@@ -11,12 +11,15 @@ import errno
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import TooLargeError, UnreadableInputError
+
+if TYPE_CHECKING:
+    import onnx
 
 MAX_BYTES = 512 * 2**20
 """Larger files are refused unread: no photo needs them, and several are held at once."""
@@ -57,6 +60,56 @@ class Modality(Protocol):
         Raises:
             UnreadableInputError: `data` cannot be decoded whole; the text is the reason.
         """
+
+
+class Transform(Protocol):
+    """From the bytes of a file to what a backbone takes: a description, and what it does.
+
+    Features, training, prediction and export all go through it, so that they cannot drift apart.
+    """
+
+    @property
+    def modality(self) -> str:
+        """The name of the kind of input."""
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The variants of one input over which features are averaged."""
+
+    @property
+    def positions(self) -> int:
+        """How much of one input a network works through: pixels, or tokens."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+
+    def facts(self) -> dict[str, object]:
+        """What tables of backbones show."""
+
+    def plain(self, *, as_it_is: bool = False) -> Transform:
+        """The same without other views; `as_it_is` if the input was cut to shape before."""
+
+    def read(self, data: bytes) -> NDArray[Any]:
+        """What the graphs take, of the bytes of a file.
+
+        Raises:
+            UnreadableInputError: `data` cannot be decoded; the text is the reason.
+        """
+
+    def vary(self, data: bytes, seed: int) -> NDArray[Any]:
+        """Like `read`, a random variant for training; the same seed gives the same."""
+
+    def graph(self) -> onnx.ModelProto:
+        """From what `read` returns to a batch of one input, or of its views."""
+
+    def stored_graph(self) -> onnx.ModelProto:
+        """From what `read` returns to what is kept for networks that begin with the input."""
+
+    def fit_shape(self, array: NDArray[Any]) -> NDArray[Any]:
+        """An array that depends on the input's length, filled up to the one shape of all."""
+
+    def sample(self) -> bytes:
+        """A file of the usual size, to time a network on."""
 
 
 def read_input(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:

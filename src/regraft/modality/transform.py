@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,6 +158,8 @@ class ImageTransform:
         UsageError: one or more values are outside their range; all are named.
     """
 
+    modality: ClassVar[str] = "image"
+
     image_size_px: int
     resize: Resize = "crop"
     crop_pct: float = 0.875
@@ -201,6 +203,81 @@ class ImageTransform:
         if "views" in arguments:
             arguments["views"] = tuple(arguments["views"])
         return cls(**arguments)
+
+    @property
+    def positions(self) -> int:
+        """Pixels."""
+        return self.image_size_px**2
+
+    def facts(self) -> dict[str, object]:
+        """Input size, normalisation and interpolation."""
+        size, normalisation = self.image_size_px, self.normalisation
+        return {
+            "input_size": [3, size, size],
+            "mean": list(normalisation.mean),
+            "std": list(normalisation.std),
+            "channel_order": normalisation.channel_order,
+            "pixel_max": normalisation.pixel_max,
+            "interpolation": self.interpolation,
+            "crop_pct": self.crop_pct,
+        }
+
+    def plain(self, *, as_it_is: bool = False) -> ImageTransform:
+        """The photo as it is; one that was cropped before is squeezed into the square."""
+        return replace(self, views=("plain",), resize="squash" if as_it_is else self.resize)
+
+    def read(self, data: bytes) -> NDArray[np.uint8]:
+        """Upright RGB, uint8 (height, width, 3); see `image.decode`."""
+        from regraft.modality.image import decode
+
+        return decode(data)
+
+    def vary(self, data: bytes, seed: int) -> NDArray[np.uint8]:
+        """See `augment.augment`."""
+        from regraft.modality.augment import augment
+
+        return augment(self.read(data), seed, size_px=self.image_size_px)
+
+    def graph(self) -> onnx.ModelProto:
+        """See `transform_graph`."""
+        return transform_graph(self)
+
+    def stored_graph(self) -> onnx.ModelProto:
+        """Grey levels, uint8 [3, size, size]: resized and cropped, not normalised."""
+        from onnx import TensorProto, helper, numpy_helper
+
+        found = transform_graph(replace(self, normalisation=_UNCHANGED))
+        found.graph.node.append(
+            helper.make_node("Cast", ["pixels"], ["stored/levels"], to=TensorProto.UINT8)
+        )
+        found.graph.initializer.append(numpy_helper.from_array(np.array([0]), "stored/axes"))
+        found.graph.node.append(
+            helper.make_node("Squeeze", ["stored/levels", "stored/axes"], ["stored"])
+        )
+        del found.graph.output[:]
+        size = self.image_size_px
+        found.graph.output.append(
+            helper.make_tensor_value_info("stored", TensorProto.UINT8, [3, size, size])
+        )
+        return found
+
+    def fit_shape(self, array: NDArray[Any]) -> NDArray[Any]:
+        """As it is: all images have one shape behind the resize."""
+        return array
+
+    def sample(self) -> bytes:
+        """A JPEG of 640 x 480."""
+        import io
+
+        from PIL import Image
+
+        noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+        photo = io.BytesIO()
+        Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC).save(photo, "JPEG")
+        return photo.getvalue()
+
+
+_UNCHANGED = Normalisation(mean=(0.0,) * 3, std=(1.0,) * 3, pixel_max=255.0, channel_order="rgb")
 
 
 def seen_box(
