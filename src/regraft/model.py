@@ -272,12 +272,15 @@ def load(folder: str | Path) -> Model:
         ) from error
 
 
-def network_of(model: Model, *, make: Callable[[int], Any] | None = None) -> torch.nn.Module:
-    """The model as a torch network: pixels in, uncalibrated logits out.
+def network_of(
+    model: Model, *, make: Callable[[int], Any] | None = None, calibrated: bool = False
+) -> torch.nn.Module:
+    """The model as a torch network of `features` and `head`: pixels in, logits out.
 
     Args:
         model: with a linear head on a network of timm, of torchvision or from scratch.
         make: builds the network where it was the user's own; called with the number of classes.
+        calibrated: divide logits by the model's temperature: their softmax is what it predicts.
 
     Raises:
         ModelError: it has no such head, or its network cannot be made from its weights.
@@ -303,11 +306,12 @@ def network_of(model: Model, *, make: Callable[[int], Any] | None = None) -> tor
             f"the model's network is your own ({own}), and a saved model runs no code by itself; "
             "give make=, a function that returns it for a number of classes"
         )
+    temperature = model.temperature if calibrated else 1.0
     with _weights_file(model) as weights:
         return restore_classifier(
             None if model.backbone["pretrained_on"] == "nothing" else architecture,
             weights,
-            head=(tensors["head.weights"], tensors["head.bias"]),
+            head=(tensors["head.weights"] / temperature, tensors["head.bias"] / temperature),
             image_size_px=int(model.backbone["transform"]["image_size_px"]),
             make=make,
         )

@@ -6,7 +6,7 @@ Imported only by who asks for such a module, for it loads pytorch_lightning with
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,6 +47,7 @@ class PhotoModule(pl.LightningDataModule):
         predicting: photos to predict, without class numbers.
         batch_size: photos of a step.
         workers: processes that decode; 0 for this one.
+        left_out: why photos are in none of these, by path.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class PhotoModule(pl.LightningDataModule):
         *,
         batch_size: int,
         workers: int,
+        left_out: Mapping[str, str],
     ) -> None:
         super().__init__()
         self.training, self.validation = training, validation
         self.testing, self.predicting = testing, predicting
         self.batch_size, self.workers = batch_size, workers
+        self.left_out = dict(left_out)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Augmented photos in random order; a last batch of a single photo is left out.
@@ -135,15 +138,15 @@ class Classifier(pl.LightningModule):
             logits = (logits + self.head(self.backbone(pixels.flip(-1)))) / 2
         return logits
 
-    def validation_step(self, batch: Any, _batch_index: int) -> None:
+    def validation_step(self, batch: Any) -> None:
         """Logs `val_loss` and `val_accuracy`."""
         self._measure(batch, "val")
 
-    def test_step(self, batch: Any, _batch_index: int) -> None:
+    def test_step(self, batch: Any) -> None:
         """Logs `test_loss` and `test_accuracy`."""
         self._measure(batch, "test")
 
-    def predict_step(self, batch: Any, _batch_index: int) -> torch.Tensor:
+    def predict_step(self, batch: Any) -> torch.Tensor:
         """Probabilities (n, k) of pixels, or of pixels with class numbers."""
         pixels = batch[0] if isinstance(batch, list | tuple) else batch
         return torch.softmax(self(pixels), dim=1)
@@ -180,6 +183,7 @@ class TrainedClassifier(Classifier):
         trainee: what learns.
         recipe: how; its number of epochs is that of the Trainer.
         classes: the k names.
+        plan: what it was made from, for who makes a Model of it.
         labels: class numbers (m,) of the training rows, by which a balanced recipe weighs classes.
     """
 
@@ -189,11 +193,13 @@ class TrainedClassifier(Classifier):
         recipe: Recipe,
         classes: Sequence[str],
         *,
+        plan: Any,
         labels: NDArray[np.int64],
     ) -> None:
         super().__init__(trainee.whole, trainee.head, classes)
-        self.trainee, self.recipe = trainee, recipe
+        self.trainee, self.recipe, self.plan = trainee, recipe, plan
         self.criterion = loss_function(labels, recipe, len(classes))
+        self.train()
 
     def train(self, mode: bool = True) -> TrainedClassifier:
         """Training mode for what learns; the frozen part keeps its evaluation mode."""
@@ -203,7 +209,15 @@ class TrainedClassifier(Classifier):
             training_mode(self.trainee)
         return self
 
-    def training_step(self, batch: Any, _batch_index: int) -> torch.Tensor:
+    def on_fit_start(self) -> None:
+        """Training mode for all until the first epoch: Lightning warns of what it finds frozen."""
+        super().train()
+
+    def on_train_epoch_start(self) -> None:
+        """The frozen part back in its evaluation mode; the Trainer does not call `train`."""
+        self.train()
+
+    def training_step(self, batch: Any) -> torch.Tensor:
         """The loss; logs `train_loss` and `train_accuracy`."""
         pixels, labels = batch
         logits = self(pixels)
