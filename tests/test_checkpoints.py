@@ -104,3 +104,28 @@ def test_training_goes_on_from_a_model_folder(
     assert not any(name.startswith("layer1") for name in changed)
     again = FineTune(onwards, **options).fit(data)
     assert len(load(again.save(tmp_path / "again")).predict([data.absolute(data.train[0])])) == 1
+
+
+def test_a_network_inside_a_larger_module_is_found(weights: Path, tmp_path: Path) -> None:
+    state = torch.load(weights, weights_only=True)
+    nested = {f"net.encoder.{name}": tensor for name, tensor in state.items()}
+    beside = {"criterion.weight": torch.ones(3), "net.head.0.weight": torch.zeros(3, WIDTH)}
+    torch.save({"state_dict": nested | beside, "epoch": 3}, tmp_path / "last.ckpt")
+    found = load_network(ARCHITECTURE, tmp_path / "last.ckpt").state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+    teacher = {f"teacher.{name}": tensor for name, tensor in state.items()}
+    torch.save(nested | teacher, tmp_path / "two.ckpt")
+    with pytest.raises(BackboneError, match=r"several networks .*\(net\.encoder\., teacher\.\)"):
+        load_network(ARCHITECTURE, tmp_path / "two.ckpt")
+
+
+def test_objects_beside_the_weights_are_not_read(weights: Path, tmp_path: Path) -> None:
+    state = torch.load(weights, weights_only=True)
+    settings = {"state_dict": state, "hyper_parameters": {"folder": tmp_path}}
+    torch.save(settings, tmp_path / "last.ckpt")
+    with pytest.raises(BackboneError) as raised:
+        load_network(ARCHITECTURE, tmp_path / "last.ckpt")
+    assert str(raised.value) == (
+        "last.ckpt holds an object (pathlib.PosixPath) beside its weights, and reading it would run "
+        "code; save the weights alone: torch.save(module.state_dict(), 'weights.pth')"
+    )

@@ -149,7 +149,7 @@ class Activations:
             data = read_checked(path, sha256=row.sha256)
             if view == 0:
                 return self._run(self._plain, self._transform.read(data))
-            seed = int(row.sha256[:12], 16) * 1_000 + view + 7_919 * self._seed
+            seed = variant_seed(row.sha256, view, seed=self._seed)
             return self._run(self._varied, self._transform.vary(data, seed))
         except UnreadableInputError as error:
             raise DataError(f"{row.path} cannot be read for training: {error}") from error
@@ -217,6 +217,11 @@ class Activations:
         slots = np.array([known.get(row.sha256, -1) for row in self._rows], np.int64)
         values = np.memmap(values_path, self.dtype, "r", shape=(len(index), *self.shape))
         return _View(values, slots)
+
+
+def variant_seed(content: str, view: int, *, seed: int = 0) -> int:
+    """What `Transform.vary` is given for a file of that hash, in a view from 1 to 999."""
+    return int(content[:12], 16) * 1_000 + view + 7_919 * seed
 
 
 def _read_index(index_path: Path, values_path: Path, item: int) -> list[str]:

@@ -29,7 +29,7 @@ from regraft.evaluation import TEST
 from regraft.features import read_image
 from regraft.metrics import FloatArray, rank_correlation
 from regraft.modality.transform import ImageTransform, seen_box, transform_graph
-from regraft.model import Model, load
+from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
 from regraft.runs import ImagePrediction
 from regraft.storage import write_atomic
@@ -493,20 +493,8 @@ class _Explainer:
         )
 
     def _rebuilt(self) -> Any:
-        from regraft.engines.networks import restore_classifier
-
-        model = self._model
-        assert isinstance(model.weights, Path)
-        tensors = model.tensors
-        is_from_scratch = model.backbone["pretrained_on"] == "nothing"
         try:
-            return restore_classifier(
-                None if is_from_scratch else str(model.backbone["architecture"]),
-                model.weights,
-                head=(tensors["head.weights"], tensors["head.bias"]),
-                image_size_px=self._transform.image_size_px,
-                make=self._make,
-            )
+            return network_of(self._model, make=self._make)
         except RegraftError as error:
             raise ExplanationError(f"the model's network cannot be rebuilt: {error}") from error
 

@@ -11,22 +11,24 @@ saved, so nothing can differ between training and use. On disk it is a folder:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft._version import __version__
-from regraft.catalogue import Backbone, embedding_graph, network_tensors
+from regraft.catalogue import ONNX, Backbone, embedding_graph, network_tensors
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, UnreadableInputError, UsageError
 from regraft.features import run_input
@@ -37,6 +39,9 @@ from regraft.modality.base import Transform
 from regraft.progress import Progress, silent
 from regraft.storage import make_folder, storage_errors, write_atomic
 from regraft.workers import map_threads
+
+if TYPE_CHECKING:
+    import torch
 
 FORMAT = 1
 _GRAPH, _WEIGHTS, _CARD = "model.onnx", "weights.safetensors", "model.json"
@@ -269,6 +274,65 @@ def load(folder: str | Path) -> Model:
         raise ModelError(
             f"{folder / _CARD} lacks or garbles {error}; save the model again"
         ) from error
+
+
+def network_of(
+    model: Model, *, make: Callable[[int], Any] | None = None, calibrated: bool = False
+) -> torch.nn.Module:
+    """The model as a torch network of `features` and `head`: pixels in, logits out.
+
+    Args:
+        model: with a linear head on a network of timm, of torchvision or from scratch.
+        make: builds the network where it was the user's own; called with the number of classes.
+        calibrated: divide logits by the model's temperature: their softmax is what it predicts.
+
+    Raises:
+        ModelError: it has no such head, or its network cannot be made from its weights.
+        BackboneError: the weights do not fit the architecture.
+        TrainingError: `make` builds no network.
+    """
+    from regraft.engines.networks import restore_classifier
+
+    tensors = model.tensors
+    architecture = str(model.backbone["architecture"])
+    own = model.settings.get("architecture")
+    why = ""
+    if "head.weights" not in tensors:
+        why = f"a {model.approach} model decides by its nearest training photos"
+    elif architecture == ONNX:
+        why = "its backbone is an ONNX file, which is no torch network"
+    if why:
+        raise ModelError(
+            f"the model cannot become a torch network: {why}; use it as ONNX (regraft export)"
+        )
+    if own and make is None:
+        raise ModelError(
+            f"the model's network is your own ({own}), and a saved model runs no code by itself; "
+            "give make=, a function that returns it for a number of classes"
+        )
+    temperature = model.temperature if calibrated else 1.0
+    with _weights_file(model) as weights:
+        return restore_classifier(
+            None if model.backbone["pretrained_on"] == "nothing" else architecture,
+            weights,
+            head=(tensors["head.weights"] / temperature, tensors["head.bias"] / temperature),
+            image_size_px=int(model.backbone["transform"]["image_size_px"]),
+            make=make,
+        )
+
+
+@contextlib.contextmanager
+def _weights_file(model: Model) -> Iterator[Path]:
+    """The model's weights as a file, written for the moment where it was never saved."""
+    if isinstance(model.weights, Path):
+        yield model.weights
+        return
+    from safetensors.numpy import save_file
+
+    with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
+        path = Path(folder) / _WEIGHTS
+        save_file(dict(model.weights), path)
+        yield path
 
 
 def compose_graph(

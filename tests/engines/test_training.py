@@ -402,7 +402,7 @@ def test_statistics_of_many_rows_are_averaged_over_batches() -> None:
 
 
 def _losses(labels: NDArray[np.int64], **recipe: Any) -> Any:
-    return training._criterion(labels, Recipe(epochs=1, **recipe), 3)
+    return training.loss_function(labels, Recipe(epochs=1, **recipe), 3)
 
 
 def test_classes_are_weighed_where_that_is_asked_for() -> None:

@@ -261,8 +261,6 @@ def fit_trained(
         OutOfTimeError: the deadline passed before any network was trained.
         TrainingError: training came apart.
     """
-    import onnx
-
     from regraft.engines.training import predict
 
     if cross_validation is None:
@@ -296,24 +294,64 @@ def fit_trained(
         note(progress, "no time was left to train on all photos; the model is that of a fold")
         trainee, chosen["final_epochs"] = job.continued(known), 0
     _, features = predict(trainee, job.inputs, every, precision=job.speed.precision)
+    return trained_model(
+        trainee,
+        data,
+        features,
+        backbone=plan.backbone,
+        approach=plan.approach,
+        settings={**plan.settings, **chosen},
+        cross_validation=cross_validation,
+    )
+
+
+def trained_model(
+    trainee: Trainee,
+    data: Dataset,
+    features: NDArray[np.float32],
+    *,
+    backbone: Backbone,
+    approach: str,
+    settings: Mapping[str, Any],
+    cross_validation: CrossValidation,
+    images: int | None = None,
+) -> Model:
+    """A trained network as a Model, calibrated by predictions of photos it had not seen.
+
+    Args:
+        trainee: the network; it is moved to the CPU.
+        data: where it was trained.
+        features: of the training rows of `data`, float32 (n, d), by this network.
+        backbone: what it was before.
+        approach: how it was trained, with its `settings`.
+        settings: see `approach`.
+        cross_validation: of the training rows; may cover a part of them.
+        images: how many photos it was trained on; None for all training rows.
+    """
+    import onnx
+
+    rows = data.train
     graph, tensors = trainee.export()
-    embedding = graph_on_inputs(_plain(plan.backbone).transform, onnx.load_from_string(graph))
+    embedding = graph_on_inputs(_plain(backbone).transform, onnx.load_from_string(graph))
     covered = cross_validation.covered
     thresholds = conformal_thresholds(
         cross_validation.probabilities[0][covered], cross_validation.labels[covered]
     )
     return assemble(
-        backbone=_plain(plan.backbone),
+        backbone=_plain(backbone),
         head=LinearHead(*trainee.head_arrays()),
         familiarity=fit_familiarity(
-            features, job.labels, split_groups(data.train), cross_validation.doubts
+            features, data.labels(rows), split_groups(rows), cross_validation.doubts
         ),
         temperature=cross_validation.temperature,
         set_thresholds=thresholds,
         classes=data.classes,
-        approach=plan.approach,
-        settings={**plan.settings, **chosen},
-        trained_on={"images": len(job.labels), "fingerprint": data.fingerprint()},
+        approach=approach,
+        settings=settings,
+        trained_on={
+            "images": len(rows) if images is None else images,
+            "fingerprint": data.fingerprint(),
+        },
         network=TrainedNetwork(embedding, tensors),
     )
 
@@ -384,6 +422,27 @@ def predicted_cost(
     )
 
 
+def starting_network(
+    plan: TrainingPlan,
+    data: Dataset,
+    rows: IntArray,
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> tuple[Trainee, Recipe]:
+    """What a training on some rows begins with: the network with its head, and the recipe.
+
+    Args:
+        plan: what is trained, and how.
+        data: where the photos are.
+        rows: numbers of its training rows (m,): the others have no part in the head.
+        jobs: worker threads.
+        progress: told how many photos are done.
+    """
+    job = _Job.open(plan, data, jobs=jobs, progress=progress, views=1 if plan.warm_head else 0)
+    return job.trainee(rows), job.recipe(rows)
+
+
 def is_unbalanced(labels: IntArray) -> bool:
     """Whether the largest class is at least three times the smallest."""
     counts = np.bincount(labels)
@@ -399,7 +458,6 @@ class _Job:
     inputs: Activations
     labels: IntArray
     n_classes: int
-    speed: Speed
 
     @classmethod
     def open(
@@ -416,9 +474,12 @@ class _Job:
         inputs.prepare(plan.recipe.views if views is None else views, jobs=jobs, progress=progress)
         if inputs.warning:
             note(progress, inputs.warning)
-        job = cls(plan, inputs, data.labels(rows), len(data.classes), _UNKNOWN)
-        job.speed = _speed(job)
-        return job
+        return cls(plan, inputs, data.labels(rows), len(data.classes))
+
+    @property
+    def speed(self) -> Speed:
+        """What a photo costs here; see `_speed`."""
+        return _speed(self)
 
     def trainee(self, rows: IntArray, check: Callable[[], None] = lambda: None) -> Trainee:
         """The network before training: statistics of the data, and a linear probe as its head."""
@@ -472,7 +533,6 @@ class _Live:
         self.progress(self.phase + self.accuracy, 1, 1)
 
 
-_UNKNOWN: Any = None
 _speeds: dict[tuple[Any, ...], Any] = {}
 
 
@@ -527,4 +587,6 @@ __all__ = [
     "is_unbalanced",
     "merged",
     "predicted_cost",
+    "starting_network",
+    "trained_model",
 ]

@@ -7,6 +7,7 @@ and the one transform its pixels must pass through.
 from regraft.catalogue.backbone import (
     BACKBONES,
     DEFAULT_BACKBONE,
+    ONNX,
     Backbone,
     default_backbone,
     image_transform,
@@ -35,6 +36,7 @@ from regraft.catalogue.speeds import graph_folder, measured_speed, remember_spee
 __all__ = [
     "BACKBONES",
     "DEFAULT_BACKBONE",
+    "ONNX",
     "Backbone",
     "BackboneOptions",
     "boundary_graph",

@@ -11,6 +11,7 @@ import io
 import logging
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 OPSET = 20
 _PREFIXES = ("module.", "model.", "network.")  # of parallel training, of Lightning modules
+_OBJECT = re.compile(r"Unsupported (?:global: GLOBAL|class) ([\w.]+)")
 # Files of DenseNet in torchvision are older than its code: "norm.1" is "norm1" now.
 _DENSE_LAYER = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
@@ -55,6 +57,7 @@ def load_network(architecture: str, weights: Path, *, match: str = "name") -> to
     expected = network.state_dict()
     if match == "order" and len(state) == len(expected):
         state = dict(zip(expected, state.values(), strict=True))
+    state = _part_of_module(state, expected, weights.name)
     heads = tuple(f"{name}." for name in classifier_names(network))
     for name, tensor in expected.items():
         found = tuple(state[name].shape) if name in state else "missing"
@@ -69,6 +72,39 @@ def load_network(architecture: str, weights: Path, *, match: str = "name") -> to
         )
     network.load_state_dict(state, strict=False)
     return network.eval()  # type: ignore[no-any-return]
+
+
+def _part_of_module(
+    state: dict[str, Any], expected: Mapping[str, Any], file: str
+) -> dict[str, Any]:
+    """The tensors of the network alone, where a file holds a larger module that it is a part of.
+
+    Lightning modules keep networks under names of their own ("net.conv1.weight") beside losses
+    and metrics. Nothing is changed where a name fits as it is.
+
+    Raises:
+        BackboneError: several parts would fit.
+    """
+    if any(name in state for name in expected):
+        return state
+    found: Counter[str] = Counter()
+    for name in state:
+        parts = name.split(".")
+        ends = (".".join(parts[i:]) for i in range(1, len(parts)))
+        found.update(name.removesuffix(end) for end in ends if end in expected)
+    most = max(found.values(), default=0)
+    best = [prefix for prefix, count in found.items() if count == most]
+    if len(best) > 1:
+        raise BackboneError(
+            f"{file} holds several networks that would fit ({', '.join(sorted(best))}); save the "
+            "state dict of the one you mean"
+        )
+    return {
+        name.removeprefix(prefix): tensor
+        for prefix in best
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    } or state
 
 
 def _loaded_by_timm(architecture: str, weights: Path) -> torch.nn.Module:
@@ -89,7 +125,13 @@ def _loaded_by_timm(architecture: str, weights: Path) -> torch.nn.Module:
 
 
 def read_state(weights: Path) -> dict[str, Any]:
-    """A state dict, without a prefix that all its names have."""
+    """A state dict, without a prefix that all its names have.
+
+    Checkpoints of Lightning hold it beside the state of the training, which is left.
+
+    Raises:
+        BackboneError: the file cannot be read, holds other objects, or no state dict.
+    """
     import torch
 
     try:
@@ -100,6 +142,12 @@ def read_state(weights: Path) -> dict[str, Any]:
         else:
             state = torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as error:
+        if objects := _OBJECT.search(str(error)):
+            raise BackboneError(
+                f"{weights.name} holds an object ({objects[1]}) beside its weights, and reading it "
+                "would run code; save the weights alone: "
+                "torch.save(module.state_dict(), 'weights.pth')"
+            ) from error
         what = str(error).partition("\n")[0]
         raise BackboneError(
             f"{weights.name} cannot be read as weights ({what}); expected a .safetensors file or "

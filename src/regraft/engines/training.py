@@ -161,14 +161,8 @@ def train(
     fabric, model, optimiser = _set_up(trainee, recipe, rate, precision)
     batches = max(1, math.ceil(len(rows) / recipe.batch_size))
     total = batches * recipe.epochs
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        max_lr=[group["lr"] for group in optimiser.param_groups],
-        total_steps=total + 1,
-        pct_start=recipe.warmup,
-        cycle_momentum=False,
-    )
-    criterion = _criterion(labels[rows], recipe, n_classes).to(fabric.device)
+    schedule = one_cycle(optimiser, recipe, total)
+    criterion = loss_function(labels[rows], recipe, n_classes).to(fabric.device)
     highest, smooth = _DIVERGED * math.log(n_classes) + 1.0, math.nan
     first_view = random.integers(0, recipe.views, len(labels))
     best, since_best, done = math.inf, 0, 0
@@ -177,7 +171,7 @@ def train(
         began = time.monotonic()
         if epoch and began + lasted > stop_by:
             break
-        _training_mode(trainee)
+        training_mode(trainee)
         losses, right, seen = 0.0, 0, 0
         for batch in np.array_split(random.permutation(rows), batches):
             check()
@@ -324,8 +318,8 @@ def range_test(
     random = np.random.default_rng(seed)
     fabric, model, optimiser = _set_up(trainee, recipe, 1.0, "32-true")
     shares = [group["lr"] for group in optimiser.param_groups]
-    criterion = _criterion(labels[rows], recipe, n_classes).to(fabric.device)
-    _training_mode(trainee)
+    criterion = loss_function(labels[rows], recipe, n_classes).to(fabric.device)
+    training_mode(trainee)
     found: list[tuple[float, float]] = []
     smooth = lowest = math.inf
     for i in range(_RANGE_STEPS):
@@ -381,12 +375,12 @@ def measure_speed(
     values = trainee.intake.dummies(shape, dtype, batch_size)
     x = trainee.intake.tensor(values)
     y = torch.from_numpy(np.random.default_rng(0).integers(0, n_classes, batch_size))
-    criterion = _criterion(y.numpy(), recipe, n_classes)
+    criterion = loss_function(y.numpy(), recipe, n_classes)
     timed: dict[str, float] = {}
     for precision in ("32-true", "bf16-mixed"):
         fabric, model, optimiser = _set_up(trainee, recipe, 1e-9, precision)
         x, y = x.to(fabric.device), y.to(fabric.device)
-        _training_mode(trainee)
+        training_mode(trainee)
         laps = []
         for _ in range(3):
             check()
@@ -445,6 +439,16 @@ def _set_up(trainee: Trainee, recipe: Recipe, rate: float, precision: str) -> tu
 
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         fabric: Any = Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
+    whole = _whole_type()(trainee).to(memory_format=torch.channels_last)
+    optimiser = make_optimiser(trainee, recipe, rate)
+    model, optimiser = fabric.setup(whole, optimiser)
+    return fabric, model, optimiser
+
+
+def make_optimiser(trainee: Trainee, recipe: Recipe, rate: float) -> torch.optim.Optimizer:
+    """AdamW with a lower rate for each stage below the head, whose rate is `rate`."""
+    import torch
+
     groups = []
     for depth, parameters in trainee.learning:
         lr = rate * recipe.layer_decay**depth
@@ -453,13 +457,25 @@ def _set_up(trainee: Trainee, recipe: Recipe, rate: float, precision: str) -> tu
         for members, decay in ((decaying, recipe.weight_decay), (plain, 0.0)):
             if members:
                 groups.append({"params": members, "lr": lr, "weight_decay": decay})
-    whole = _whole_type()(trainee).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(groups, lr=rate)
-    model, optimiser = fabric.setup(whole, optimiser)
-    return fabric, model, optimiser
+    return torch.optim.AdamW(groups, lr=rate)
 
 
-def _training_mode(trainee: Trainee) -> None:
+def one_cycle(
+    optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """The rates of the optimiser as the highest of a rise and a fall over `steps` steps."""
+    import torch
+
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        max_lr=[group["lr"] for group in optimiser.param_groups],
+        total_steps=steps + 1,
+        pct_start=recipe.warmup,
+        cycle_momentum=False,
+    )
+
+
+def training_mode(trainee: Trainee) -> None:
     """Training mode, but pretrained batch normalisation keeps its statistics."""
     import torch
 
@@ -471,7 +487,10 @@ def _training_mode(trainee: Trainee) -> None:
                 module.eval()
 
 
-def _criterion(labels: IntArray, recipe: Recipe, n_classes: int) -> Any:
+def loss_function(
+    labels: IntArray, recipe: Recipe, n_classes: int
+) -> torch.nn.modules.loss.CrossEntropyLoss:
+    """Cross-entropy as the recipe wants it, for training rows with these class numbers (n,)."""
     import torch
 
     weight = None
