@@ -77,7 +77,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> NDArray[np.uint8]
     Raises:
         UnreadableInputError: not a text, nothing to read in it, or more than `max_bytes`.
     """
-    text, _ = _normalised(data, max_bytes)
+    text, _ = read_text(data, max_bytes=max_bytes)
     return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
@@ -89,7 +89,7 @@ def inspect(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> InputInfo:
     Raises:
         UnreadableInputError: as `decode`.
     """
-    text, encoding = _normalised(data, max_bytes)
+    text, encoding = read_text(data, max_bytes=max_bytes)
     lines = text.count("\n") + (not text.endswith("\n"))
     return InputInfo(len(text), lines, encoding)
 
@@ -103,8 +103,12 @@ def text_of(array: NDArray[np.uint8]) -> str:
     return array.tobytes().decode("utf-8", "replace")
 
 
-def _normalised(data: bytes, max_bytes: int) -> tuple[str, str]:
-    """The normalised text and the name of the encoding it was in."""
+def read_text(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> tuple[str, str]:
+    """The normalised text itself, and the name of the encoding it was in.
+
+    Raises:
+        UnreadableInputError: as `decode`.
+    """
     if not data:
         raise UnreadableInputError("the file is empty")
     if len(data) > max_bytes:
