@@ -116,6 +116,9 @@ class _Start:
 
     @classmethod
     def of(cls, path: Path, head: bytes) -> _Start:
+        for signature, what in _KINDS:
+            if head.startswith(signature):
+                raise _no_table(path, what)
         header = _HEADER.match(head)
         if header is None:
             return cls(path, None, _width_of_lines(path, head), 0, False)
@@ -145,7 +148,7 @@ def _width_of_lines(path: Path, head: bytes) -> int:
     width = widths.most_common(1)[0][0] if widths else 0
     right = sum(_parsed(line, width) is not None for line in lines[:_HEAD_LINES])
     if not 1 <= width <= _MAX_WIDTH or right < 0.5 * len(lines[:_HEAD_LINES]):
-        raise DataError(f"{path} is not a table of word vectors: {_what(head)}; {_EXPECTED}")
+        raise _no_table(path, _what(head))
     return width
 
 
@@ -171,12 +174,13 @@ _KINDS = (
 )
 
 
+def _no_table(path: Path, what: str) -> DataError:
+    return DataError(f"{path} is not a table of word vectors: {what}; {_EXPECTED}")
+
+
 def _what(head: bytes) -> str:
     if not head:
         return "it is empty"
-    for signature, what in _KINDS:
-        if head.startswith(signature):
-            return what
     line = head.lstrip().split(b"\n", 1)[0][:60].decode("utf-8", "replace")
     words = " ".join(line.split())
     if words.isprintable() and "\ufffd" not in words:
