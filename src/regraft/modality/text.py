@@ -115,9 +115,7 @@ def read_text(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> tuple[str, str
         raise TooLargeError(
             f"the text has {len(data):,} bytes, over the limit of {max_bytes:,}: split it"
         )
-    for signature, what in _NOT_TEXTS:
-        if signature.match(data):
-            raise UnreadableInputError(f"is not text: {what}")
+    _refuse_other_kinds(data)
     text, encoding = _decoded(data)
     text = _COLOUR.sub("", _LINE_END.sub("\n", text))
     shown = _CONTROL.sub("", text)
@@ -125,6 +123,7 @@ def read_text(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> tuple[str, str
         raise UnreadableInputError(_what_it_is(data, (len(text) - len(shown)) / len(text)))
     if not shown.strip().strip(_INVISIBLE):
         raise UnreadableInputError("the text is empty")
+    _refuse_other_kinds(shown[:64].encode())  # such as RTF behind a byte order mark
     return unicodedata.normalize("NFC", shown), encoding
 
 
@@ -301,6 +300,12 @@ _NOT_TEXTS = tuple(
         (rb"version https://git-lfs", "it is a Git LFS pointer: run git lfs pull"),
     )
 )
+
+
+def _refuse_other_kinds(data: bytes) -> None:
+    for signature, what in _NOT_TEXTS:
+        if signature.match(data):
+            raise UnreadableInputError(f"is not text: {what}")
 
 
 def _what_it_is(data: bytes, controls: float) -> str:
