@@ -174,6 +174,8 @@ def _zip() -> bytes:
         (_zip(), "is not text: it is a ZIP archive or an Office document: save it as plain text"),
         (b"%PDF-1.7\n", "is not text: it is a PDF: save it as plain text"),
         (b"{\\rtf1 Hello", "is not text: it is an RTF document: save it as plain text"),
+        ("{\\rtf1 Hello".encode("utf-16"), "is not text: it is an RTF document"),
+        (b"\xef\xbb\xbf%PDF-1.7", "is not text: it is a PDF"),
         (b"\x1f\x8b\x08\0", "is not text: it is packed: unpack it"),
         (b"\0" * 40, "is not text: only zero bytes, as of an interrupted copy"),
         (b"\x01\x02abcdef", "is not text: 25% of it are control characters"),

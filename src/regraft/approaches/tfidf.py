@@ -1,4 +1,4 @@
-"""`tfidf`: words counted and weighted, with a linear head: what pretraining has to beat on texts."""
+"""`tfidf`: words counted and weighted, a linear head on them: what pretraining has to beat."""
 
 from __future__ import annotations
 

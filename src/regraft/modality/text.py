@@ -85,7 +85,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> NDArray[np.uint8]
     Raises:
         UnreadableInputError: not a text, nothing to read in it, or more than `max_bytes`.
     """
-    text, _ = _normalised(data, max_bytes)
+    text, _ = read_text(data, max_bytes=max_bytes)
     return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
@@ -97,7 +97,7 @@ def inspect(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> InputInfo:
     Raises:
         UnreadableInputError: as `decode`.
     """
-    text, encoding = _normalised(data, max_bytes)
+    text, encoding = read_text(data, max_bytes=max_bytes)
     lines = text.count("\n") + (not text.endswith("\n"))
     return InputInfo(len(text), lines, encoding)
 
@@ -111,17 +111,19 @@ def text_of(array: NDArray[np.uint8]) -> str:
     return array.tobytes().decode("utf-8", "replace")
 
 
-def _normalised(data: bytes, max_bytes: int) -> tuple[str, str]:
-    """The normalised text and the name of the encoding it was in."""
+def read_text(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> tuple[str, str]:
+    """The normalised text itself, and the name of the encoding it was in.
+
+    Raises:
+        UnreadableInputError: as `decode`.
+    """
     if not data:
         raise UnreadableInputError("the file is empty")
     if len(data) > max_bytes:
         raise TooLargeError(
             f"the text has {len(data):,} bytes, over the limit of {max_bytes:,}: split it"
         )
-    for signature, what in _NOT_TEXTS:
-        if signature.match(data):
-            raise UnreadableInputError(f"is not text: {what}")
+    _refuse_other_kinds(data)
     text, encoding = _decoded(data)
     text = _COLOUR.sub("", _LINE_END.sub("\n", text))
     shown = _CONTROL.sub("", text)
@@ -129,6 +131,7 @@ def _normalised(data: bytes, max_bytes: int) -> tuple[str, str]:
         raise UnreadableInputError(_what_it_is(data, (len(text) - len(shown)) / len(text)))
     if not shown.strip().strip(_INVISIBLE):
         raise UnreadableInputError("the text is empty")
+    _refuse_other_kinds(shown[:64].encode())  # such as RTF behind a byte order mark
     return unicodedata.normalize("NFC", shown), encoding
 
 
@@ -305,6 +308,12 @@ _NOT_TEXTS = tuple(
         (rb"version https://git-lfs", "it is a Git LFS pointer: run git lfs pull"),
     )
 )
+
+
+def _refuse_other_kinds(data: bytes) -> None:
+    for signature, what in _NOT_TEXTS:
+        if signature.match(data):
+            raise UnreadableInputError(f"is not text: {what}")
 
 
 def _what_it_is(data: bytes, controls: float) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TOKENIZER = "tokenizer.json"
 _MOST_TOKENS = 32_768
-_CHARACTERS_A_TOKEN = 16  # of a text, looked at first; four times as many until it is enough
+_CHARACTERS_A_TOKEN = 8  # of a text, looked at first; four times as many until it is enough
 _CASED_FROM = 0.01  # share of words with capitals from which a vocabulary tells case apart
 
 
@@ -341,7 +341,7 @@ def word_tokenizer(
     reader = _by_words([])
     counts: Counter[str] = Counter()
     for text in texts:
-        beginning = _beginning(text, _CHARACTERS_A_TOKEN * max_tokens)
+        beginning = _beginning(text, 2 * _CHARACTERS_A_TOKEN * max_tokens)
         found = reader.pre_tokenizer.pre_tokenize_str(reader.normalizer.normalize_str(beginning))
         counts.update(word for word, _ in itertools.islice(found, max_tokens))
     frequent = sorted((-count, word) for word, count in counts.items() if count >= at_least)
