@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 
-from regraft.approaches import APPROACHES, Approach, FineTune, Knn, LinearProbe, Scratch
+from regraft.approaches import (
+    APPROACHES,
+    ONLY_BY_NAME,
+    Approach,
+    FastaiFineTune,
+    FineTune,
+    Knn,
+    LinearProbe,
+    Scratch,
+)
 from regraft.catalogue import (
     DEFAULT_BACKBONE,
     Backbone,
@@ -15,11 +25,11 @@ from regraft.catalogue import (
     weights_path,
     with_transform,
 )
-from regraft.errors import UsageError
+from regraft.errors import MissingExtraError, UsageError
 from regraft.guide import Advice
 from regraft.progress import Progress, silent
 
-TRAINED = ("fine_tune", "scratch")
+TRAINED = ("fine_tune", "scratch", "fastai")
 _SCOPES = ("last_2_stages", "last_4_stages")  # where there is no advice
 
 
@@ -40,7 +50,7 @@ def candidate_backbones(
     approaches are named.
 
     Args:
-        approaches: names; none for all.
+        approaches: names; none for all but those that are tried only by name.
         backbones: names, or what was made of them before.
         resize: "crop", "pad" or "squash"; None for each backbone's own.
         options: for names that need some, see there.
@@ -48,11 +58,14 @@ def candidate_backbones(
 
     Raises:
         UsageError: an approach is unknown.
+        MissingExtraError: an approach needs an extra that is not installed.
         BackboneError: a backbone is unknown or not installed.
     """
     unknown = [name for name in approaches if name not in APPROACHES]
     if unknown:
         raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
+    if "fastai" in approaches and importlib.util.find_spec("fastai") is None:
+        raise MissingExtraError("the approach fastai", "fastai")
     chosen = [_installed(name, options, progress) for name in dict.fromkeys(backbones)]
     if not chosen:
         chosen = [get_backbone(DEFAULT_BACKBONE)]
@@ -80,7 +93,7 @@ def candidate_approaches(
     were named, or on the built-in one.
 
     Args:
-        approaches: names; none for all.
+        approaches: names; none for all but those that are tried only by name.
         backbones: names, or what `candidate_backbones` made of them; none for those that are
             installed.
         resize: "crop", "pad" or "squash"; None for each backbone's own.
@@ -96,7 +109,7 @@ def candidate_approaches(
     chosen = candidate_backbones(approaches, backbones, resize=resize)
     if ranked:
         chosen = [chosen[0], *ranked]
-    names = list(dict.fromkeys(approaches or APPROACHES))
+    names = list(approaches) or [name for name in APPROACHES if name not in ONLY_BY_NAME]
     found: list[Approach] = []
     for i, backbone in enumerate(chosen):
         if "linear_probe" in names:
@@ -105,10 +118,12 @@ def candidate_approaches(
             found.append(Knn(backbone))
         if not approaches and i == 0:
             found.append(LinearProbe(backbone, views=2))
+    tuned = [b for b in (chosen if backbones else chosen[:1]) if not b.is_frozen]
     if "fine_tune" in names:
         scopes = _scopes(advice)
-        tuned = [b for b in (chosen if backbones else chosen[:1]) if not b.is_frozen]
         found += [FineTune(backbone, train=scope) for scope in scopes for backbone in tuned]
+    if "fastai" in names:
+        found += [FastaiFineTune(backbone) for backbone in tuned]
     if "scratch" in names:
         found.append(Scratch(architecture, resize=resize))
     return found

@@ -18,26 +18,33 @@ from regraft.approaches.base import (
     scope_of,
     seconds_expected,
 )
+from regraft.approaches.fastai import FastaiFineTune
 from regraft.approaches.fine_tune import FineTune
 from regraft.approaches.knn import Knn
 from regraft.approaches.linear_probe import LinearProbe
 from regraft.approaches.scratch import Scratch, load_architecture
 from regraft.approaches.trained import forget_speeds, merged
 
-APPROACHES: dict[str, type[LinearProbe] | type[Knn] | type[FineTune] | type[Scratch]] = {
+APPROACHES: dict[
+    str, type[LinearProbe] | type[Knn] | type[FineTune] | type[Scratch] | type[FastaiFineTune]
+] = {
     "linear_probe": LinearProbe,
     "knn": Knn,
     "fine_tune": FineTune,
     "scratch": Scratch,
+    "fastai": FastaiFineTune,
 }
+ONLY_BY_NAME = ("fastai",)  # never tried unless asked for
 
 __all__ = [
     "APPROACHES",
     "FOLDS",
     "NO_LIMITS",
+    "ONLY_BY_NAME",
     "Approach",
     "Cost",
     "CrossValidation",
+    "FastaiFineTune",
     "FineTune",
     "Knn",
     "Limits",
