@@ -1,0 +1,1 @@
+"""Other frameworks' objects from regraft's, and back; import the module you need."""
