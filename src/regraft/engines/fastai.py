@@ -274,27 +274,21 @@ def normalising(scale: PixelScale) -> list[Any]:
     fastai = library()
     found = []
     if scale.channel_order == "bgr":
-        found.append(_reversed_channels()())
+        found.append(_reversed_channels())
     mean, std = (np.array(numbers) / scale.pixel_max for numbers in (scale.mean, scale.std))
     return [*found, fastai.Normalize.from_stats(mean.tolist(), std.tolist(), cuda=False)]
 
 
-@cache
 def _reversed_channels() -> Any:
+    """From RGB to BGR, and back to be shown; labels are left as they are."""
     fastai = library()
 
-    class ReverseChannels(fastai.Transform):  # type: ignore[misc,name-defined]
-        """From RGB to BGR, and back to be shown."""
+    def reverse(x: Any) -> Any:
+        return x.flip(-3) if isinstance(x, fastai.TensorImage) else x
 
-        order = 90  # behind the augmentation, before the normalisation
-
-        def encodes(self, x: fastai.TensorImage):  # type: ignore[no-untyped-def,name-defined]
-            return x.flip(-3)
-
-        def decodes(self, x: fastai.TensorImage):  # type: ignore[no-untyped-def,name-defined]
-            return x.flip(-3)
-
-    return ReverseChannels
+    transform = fastai.Transform(reverse, reverse)
+    transform.order = 90  # behind the augmentation, before the normalisation
+    return transform
 
 
 @dataclass(slots=True)

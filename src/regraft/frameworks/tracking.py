@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -312,7 +313,9 @@ def _quiet_mlflow() -> Iterator[None]:
     os.environ.update(wanted)
     logging.disable(logging.INFO)  # it sets up loggers of its own when it is imported
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of what it asks SQLAlchemy for
+            yield
     finally:
         logging.disable(level)
         for name, value in before.items():
