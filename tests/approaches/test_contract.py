@@ -264,6 +264,8 @@ def test_a_deadline_that_has_passed_is_kept(photo_folder: Path, name: str) -> No
     limits = Limits(deadline=time.monotonic() - 1, folds=(0,))
     with pytest.raises(OutOfTimeError, match="the time budget ended before it was finished"):
         approach.cross_validate(data, repeated_folds(data, repeats=1), limits=limits)
+    with pytest.raises(OutOfTimeError, match="the time budget ended before it was finished"):
+        approach.cost(data, folds=5, limits=limits)
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -364,6 +364,7 @@ def predicted_cost(
     *,
     folds: int,
     views_at: Callable[[int], int] | None = None,
+    limits: Limits = NO_LIMITS,
     jobs: int | None = None,
 ) -> Cost:
     """Seconds this plan will take on this machine, from a probe of a second or two.
@@ -371,8 +372,12 @@ def predicted_cost(
     A few photos are passed through the frozen part, a few steps are trained, and both are
     multiplied up; activations that are on disk already cost nothing. `views_at` says how many
     views another number of epochs would have.
+
+    Raises:
+        OutOfTimeError: the deadline of `limits` passed first.
     """
-    job = _Job.open(plan, data, jobs=jobs, progress=silent, views=0)
+    limits.check()  # what was loaded for the plan may have taken the rest of the time
+    job = _Job.open(plan, data, jobs=jobs, progress=silent, views=0, check=limits.check)
     n = len(job.labels)
     held = n // folds
     to_compute = [job.inputs.missing(views) for views in range(plan.recipe.views + 1)]
@@ -423,6 +428,7 @@ class _Job:
         jobs: int | None,
         progress: Progress,
         views: int | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> _Job:
         rows = data.train
         inputs = Activations(data, rows, _plain(plan.backbone), plan.boundary)
@@ -430,7 +436,7 @@ class _Job:
         if inputs.warning:
             note(progress, inputs.warning)
         job = cls(plan, inputs, data.labels(rows), len(data.classes), _UNKNOWN)
-        job.speed = _speed(job)
+        job.speed = _speed(job, check)
         return job
 
     @property
@@ -496,7 +502,7 @@ _UNKNOWN: Any = None
 _speeds: dict[tuple[Any, ...], Any] = {}
 
 
-def _speed(job: _Job) -> Speed:
+def _speed(job: _Job, check: Callable[[], None]) -> Speed:
     """Measured once in a process for each network and boundary."""
     plan = job.plan
     scope = str(plan.settings.get("train"))
@@ -508,6 +514,7 @@ def _speed(job: _Job) -> Speed:
             job.inputs.dtype,
             n_classes=job.n_classes,
             batch_size=plan.recipe.batch_size,
+            check=check,
         )
     return _speeds[key]  # type: ignore[no-any-return]
 
