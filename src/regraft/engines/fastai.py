@@ -202,8 +202,8 @@ def measure_speed(
     train(
         trainee,
         _Same(),
-        np.arange(2 * size) % n_classes,
-        np.arange(2 * size),
+        np.arange(3 * size) % n_classes,
+        np.arange(3 * size),
         Recipe(epochs=2, batch_size=size, learning_rate=1e-9),
         n_classes=n_classes,
         check=check,
@@ -214,8 +214,9 @@ def measure_speed(
         started = time.perf_counter()
         predict(trainee, _Same(), np.arange(size), check=check)
         laps.append(time.perf_counter() - started)
-    # The last step is one with all of the network learning, and no other work around it.
-    return Speed("32-true", (ends[-1] - ends[-2]) / size, min(laps) / size)
+    # All of the network learns in the last two steps, with no other work around them.
+    step = min(ends[-1] - ends[-2], ends[-2] - ends[-3])
+    return Speed("32-true", step / size, min(laps) / size)
 
 
 def _whole(trainee: Trainee) -> torch.nn.Module:
