@@ -9,6 +9,7 @@ Nothing is printed and nothing is written.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import math
 import time
 import warnings
@@ -45,10 +46,16 @@ def library(purpose: str = "fastai") -> Any:
 
 @cache
 def _imported() -> Any:
-    with warnings.catch_warnings():
-        # Its layers are scripted when they are imported, of which torch warns its authors.
-        warnings.simplefilter("ignore")
-        from fastai.vision import all as everything
+    charts = logging.getLogger("matplotlib")
+    level = charts.level
+    charts.setLevel(logging.ERROR)  # else it tells of its cache of fonts the first time
+    try:
+        with warnings.catch_warnings():
+            # Its layers are scripted when they are imported, of which torch warns its authors.
+            warnings.simplefilter("ignore")
+            from fastai.vision import all as everything
+    finally:
+        charts.setLevel(level)
     return everything
 
 
