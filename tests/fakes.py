@@ -152,7 +152,7 @@ class FakeTrained:
     def with_epochs(self, epochs: int) -> FakeTrained:
         return replace(self, epochs=epochs)
 
-    def cost(self, data, *, folds, jobs=None) -> Cost:
+    def cost(self, data, *, folds, limits: Limits = NO_LIMITS, jobs=None) -> Cost:
         self.clock.now += self.cost_takes_s
         if self.cost_fails:
             raise TrainingError(self.cost_fails)

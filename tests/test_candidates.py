@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from regraft import catalogue
-from regraft.approaches import APPROACHES, FineTune, Knn, LinearProbe, Scratch
+from regraft.approaches import (
+    APPROACHES,
+    ONLY_BY_NAME,
+    FastaiFineTune,
+    FineTune,
+    Knn,
+    LinearProbe,
+    Scratch,
+)
 from regraft.candidates import (
     TRAINED,
     candidate_approaches,
@@ -13,7 +23,7 @@ from regraft.candidates import (
     trains_networks,
 )
 from regraft.catalogue import get_backbone, is_available, list_backbones
-from regraft.errors import BackboneError, UsageError
+from regraft.errors import BackboneError, MissingExtraError, UsageError
 from regraft.guide import RULE
 
 BASE = "efficientnet_lite0"
@@ -122,8 +132,31 @@ def test_an_architecture_reaches_scratch(only_built_in: None) -> None:
     assert found.settings["architecture"] == "net.py:small"
 
 
+def test_fastai_is_tried_only_by_name_and_before_scratch(only_built_in: None) -> None:
+    assert ONLY_BY_NAME == ("fastai",)
+    assert not any(isinstance(a, FastaiFineTune) for a in candidate_approaches((), ()))
+    named = candidate_approaches(["scratch", "fastai", "linear_probe"], (), resize="pad")
+    assert _said(named) == [
+        ("linear_probe", BASE, 1),
+        ("fastai", BASE, "all"),
+        ("scratch", "small_resnet", "scratch"),
+    ]
+    assert named[1].network.transform.resize == "pad"
+    frozen = dataclasses.replace(get_backbone(BASE), architecture="onnx")
+    (only,) = candidate_approaches(["fastai", "linear_probe"], [frozen])
+    assert isinstance(only, LinearProbe)
+
+
+def test_an_approach_whose_package_is_missing_is_told_before_any_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r'fastai needs an extra: pip install "regraft\[f'):
+        candidate_backbones(["linear_probe", "fastai"], ())
+
+
 def test_what_is_unknown_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = "there is no approach 'magic'; expected linear_probe, knn, fine_tune, scratch"
+    message = "there is no approach 'magic'; expected linear_probe, knn, fine_tune, scratch, f"
     for function in (candidate_approaches, candidate_backbones):
         with pytest.raises(UsageError, match=message):
             function(["knn", "magic"], ())
@@ -151,6 +184,7 @@ def test_only_the_built_in_one_without_the_others(only_built_in: None) -> None:
         (("linear_probe", "knn"), False),
         (("knn", "scratch"), True),
         (("fine_tune",), True),
+        (("fastai",), True),
     ],
 )
 def test_what_trains_networks(approaches: tuple[str, ...], trains: bool) -> None:

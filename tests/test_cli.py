@@ -31,6 +31,7 @@ COMMANDS: Any = typer.main.get_command(cli.app)
 NAMES = {
     *("fit", "plan", "scan", "audit", "predict", "evaluate", "explain", "report", "review"),
     *("export", "serve", "watch", "timeline", "correct", "rollback", "backbones", "cache"),
+    "track",
 }
 LEAVES = [*sorted(NAMES - {"cache"}), "cache show", "cache clear"]
 

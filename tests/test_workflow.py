@@ -36,6 +36,7 @@ from tests.commands import (
     read_table,
     snapshot,
 )
+from tests.tiny_networks import ARCHITECTURE, write_weights
 
 RUN_FILES = {
     "exploration.json",
@@ -435,6 +436,31 @@ def test_fine_tuning_makes_a_complete_run(
     found = regraft.done("predict", run, photo_folder, "--format", "csv").rows
     assert len(found) == 24
     assert regraft.done("report", run)
+
+
+@pytest.mark.slow
+def test_fastai_makes_a_complete_run(fit: Any, photo_folder: Path, tmp_path: Path) -> None:
+    weights = write_weights(tmp_path / "tiny.pth")
+    network = ("--backbone", f"file:{weights}", "--arch", ARCHITECTURE)
+    run = fit(photo_folder, options=("--approach", "fastai", *network))
+    assert {path.name for path in run.iterdir()} == RUN_FILES | TRAINING - {"lr_range.csv"}
+    comparison = read_json(run / "comparison.json")
+    (chosen,) = comparison["candidates"]
+    assert chosen["title"] == "fastai on tiny, all"
+    assert chosen["status"] == "done"
+    assert chosen["predicted_seconds"] > 0
+    assert chosen["settings"].items() >= {"train": "all", "epochs": 5, "rate": 0.002}.items()
+    assert comparison["verdict"].startswith("Chosen: fastai on tiny, all, cross-validated accuracy")
+    rows = read_table(run / "training.csv")
+    ends = [row for row in rows if not row["step"]]
+    assert len(ends) == 5 * chosen["folds_done"]
+    assert all(row["fold_accuracy"] for row in ends)
+    (evaluation,) = read_json(run / "evaluation.json")
+    assert evaluation["accuracy"] == chosen["accuracy"]
+    assert read_json(run / "explanations.json")["photos"]
+    model = rg.load(run)
+    assert (model.approach, model.settings["final_epochs"]) == ("fastai", 3)
+    assert 'id="training"' in (run / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_probe_against_a_network_from_scratch_shows_what_transfer_bought(

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from regraft.approaches import (
     APPROACHES,
+    ONLY_BY_NAME,
     ONLY_FOR,
     Approach,
+    FastaiFineTune,
     FineTune,
     Knn,
     LinearProbe,
@@ -30,7 +32,7 @@ from regraft.guide import Advice
 from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
 
-TRAINED = ("fine_tune", "word_vectors", "scratch")
+TRAINED = ("fine_tune", "word_vectors", "scratch", "fastai")
 _SCOPES = ("last_2_stages", "last_4_stages")  # where there is no advice
 
 
@@ -59,7 +61,7 @@ def candidate_backbones(
     approaches are named.
 
     Args:
-        approaches: names; none for all.
+        approaches: names; none for all but those that are tried only by name.
         backbones: names, or what was made of them before.
         modality: the kind of input for which the built-in ones are, where none is named.
         resize: "crop", "pad" or "squash"; None for each backbone's own.
@@ -68,6 +70,7 @@ def candidate_backbones(
 
     Raises:
         UsageError: an approach is unknown.
+        MissingExtraError: an approach needs an extra that is not installed.
         BackboneError: a backbone is unknown or not installed.
     """
     check_approaches(approaches)
@@ -105,7 +108,7 @@ def candidate_approaches(
     were named, or on the built-in one.
 
     Args:
-        approaches: names; none for all.
+        approaches: names; none for all but those that are tried only by name.
         backbones: names, or what `candidate_backbones` made of them; none for those that are
             installed.
         modality: the kind of input.
@@ -122,7 +125,8 @@ def candidate_approaches(
     chosen = candidate_backbones(approaches, backbones, modality=modality, resize=resize)
     if ranked:
         chosen = [chosen[0], *ranked]
-    names = list(dict.fromkeys(approaches or APPROACHES))
+    names = list(approaches) or [name for name in APPROACHES if name not in ONLY_BY_NAME]
+    names = list(dict.fromkeys(names))
     foreign = [name for name in names if ONLY_FOR.get(name, modality) != modality]
     if approaches and foreign:
         raise UsageError(
@@ -139,12 +143,14 @@ def candidate_approaches(
             found.append(Knn(backbone))
         if not approaches and i == 0 and modality == IMAGE:
             found.append(LinearProbe(backbone, views=2))
+    tuned = [b for b in (chosen if backbones else chosen[:1]) if not b.is_frozen]
     if "fine_tune" in names:
         scopes = _scopes(advice)
-        tuned = [b for b in (chosen if backbones else chosen[:1]) if not b.is_frozen]
         found += [FineTune(backbone, train=scope) for scope in scopes for backbone in tuned]
     if "word_vectors" in names and "word_vectors" not in foreign:
         found += [WordVectors(backbone) for backbone in (chosen if backbones else chosen[:1])]
+    if "fastai" in names:
+        found += [FastaiFineTune(backbone) for backbone in tuned]
     if "scratch" in names:
         small = Scratch(architecture, resize=resize)
         found.append(small if modality == IMAGE else WordVectors(learned=True))

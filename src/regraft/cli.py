@@ -223,7 +223,7 @@ ApproachNames = Annotated[
     typer.Option(
         "--approach",
         metavar="NAME",
-        help="To try: linear_probe, knn, fine_tune, scratch; repeatable.",
+        help="To try: linear_probe, knn, fine_tune, scratch, fastai; repeatable.",
     ),
 ]
 ResizeOption = Annotated[
@@ -684,6 +684,42 @@ def export(
 
         again = shlex.join(["python", str(found.script), "new_photo.jpg"])
         show_exported(_console(), found, next_command=again)
+
+
+@app.command(epilog="Example: regraft track runs/photos --tensorboard boards")
+def track(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a fit.")],
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write event files below this folder.")
+    ] = None,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Log to it: a folder, sqlite:///FILE, http://HOST."),
+    ] = None,
+    experiment: Annotated[
+        str, typer.Option(metavar="NAME", help="Of MLflow; made if it is not there.")
+    ] = "regraft",
+    table: Format = TableFormat.text,
+) -> None:
+    """Give a run to TensorBoard or MLflow.
+
+    Curves of every network that was trained, metrics with the ends of their intervals, the
+    verdict, and for MLflow the settings and files. Nothing leaves this machine unless URI is that
+    of another.
+    """
+    from regraft.frameworks import tracking
+
+    found = tracking.track(run, tensorboard=tensorboard, mlflow=mlflow, experiment=experiment)
+    if table is TableFormat.json:
+        _out_json(found.to_dict())
+    elif table is TableFormat.csv:
+        from regraft.terminal import csv_text
+
+        _out(csv_text([found.to_dict()]))
+    else:
+        from regraft.terminal import show_tracked
+
+        show_tracked(_console(), found)
 
 
 @app.command(epilog="Example: regraft correct runs/rooms wrong.jpg --label messy")

@@ -326,7 +326,7 @@ class _Runner:
         started = time.monotonic()
         try:
             note(self.progress, f"timing {_title(approach)}")
-            cost = self._cost(approach)
+            cost = self._cost(approach, late=known is not None)
         except RegraftError as error:
             return _Timed(approach, _ended(approach, error, time.monotonic() - started))
         if known is None:
@@ -341,8 +341,10 @@ class _Runner:
         )
         return _Timed(approach, done, cost)
 
-    def _cost(self, approach: TrainedApproach) -> Cost:
-        return approach.cost(self.data, folds=self.n_folds, jobs=self.jobs)
+    def _cost(self, approach: TrainedApproach, *, late: bool = False) -> Cost:
+        """What it costs, asked until the deadline; of what has its result, `late` as well."""
+        limits = Limits() if late else Limits(deadline=self.deadline)
+        return approach.cost(self.data, folds=self.n_folds, limits=limits, jobs=self.jobs)
 
     def _timed_again(self, timed: _Timed) -> _Timed:
         """With a fresh measurement where the machine may have been busy at the first one."""

@@ -34,7 +34,7 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     of uint8 RGB (height, width, 3) of any sizes.
 
     Args:
-        approach: "linear_probe", "knn", "fine_tune" or "scratch".
+        approach: "linear_probe", "knn", "fine_tune", "scratch" or "fastai".
         backbone: a name or a Backbone; not for "scratch".
         settings: further arguments of the approach, such as `{"train": "last_2_stages"}`.
         seed: of folds and training.

@@ -392,7 +392,8 @@ class _Explainer:
         if "head.weights" not in model.tensors:
             raise ExplanationError(
                 f"a {model.approach} model decides by its nearest training photos and has no "
-                "gradient to draw heat maps from; explain one of linear_probe, fine_tune or scratch"
+                "gradient to draw heat maps from; explain one of linear_probe, fine_tune, "
+                "scratch or fastai"
             )
         own = model.settings.get("architecture")
         if own and make is None:

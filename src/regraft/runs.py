@@ -375,7 +375,10 @@ def _read_about(folder: Path) -> dict[str, Any] | None:
 
 
 def _versions() -> dict[str, str]:
-    names = ("numpy", "onnxruntime", "pillow", "scikit-learn", "torch", "timm", "lightning-fabric")
+    names = (
+        *("numpy", "onnxruntime", "pillow", "scikit-learn", "torch", "timm", "lightning-fabric"),
+        "fastai",
+    )
     found = {"python": platform.python_version(), "regraft": __version__}
     for name in names:
         with contextlib.suppress(metadata.PackageNotFoundError):

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,7 @@ from regraft.auditing import Audit
 from regraft.dataset import Dataset
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
 from regraft.exporting import Exported, facts_of
+from regraft.frameworks.tracking import Tracked
 from regraft.issues import Issue, find_issues
 from regraft.metrics import Estimate
 from regraft.model import Prediction
@@ -439,6 +441,20 @@ def show_exported(console: Console, exported: Exported, *, next_command: str) ->
     ):
         _print_line(console, f"{name:<8} {_shown(str(path))}")
     show_next(console, next_command)
+
+
+def show_tracked(console: Console, tracked: Tracked) -> None:
+    """What was written, where, and how to look at it."""
+    trainings = f"{tracked.curves:,} training{'s' if tracked.curves != 1 else ''}"
+    numbers = f"{tracked.numbers:,} metrics, the curves of {trainings}"
+    if tracked.tensorboard:
+        _print_line(console, f"events   {_shown(tracked.tensorboard)} ({numbers})")
+    if tracked.mlflow_run:
+        where = f"{tracked.mlflow_run} in {tracked.mlflow_uri}"
+        _print_line(console, f"mlflow   {_shown(where)} ({numbers})")
+    if tracked.tensorboard:
+        folder = str(Path(tracked.tensorboard).parent)
+        show_next(console, shlex.join(["tensorboard", "--logdir", folder]))
 
 
 def event_line(camera: str, event: Event, *, as_json: bool) -> str:

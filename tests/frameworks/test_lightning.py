@@ -183,9 +183,7 @@ def test_a_checkpoint_is_a_backbone(
     assert all(torch.equal(state[name], tensor) for name, tensor in trained.items())
 
 
-def test_settings_out_of_range_are_explained(
-    data: Dataset, tiny: Backbone, tmp_path: Path
-) -> None:
+def test_settings_out_of_range_are_explained(data: Dataset, tiny: Backbone, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the classes are 'red', expected two or more different"):
         to_module("red", backbone=tiny)
     photos = to_datamodule(data)

@@ -18,6 +18,7 @@ from regraft.approaches.base import (
     scope_of,
     seconds_expected,
 )
+from regraft.approaches.fastai import FastaiFineTune
 from regraft.approaches.fine_tune import FineTune
 from regraft.approaches.knn import Knn
 from regraft.approaches.linear_probe import LinearProbe
@@ -33,7 +34,8 @@ APPROACHES: dict[
     | type[Knn]
     | type[FineTune]
     | type[WordVectors]
-    | type[Scratch],
+    | type[Scratch]
+    | type[FastaiFineTune],
 ] = {
     "tfidf": Tfidf,
     "linear_probe": LinearProbe,
@@ -41,18 +43,22 @@ APPROACHES: dict[
     "fine_tune": FineTune,
     "word_vectors": WordVectors,
     "scratch": Scratch,
+    "fastai": FastaiFineTune,
 }
-ONLY_FOR: dict[str, str] = {"tfidf": "text", "word_vectors": "text"}
+ONLY_FOR: dict[str, str] = {"tfidf": "text", "word_vectors": "text", "fastai": "image"}
 """Approaches to one modality alone; the others are for all."""
+ONLY_BY_NAME = ("fastai",)  # never tried unless asked for
 
 __all__ = [
     "APPROACHES",
     "FOLDS",
     "NO_LIMITS",
+    "ONLY_BY_NAME",
     "ONLY_FOR",
     "Approach",
     "Cost",
     "CrossValidation",
+    "FastaiFineTune",
     "FineTune",
     "Knn",
     "Limits",

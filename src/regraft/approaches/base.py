@@ -228,8 +228,19 @@ class TrainedApproach(Approach, Protocol):
     def with_epochs(self, epochs: int) -> TrainedApproach:
         """The same approach with another number of epochs."""
 
-    def cost(self, data: Dataset, *, folds: int, jobs: int | None = None) -> Cost:
-        """Seconds it will take on this machine, from a short measured probe."""
+    def cost(
+        self,
+        data: Dataset,
+        *,
+        folds: int,
+        limits: Limits = NO_LIMITS,
+        jobs: int | None = None,
+    ) -> Cost:
+        """Seconds it will take on this machine, from a short measured probe.
+
+        Raises:
+            OutOfTimeError: the deadline of `limits` passed first.
+        """
 
 
 def is_trained(approach: Approach) -> TypeGuard[TrainedApproach]:

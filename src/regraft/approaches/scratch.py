@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from regraft.approaches.base import Cost
+from regraft.approaches.base import NO_LIMITS, Cost, Limits
 from regraft.approaches.fine_tune import pixel_scale
 from regraft.approaches.trained import (
     TrainingPlan,
@@ -106,9 +106,16 @@ class Scratch(Trains):
         """The same approach with another number of epochs."""
         return replace(self, epochs=epochs)
 
-    def cost(self, data: Dataset, *, folds: int, jobs: int | None = None) -> Cost:
+    def cost(
+        self,
+        data: Dataset,
+        *,
+        folds: int,
+        limits: Limits = NO_LIMITS,
+        jobs: int | None = None,
+    ) -> Cost:
         """Seconds it will take on this machine, from a short measured probe."""
-        return predicted_cost(self.plan(), data, folds=folds, jobs=jobs)
+        return predicted_cost(self.plan(), data, folds=folds, limits=limits, jobs=jobs)
 
     @property
     def _title(self) -> str:

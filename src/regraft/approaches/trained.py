@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ from regraft.progress import Progress, note, silent
 
 if TYPE_CHECKING:
     from regraft.engines.networks import Trainee
-    from regraft.engines.training import Recipe, Speed, Step
+    from regraft.engines.training import History, Recipe, Speed, Step
 
 _HEAD_PENALTY = 4.0  # of the linear probe that a fine-tuned head begins with
 _BALANCE_FROM = 3.0  # largest class / smallest class from which classes are weighted
@@ -51,12 +51,24 @@ _EXPORT_S = 12.0  # turning the trained network into ONNX, measured; the same fo
 _SETUP_S = 2.0  # loading and checking the network, for each training
 
 
+class Loop(Protocol):
+    """What trains a network: `engines.training`, or a module with the same two functions."""
+
+    @property
+    def train(self) -> Callable[..., History]:
+        """See `engines.training.train`."""
+
+    @property
+    def measure_speed(self) -> Callable[..., Speed]:
+        """See `engines.training.measure_speed`."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """One way to train a network on a Dataset.
 
     `make` builds the network for a number of classes. With `warm_head` its head begins as a linear
-    probe of the features it has before training.
+    probe of the features it has before training. `loop` trains it; None for `engines.training`.
     """
 
     approach: str
@@ -66,6 +78,7 @@ class TrainingPlan:
     settings: Mapping[str, Any]
     warm_head: bool
     make: Callable[[int], Trainee]
+    loop: Loop | None = None
 
     @property
     def title(self) -> str:
@@ -73,6 +86,8 @@ class TrainingPlan:
         train = str(self.settings.get("train", ""))
         if self.approach == "scratch":
             return f"{self.backbone.name} from scratch"
+        if self.approach == "fastai":
+            return f"{self.backbone.name} with fastai"
         return f"{train.replace('_', ' ')} of {self.backbone.name}"
 
 
@@ -152,7 +167,7 @@ def cross_validate_trained(
         OutOfTimeError: the deadline passed first.
         TrainingError: a training came apart.
     """
-    from regraft.engines.training import predict, train
+    from regraft.engines.training import predict
 
     job = _Job.open(plan, data, jobs=jobs, progress=progress)
     fold = folds[0]
@@ -166,7 +181,7 @@ def cross_validate_trained(
         _require_classes(job.labels[rows], data.classes)
         trainee = job.trainee(rows, limits.check)
         live = _Live(f"training {plan.title}, fold {number + 1}", number, limits, progress)
-        history = train(
+        history = job.loop.train(
             trainee,
             job.inputs,
             job.labels,
@@ -365,10 +380,8 @@ def _train_on_all(
     limits: Limits,
     progress: Progress,
 ) -> None:
-    from regraft.engines.training import train
-
     phase = f"training {job.plan.title}, all photos"
-    train(
+    job.loop.train(
         trainee,
         job.inputs,
         job.labels,
@@ -389,6 +402,7 @@ def predicted_cost(
     *,
     folds: int,
     views_at: Callable[[int], int] | None = None,
+    limits: Limits = NO_LIMITS,
     jobs: int | None = None,
 ) -> Cost:
     """Seconds this plan will take on this machine, from a probe of a second or two.
@@ -396,8 +410,12 @@ def predicted_cost(
     A few photos are passed through the frozen part, a few steps are trained, and both are
     multiplied up; activations that are on disk already cost nothing. `views_at` says how many
     views another number of epochs would have.
+
+    Raises:
+        OutOfTimeError: the deadline of `limits` passed first.
     """
-    job = _Job.open(plan, data, jobs=jobs, progress=silent, views=0)
+    limits.check()  # what was loaded for the plan may have taken the rest of the time
+    job = _Job.open(plan, data, jobs=jobs, progress=silent, views=0, check=limits.check)
     n = len(job.labels)
     held = n // folds
     to_compute = [job.inputs.missing(views) for views in range(plan.recipe.views + 1)]
@@ -458,6 +476,7 @@ class _Job:
     inputs: Activations
     labels: IntArray
     n_classes: int
+    check: Callable[[], None] = lambda: None
 
     @classmethod
     def open(
@@ -468,18 +487,26 @@ class _Job:
         jobs: int | None,
         progress: Progress,
         views: int | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> _Job:
         rows = data.train
         inputs = Activations(data, rows, _plain(plan.backbone), plan.boundary)
         inputs.prepare(plan.recipe.views if views is None else views, jobs=jobs, progress=progress)
         if inputs.warning:
             note(progress, inputs.warning)
-        return cls(plan, inputs, data.labels(rows), len(data.classes))
+        return cls(plan, inputs, data.labels(rows), len(data.classes), check)
 
     @property
     def speed(self) -> Speed:
         """What a photo costs here; see `_speed`."""
         return _speed(self)
+
+    @property
+    def loop(self) -> Loop:
+        """What trains the network."""
+        from regraft.engines import training
+
+        return self.plan.loop or training
 
     def trainee(self, rows: IntArray, check: Callable[[], None] = lambda: None) -> Trainee:
         """The network before training: statistics of the data, and a linear probe as its head."""
@@ -538,18 +565,17 @@ _speeds: dict[tuple[Any, ...], Any] = {}
 
 def _speed(job: _Job) -> Speed:
     """Measured once in a process for each network and boundary."""
-    from regraft.engines.training import measure_speed
-
     plan = job.plan
     scope = str(plan.settings.get("train"))
     key = (plan.approach, plan.backbone, plan.boundary, scope, job.n_classes)
     if key not in _speeds:
-        _speeds[key] = measure_speed(
+        _speeds[key] = job.loop.measure_speed(
             plan.make(job.n_classes),
             job.inputs.shape,
             job.inputs.dtype,
             n_classes=job.n_classes,
             batch_size=plan.recipe.batch_size,
+            check=job.check,
         )
     return _speeds[key]  # type: ignore[no-any-return]
 
@@ -577,6 +603,7 @@ def _require_classes(labels: IntArray, classes: tuple[str, ...]) -> None:
 
 
 __all__ = [
+    "Loop",
     "TrainingPlan",
     "Trains",
     "calibrated",

@@ -210,6 +210,10 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
                 "or a weights file with --arch"
             ) from error
         architecture = architecture or str(facts["architecture"])
+    elif path.suffix == ".pkl":  # of fastai, most of them
+        from regraft.engines.torch import read_state
+
+        read_state(path)  # raises, saying what to save instead
     if architecture is None:
         raise BackboneError(
             f"{path} does not say which network it belongs to; add --arch with timm's name, such "

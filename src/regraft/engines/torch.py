@@ -142,6 +142,8 @@ def read_state(weights: Path) -> dict[str, Any]:
         else:
             state = torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as error:
+        if weights.suffix == ".pkl" and "not an allowed global" in str(error):  # torch's words
+            raise _holds_code(weights) from error
         if objects := _OBJECT.search(str(error)):
             raise BackboneError(
                 f"{weights.name} holds an object ({objects[1]}) beside its weights, and reading it "
@@ -166,6 +168,15 @@ def read_state(weights: Path) -> dict[str, Any]:
     while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in state)), ""):
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return dict(state)
+
+
+def _holds_code(file: Path) -> BackboneError:
+    """What is said of a file that would run code if it were opened, such as an export of fastai."""
+    return BackboneError(
+        f"{file.name} is a pickle, which runs code when it is opened, so regraft opens none; save "
+        "network.state_dict(), or of a learner of fastai: from regraft.frameworks.fastai import "
+        'save_learner_weights; save_learner_weights(learner, "body.safetensors")'
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,7 +210,7 @@ def train(
         fold_loss = fold_accuracy = math.nan
         if fold is not None and len(fold):
             logits, _ = predict(trainee, inputs, fold, precision=precision, check=check)
-            fold_loss, fold_accuracy = _score(logits, labels[fold])
+            fold_loss, fold_accuracy = score(logits, labels[fold])
         end = Step(epoch, -1, now, losses / seen, right / seen, fold_loss, fold_accuracy)
         history.steps.append(end)
         history.epochs = epoch + 1
@@ -501,7 +501,7 @@ def loss_function(
     return torch.nn.CrossEntropyLoss(weight=weight, label_smoothing=recipe.label_smoothing)
 
 
-def _score(logits: NDArray[np.float64], labels: IntArray) -> tuple[float, float]:
+def score(logits: NDArray[np.float64], labels: IntArray) -> tuple[float, float]:
     """Log loss and accuracy."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
