@@ -126,6 +126,6 @@ def test_objects_beside_the_weights_are_not_read(weights: Path, tmp_path: Path) 
     with pytest.raises(BackboneError) as raised:
         load_network(ARCHITECTURE, tmp_path / "last.ckpt")
     assert str(raised.value) == (
-        "last.ckpt holds an object (pathlib.PosixPath) beside its weights, and reading it would run "
-        "code; save the weights alone: torch.save(module.state_dict(), 'weights.pth')"
+        "last.ckpt holds an object (pathlib.PosixPath) beside its weights, and reading it would "
+        "run code; save the weights alone: torch.save(module.state_dict(), 'weights.pth')"
     )

@@ -309,7 +309,7 @@ def network_of(
     temperature = model.temperature if calibrated else 1.0
     with _weights_file(model) as weights:
         return restore_classifier(
-            None if model.backbone["pretrained_on"] == "nothing" else architecture,
+            None if model.approach == "scratch" else architecture,
             weights,
             head=(tensors["head.weights"] / temperature, tensors["head.bias"] / temperature),
             image_size_px=int(model.backbone["transform"]["image_size_px"]),
