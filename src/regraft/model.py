@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +39,6 @@ from regraft.modality.base import Transform
 from regraft.progress import Progress, silent
 from regraft.storage import make_folder, storage_errors, write_atomic
 from regraft.workers import map_threads
-
-if TYPE_CHECKING:
-    import torch
 
 FORMAT = 1
 _GRAPH, _WEIGHTS, _CARD = "model.onnx", "weights.safetensors", "model.json"
@@ -274,8 +271,8 @@ def load(folder: str | Path) -> Model:
 
 def network_of(
     model: Model, *, make: Callable[[int], Any] | None = None, calibrated: bool = False
-) -> torch.nn.Module:
-    """The model as a torch network of `features` and `head`: pixels in, logits out.
+) -> Any:
+    """The model as a torch module of `features` and `head`: pixels in, logits out.
 
     Args:
         model: with a linear head on a network of timm, of torchvision or from scratch.

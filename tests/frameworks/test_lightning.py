@@ -207,6 +207,7 @@ def test_without_lightning_the_extra_is_named(
 # --- Models
 
 
+@pytest.mark.slow
 def test_a_trained_module_becomes_a_model_and_a_module_again(
     data: Dataset, tiny: Backbone, tmp_path: Path
 ) -> None:
