@@ -6,6 +6,7 @@ import importlib.util
 import io
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,9 +191,6 @@ def test_timm_and_transformers_say_what_the_model_says(data: rg.Dataset, tmp_pat
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
     with pytest.raises(ExportError, match="is not an empty folder; choose another name"):
         save_timm(model, folder)
-    with pytest.raises(ExportError, match="averages each photo and its mirror image"):
-        save_timm(rg.LinearProbe(backbone, views=2).fit(data), tmp_path / "mirrored")
-    assert not (tmp_path / "mirrored").exists()
 
 
 def test_a_squashed_photo_is_squashed_by_timm(data: rg.Dataset, tmp_path: Path) -> None:
@@ -209,3 +207,23 @@ def test_a_squashed_photo_is_squashed_by_timm(data: rg.Dataset, tmp_path: Path) 
     path = data.absolute(data.rows[0])
     found = probabilities(network(transform(Image.open(path).convert("RGB"))[None]))
     np.testing.assert_allclose(found[0], model.predict([path])[0].probabilities, atol=0.01)
+
+
+def test_what_timm_cannot_load_goes_out_as_onnx(data: rg.Dataset, tmp_path: Path) -> None:
+    weights = write_weights(tmp_path / "mine.pth")
+    backbone = get_backbone(str(weights), architecture=ARCHITECTURE)
+    folder = tmp_path / "folder"
+    with pytest.raises(ExportError, match="averages each photo and its mirror image"):
+        save_timm(rg.LinearProbe(backbone, views=2).fit(data), folder)
+    with pytest.raises(ExportError, match=r"a knn model, .* export it as ONNX: regraft export"):
+        save_timm(rg.Knn(backbone).fit(data), folder)
+    model = rg.LinearProbe(backbone).fit(data)
+    for architecture, words in (("torchvision:resnet18", "torchvision"), ("onnx", "an ONNX file")):
+        other = replace(model, backbone={**model.backbone, "architecture": architecture})
+        with pytest.raises(
+            ExportError, match=f"a model on a network of {words}, expected a linear"
+        ):
+            save_timm(other, folder)
+    with pytest.raises(ExportError, match="this is a scratch model of test_resnet, expected"):
+        save_timm(replace(model, approach="scratch"), folder)
+    assert not folder.exists()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from regraft.engines.architectures import TORCHVISION, classifier_names, create
+from regraft.engines.architectures import classifier_names, create
 from regraft.errors import ExportError
 
 _ALIKE = 1e-3  # how far logits may be from those of the classifier, relative to the largest
@@ -32,18 +32,17 @@ def save_for_timm(
         preprocessing: `input_size`, `crop_pct`, `crop_mode`, `interpolation`, `mean`, `std`.
 
     Raises:
-        ExportError: the network is not timm's, or its classifier is more than one linear layer.
+        ExportError: the network's classifier is not one linear layer.
     """
     import timm
     import torch
     from timm.models import save_for_hf
 
     names = classifier_names(create(architecture))
-    if architecture.startswith(TORCHVISION) or len(names) != 1:
-        what = "torchvision" if architecture.startswith(TORCHVISION) else "two classifiers"
+    if len(names) != 1:
         raise ExportError(
-            f"{architecture} is not a network of timm with one classifier but of {what}, so timm "
-            "cannot load it; export it as ONNX: regraft export MODEL FILE.onnx"
+            f"{architecture} has {len(names)} classifiers, expected one, so its head has no place; "
+            "export the model as ONNX: regraft export MODEL FILE.onnx"
         )
     network: Any = timm.create_model(architecture, pretrained=False, num_classes=len(classes))
     state = dict(classifier.features.state_dict())

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.catalogue import ONNX
 from regraft.dataset import Dataset, Row, scan_files
 from regraft.errors import DataError, ExportError, MissingExtraError, UsageError
 from regraft.modality.image import image as images
@@ -168,11 +169,20 @@ def save_timm(model: Model | str | Path, folder: str | Path) -> Path:
         raise ExportError(f"{place} is not an empty folder; choose another name")
     architecture = str(found.backbone["architecture"])
     transform = found.transform
-    if found.approach == "scratch" or not isinstance(transform, ImageTransform):
+    library, colon, _ = architecture.partition(":")
+    what = ""
+    if "head.weights" not in found.tensors:
+        what = f"a {found.approach} model, which decides by its nearest training photos"
+    elif found.approach == "scratch" or not isinstance(transform, ImageTransform):
+        what = f"a {found.approach} model of {architecture}"
+    elif colon or architecture == ONNX:
+        what = f"a model on a network of {'an ONNX file' if architecture == ONNX else library}"
+    if what:
         raise ExportError(
-            f"a {found.approach} model is no network of timm; export it as ONNX: "
+            f"this is {what}, expected a linear head on a network of timm; export it as ONNX: "
             "regraft export MODEL FILE.onnx"
         )
+    assert isinstance(transform, ImageTransform)
     if transform.views != ("plain",):
         raise ExportError(
             "the model averages each photo and its mirror image, which timm does not; fit it with "
