@@ -111,6 +111,7 @@ def test_what_is_not_clear_is_explained(tmp_path: Path) -> None:
         from_datasets(good.remove_columns("label"), folder=folder)
     with pytest.raises(DataError, match="the class 'a/b' cannot be the name of a folder"):
         from_datasets(table(photos, ["a/b", "c"], TEXT), folder=folder)
+    assert not folder.exists()
     with pytest.raises(UsageError, match=r"the dataset is list, expected datasets\.Dataset"):
         from_datasets([1], folder=folder)
     (folder / "mine").mkdir(parents=True)

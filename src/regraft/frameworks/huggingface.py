@@ -84,9 +84,11 @@ def from_datasets(
     labels: list[str] = []
     splits: list[str] = []
     missing: list[Row] = []
+    understood = []  # all of it before the first file is written
     for name, part in _parts(dataset, split).items():
         column, encoded = _image_column(part, image_column)
-        label_of = _labels_of(part, label_column, column)
+        understood.append((name, part, column, encoded, _labels_of(part, label_column, column)))
+    for name, part, column, encoded, label_of in understood:
         top = {"train": "train", "val": "validation", "test": "test"}.get(name, "unlabelled")
         written: Counter[Path] = Counter()
         for number, (photo, label) in enumerate(_rows(part, column, encoded, label_of)):
@@ -300,19 +302,18 @@ def _labels_of(part: Any, asked: str | None, photos: str) -> Callable[[Mapping[s
     kind, column = kinds[asked], asked
     names = list(kind.names) if isinstance(kind, datasets.ClassLabel) else None
 
-    def label_of(row: Mapping[str, Any]) -> str:
-        value = row[column]
+    def name_of(value: Any) -> str:
         if value is None or (names is not None and value < 0):
             return ""
-        name = names[value] if names is not None else str(value).strip()
+        return names[value] if names is not None else str(value).strip()
+
+    for name in map(name_of, part.unique(column)):
         if name and (name != name.strip() or name[0] == "." or _NOT_IN_NAMES & set(name)):
             raise DataError(
                 f"the class {name!r} cannot be the name of a folder on every system; rename it in "
                 f"the column {column!r}"
             )
-        return name
-
-    return label_of
+    return lambda row: name_of(row[column])
 
 
 def _rows(
