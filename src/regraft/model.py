@@ -167,9 +167,7 @@ class Model:
             raise ModelError(
                 f"{folder} exists and is not a model folder; choose another name to save under"
             )
-        from safetensors.numpy import save
-
-        contents = {_GRAPH: self.graph, _WEIGHTS: save(dict(self.tensors))}
+        contents = {_GRAPH: self.graph, _WEIGHTS: _weights_bytes(self.tensors)}
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
         staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         make_folder(staging)
@@ -320,12 +318,17 @@ def _weights_file(model: Model) -> Iterator[Path]:
     if isinstance(model.weights, Path):
         yield model.weights
         return
-    from safetensors.numpy import save_file
-
     with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
         path = Path(folder) / _WEIGHTS
-        save_file(dict(model.weights), path)
+        path.write_bytes(_weights_bytes(model.weights))
         yield path
+
+
+def _weights_bytes(tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    """A safetensors file. Its writer takes the memory as it lies, whatever order that has."""
+    from safetensors.numpy import save
+
+    return bytes(save({name: np.array(tensor, order="C") for name, tensor in tensors.items()}))
 
 
 def compose_graph(

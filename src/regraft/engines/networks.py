@@ -61,7 +61,7 @@ class Trainee:
         graph = export_module(
             self.whole.float().cpu().eval(), ["features"], image_size_px=self.image_size_px
         )
-        tensors = {name: t.detach().cpu().numpy() for name, t in self.state().items()}
+        tensors = {name: t.detach().cpu().contiguous().numpy() for name, t in self.state().items()}
         return graph, tensors
 
     def parameters(self) -> dict[str, NDArray[Any]]:
