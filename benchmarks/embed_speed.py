@@ -32,7 +32,13 @@ from benchmarks.data import own_cache, photo_folder
 from benchmarks.plain_torch import PlainTorch
 from benchmarks.rows import Row, at_least, spread_text
 from benchmarks.timing import seconds_of, take_turns
-from regraft.catalogue import DEFAULT_BACKBONE, Backbone, embedding_graph, network_graph
+from regraft.catalogue import (
+    DEFAULT_BACKBONE,
+    Backbone,
+    embedding_graph,
+    image_transform,
+    network_graph,
+)
 from regraft.features import clear_cache
 from regraft.modality.base import read_input
 from regraft.modality.image import decode
@@ -114,7 +120,7 @@ def _onnx_cases(
 def _forward_cases(
     loop: PlainTorch, backbone: Backbone, *, images: int, jobs: int
 ) -> dict[str, Callable[[], float]]:
-    size = backbone.transform.image_size_px
+    size = image_transform(backbone).image_size_px
     random = np.random.default_rng(0)
     pixels = random.uniform(-1, 1, (images, 3, size, size)).astype(np.float32)
     session = _session(network_graph(backbone), threads=1)

@@ -551,16 +551,16 @@ def test_a_cache_cleared_while_a_run_uses_it_costs_only_time(
     photo_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = features.run_image
+    real = features.run_input
     calls = []
 
-    def run_image(*arguments: Any, **options: Any) -> Any:
+    def run_input(*arguments: Any, **options: Any) -> Any:
         calls.append(arguments)
         if len(calls) == 12:
             shutil.rmtree(graphs / "features")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(features, "run_image", run_image)
+    monkeypatch.setattr(features, "run_input", run_input)
     found = regraft.done("fit", photo_folder, *QUICK, "--out", "run")
     assert "work goes on without it" in " ".join(found.err.split())
     _results(here / "run")
@@ -819,13 +819,13 @@ def test_control_c_stops_within_two_seconds_and_keeps_what_is_finished(
 def _count_computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A list that gets an entry for every image that goes through the network."""
     seen: list[str] = []
-    real = features.run_image
+    real = features.run_input
 
-    def run_image(engine: Any, path: Any, **options: Any) -> Any:
+    def run_input(engine: Any, transform: Any, path: Any, **options: Any) -> Any:
         seen.append(str(path))
-        return real(engine, path, **options)
+        return real(engine, transform, path, **options)
 
-    monkeypatch.setattr(features, "run_image", run_image)
+    monkeypatch.setattr(features, "run_input", run_input)
     return seen
 
 

@@ -22,6 +22,7 @@ from regraft.features import FeatureArray, embed_rows
 from regraft.issues import Copy, Findings, look, with_suspects
 from regraft.measures import Measures, measure_rows
 from regraft.metrics import Estimate, FloatArray, accuracy_estimate, paired_difference
+from regraft.modality import IMAGE
 from regraft.progress import Progress, note, silent
 from regraft.workers import available_cores
 
@@ -98,7 +99,7 @@ class Looked:
 
     findings: Findings
     features: FeatureArray
-    measures: Measures
+    measures: Measures | None
 
 
 def audit_data(
@@ -175,9 +176,11 @@ def look_first(
         )
         return None
     embedding = embed_rows(data, data.ok, network, jobs=jobs, progress=progress)
-    measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
-    if measures.warning:
-        note(progress, measures.warning)
+    measures = None
+    if data.modality == IMAGE:
+        measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
+        if measures.warning:
+            note(progress, measures.warning)
     found = look(data, features=embedding.features, measures=measures)
     return Looked(found, embedding.features, measures)
 
@@ -239,7 +242,7 @@ def _out_of_fold(
     """Mean out-of-fold probabilities (n, k) of all rows in use; None where there are too few."""
     if len(data.classes) < 2:
         return None
-    everything = Dataset.from_rows(data.root, [replace(row, split="train") for row in data.ok])
+    everything = data.with_rows([replace(row, split="train") for row in data.ok])
     try:
         folds = repeated_folds(everything, seed=seed)
         found = LinearProbe(network).cross_validate(everything, folds, jobs=jobs)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regraft.approaches import APPROACHES, Approach, FineTune, Knn, LinearProbe, Scratch
+from regraft.approaches import (
+    APPROACHES,
+    ONLY_FOR,
+    Approach,
+    FineTune,
+    Knn,
+    LinearProbe,
+    Scratch,
+    Tfidf,
+    WordVectors,
+)
 from regraft.catalogue import (
-    DEFAULT_BACKBONE,
     Backbone,
     BackboneOptions,
+    default_backbone,
     get_backbone,
     is_available,
     list_backbones,
@@ -17,9 +27,10 @@ from regraft.catalogue import (
 )
 from regraft.errors import UsageError
 from regraft.guide import Advice
+from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
 
-TRAINED = ("fine_tune", "scratch")
+TRAINED = ("fine_tune", "word_vectors", "scratch")
 _SCOPES = ("last_2_stages", "last_4_stages")  # where there is no advice
 
 
@@ -28,10 +39,18 @@ def trains_networks(approaches: Sequence[str]) -> bool:
     return not approaches or any(name in TRAINED for name in approaches)
 
 
+def check_approaches(approaches: Sequence[str]) -> None:
+    """Raises UsageError: there is no approach of one of these names."""
+    unknown = [name for name in approaches if name not in APPROACHES]
+    if unknown:
+        raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
+
+
 def candidate_backbones(
     approaches: Sequence[str],
     backbones: Sequence[str | Backbone],
     *,
+    modality: str = IMAGE,
     resize: str | None = None,
     options: BackboneOptions | None = None,
     progress: Progress = silent,
@@ -42,6 +61,7 @@ def candidate_backbones(
     Args:
         approaches: names; none for all.
         backbones: names, or what was made of them before.
+        modality: the kind of input for which the built-in ones are, where none is named.
         resize: "crop", "pad" or "squash"; None for each backbone's own.
         options: for names that need some, see there.
         progress: told before something is fetched.
@@ -50,14 +70,18 @@ def candidate_backbones(
         UsageError: an approach is unknown.
         BackboneError: a backbone is unknown or not installed.
     """
-    unknown = [name for name in approaches if name not in APPROACHES]
-    if unknown:
-        raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
+    check_approaches(approaches)
     chosen = [_installed(name, options, progress) for name in dict.fromkeys(backbones)]
     if not chosen:
-        chosen = [get_backbone(DEFAULT_BACKBONE)]
+        chosen = [_installed(default_backbone(modality), options, progress)]
         if not approaches:
-            chosen += [b for b in list_backbones() if is_available(b) and b not in chosen]
+            chosen += [
+                backbone
+                for backbone in list_backbones()
+                if backbone.modality == modality
+                and is_available(backbone)
+                and backbone not in chosen
+            ]
     if resize is not None:
         chosen = [with_transform(backbone, resize=resize) for backbone in chosen]
     return chosen
@@ -67,6 +91,7 @@ def candidate_approaches(
     approaches: Sequence[str],
     backbones: Sequence[str | Backbone],
     *,
+    modality: str = IMAGE,
     resize: str | None = None,
     advice: Advice | None = None,
     architecture: str | None = None,
@@ -83,6 +108,7 @@ def candidate_approaches(
         approaches: names; none for all.
         backbones: names, or what `candidate_backbones` made of them; none for those that are
             installed.
+        modality: the kind of input.
         resize: "crop", "pad" or "squash"; None for each backbone's own.
         advice: of the guide; None where nothing that trains is asked for.
         architecture: for `scratch`, see there.
@@ -93,24 +119,35 @@ def candidate_approaches(
         UsageError: an approach is unknown.
         BackboneError: a backbone is unknown or not installed.
     """
-    chosen = candidate_backbones(approaches, backbones, resize=resize)
+    chosen = candidate_backbones(approaches, backbones, modality=modality, resize=resize)
     if ranked:
         chosen = [chosen[0], *ranked]
     names = list(dict.fromkeys(approaches or APPROACHES))
+    foreign = [name for name in names if ONLY_FOR.get(name, modality) != modality]
+    if approaches and foreign:
+        raise UsageError(
+            f"the approach {foreign[0]} is for {ONLY_FOR[foreign[0]]}s, and the data are "
+            f"{modality}s; leave it out"
+        )
     found: list[Approach] = []
+    if "tfidf" in names and "tfidf" not in foreign:
+        found.append(Tfidf())
     for i, backbone in enumerate(chosen):
         if "linear_probe" in names:
             found.append(LinearProbe(backbone))
         if "knn" in names and (approaches or i == 0):
             found.append(Knn(backbone))
-        if not approaches and i == 0:
+        if not approaches and i == 0 and modality == IMAGE:
             found.append(LinearProbe(backbone, views=2))
     if "fine_tune" in names:
         scopes = _scopes(advice)
         tuned = [b for b in (chosen if backbones else chosen[:1]) if not b.is_frozen]
         found += [FineTune(backbone, train=scope) for scope in scopes for backbone in tuned]
+    if "word_vectors" in names and "word_vectors" not in foreign:
+        found += [WordVectors(backbone) for backbone in (chosen if backbones else chosen[:1])]
     if "scratch" in names:
-        found.append(Scratch(architecture, resize=resize))
+        small = Scratch(architecture, resize=resize)
+        found.append(small if modality == IMAGE else WordVectors(learned=True))
     return found
 
 

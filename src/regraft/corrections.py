@@ -156,7 +156,7 @@ def add_corrections(
     if skipped:
         more = ", ..." if len(skipped) > 3 else ""
         notes.append(f"{len(skipped):,} corrections are not used: {', '.join(skipped[:3])}{more}.")
-    return Dataset.from_rows(data.root, [*rows, *used], layout=data.layout, notes=notes)
+    return data.with_rows([*rows, *used], notes=notes)
 
 
 def _as_before(row: Row, tested: str | None, corrected: str | None) -> Row:

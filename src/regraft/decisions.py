@@ -333,7 +333,7 @@ def apply_decisions(data: Dataset, log: DecisionLog) -> tuple[Dataset, Applied]:
         *_notes_on_new_classes(new),
         *_notes_on_skipped(applied, has_others=bool(made)),
     ]
-    return Dataset.from_rows(data.root, rows, layout=data.layout, notes=notes), applied
+    return data.with_rows(rows, notes=notes), applied
 
 
 def _labels_by_content(decisions: Iterable[Decision]) -> dict[str, str]:

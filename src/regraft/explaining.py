@@ -373,7 +373,12 @@ class _Explainer:
     def __init__(self, model: Model, make: Callable[[int], Any] | None) -> None:
         self._model = model
         self._make = make
-        self._transform = ImageTransform.from_dict(model.backbone["transform"])
+        if not isinstance(model.transform, ImageTransform):
+            raise ExplanationError(
+                f"heat maps show where in a photo evidence lies, and this model reads "
+                f"{model.transform.modality}s; look at its predictions instead"
+            )
+        self._transform = model.transform
         self._predict = OnnxEngine(model.graph)
         self._to_pixels = OnnxEngine(transform_graph(self._transform).SerializeToString())
 

@@ -83,7 +83,8 @@ class Model:
         temperature: what logits were divided by.
         trained_on: facts on the data: fingerprint, number of images.
         graph: the ONNX file.
-        tensors: parameters by name; read from disk only when asked for.
+        weights: parameters by name, or the file of them, read only when asked for.
+        companions: files that the transform needs, by their name in the model folder.
     """
 
     classes: tuple[str, ...]
@@ -96,6 +97,7 @@ class Model:
     trained_on: Mapping[str, Any]
     graph: bytes = field(repr=False)
     weights: Mapping[str, NDArray[Any]] | Path = field(repr=False)
+    companions: Mapping[str, Path] = field(default_factory=dict, repr=False)
     made_with: str = __version__
 
     def predict(
@@ -168,6 +170,8 @@ class Model:
                 f"{folder} exists and is not a model folder; choose another name to save under"
             )
         contents = {_GRAPH: self.graph, _WEIGHTS: _weights_bytes(self.tensors)}
+        with storage_errors(f"read what belongs to the model beside {folder}"):
+            contents |= {name: path.read_bytes() for name, path in self.companions.items()}
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
         staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         make_folder(staging)
@@ -195,7 +199,7 @@ class Model:
     @cached_property
     def transform(self) -> Transform:
         """From the bytes of a file to what the graph takes."""
-        return transform_from_dict(self.backbone["transform"])
+        return transform_from_dict(self.backbone["transform"], self.companions)
 
     @cached_property
     def _engine(self) -> OnnxEngine:
@@ -415,17 +419,21 @@ def assemble(
             **{f"backbone.{name}": t for name, t in tensors.items()},
             **head.tensors(),
         },
+        companions=backbone.transform.companions(),
     )
 
 
 def _from_card(folder: Path, card: Mapping[str, Any]) -> Model:
-    for name in (_GRAPH, _WEIGHTS):
+    companions = {name: folder / name for name in card["files"] if name not in (_GRAPH, _WEIGHTS)}
+    for name in (_GRAPH, _WEIGHTS, *companions):
+        if Path(name).name != name:
+            raise ModelError(f"{folder / _CARD} names the file {name!r}, expected one beside it")
         if not (folder / name).is_file():
             raise ModelError(f"{folder} lacks {name}; copy the whole model folder again")
     graph = (folder / _GRAPH).read_bytes()
     for name, digest in (
         (_GRAPH, hashlib.sha256(graph).hexdigest()),
-        (_WEIGHTS, _hash_file(folder / _WEIGHTS)),
+        *((name, _hash_file(folder / name)) for name in (_WEIGHTS, *companions)),
     ):
         if digest != card["files"][name]:
             raise ModelError(
@@ -443,6 +451,7 @@ def _from_card(folder: Path, card: Mapping[str, Any]) -> Model:
         trained_on=card["trained_on"],
         graph=graph,
         weights=folder / _WEIGHTS,
+        companions=companions,
         made_with=card["made_with"],
     )
 

@@ -41,6 +41,7 @@ from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
 from regraft.issues import Issue, issues_csv
 from regraft.metrics import FloatArray
+from regraft.modality import IMAGE
 from regraft.storage import held, make_folder, storage_errors, write_atomic
 
 FORMAT = 1
@@ -230,7 +231,11 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
         return Run(
             folder=folder,
             about=about,
-            data=Dataset.from_csv((folder / "dataset.csv").read_text(encoding="utf-8"), root),
+            data=Dataset.from_csv(
+                (folder / "dataset.csv").read_text(encoding="utf-8"),
+                root,
+                modality=about.get("modality", IMAGE),
+            ),
             issues=_read_issues(folder / "issues.csv"),
             comparison=comparison,
             evaluations=tuple(Evaluation.from_dict(entry) for entry in evaluations),

@@ -214,14 +214,15 @@ def show_plan(console: Console, plan: Mapping[str, Any], *, next_command: str) -
         f"{size['images']:,} training photos of {size['classes']} classes, the smallest with "
         f"{size['smallest_class']:,}: {size['word']}."
     )
-    if similarity["value"] is not None:
+    if similarity and similarity["value"] is not None:
         console.print(
             f"Distance to the pretraining data {similarity['value']:.2f} (early layers "
             f"{similarity['early']:.2f}, middle {similarity['middle']:.2f}, late "
             f"{similarity['late']:.2f}): {similarity['word']}."
         )
     console.print()
-    console.print(f"{escape(plan['advice'])} {escape(plan['reason'])}")
+    if plan["advice"]:
+        console.print(f"{escape(plan['advice'])} {escape(plan['reason'])}")
     console.print(f"[dim]{escape(plan['source'])}[/dim]")
     console.print()
     table = Table(box=None, pad_edge=False, header_style="dim")

@@ -38,7 +38,12 @@ from regraft.auditing import (
     keep_copies_together,
     look_first,
 )
-from regraft.candidates import candidate_approaches, candidate_backbones, trains_networks
+from regraft.candidates import (
+    candidate_approaches,
+    candidate_backbones,
+    check_approaches,
+    trains_networks,
+)
 from regraft.catalogue import DEFAULT_BACKBONE, Backbone, BackboneOptions, get_backbone
 from regraft.comparison import Candidate, Comparison, choose_again, compare, with_time_left
 from regraft.corrections import (
@@ -51,7 +56,9 @@ from regraft.corrections import (
 from regraft.dataset import (
     Dataset,
     Row,
+    cells_of,
     check_data,
+    is_table_of,
     leave_out_small_classes,
     natural_key,
     require_trainable,
@@ -116,8 +123,9 @@ from regraft.guide import (
     rank_backbones,
 )
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
-from regraft.modality.base import read_input
-from regraft.modality.image import SUFFIXES
+from regraft.modality import IMAGE, get_modality
+from regraft.modality.base import Modality, read_input
+from regraft.modality.cells import table_of
 from regraft.model import Model, Prediction, load
 from regraft.progress import Progress, note, silent
 from regraft.promotion import promote, roll_back
@@ -154,6 +162,7 @@ class LabelColumns(TypedDict, total=False):
     """Names of columns of a label table; those left out are found by common names."""
 
     path_column: str
+    text_column: str
     label_column: str
     split_column: str
     group_column: str
@@ -188,8 +197,8 @@ def fit(
         labels: a label table for the files in `data`.
         image_dir: where the files named by a label table are.
         test: labelled data for the test set, kept out of every choice.
-        columns: names of columns of the label table: `path_column`, `label_column`,
-            `split_column`, `group_column`.
+        columns: names of columns of the label table: `path_column`, `text_column`,
+            `label_column`, `split_column`, `group_column`.
         budget_s: seconds for the whole run; candidates get fewer epochs, or are left out.
         backbones: names to try, or checkpoints to go on from; by default the built-in one, and
             the installed others too unless approaches are named.
@@ -221,10 +230,16 @@ def fit(
     """
     if budget_s <= 0:
         raise UsageError(f"the budget is {budget_s:g} s, expected more than 0, such as 5m")
-    networks = candidate_backbones(
-        approaches, backbones, resize=resize, options=backbone_options, progress=progress
+    check_approaches(approaches)  # a typo is told before any work
+    named = partial(
+        candidate_backbones,
+        approaches,
+        resize=resize,
+        options=backbone_options,
+        progress=progress,
     )
-    if architecture is not None:  # a typo is told before any work
+    networks = named(backbones) if backbones else []
+    if architecture is not None:
         load_architecture(architecture)
     reviewed = None if decisions is None else _review_of(decisions)
     corrected = None if with_corrections is None else _corrections_of(with_corrections)
@@ -258,11 +273,13 @@ def fit(
         labels=labels,
         image_dir=image_dir,
         test=test,
+        modality=networks[0].modality if networks else None,
         check=reviewed is None,
         jobs=jobs,
         progress=progress,
         **(columns or LabelColumns()),
     )
+    networks = networks or named((), modality=found.modality)
     applied = None
     if reviewed is not None:
         found, applied = apply_decisions(found, reviewed.log)
@@ -284,10 +301,11 @@ def fit(
             looked = look_first(found, networks[0], budget_s=left, jobs=jobs, progress=progress)
             exploration = None
             if looked is not None:
-                note(progress, "drawing the map of the photos")
-                exploration = explore(
-                    found, looked.findings, looked.features, looked.measures, seed=seed
-                )
+                if looked.measures is not None:
+                    note(progress, "drawing the map of the photos")
+                    exploration = explore(
+                        found, looked.findings, looked.features, looked.measures, seed=seed
+                    )
                 found = keep_copies_together(found, looked.findings)
                 found = leave_out_small_classes(found)
                 require_trainable(found)
@@ -305,6 +323,7 @@ def fit(
         candidates = candidate_approaches(
             approaches,
             networks if backbones else (),
+            modality=found.modality,
             resize=resize,
             advice=guidance.advice if guidance else None,
             architecture=architecture,
@@ -366,6 +385,7 @@ def fit(
         about.update(
             data=str(found.root),
             layout=found.layout,
+            modality=found.modality,
             notes=list(found.notes),
             classes=list(found.classes),
             counts={"training": len(found.train), "test": len(found.test)},
@@ -413,22 +433,25 @@ class PlannedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `plan` found: size, similarity, advice, and what each candidate would cost."""
+    """What `plan` found: size, similarity, advice, and what each candidate would cost.
+
+    Similarity is measured of photos alone, and so there is a rule of thumb for them alone.
+    """
 
     size: Size
-    similarity: Similarity
-    advice: Advice
+    similarity: Similarity | None
+    advice: Advice | None
     candidates: tuple[PlannedCandidate, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         return {
             "size": self.size.to_dict(),
-            "similarity": self.similarity.to_dict(),
-            "quadrant": self.advice.quadrant,
-            "advice": self.advice.advice,
-            "reason": self.advice.reason,
-            "source": self.advice.source,
+            "similarity": self.similarity and self.similarity.to_dict(),
+            "quadrant": self.advice.quadrant if self.advice else "",
+            "advice": self.advice.advice if self.advice else "",
+            "reason": self.advice.reason if self.advice else "",
+            "source": self.advice.source if self.advice else "",
             "candidates": [asdict(candidate) for candidate in self.candidates],
         }
 
@@ -457,21 +480,29 @@ def plan(
         UsageError: an option is outside its range.
         BackboneError: a backbone is unknown or not installed.
     """
-    networks = candidate_backbones(
-        approaches, backbones, resize=resize, options=backbone_options, progress=progress
+    check_approaches(approaches)  # a typo is told before any work
+    named = partial(
+        candidate_backbones,
+        approaches,
+        resize=resize,
+        options=backbone_options,
+        progress=progress,
     )
-    if architecture is not None:  # a typo is told before any work
+    networks = named(backbones) if backbones else []
+    if architecture is not None:
         load_architecture(architecture)
     found = scan(
         data,
         labels=labels,
         image_dir=image_dir,
+        modality=networks[0].modality if networks else None,
         jobs=jobs,
         progress=progress,
         verify=True,
         **(columns or LabelColumns()),
     )
     require_trainable(found)
+    networks = networks or named((), modality=found.modality)
     found = set_aside(found, seed=seed)
     guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
     for backbone in networks:
@@ -482,8 +513,9 @@ def plan(
     for approach in candidate_approaches(
         approaches,
         networks if backbones else (),
+        modality=found.modality,
         resize=resize,
-        advice=guidance.advice,
+        advice=guidance.advice if guidance else None,
         architecture=architecture,
     ):
         title = Candidate(approach, "skipped").title
@@ -498,6 +530,8 @@ def plan(
             planned.append(PlannedCandidate(title, None, None, None, str(error)))
             continue
         planned.append(PlannedCandidate(title, cost.once + cost.fold, cost.fit, cost.epochs))
+    if guidance is None:
+        return Plan(measure_size(found), None, None, tuple(planned))
     return Plan(*guidance, tuple(planned))
 
 
@@ -1003,21 +1037,27 @@ def predict(
         DataError: an input is not there, or no image was found.
     """
     loaded = model if isinstance(model, Model) else load(model)
-    return loaded.predict(expand_inputs(inputs), jobs=jobs, progress=progress)
+    paths = expand_inputs(inputs, modality=loaded.transform.modality)
+    return loaded.predict(paths, jobs=jobs, progress=progress)
 
 
-def expand_inputs(inputs: Sequence[str | Path]) -> list[str]:
-    """Files as given; folders and patterns as the images they hold, sorted, each once.
+def expand_inputs(inputs: Sequence[str | Path], *, modality: str = IMAGE) -> list[str]:
+    """Files as given; folders and patterns as the inputs they hold, sorted, each once.
+
+    Where texts are meant, a table stands for the texts in it.
 
     Raises:
-        DataError: an input is not there, or no image was found.
+        DataError: an input is not there, or none was found.
     """
+    kind = get_modality(modality)
     found: dict[str, None] = {}
     for given in inputs:
         path = Path(given)
         try:
-            names = _images_below(path) if path.is_dir() else [str(path)]
-            is_pattern = not os.path.lexists(path)
+            names = _inputs_below(path, kind) if path.is_dir() else [str(path)]
+            if path.is_file() and is_table_of(path, kind):
+                names = cells_of(path)
+            is_pattern = not os.path.lexists(path) and not table_of(path)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             raise DataError(f"{given} cannot be opened: {why}; give another path") from error
@@ -1025,11 +1065,11 @@ def expand_inputs(inputs: Sequence[str | Path]) -> list[str]:
             names = sorted(glob.glob(str(given), recursive=True), key=natural_key)  # noqa: PTH207
             if not names:
                 raise DataError(f"there is no file, folder or match for {given}; check its name")
-            names = expand_inputs(names)
+            names = expand_inputs(names, modality=modality)
         found.update(dict.fromkeys(names))
     if not found:
         listed = ", ".join(str(given) for given in inputs)
-        raise DataError(f"no image found in {listed}; expected files such as .jpg or .png")
+        raise DataError(f"no {kind.noun} found in {listed}; expected {kind.usual}")
     return list(found)
 
 
@@ -1181,7 +1221,10 @@ class _Guidance(NamedTuple):
 
 def _guidance(
     data: Dataset, backbone: Backbone, *, jobs: int | None, progress: Progress
-) -> _Guidance:
+) -> _Guidance | None:
+    """None for what has no measure of similarity."""
+    if backbone.modality != IMAGE:
+        return None
     note(progress, "measuring how similar the photos are to the pretraining data")
     size = measure_size(data)
     if backbone.is_frozen:  # nothing is known of what it was trained on: ImageNet stands in
@@ -1496,9 +1539,9 @@ def _report(run: str | Path, *, unfinished: bool = False) -> str:
     return build_report(read_run(run, unfinished=unfinished))
 
 
-def _images_below(folder: Path) -> list[str]:
-    """Every image below `folder`; those that cannot be opened too, to be flagged."""
-    listing = walk(Path(os.path.abspath(folder)), suffixes=SUFFIXES)  # noqa: PTH100 - keeps links
+def _inputs_below(folder: Path, kind: Modality) -> list[str]:
+    """Every input below `folder`; those that cannot be opened too, to be flagged."""
+    listing = walk(Path(os.path.abspath(folder)), suffixes=kind.suffixes)  # noqa: PTH100 - keeps links
     closed = [row.path for row in listing.left_out if row.status == "unreadable"]
     return [str(folder / path) for path in sorted([*listing.files, *closed], key=natural_key)]
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from regraft.dataset.delimited import decode, parse
 from regraft.dataset.labels import LabelTable, lines, read_label_table
 from regraft.errors import DataError
+from regraft.modality.delimited import decode, parse
 
 SUFFIXES = frozenset({".jpg", ".png"})
 

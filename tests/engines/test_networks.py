@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from regraft.engines.networks import (
+    Pixels,
     PixelScale,
     Trainee,
     pretrained_trainee,
@@ -133,7 +134,7 @@ def test_head_of_body_is_the_users_network(
     trainee = scratch(None if make is None else remembered, size=16)
     head: Any = trainee.head
     assert (head.in_features, head.out_features) == (width or 3, 3)
-    assert (trainee.image_size_px, trainee.scale) == (16, SCALE)
+    assert trainee.intake == Pixels(SCALE, 16)
     assert trainee.statistics_learn
     pixels = torch.randn(4, 3, 16, 16)
     with torch.no_grad():

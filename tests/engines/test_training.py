@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from regraft.engines import training
-from regraft.engines.networks import PixelScale, Trainee
+from regraft.engines.networks import Pixels, PixelScale, Trainee
 from regraft.engines.training import (
     History,
     Recipe,
@@ -73,8 +73,7 @@ def toy(n_classes: int = 2, *, statistics_learn: bool = True, frozen: bool = Fal
         whole=body,
         learning=learning,
         state=body.state_dict,
-        scale=SCALE,
-        image_size_px=6,
+        intake=Pixels(SCALE, 6),
         statistics_learn=statistics_learn,
     )
 
@@ -362,7 +361,7 @@ def test_statistics_can_be_taken_from_the_data(dtype: Any) -> None:
     layer: Any = trainee.body[1]  # type: ignore[index]
     rows = np.arange(20)
     with torch.no_grad():
-        x = training._tensor(pictures.values[0, rows], trainee)
+        x = trainee.intake.tensor(pictures.values[0, rows])
         inside = trainee.body[0](x)  # type: ignore[index]
     before = state(trainee)
     torch.manual_seed(5)
@@ -540,17 +539,16 @@ def test_mixed_precision_trains_and_predicts_about_the_same() -> None:
 
 def test_pixels_are_scaled_as_the_transform_scales_them() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 4), dtype=np.uint8)
-    trainee = toy()
-    trainee.scale = PixelScale((0.1, 0.2, 0.3), (0.5, 1.0, 2.0), 1.0, "rgb")
-    mean, std = (np.array(p)[:, None, None] for p in (trainee.scale.mean, trainee.scale.std))
-    found = training._tensor(pixels, trainee).numpy()
+    scale = PixelScale((0.1, 0.2, 0.3), (0.5, 1.0, 2.0), 1.0, "rgb")
+    mean, std = (np.array(p)[:, None, None] for p in (scale.mean, scale.std))
+    found = Pixels(scale, 4).tensor(pixels).numpy()
     assert found == pytest.approx((pixels / 255 - mean) / std, abs=1e-5)
-    trainee.scale = PixelScale((103.0, 116.0, 123.0), (1.0,) * 3, 255.0, "bgr")
-    found = training._tensor(pixels, trainee).numpy()
-    mean = np.array(trainee.scale.mean)[:, None, None]
+    scale = PixelScale((103.0, 116.0, 123.0), (1.0,) * 3, 255.0, "bgr")
+    found = Pixels(scale, 4).tensor(pixels).numpy()
+    mean = np.array(scale.mean)[:, None, None]
     assert found == pytest.approx(pixels[:, ::-1] - mean, abs=1e-3)
     half = np.full((2, 5), 1.5, np.float16)
-    assert np.array_equal(training._tensor(half, trainee).numpy(), half.astype(np.float32))
+    assert np.array_equal(Pixels(scale, 4).tensor(half).numpy(), half.astype(np.float32))
 
 
 def test_mirroring_touches_half_of_the_inputs() -> None:

@@ -22,19 +22,34 @@ from regraft.approaches.fine_tune import FineTune
 from regraft.approaches.knn import Knn
 from regraft.approaches.linear_probe import LinearProbe
 from regraft.approaches.scratch import Scratch, load_architecture
+from regraft.approaches.tfidf import Tfidf
 from regraft.approaches.trained import forget_speeds, merged
+from regraft.approaches.word_vectors import WordVectors
 
-APPROACHES: dict[str, type[LinearProbe] | type[Knn] | type[FineTune] | type[Scratch]] = {
+APPROACHES: dict[
+    str,
+    type[Tfidf]
+    | type[LinearProbe]
+    | type[Knn]
+    | type[FineTune]
+    | type[WordVectors]
+    | type[Scratch],
+] = {
+    "tfidf": Tfidf,
     "linear_probe": LinearProbe,
     "knn": Knn,
     "fine_tune": FineTune,
+    "word_vectors": WordVectors,
     "scratch": Scratch,
 }
+ONLY_FOR: dict[str, str] = {"tfidf": "text", "word_vectors": "text"}
+"""Approaches to one modality alone; the others are for all."""
 
 __all__ = [
     "APPROACHES",
     "FOLDS",
     "NO_LIMITS",
+    "ONLY_FOR",
     "Approach",
     "Cost",
     "CrossValidation",
@@ -43,8 +58,10 @@ __all__ = [
     "Limits",
     "LinearProbe",
     "Scratch",
+    "Tfidf",
     "TrainedApproach",
     "TrainingLog",
+    "WordVectors",
     "forget_speeds",
     "further_epochs",
     "is_trained",

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.catalogue import DEFAULT_BACKBONE, Backbone, get_backbone, measured_speed
+from regraft.catalogue import Backbone, default_backbone, measured_speed
 from regraft.dataset import Dataset, make_folds
 from regraft.errors import OutOfTimeError
 from regraft.heads import doubt
@@ -276,7 +276,7 @@ def seconds_expected(backbone: Backbone, images: int) -> float | None:
     speed = measured_speed(backbone)
     if speed:
         return images * len(backbone.transform.views) / speed
-    reference = get_backbone(DEFAULT_BACKBONE)
+    reference = default_backbone(backbone.modality)
     speed = measured_speed(reference)
     if not speed:
         return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from regraft.approaches.base import Cost
@@ -15,17 +16,27 @@ from regraft.approaches.trained import (
     check_training,
     predicted_cost,
 )
-from regraft.catalogue import DEFAULT_BACKBONE, Backbone, stage_count, weights_path
+from regraft.catalogue import (
+    DEFAULT_BACKBONE,
+    Backbone,
+    image_transform,
+    stage_count,
+    weights_path,
+)
 from regraft.dataset import Dataset
 from regraft.errors import TrainingError, UsageError
+from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
 
 if TYPE_CHECKING:
     from regraft.engines.networks import PixelScale, Trainee
 
-EPOCHS = {"last": 12, "first": 6, "all": 6}
+EPOCHS: Mapping[str, Mapping[str, int]] = {
+    IMAGE: {"last": 12, "first": 6, "all": 6},
+    "text": {"last": 4, "first": 3, "all": 3},
+}
+RATES: Mapping[str, float] = {IMAGE: 2e-3, "text": 2e-4}
 FEWEST_EPOCHS = 3
-LEARNING_RATE = 2e-3
 _MOST_VIEWS = 6
 _SCOPE = re.compile(r"(?P<where>last|first)_(?P<stages>[1-9]\d?)_stages?|all")
 
@@ -42,10 +53,12 @@ class FineTune(Trains):
         backbone: a name from the catalogue, or a Backbone.
         train: "last_1_stage", "last_2_stages"... from the output downwards, "first_2_stages"
             for the first ones only (surgical fine-tuning: Lee et al., ICLR 2023), or "all".
-        epochs: passes over the training photos; None for 12 of last stages and 6 otherwise, or
-            fewer where a time budget asks for it.
-        learning_rate: the highest one; lowered if the range test shows that it cannot work.
+        epochs: passes over the training photos; None for 12 of last stages and 6 otherwise (of
+            texts 4 and 3), or fewer where a time budget asks for it.
+        learning_rate: the highest one; lowered if the range test shows that it cannot work. None
+            for 0.002 (of texts 0.0002).
         views: augmented variants of each photo; None for one for every two epochs, at most 6.
+            Texts have one.
         resize: "crop", "pad" or "squash"; None for the backbone's own.
         balanced: weigh classes by inverse frequency; None does so where the largest class is at
             least three times the smallest.
@@ -57,7 +70,7 @@ class FineTune(Trains):
     backbone: str | Backbone = DEFAULT_BACKBONE
     train: str = "last_2_stages"
     epochs: int | None = None
-    learning_rate: float = LEARNING_RATE
+    learning_rate: float | None = None
     views: int | None = None
     resize: str | None = None
     balanced: bool | None = None
@@ -77,14 +90,15 @@ class FineTune(Trains):
             "resize": self.resize,
             "balanced": self.balanced,
         }
-        return {"train": self.train, "learning_rate": self.learning_rate} | {
+        return {"train": self.train, "learning_rate": self._rate} | {
             name: value for name, value in asked.items() if value is not None
         }
 
     @property
     def planned_epochs(self) -> int:
         """Epochs with the default filled in."""
-        return self.epochs or EPOCHS.get(self.train.partition("_")[0], EPOCHS["all"])
+        planned = EPOCHS[self.network.modality]
+        return self.epochs or planned.get(self.train.partition("_")[0], planned["all"])
 
     def with_epochs(self, epochs: int) -> FineTune:
         """The same approach with another number of epochs."""
@@ -94,7 +108,13 @@ class FineTune(Trains):
         """Seconds it will take on this machine, from a short measured probe."""
         return predicted_cost(self.plan(), data, folds=folds, views_at=self._views_at, jobs=jobs)
 
+    @property
+    def _rate(self) -> float:
+        return self.learning_rate or RATES[self.network.modality]
+
     def _views_at(self, epochs: int) -> int:
+        if self.network.modality != IMAGE:  # there is nothing to vary
+            return 1
         return self.views or min(_MOST_VIEWS, max(2, (epochs + 1) // 2))
 
     def _check(self) -> None:
@@ -115,22 +135,9 @@ class FineTune(Trains):
         boundary, first = self._stages(stage_count(backbone, progress=progress))
         epochs = self.planned_epochs
         weights = weights_path(backbone)
-        scale = pixel_scale(backbone)
 
         def make(n_classes: int) -> Trainee:
-            from regraft.engines.networks import pretrained_trainee
-
-            return pretrained_trainee(
-                backbone.architecture,
-                weights,
-                match=backbone.match,
-                boundary=boundary,
-                first_stages=first,
-                n_classes=n_classes,
-                feature_width=backbone.feature_width,
-                scale=scale,
-                image_size_px=backbone.transform.image_size_px,
-            )
+            return _TRAINEES[backbone.modality](backbone, weights, boundary, first, n_classes)
 
         return TrainingPlan(
             approach=self.name,
@@ -138,10 +145,10 @@ class FineTune(Trains):
             boundary=boundary,
             recipe=Recipe(
                 epochs=epochs,
-                learning_rate=self.learning_rate,
+                learning_rate=self._rate,
                 views=self._views_at(epochs),
                 patience=max(6, epochs // 2),
-                flip=boundary == 0,
+                flip=boundary == 0 and backbone.modality == IMAGE,
                 batch_size=32 if boundary else 16,
             ),
             settings=self.settings,
@@ -166,11 +173,51 @@ class FineTune(Trains):
         return stages - number, None
 
 
+def _image_trainee(
+    backbone: Backbone, weights: Path, boundary: int, first_stages: int | None, n_classes: int
+) -> Trainee:
+    from regraft.engines.networks import pretrained_trainee
+
+    return pretrained_trainee(
+        backbone.architecture,
+        weights,
+        match=backbone.match,
+        boundary=boundary,
+        first_stages=first_stages,
+        n_classes=n_classes,
+        feature_width=backbone.feature_width,
+        scale=pixel_scale(backbone),
+        image_size_px=image_transform(backbone).image_size_px,
+    )
+
+
+def _text_trainee(
+    backbone: Backbone, weights: Path, boundary: int, first_stages: int | None, n_classes: int
+) -> Trainee:
+    from regraft.engines.texts import text_trainee
+
+    return text_trainee(
+        weights.parent,
+        weights=None,
+        boundary=boundary,
+        first_stages=first_stages,
+        n_classes=n_classes,
+        feature_width=backbone.feature_width,
+    )
+
+
+_TRAINEES: Mapping[str, Callable[[Backbone, Path, int, int | None, int], Trainee]] = {
+    IMAGE: _image_trainee,
+    "text": _text_trainee,
+}
+"""What trains of a backbone of each modality: from which boundary, or how many first stages."""
+
+
 def pixel_scale(backbone: Backbone) -> PixelScale:
     """How grey levels become what the backbone takes."""
     from regraft.engines.networks import PixelScale
 
-    normalisation = backbone.transform.normalisation
+    normalisation = image_transform(backbone).normalisation
     return PixelScale(
         normalisation.mean,
         normalisation.std,

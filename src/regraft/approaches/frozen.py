@@ -57,10 +57,12 @@ def frozen_backbone(backbone: str | Backbone, *, views: int, resize: str | None)
     if views not in VIEWS:
         raise UsageError(f"views is {views}, expected 1 (as it is) or 2 (and its mirror image)")
     found = get_backbone(backbone) if isinstance(backbone, str) else backbone
-    changes: dict[str, Any] = {"views": list(VIEWS[views])}
+    changes: dict[str, Any] = {}
+    if found.transform.views != VIEWS[views]:
+        changes["views"] = list(VIEWS[views])
     if resize is not None:
         changes["resize"] = resize
-    return with_transform(found, **changes)
+    return with_transform(found, **changes) if changes else found
 
 
 def cross_validate_frozen(

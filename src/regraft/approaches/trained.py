@@ -121,11 +121,11 @@ class Trains:
         )
 
 
-def check_training(epochs: int | None, learning_rate: float) -> None:
+def check_training(epochs: int | None, learning_rate: float | None) -> None:
     """Raises UsageError: a setting of the training is outside its range."""
     if epochs is not None and epochs < 1:
         raise UsageError(f"epochs is {epochs}, expected at least 1")
-    if not 0 < learning_rate <= 1:
+    if learning_rate is not None and not 0 < learning_rate <= 1:
         raise UsageError(f"learning_rate is {learning_rate}, expected 0 to 1, as 0.001")
 
 

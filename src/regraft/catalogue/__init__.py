@@ -9,6 +9,8 @@ from regraft.catalogue.backbone import (
     DEFAULT_BACKBONE,
     ONNX,
     Backbone,
+    default_backbone,
+    image_transform,
     is_available,
     weights_path,
     with_transform,
@@ -21,6 +23,7 @@ from regraft.catalogue.graphs import (
     network_graph,
     network_tensors,
     stage_count,
+    word_table,
 )
 from regraft.catalogue.sources import (
     BackboneOptions,
@@ -37,11 +40,13 @@ __all__ = [
     "Backbone",
     "BackboneOptions",
     "boundary_graph",
+    "default_backbone",
     "embedding_graph",
     "get_backbone",
     "graph_folder",
     "graph_key",
     "graph_on_inputs",
+    "image_transform",
     "is_available",
     "list_backbones",
     "measured_speed",
@@ -52,4 +57,5 @@ __all__ = [
     "stage_count",
     "weights_path",
     "with_transform",
+    "word_table",
 ]

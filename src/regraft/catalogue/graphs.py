@@ -9,21 +9,26 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from regraft.catalogue.backbone import Backbone, weights_path
+from regraft.catalogue.backbone import Backbone, image_transform, weights_path
 from regraft.catalogue.speeds import graph_folder
 from regraft.engines import onnx as onnx_engine
 from regraft.errors import BackboneError
+from regraft.modality import IMAGE
 from regraft.modality.base import Transform
 from regraft.progress import Progress, note, silent
 from regraft.storage import write_atomic
 
 if TYPE_CHECKING:
     import onnx
+
+    from regraft.engines.torch import Exported
 
 GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
 
@@ -172,13 +177,14 @@ def _after_transform(transform: Transform, network: onnx.ModelProto) -> onnx.Mod
 
 
 def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
-    """The backbone alone as ONNX: `pixels` float32 (n, 3, s, s) in, `features` (n, d) out.
+    """The backbone alone as ONNX: a batch in, `features` (n, d) out.
 
-    Beside it lie the same network with an output at every stage, see `boundary_graph`, and its
-    parameters as safetensors, see `network_tensors`.
+    The batch of an image network is `pixels` float32 (n, 3, s, s). Beside it lie the same network
+    with an output at every stage, see `boundary_graph`, and its parameters as safetensors, see
+    `network_tensors`.
     """
-    size = backbone.transform.image_size_px
-    stem = f"{backbone.architecture}-{size}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}"
+    shape = backbone.transform.positions
+    stem = f"{backbone.architecture}-{shape}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}"
     path = graph_folder() / _file_name(f"{stem}.onnx")
     if path.exists() and path.with_suffix(".safetensors").exists() and _stages_path(path).exists():
         return path
@@ -187,7 +193,7 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     if backbone.is_frozen:
         from regraft.catalogue.foreign import read_foreign
 
-        found = read_foreign(weights, image_size_px=size)
+        found = read_foreign(weights, image_size_px=image_transform(backbone).image_size_px)
         write_atomic(path.with_suffix(".safetensors"), b"")
         write_atomic(_stages_path(path), b"")
         write_atomic(path, found.graph)
@@ -195,18 +201,35 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     note(progress, f"preparing {backbone.name}: exporting its network, once on this machine")
     from safetensors.numpy import save
 
-    from regraft.engines.torch import export_network
-
-    exported = export_network(
-        backbone.architecture,
-        weights,
-        image_size_px=backbone.transform.image_size_px,
-        match=backbone.match,
-    )
+    exported = _EXPORTERS[backbone.modality](backbone, weights)
     write_atomic(path.with_suffix(".safetensors"), save(exported.tensors))
     write_atomic(_stages_path(path), exported.stages)
     write_atomic(path, exported.features)
     return path
+
+
+def _export_image_network(backbone: Backbone, weights: Path) -> Exported:
+    from regraft.engines.torch import export_network
+
+    return export_network(
+        backbone.architecture,
+        weights,
+        image_size_px=image_transform(backbone).image_size_px,
+        match=backbone.match,
+    )
+
+
+def _export_encoder(_backbone: Backbone, weights: Path) -> Exported:
+    from regraft.engines.texts import export_encoder
+
+    return export_encoder(weights.parent)
+
+
+_EXPORTERS: Mapping[str, Callable[[Backbone, Path], Exported]] = {
+    IMAGE: _export_image_network,
+    "text": _export_encoder,
+}
+"""How a network of each modality becomes ONNX."""
 
 
 def _file_name(text: str) -> str:
@@ -216,6 +239,17 @@ def _file_name(text: str) -> str:
 
 def _stages_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}-stages.onnx")
+
+
+def word_table(backbone: Backbone) -> NDArray[np.float32]:
+    """The vectors (v, w) of a backbone of texts, one for each number of its tokenizer.
+
+    Raises:
+        BackboneError: the weights are missing or damaged.
+    """
+    from regraft.engines.texts import token_table
+
+    return token_table(weights_path(backbone).parent)
 
 
 def network_tensors(backbone: Backbone) -> dict[str, np.ndarray[Any, Any]]:

@@ -21,6 +21,7 @@ from typing import Any, TypedDict
 
 from regraft.catalogue.backbone import BACKBONES, DEFAULT_BACKBONE, ONNX, Backbone
 from regraft.errors import BackboneError, UsageError
+from regraft.modality import transform_from_dict
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 from regraft.progress import Progress, note, silent
 
@@ -228,6 +229,7 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
         )
     digest = _digest(weights)
     transform = facts.get("transform")
+    beside = {file.name: file for file in weights.parent.iterdir()}
     return replace(
         like,
         name=path.stem if path.is_file() else path.resolve().name,
@@ -240,7 +242,7 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
         pretrained_on=f"{facts.get('pretrained_on', 'unknown data')}, then trained further",
         licence=str(facts.get("licence", "unknown")),
         match="name",
-        transform=ImageTransform.from_dict(transform) if transform else like.transform,
+        transform=transform_from_dict(transform, beside) if transform else like.transform,
     )
 
 

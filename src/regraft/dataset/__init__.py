@@ -17,6 +17,7 @@ with content hash, label, group, split, size, status and reason.
 from __future__ import annotations
 
 from regraft.dataset.checking import check_data, leave_out_small_classes, require_trainable
+from regraft.dataset.labels import cells_of, is_table_of
 from regraft.dataset.scanning import scan, scan_files
 from regraft.dataset.splitting import connected, make_folds, pairs_by, set_aside, split_groups
 from regraft.dataset.table import COLUMNS, STATUSES, Dataset, Row, csv_line, natural_key
@@ -26,9 +27,11 @@ __all__ = [
     "STATUSES",
     "Dataset",
     "Row",
+    "cells_of",
     "check_data",
     "connected",
     "csv_line",
+    "is_table_of",
     "leave_out_small_classes",
     "make_folds",
     "natural_key",

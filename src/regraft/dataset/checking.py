@@ -28,7 +28,7 @@ def check_data(data: Dataset, *, at_least: int = 2) -> Dataset:
         at_least: classes with fewer different training images are left out.
     """
     rows, notes = check_rows(data.rows)
-    checked = Dataset.from_rows(data.root, rows, layout=data.layout, notes=[*data.notes, *notes])
+    checked = data.with_rows(rows, notes=[*data.notes, *notes])
     return leave_out_small_classes(checked, at_least=at_least)
 
 
@@ -128,7 +128,7 @@ def leave_out_small_classes(data: Dataset, *, at_least: int = 2) -> Dataset:
     if not reasons:
         return data
     rows = _with_status(data.rows, "excluded", reasons)
-    return Dataset.from_rows(data.root, rows, layout=data.layout, notes=notes)
+    return data.with_rows(rows, notes=notes)
 
 
 def require_trainable(data: Dataset) -> None:

@@ -13,9 +13,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from regraft.dataset.delimited import Record, decode, parse
 from regraft.dataset.drafts import SPLIT_NAMES, class_name
 from regraft.errors import DataError
+from regraft.modality import IMAGE
+from regraft.modality.base import Modality
+from regraft.modality.cells import cell_path
+from regraft.modality.delimited import Record, decode, parse
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".psv"})
 
@@ -29,6 +32,11 @@ _COLUMN_NAMES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"image", "img", "photo", "picture", "images"}),
         frozenset({"imageid", "imgid", "photoid", "fileid"}),
         frozenset({"id", "name", "uid", "key"}),
+    ),
+    "text": (
+        frozenset({"text", "texts"}),
+        frozenset({"message", "body", "content", "document", "sentence", "review", "comment"}),
+        frozenset({"email", "mail", "sms", "tweet", "post", "question", "abstract"}),
     ),
     "label": (
         frozenset({"label", "labels"}),
@@ -60,7 +68,7 @@ class Entry:
 
     Attributes:
         line: where it begins in the file, the first line being 1.
-        name: of a file, or its id.
+        name: of a file, or its id; the path of the cell where the table holds the texts.
         label: "" where the cell is empty.
         split: "train", "val", "test", or "" where the table has no split column.
         group: "" where the cell is empty or the table has no group column.
@@ -80,7 +88,7 @@ class LabelTable:
     Attributes:
         path: of the table.
         entries: one per line that names a file.
-        columns: the column that holds each of "path", "label", "split" and "group".
+        columns: the column that holds each of "path" or "text", "label", "split" and "group".
         notes: what was found out about the file, one sentence each.
     """
 
@@ -94,6 +102,7 @@ def read_label_table(
     path: Path,
     *,
     path_column: str | None = None,
+    text_column: str | None = "",
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
@@ -106,6 +115,8 @@ def read_label_table(
         path: of a text file with a header line.
         path_column: name of the column with file names or ids; None to recognise it. The same
             goes for the other columns, of which "" means that there is none.
+        text_column: name of the column with the texts themselves; None to recognise it, unless
+            another one holds file names; "" where there can be none.
         label_column: class names.
         split_column: "train", "val", "test" and their usual other names.
         group_column: images with the same value never part in a split.
@@ -124,12 +135,16 @@ def read_label_table(
     body = _rectangular(records[1:], width=len(header), name=path.name)
     table = _Table(path.name, header, body)
 
+    text_at = _text_column(table, path_column, text_column, image_suffixes)
     wanted = {
-        "path": path_column,
+        "path": path_column if text_at is None else "",
+        "text": None if text_at is None else header[text_at],
         "label": label_column,
         "split": split_column,
         "group": group_column,
     }
+    if text_at is None:
+        del wanted["text"]
     columns = _choose_columns(table, wanted, image_suffixes, needs_label=needs_label)
     if "label" in columns:
         labels = table.column(columns["label"])
@@ -139,12 +154,16 @@ def read_label_table(
     entries = [
         Entry(
             line=record.line,
-            name=record.cells[columns["path"]].strip(),
+            name=(
+                record.cells[columns["path"]].strip()
+                if text_at is None
+                else cell_path(path.name, number, text_at + 1)
+            ),
             label=class_name(table.cell(record, columns.get("label"))),
             split=split,
             group=table.cell(record, columns.get("group")),
         )
-        for record, split in zip(body, splits, strict=True)
+        for number, (record, split) in enumerate(zip(body, splits, strict=True), start=2)
     ]
     notes = []
     nameless = [entry.line for entry in entries if not entry.name]
@@ -156,6 +175,22 @@ def read_label_table(
     if "group" in named:
         notes.append(f"Images with the same {named['group']!r} are never parted by a split.")
     return LabelTable(path, tuple(entry for entry in entries if entry.name), named, tuple(notes))
+
+
+def is_table_of(path: Path, kind: Modality) -> bool:
+    """Whether a file is taken as a table of inputs of that kind, not as one of them."""
+    suffix = path.suffix.lower()
+    return kind.name != IMAGE and suffix in TABLE_SUFFIXES - kind.suffixes
+
+
+def cells_of(path: Path) -> list[str]:
+    """The paths of the texts in a table, labelled or not; see `modality.cells`.
+
+    Raises:
+        DataError: not a table, or none of its columns holds texts.
+    """
+    table = read_label_table(path, path_column="", text_column=None, needs_label=False)
+    return [str(path.with_name(entry.name)) for entry in table.entries]
 
 
 def lines(numbers: Sequence[int], *, shown: int = 3) -> str:
@@ -241,7 +276,7 @@ def _choose_columns(
             found = _recognised_column(table, role, taken=chosen.values())
             if found is not None:
                 chosen[role] = found
-    if "path" not in chosen:
+    if "path" not in chosen and "text" not in chosen:
         chosen["path"] = _column_of_file_names(table, image_suffixes, taken=chosen.values())
     if "label" not in chosen and wanted["label"] is None:
         _refuse_indicators(table, taken=chosen.values())
@@ -254,6 +289,29 @@ def _choose_columns(
             "name the one to predict with --label-column"
         )
     return chosen
+
+
+def _text_column(
+    table: _Table, path_column: str | None, text_column: str | None, suffixes: frozenset[str]
+) -> int | None:
+    """The column that holds the texts themselves; None where the lines name files."""
+    if text_column:
+        return _named_column(table, text_column, "text")
+    if text_column == "" or path_column:
+        return None
+    found = _recognised_column(table, "text", taken=())
+    if found is None or any(
+        _names_files(table.column(index), suffixes) for index in range(len(table.header))
+    ):
+        return None
+    return found
+
+
+def _names_files(cells: Sequence[str], suffixes: frozenset[str]) -> bool:
+    """Whether nearly all cells that are not empty end like a file name."""
+    filled = [cell for cell in cells if cell]
+    like_files = sum(Path(cell[-40:]).suffix.lower() in suffixes for cell in filled)
+    return bool(filled) and like_files > 0.9 * len(filled)
 
 
 def _named_column(table: _Table, name: str, role: str) -> int:
@@ -303,11 +361,11 @@ def _column_of_file_names(
             f"{table.name} has no header line: its first line is {table.described()}; "
             "add one such as 'file,label' above it"
         )
-    found = []
-    for index in range(len(table.header)):
-        cells = [cell for cell in table.column(index) if cell]
-        if index not in taken and cells and sum(map(is_image, cells)) > 0.9 * len(cells):
-            found.append(index)
+    found = [
+        index
+        for index in range(len(table.header))
+        if index not in taken and _names_files(table.column(index), image_suffixes)
+    ]
     if len(found) == 1:
         return found[0]
     which = (

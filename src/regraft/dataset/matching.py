@@ -37,6 +37,8 @@ def rows_from_table(table: LabelTable, listing: Listing) -> Draft:
         DataError: no name in the table leads to an image.
     """
     named = named_rows(table, listing)
+    if "text" in table.columns:  # files beside such a table have nothing to do with it
+        return named
     known = {row.path for row in named.rows}
     rows = list(named.rows)
     for file in listing.files:
@@ -56,9 +58,13 @@ def rows_from_table(table: LabelTable, listing: Listing) -> Draft:
 def named_rows(table: LabelTable, listing: Listing) -> Draft:
     """The rows that `table` names: one per file found, one per name without a file.
 
+    Of a table that holds the texts themselves, one per line.
+
     Raises:
         DataError: no name in the table leads to an image.
     """
+    if "text" in table.columns:
+        return _rows_of_cells(table, listing)
     if not table.entries:
         raise DataError(f"{table.path.name} names no file; expected one line per image")
     find = file_finder(listing.files)
@@ -91,6 +97,17 @@ def named_rows(table: LabelTable, listing: Listing) -> Draft:
         *_notes_on_absent(by_name, meanings, table),
     ]
     return Draft(tuple(rows), layout, tuple(notes))
+
+
+def _rows_of_cells(table: LabelTable, listing: Listing) -> Draft:
+    if not table.entries:
+        raise DataError(f"{table.path.name} holds no text; expected one line per text")
+    folder = relative_path(table.path, listing.folder)[: -len(table.path.name)]
+    rows = [_row_of_file(f"{folder}{entry.name}", [entry], table) for entry in table.entries]
+    layout = f"the table {table.path.name}: texts in the column {table.columns['text']!r}"
+    if "label" in table.columns:
+        layout += f", labels in {table.columns['label']!r}"
+    return Draft(tuple(rows), layout, tuple(table.notes))
 
 
 def file_finder(files: Iterable[str]) -> Finder:

@@ -28,6 +28,8 @@ from regraft.dataset.reading import read_rows
 from regraft.dataset.table import Dataset, Row, counted, natural_key
 from regraft.dataset.walking import Listing, walk
 from regraft.errors import DataError, UsageError
+from regraft.modality import IMAGE, MODALITIES, get_modality
+from regraft.modality.base import Modality
 from regraft.progress import Progress, silent
 
 
@@ -37,7 +39,9 @@ def scan(
     labels: str | Path | None = None,
     image_dir: str | Path | None = None,
     test: str | Path | None = None,
+    modality: str | None = None,
     path_column: str | None = None,
+    text_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
@@ -58,8 +62,11 @@ def scan(
         labels: a table (CSV, TSV...) that labels the images below `path`.
         image_dir: the folder with the table's images; None for `path` or the table's folder.
         test: a further folder or table that is the test set.
+        modality: the kind of input, see `modality.MODALITIES`; None for images, or texts where
+            there are no images but texts, or a table that holds them.
         path_column: the column of file names in the tables; None to recognise it. "" says that
-            there is no such column, for this and the three below.
+            there is no such column, for this and the four below.
+        text_column: the column that holds the texts themselves.
         label_column: the column of class names.
         split_column: the column of train, val and test.
         group_column: the column of what must stay together, such as the patient.
@@ -77,39 +84,47 @@ def scan(
     >>> scan("rooms").layout  # doctest: +SKIP
     'split by folders (train, val), one folder per class'
     """
-    from regraft.modality.image import image
-
     if jobs is not None and jobs < 1:
         raise UsageError(f"the number of jobs is {jobs}; expected at least 1")
     source = _find_source(path, labels, image_dir)
     test_path = None if test is None else _find_test(test, source)
+    kind = get_modality(modality or IMAGE)
+    takes_texts = kind.name != IMAGE or modality is None
 
     def list_files(folder: Path, *, skip: Collection[Path] = ()) -> Listing:
-        return walk(folder, suffixes=image.suffixes, skip=skip, progress=progress)
+        return walk(folder, suffixes=kind.suffixes, skip=skip, noun=kind.noun, progress=progress)
 
     def read_table(table: Path, *, is_test: bool) -> LabelTable:
         return read_label_table(
             table,
             path_column=path_column,
+            text_column=text_column if takes_texts else "",
             label_column=label_column,
             split_column="" if is_test else split_column,
             group_column=group_column,
-            image_suffixes=image.suffixes,
+            image_suffixes=kind.suffixes,
             needs_label=not is_test,
         )
 
-    listing = list_files(source.images, skip=[] if test_path is None else [test_path])
-    if source.table is None:
-        _require_images(listing, image.suffixes)
+    skipped = [] if test_path is None else [test_path]
+    table = None if source.table is None else read_table(source.table, is_test=False)
+    listing = list_files(source.images, skip=skipped)
+    if modality is None and (other := _other_kind(table, listing)) is not None:
+        kind = other
+        listing = list_files(source.images, skip=skipped)
+        if source.table is not None:
+            table = read_table(source.table, is_test=False)
+    if table is None:
+        _require_inputs(listing, kind)
         draft = rows_from_folders(listing)
     else:
-        draft = rows_from_table(read_table(source.table, is_test=False), listing)
+        draft = rows_from_table(table, listing)
     draft = rebased(draft, listing.folder, source.root)
 
     if test_path is not None:
         if test_path.is_dir():
             test_listing = list_files(test_path)
-            _require_images(test_listing, image.suffixes)
+            _require_inputs(test_listing, kind)
             classes = {row.label for row in draft.rows if row.label}
             test_draft = rows_of_test_folder(test_listing, classes)
         else:
@@ -121,8 +136,10 @@ def scan(
 
     draft = choose_test_rows(draft)
     in_order = sorted(draft.rows, key=lambda row: natural_key(row.path))
-    rows = read_rows(in_order, source.root, image, verify=verify, jobs=jobs, progress=progress)
-    data = Dataset.from_rows(source.root, rows, layout=draft.layout, notes=draft.notes)
+    rows = read_rows(in_order, source.root, kind, verify=verify, jobs=jobs, progress=progress)
+    data = Dataset.from_rows(
+        source.root, rows, layout=draft.layout, notes=draft.notes, modality=kind.name
+    )
     return check_data(data, at_least=min_class_images) if check else data
 
 
@@ -133,6 +150,7 @@ def scan_files(
     groups: Sequence[str] | None = None,
     splits: Sequence[str] | None = None,
     root: Path | None = None,
+    modality: str = IMAGE,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Dataset:
@@ -144,14 +162,13 @@ def scan_files(
         groups: what must stay together, one a file; None for no groups.
         splits: "train", "val" or "test", one a file; None for training images only.
         root: what row paths are relative to; None for the folder that holds all files.
+        modality: the kind of input.
         jobs: number of threads; None for one a core.
         progress: called with the phase "reading".
 
     Raises:
         DataError: as many labels or groups as files are expected, or a file is named twice.
     """
-    from regraft.modality.image import image
-
     own = list(groups) if groups is not None else [""] * len(paths)
     parts = list(splits) if splits is not None else ["train"] * len(paths)
     if not len(paths) == len(labels) == len(own) == len(parts):
@@ -179,8 +196,8 @@ def scan_files(
         for path, label, split, group in zip(absolute, labels, parts, own, strict=True)
     ]
     draft = choose_test_rows(Draft(tuple(drafts), "files named one by one"))
-    rows = read_rows(draft.rows, root, image, jobs=jobs, progress=progress)
-    data = Dataset.from_rows(root, rows, layout=draft.layout, notes=draft.notes)
+    rows = read_rows(draft.rows, root, get_modality(modality), jobs=jobs, progress=progress)
+    data = Dataset.from_rows(root, rows, layout=draft.layout, notes=draft.notes, modality=modality)
     return check_data(data)
 
 
@@ -273,11 +290,26 @@ def _require_table(path: Path) -> None:
         )
 
 
-def _require_images(listing: Listing, suffixes: Collection[str]) -> None:
-    """Raise if nothing in the folder looks like an image."""
+def _other_kind(table: LabelTable | None, listing: Listing) -> Modality | None:
+    """The kind of input of a table that holds it, or of a folder without images."""
+    if table is not None and "text" in table.columns:
+        return get_modality("text")
+    if listing.files:
+        return None
+    there = Counter(PurePosixPath(row.path).suffix.lower() for row in listing.left_out)
+    if table is not None:
+        there[table.path.suffix.lower()] -= 1
+    for name in MODALITIES:
+        kind = get_modality(name)
+        if sum(there[suffix] for suffix in kind.suffixes) > 0:
+            return kind
+    return None
+
+
+def _require_inputs(listing: Listing, kind: Modality) -> None:
+    """Raise if nothing in the folder looks like an input of that kind."""
     if listing.files:
         return
-    expected = "expected photos in one folder per class"
     closed = [row for row in listing.left_out if row.status == "unreadable"]
     if closed:
         found = f"{closed[0].path}: {closed[0].reason}"
@@ -287,5 +319,4 @@ def _require_images(listing: Listing, suffixes: Collection[str]) -> None:
         found = f"{counted(len(listing.left_out), 'other file')} ({common})"
     else:
         found = "no files at all"
-    usual = ", ".join(suffix for suffix in (".jpg", ".png", ".webp") if suffix in suffixes)
-    raise DataError(f"no image in {listing.folder}, {found}; {expected} ({usual}...)")
+    raise DataError(f"no {kind.noun} in {listing.folder}, {found}; expected {kind.usual}")

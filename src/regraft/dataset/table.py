@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import DataError
+from regraft.modality import IMAGE
 
 STATUSES: Mapping[str, str] = {
     "ok": "used for training or testing",
@@ -80,6 +81,7 @@ class Dataset:
         classes: sorted labels of the rows in use.
         layout: how the labels were found, one sentence.
         notes: what was decided on the way, one sentence each.
+        modality: the kind of input, see `modality`.
     """
 
     root: Path
@@ -87,15 +89,27 @@ class Dataset:
     classes: tuple[str, ...]
     layout: str = ""
     notes: tuple[str, ...] = ()
+    modality: str = IMAGE
 
     @classmethod
     def from_rows(
-        cls, root: Path, rows: Iterable[Row], *, layout: str = "", notes: Sequence[str] = ()
+        cls,
+        root: Path,
+        rows: Iterable[Row],
+        *,
+        layout: str = "",
+        notes: Sequence[str] = (),
+        modality: str = IMAGE,
     ) -> Dataset:
         """The dataset of `rows`, with the classes that they contain."""
         kept = tuple(rows)
-        classes = tuple(sorted({row.label for row in kept if row.status == "ok"}))
-        return cls(root, kept, classes, layout, tuple(notes))
+        return cls(root, kept, _classes_of(kept), layout, tuple(notes), modality)
+
+    def with_rows(self, rows: Iterable[Row], *, notes: Sequence[str] | None = None) -> Dataset:
+        """The same dataset with other rows, and the classes that they contain."""
+        kept = tuple(rows)
+        said = self.notes if notes is None else tuple(notes)
+        return dataclasses.replace(self, rows=kept, classes=_classes_of(kept), notes=said)
 
     @cached_property
     def ok(self) -> tuple[Row, ...]:
@@ -184,7 +198,7 @@ class Dataset:
             else row
             for row in self.rows
         ]
-        return Dataset.from_rows(self.root, rows, layout=self.layout, notes=self.notes)
+        return self.with_rows(rows)
 
     def with_groups(self, groups: Mapping[str, str]) -> Dataset:
         """A new dataset in which some rows, by path, belong to another group."""
@@ -217,8 +231,8 @@ class Dataset:
         return "".join(lines)
 
     @classmethod
-    def from_csv(cls, text: str, root: Path) -> Dataset:
-        """The dataset that `to_csv` wrote; layout and notes are not part of the table.
+    def from_csv(cls, text: str, root: Path, *, modality: str = IMAGE) -> Dataset:
+        """The dataset that `to_csv` wrote; layout, notes and modality are not in the table.
 
         Raises:
             DataError: the text is not such a table.
@@ -234,7 +248,11 @@ class Dataset:
             rows = [_row_from_cells(cells, line=reader.line_num) for cells in reader]
         except csv.Error as error:
             raise DataError(f"line {reader.line_num} of the dataset table: {error}") from None
-        return cls.from_rows(root, rows)
+        return cls.from_rows(root, rows, modality=modality)
+
+
+def _classes_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    return tuple(sorted({row.label for row in rows if row.status == "ok"}))
 
 
 def _row_from_cells(cells: list[str], *, line: int) -> Row:
@@ -287,6 +305,11 @@ def natural_key(path: str) -> SortKey:
         for index, part in enumerate(parts)
     )
     return numbered, path
+
+
+def a_noun(noun: str) -> str:
+    """ "an image", "a text"."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def counted(count: int, noun: str = "image") -> str:

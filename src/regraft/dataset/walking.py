@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from regraft.dataset.table import Row, natural_key
+from regraft.dataset.table import Row, a_noun, natural_key
 from regraft.errors import DataError
 from regraft.progress import Progress, silent
 
@@ -65,6 +65,7 @@ def walk(
     *,
     suffixes: Collection[str],
     skip: Collection[Path] = (),
+    noun: str = "image",
     progress: Progress = silent,
 ) -> Listing:
     """List every file below `folder`.
@@ -73,6 +74,7 @@ def walk(
         folder: absolute path of an existing folder.
         suffixes: of the files to read, lower-case with their dot.
         skip: absolute paths of folders not to enter and not to mention.
+        noun: what files with another suffix are not.
         progress: called with the phase "listing".
 
     Raises:
@@ -111,7 +113,8 @@ def walk(
         if path:
             found.folders.append(path)
         for entry in content:
-            _take(entry, f"{path}/{entry.name}" if path else entry.name, found, suffixes)
+            below = f"{path}/{entry.name}" if path else entry.name
+            _take(entry, below, found, suffixes, noun)
         progress("listing", len(found.files), 0)
     return Listing(
         folder=folder,
@@ -130,7 +133,9 @@ def _why_listed_once(path: str, earlier: str) -> str:
     return f"the same folder as {earlier}, which is listed already"
 
 
-def _take(entry: os.DirEntry[str], path: str, found: _Found, suffixes: Collection[str]) -> None:
+def _take(
+    entry: os.DirEntry[str], path: str, found: _Found, suffixes: Collection[str], noun: str
+) -> None:
     """Put one entry of a folder where it belongs."""
     name = entry.name
     if not _is_unicode(name):
@@ -161,7 +166,7 @@ def _take(entry: os.DirEntry[str], path: str, found: _Found, suffixes: Collectio
     elif not is_file:  # reading a pipe or a device could wait for ever
         found.leave_out(path, "not a regular file")
     elif suffix.lower() not in suffixes:
-        found.leave_out(path, f"not an image ({suffix or 'no suffix'})")
+        found.leave_out(path, f"not {a_noun(noun)} ({suffix or 'no suffix'})")
     else:
         found.files.append(path)
 

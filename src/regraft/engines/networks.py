@@ -7,10 +7,10 @@ a user brings. `restore_classifier` makes a network of what was saved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 _SMALL_WIDTHS = (16, 32, 64, 128)
 
 
+class Intake(Protocol):
+    """What a network takes: how stored batches become its input, and what its graph's input is."""
+
+    def tensor(self, batch: NDArray[Any]) -> torch.Tensor:
+        """A stored batch (b, ...) as what `body` takes; the dtype says what was stored."""
+
+    def dummies(self, shape: Sequence[int], dtype: np.dtype[Any], n: int) -> NDArray[Any]:
+        """A batch (n, *shape) as it could be stored, to time a network with."""
+
+    def graph(self, whole: torch.nn.Module) -> bytes:
+        """The network from its raw input to features, as ONNX."""
+
+
 @dataclass(frozen=True, slots=True)
 class PixelScale:
     """How grey levels 0 to 255 become what a network takes; see `modality.transform`."""
@@ -36,15 +49,46 @@ class PixelScale:
     channel_order: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """An Intake of pictures: uint8 (b, 3, s, s), or the activations of a stage."""
+
+    scale: PixelScale
+    image_size_px: int
+
+    def tensor(self, batch: NDArray[Any]) -> torch.Tensor:
+        """Float32, pixels normalised as well; channels last, which CPUs prefer."""
+        import torch
+
+        x = torch.from_numpy(np.ascontiguousarray(batch)).float()
+        if batch.dtype == np.uint8:
+            scale = self.scale
+            if scale.channel_order == "bgr":
+                x = x.flip(1)
+            mean = torch.tensor(scale.mean).view(1, 3, 1, 1)
+            std = torch.tensor(scale.std).view(1, 3, 1, 1)
+            x = (x * (scale.pixel_max / 255) - mean) / std
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+    def dummies(self, shape: Sequence[int], dtype: np.dtype[Any], n: int) -> NDArray[Any]:
+        """Random grey levels, or activations of 0 to 4."""
+        values = np.random.default_rng(0).integers(0, 256, (n, *shape))
+        return (values if dtype == np.uint8 else values / 64).astype(dtype)
+
+    def graph(self, whole: torch.nn.Module) -> bytes:
+        """From `pixels` float32 (n, 3, s, s), normalised, to `features` (n, d)."""
+        return export_module(whole, ["features"], image_size_px=self.image_size_px)
+
+
 @dataclass(slots=True)
 class Trainee:
     """A network in training.
 
     `body` maps an input batch to features (n, d), `head` features to logits (n, k). `whole` maps
-    normalised pixels to features: the frozen part below and `body`. `learning` lists the
-    parameters that learn with their depth below the head, in stages. `statistics_learn` says
-    whether batch normalisation in `body` follows the data or keeps what it was pretrained with;
-    in the frozen part it always keeps it.
+    raw inputs (normalised pixels, tokens) to features: the frozen part below and `body`. `learning`
+    lists the parameters that learn with their depth below the head, in stages. `intake` says what
+    the network takes. `statistics_learn` says whether batch normalisation in `body` follows the
+    data or keeps what it was pretrained with; in the frozen part it always keeps it.
     """
 
     body: torch.nn.Module
@@ -52,15 +96,12 @@ class Trainee:
     whole: torch.nn.Module
     learning: list[tuple[int, list[torch.nn.Parameter]]]
     state: Callable[[], dict[str, Any]]
-    scale: PixelScale
-    image_size_px: int
+    intake: Intake
     statistics_learn: bool
 
     def export(self) -> tuple[bytes, dict[str, NDArray[Any]]]:
-        """The graph from `pixels` float32 (n, 3, s, s) to `features`, and all parameters."""
-        graph = export_module(
-            self.whole.float().cpu().eval(), ["features"], image_size_px=self.image_size_px
-        )
+        """The graph from the raw input to `features`, see `intake`, and all parameters."""
+        graph = self.intake.graph(self.whole.float().cpu().eval())
         tensors = {name: t.detach().cpu().contiguous().numpy() for name, t in self.state().items()}
         return graph, tensors
 
@@ -140,9 +181,7 @@ def pretrained_trainee(
         for parameter in link.parameters():
             parameter.requires_grad_(True)
             learning.setdefault(max(1, chain.stages) - stage, []).append(parameter)
-    linear = torch.nn.Linear(feature_width, n_classes)
-    torch.nn.init.zeros_(linear.weight)
-    torch.nn.init.zeros_(linear.bias)
+    linear = zero_head(feature_width, n_classes)
     learning[0] = list(linear.parameters())
     return Trainee(
         body=torch.nn.Sequential(*(link for _, link in chain.above(boundary))),
@@ -150,8 +189,7 @@ def pretrained_trainee(
         whole=network,
         learning=sorted(learning.items()),
         state=network.state_dict,
-        scale=scale,
-        image_size_px=image_size_px,
+        intake=Pixels(scale, image_size_px),
         statistics_learn=first_stages is None,
     )
 
@@ -182,8 +220,7 @@ def scratch_trainee(
         whole=body,
         learning=[(0, learning)],
         state=body.state_dict,
-        scale=scale,
-        image_size_px=image_size_px,
+        intake=Pixels(scale, image_size_px),
         statistics_learn=True,
     )
 
@@ -196,7 +233,7 @@ def restore_classifier(
     image_size_px: int,
     make: Callable[[int], Any] | None = None,
 ) -> torch.nn.Module:
-    """A saved classifier as a torch network, to look into: pixels in, uncalibrated logits out.
+    """A saved image classifier as a torch network, to look into: pixels in, plain logits out.
 
     It is in evaluation mode and none of its parameters asks for a gradient. Its parts are called
     `features`, float32 (n, 3, s, s) to (n, d), and `head`, to (n, k).
@@ -213,8 +250,6 @@ def restore_classifier(
         ModelError: they do not fit the network that `make` builds.
         TrainingError: `make` builds no network.
     """
-    import torch
-
     if architecture is not None:
         features: Any = load_network(architecture, weights)
         remove_classifier(features)
@@ -230,6 +265,25 @@ def restore_classifier(
                 f"the weights in {weights} are not of this network ({what[:200]}); name the "
                 "architecture that was trained"
             ) from error
+    return with_head(features, head)
+
+
+def zero_head(feature_width: int, n_classes: int) -> torch.nn.Linear:
+    """A linear layer (d, k) that says the same of everything until it is set or trained."""
+    import torch
+
+    linear = torch.nn.Linear(feature_width, n_classes)
+    torch.nn.init.zeros_(linear.weight)
+    torch.nn.init.zeros_(linear.bias)
+    return linear
+
+
+def with_head(
+    features: torch.nn.Module, head: tuple[NDArray[Any], NDArray[Any]]
+) -> torch.nn.Module:
+    """A network of features and its head as `restore_classifier` returns them."""
+    import torch
+
     linear = torch.nn.Linear(*head[0].shape)
     with torch.no_grad():
         linear.weight.copy_(torch.from_numpy(np.asarray(head[0], dtype=np.float32).T.copy()))

@@ -172,10 +172,10 @@ def read_state(weights: Path) -> dict[str, Any]:
 class Exported:
     """A network as ONNX graphs and plain arrays.
 
-    `features` maps `pixels` float32 (n, 3, s, s) to `features` float32 (n, d), the globally
-    pooled last layer. `stages` does the same and has an output `boundary_1`, `boundary_2`...
-    more for the input of each stage; it is empty for a network that cannot be cut. `tensors`
-    are the parameters by name.
+    `features` maps `pixels` float32 (n, 3, s, s), or `tokens` int64 (n, t), to `features` float32
+    (n, d), the pooled last layer. `stages` does the same and has an output `boundary_1`,
+    `boundary_2`... more for the input of each stage; it is empty for a network that cannot be cut.
+    `tensors` are the parameters by name.
     """
 
     features: bytes
@@ -227,16 +227,35 @@ def export_module(module: torch.nn.Module, outputs: Sequence[str], *, image_size
     import torch
 
     pixels = torch.zeros(2, 3, image_size_px, image_size_px)
-    batch = torch.export.Dim("n", min=1)
+    return export_graph(module, {"pixels": pixels}, outputs, {0: torch.export.Dim("n", min=1)})
+
+
+def export_graph(
+    module: torch.nn.Module,
+    example: Mapping[str, torch.Tensor],
+    outputs: Sequence[str],
+    sizes: Mapping[int, Any],
+) -> bytes:
+    """A module in evaluation mode as an ONNX graph with one input.
+
+    Args:
+        module: maps one tensor to one tensor or several.
+        example: the name of the input, and a tensor like those it will be given.
+        outputs: their names.
+        sizes: which axes of the input vary, as `torch.export.Dim`.
+    """
+    import torch
+
+    ((name, tensor),) = example.items()
     with _quiet():
         program: Any = torch.onnx.export(
             module.eval(),
-            (pixels,),
+            (tensor,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["pixels"],
+            input_names=[name],
             output_names=list(outputs),
-            dynamic_shapes=({0: batch},),
+            dynamic_shapes=(dict(sizes),),
             verbose=False,
         )
     graph = program.model_proto
@@ -253,12 +272,14 @@ def export_module(module: torch.nn.Module, outputs: Sequence[str], *, image_size
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Hold back the exporter's warnings and progress lines; errors still raise."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -177,7 +177,9 @@ def train(
             check()
             if trainee.statistics_learn and len(batch) < 2:
                 continue
-            x = _tensor(inputs.take(batch, (first_view[batch] + epoch) % recipe.views), trainee)
+            x = trainee.intake.tensor(
+                inputs.take(batch, (first_view[batch] + epoch) % recipe.views)
+            )
             if recipe.flip:
                 mirrored = torch.from_numpy(random.random(len(batch)) < 0.5)
                 x[mirrored] = x[mirrored].flip(-1)
@@ -240,7 +242,7 @@ def predict(
         for start in range(0, len(rows), _PREDICT_BATCH):
             check()
             part = rows[start : start + _PREDICT_BATCH]
-            x = _tensor(inputs.take(part, np.zeros(len(part), np.int64)), trainee)
+            x = trainee.intake.tensor(inputs.take(part, np.zeros(len(part), np.int64)))
             x = x.to(next(trainee.head.parameters()).device)
             with torch.autocast(x.device.type, torch.bfloat16, enabled=precision != "32-true"):
                 found = trainee.body(x)
@@ -280,7 +282,7 @@ def adapt_statistics(
     with torch.no_grad():
         for part in np.array_split(order, max(1, len(order) // _PREDICT_BATCH)):
             check()
-            x = _tensor(inputs.take(part, np.zeros(len(part), np.int64)), trainee)
+            x = trainee.intake.tensor(inputs.take(part, np.zeros(len(part), np.int64)))
             trainee.body(x)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
@@ -327,7 +329,7 @@ def range_test(
             group["lr"] = rate * share
         size = min(recipe.batch_size, len(rows))
         batch = random.choice(rows, size, replace=False)
-        x = _tensor(inputs.take(batch, random.integers(0, recipe.views, size)), trainee)
+        x = trainee.intake.tensor(inputs.take(batch, random.integers(0, recipe.views, size)))
         y = torch.from_numpy(labels[batch]).to(fabric.device)
         loss = criterion(model(x.to(fabric.device)), y)
         value = float(loss.detach())
@@ -370,10 +372,9 @@ def measure_speed(
 
     saved = copy.deepcopy((trainee.body.state_dict(), trainee.head.state_dict()))
     recipe = Recipe(epochs=1, batch_size=batch_size)
-    random = np.random.default_rng(0)
-    values = random.integers(0, 256, (batch_size, *shape)).astype(dtype)
-    x = _tensor(values if dtype == np.uint8 else values / 64, trainee)
-    y = torch.from_numpy(random.integers(0, n_classes, batch_size))
+    values = trainee.intake.dummies(shape, dtype, batch_size)
+    x = trainee.intake.tensor(values)
+    y = torch.from_numpy(np.random.default_rng(0).integers(0, n_classes, batch_size))
     criterion = loss_function(y.numpy(), recipe, n_classes)
     timed: dict[str, float] = {}
     for precision in ("32-true", "bf16-mixed"):
@@ -498,21 +499,6 @@ def loss_function(
         share = len(labels) / (np.maximum(counts, 1) * np.count_nonzero(counts))
         weight = torch.tensor(share, dtype=torch.float32)
     return torch.nn.CrossEntropyLoss(weight=weight, label_smoothing=recipe.label_smoothing)
-
-
-def _tensor(batch: NDArray[Any], trainee: Trainee) -> torch.Tensor:
-    """Activations as float32, pixels normalised as well; channels last, which CPUs prefer."""
-    import torch
-
-    x = torch.from_numpy(np.ascontiguousarray(batch)).float()
-    if batch.dtype == np.uint8:
-        scale = trainee.scale
-        if scale.channel_order == "bgr":
-            x = x.flip(1)
-        mean = torch.tensor(scale.mean).view(1, 3, 1, 1)
-        std = torch.tensor(scale.std).view(1, 3, 1, 1)
-        x = (x * (scale.pixel_max / 255) - mean) / std
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def _score(logits: NDArray[np.float64], labels: IntArray) -> tuple[float, float]:

@@ -188,7 +188,7 @@ def sample_of_run(data: Dataset, most: int = 500) -> Dataset:
     """Photos of a run to check an export on: its test photos first, then training photos."""
     rows = spread(data.test, most)
     rows += spread(data.train, most - len(rows))
-    return Dataset.from_rows(data.root, rows)
+    return data.with_rows(rows)
 
 
 def _photos(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.activations import variant_seed
-from regraft.approaches.fine_tune import LEARNING_RATE, FineTune
+from regraft.approaches.fine_tune import FineTune
 from regraft.approaches.trained import calibrated, starting_network, trained_model
 from regraft.catalogue import DEFAULT_BACKBONE, Backbone, get_backbone
 from regraft.dataset import Dataset, Row, make_folds
@@ -157,7 +157,7 @@ def to_module(
     *,
     backbone: str | Backbone = DEFAULT_BACKBONE,
     train: str = "last_2_stages",
-    learning_rate: float = LEARNING_RATE,
+    learning_rate: float | None = None,
 ) -> TrainedClassifier:
     """A pretrained network as a LightningModule that a Trainer fine-tunes as regraft would.
 

@@ -3,6 +3,7 @@
 base         the Protocol, samples and unit vectors
 linear       logistic regression
 knn          the vote of the nearest training images
+tfidf        words counted and weighted, for texts without a pretrained network
 nested       cross-validation that chooses a head's setting without seeing the fold it scores
 calibration  temperature scaling, conformal prediction sets
 familiarity  the distance that tells an unfamiliar image
@@ -26,6 +27,12 @@ from regraft.heads.nested import (
     cross_validate_head,
     span_coordinates,
 )
+from regraft.heads.tfidf import (
+    TfidfSpace,
+    cross_validate_tfidf,
+    fit_sparse_logistic,
+    fit_tfidf,
+)
 
 __all__ = [
     "COVERAGE",
@@ -38,14 +45,18 @@ __all__ = [
     "KnnHead",
     "LinearHead",
     "OutOfFold",
+    "TfidfSpace",
     "choose_setting",
     "conformal_thresholds",
     "cross_validate_head",
+    "cross_validate_tfidf",
     "doubt",
     "fit_familiarity",
     "fit_knn",
     "fit_logistic",
+    "fit_sparse_logistic",
     "fit_temperature",
+    "fit_tfidf",
     "fitting",
     "softmax",
     "span_coordinates",

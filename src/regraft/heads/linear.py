@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,23 +72,44 @@ def fit_logistic(
         penalties: scikit-learn's C, larger is weaker.
         balanced: weigh classes by inverse frequency; None does so from an imbalance of 1.5.
     """
-    from sklearn.linear_model import LogisticRegression
-
     # Single precision takes half the time and moves log loss in the sixth decimal.
     x = np.asarray(features, dtype=np.float32)
     centre = x.mean(axis=0)
     x = x - centre
     scale = float(np.sqrt(np.square(x).sum(axis=1).mean())) or 1.0
     x /= scale
+    return [
+        LinearHead(weights / scale, bias - centre @ (weights / scale))
+        for weights, bias in logistic_fits(x, labels, n_classes, penalties, balanced=balanced)
+    ]
+
+
+def logistic_fits(
+    x: Any,
+    labels: IntArray,
+    n_classes: int,
+    penalties: Sequence[float],
+    *,
+    balanced: bool | None = None,
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Weights float64 (d, k) and bias (k,) for each penalty, of features as they are.
+
+    Args:
+        x: (n, d), dense or sparse (CSR), rows of about length 1.
+        labels, n_classes, penalties, balanced: as for `fit_logistic`.
+    """
+    from sklearn.linear_model import LogisticRegression
+
     counts = np.bincount(labels, minlength=n_classes)
     present = np.flatnonzero(counts)
     if len(present) == 1:  # nothing to learn, as where a group holds all of the other class
         only = np.full(n_classes, _IMPOSSIBLE)
         only[present] = 0.0
-        return [LinearHead(np.zeros((x.shape[1], n_classes)), only) for _ in penalties]
+        for _ in penalties:
+            yield np.zeros((x.shape[1], n_classes)), only
+        return
     if balanced is None:
         balanced = counts.max() >= _BALANCE_FROM * counts[present].min()
-    heads = []
     weight = "balanced" if balanced else None
     for penalty in penalties:
         model = LogisticRegression(C=penalty, tol=_TOLERANCE, max_iter=300, class_weight=weight)
@@ -99,7 +120,6 @@ def fit_logistic(
             intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
         weights = np.zeros((x.shape[1], n_classes))
         bias = np.full(n_classes, _IMPOSSIBLE)
-        weights[:, present] = coefficients.T / scale
-        bias[present] = intercepts - centre @ weights[:, present]
-        heads.append(LinearHead(weights, bias))
-    return heads
+        weights[:, present] = coefficients.T
+        bias[present] = intercepts
+        yield weights, bias

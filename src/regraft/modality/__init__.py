@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regraft.errors import UsageError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 IMAGE = "image"
 MODALITIES: Mapping[str, tuple[str, str]] = {
     IMAGE: ("regraft.modality.image:image", "regraft.modality.transform:ImageTransform"),
+    "text": ("regraft.modality.text:text", "regraft.modality.tokens:TextTransform"),
 }
 
 
@@ -30,13 +32,20 @@ def get_modality(name: str) -> Modality:
     return found
 
 
-def transform_from_dict(values: Mapping[str, Any]) -> Transform:
+def transform_from_dict(
+    values: Mapping[str, Any], companions: Mapping[str, Path] | None = None
+) -> Transform:
     """The transform that `to_dict` described; one without "modality" is of images.
+
+    Args:
+        values: what `to_dict` returned.
+        companions: where the files are that its `companions` named.
 
     Raises:
         UsageError: something is missing, unknown or outside its range.
     """
-    found: Transform = _named(str(values.get("modality", IMAGE)), 1).from_dict(values)
+    kind = _named(str(values.get("modality", IMAGE)), 1)
+    found: Transform = kind.from_dict(values, companions)
     return found
 
 

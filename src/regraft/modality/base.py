@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +22,7 @@ from regraft.errors import TooLargeError, UnreadableInputError
 if TYPE_CHECKING:
     import onnx
 
+_CELL_MARK = "#cell="
 MAX_BYTES = 512 * 2**20
 """Larger files are refused unread: no photo needs them, and several are held at once."""
 
@@ -42,6 +44,14 @@ class Modality(Protocol):
     @property
     def name(self) -> str:
         """The word for it in saved files, for example "image"."""
+
+    @property
+    def noun(self) -> str:
+        """One of them, in messages: "image"."""
+
+    @property
+    def usual(self) -> str:
+        """What a folder of them looks like: "photos in one folder per class (.jpg, .png...)"."""
 
     @property
     def suffixes(self) -> frozenset[str]:
@@ -86,6 +96,9 @@ class Transform(Protocol):
     def facts(self) -> dict[str, object]:
         """What tables of backbones show."""
 
+    def companions(self) -> Mapping[str, Path]:
+        """Files that it needs beside what `to_dict` says, by the name they have in a model."""
+
     def plain(self, *, as_it_is: bool = False) -> Transform:
         """The same without other views; `as_it_is` if the input was cut to shape before."""
 
@@ -113,7 +126,7 @@ class Transform(Protocol):
 
 
 def read_input(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """The content of one file; links are followed.
+    """The content of one file, or of one cell of a table, see `cells`; links are followed.
 
     Raises:
         UnreadableInputError: there is no such file, it is empty, larger than `max_bytes`, not
@@ -121,6 +134,11 @@ def read_input(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
             not readable. The text is the reason shown in the file's row.
     """
     path = Path(path)
+    if _CELL_MARK in path.name and not path.exists():
+        from regraft.modality.cells import read_cell, table_of
+
+        if table_of(path):
+            return read_cell(path)
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

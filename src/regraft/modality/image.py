@@ -93,6 +93,14 @@ class ImageModality:
         return "image"
 
     @property
+    def noun(self) -> str:
+        return "image"
+
+    @property
+    def usual(self) -> str:
+        return "photos in one folder per class (.jpg, .png, .webp...)"
+
+    @property
     def suffixes(self) -> frozenset[str]:
         return SUFFIXES
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -179,8 +180,10 @@ class ImageTransform:
         return values
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> ImageTransform:
-        """The inverse of `to_dict`.
+    def from_dict(
+        cls, values: Mapping[str, object], _companions: Mapping[str, Path] | None = None, /
+    ) -> ImageTransform:
+        """The inverse of `to_dict`; there are no companions.
 
         Raises:
             UsageError: something is missing, unknown or outside its range; all is named.
@@ -221,6 +224,10 @@ class ImageTransform:
             "interpolation": self.interpolation,
             "crop_pct": self.crop_pct,
         }
+
+    def companions(self) -> Mapping[str, Path]:
+        """None: the description says all."""
+        return {}
 
     def plain(self, *, as_it_is: bool = False) -> ImageTransform:
         """The photo as it is; one that was cropped before is squeezed into the square."""

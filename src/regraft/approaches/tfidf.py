@@ -1,0 +1,184 @@
+"""`tfidf`: words counted and weighted, with a linear head: what pretraining has to beat on texts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.approaches.base import NO_LIMITS, CrossValidation, Limits, repeated_folds
+from regraft.catalogue import Backbone, default_backbone, graph_folder
+from regraft.dataset import Dataset, Row, split_groups
+from regraft.errors import DataError, UnreadableInputError
+from regraft.features import read_checked
+from regraft.heads import (
+    choose_setting,
+    conformal_thresholds,
+    fit_familiarity,
+    fitting,
+)
+from regraft.heads.linear import PENALTIES
+from regraft.heads.tfidf import cross_validate_tfidf, fit_sparse_logistic, fit_tfidf
+from regraft.metrics import IntArray
+from regraft.modality.text import decode, text_of
+from regraft.modality.tokens import TextTransform, word_tokenizer
+from regraft.model import Model, TrainedNetwork, assemble
+from regraft.progress import Progress, silent
+from regraft.storage import write_atomic
+from regraft.workers import map_threads
+
+_MOST_TOKENS = 4_096  # of a text; longer ones are cut
+_MOST_GRAMS = 10_000  # words and pairs of words that count
+
+
+@dataclass(frozen=True, slots=True)
+class Tfidf:
+    """Logistic regression on TF-IDF weights of words and pairs of words.
+
+    No pretrained network has a part in it. The vocabulary is that of all training texts; which
+    words and pairs count, and how much, is learned anew without each fold. See `heads.tfidf`.
+    """
+
+    name: ClassVar[str] = "tfidf"
+
+    @property
+    def network(self) -> Backbone:
+        """Facts on it, in the form of a backbone that was pretrained on nothing."""
+        like = default_backbone("text")
+        assert isinstance(like.transform, TextTransform)
+        return replace(
+            like,
+            name="words",
+            architecture="tfidf",
+            package="",
+            weights_file="",
+            weights_sha256="",
+            extra="",
+            task="text classification",
+            pretrained_on="nothing",
+            parameters=_MOST_GRAMS,
+            feature_width=_MOST_GRAMS,
+            transform=replace(like.transform, max_tokens=_MOST_TOKENS),
+        )
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """How many words and pairs count at the most."""
+        return {"grams": _MOST_GRAMS}
+
+    def cross_validate(
+        self,
+        data: Dataset,
+        folds: IntArray,
+        *,
+        limits: Limits = NO_LIMITS,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> CrossValidation:
+        """Predict every training row out of fold; see `Approach`."""
+        _, sequences = _read(data, jobs=jobs, progress=progress)
+        labels = data.labels(data.train)
+        found = []
+        with fitting():
+            for repeat, fold in enumerate(folds):
+                limits.check()
+                progress("cross-validating tfidf", repeat, len(folds))
+                found.append(
+                    cross_validate_tfidf(
+                        sequences, labels, fold, n_classes=len(data.classes), most=_MOST_GRAMS
+                    )
+                )
+        progress("cross-validating tfidf", len(folds), len(folds))
+        best, temperature = choose_setting(
+            np.concatenate([one.inner_logits for one in found], axis=1),
+            np.concatenate([one.inner_labels for one in found]),
+        )
+        return CrossValidation(
+            folds=folds,
+            labels=labels,
+            probabilities=np.stack([one.probabilities for one in found]),
+            chosen={"penalty": PENALTIES[best]},
+            temperature=temperature,
+        )
+
+    def fit(
+        self,
+        data: Dataset,
+        *,
+        cross_validation: CrossValidation | None = None,
+        limits: Limits = NO_LIMITS,
+        seed: int = 0,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> Model:
+        """Train on all training rows; see `Approach`."""
+        if cross_validation is None:
+            folds = repeated_folds(data, seed=seed)
+            cross_validation = self.cross_validate(
+                data, folds, limits=limits, jobs=jobs, progress=progress
+            )
+        transform, sequences = _read(data, jobs=jobs, progress=progress)
+        labels = data.labels(data.train)
+        penalty = cross_validation.chosen["penalty"]
+        thresholds = [conformal_thresholds(p, labels) for p in cross_validation.probabilities]
+        with fitting():
+            space = fit_tfidf(sequences, most=_MOST_GRAMS)
+            features = space.transform(sequences)
+            (head,) = fit_sparse_logistic(features, labels, len(data.classes), [penalty])
+        return assemble(
+            backbone=replace(self.network, transform=transform),
+            head=head,
+            familiarity=fit_familiarity(
+                features.toarray().astype(np.float32),
+                labels,
+                split_groups(data.train),
+                cross_validation.doubts,
+            ),
+            temperature=cross_validation.temperature,
+            set_thresholds=np.mean(thresholds, axis=0),
+            classes=data.classes,
+            approach=self.name,
+            settings={**self.settings, "penalty": penalty},
+            trained_on={"images": len(labels), "fingerprint": data.fingerprint()},
+            network=TrainedNetwork(space.graph(), space.tensors()),
+        )
+
+
+def _read(
+    data: Dataset, *, jobs: int | None, progress: Progress
+) -> tuple[TextTransform, list[NDArray[np.int64]]]:
+    """A tokenizer by the words of the training texts, and what it makes of each.
+
+    Raises:
+        DataError: a text cannot be read (any more).
+    """
+    texts = _texts(data, data.train, jobs=jobs, progress=progress)
+    made = word_tokenizer(map(text_of, texts), max_tokens=_MOST_TOKENS).encode()
+    digest = hashlib.sha256(made).hexdigest()
+    path = graph_folder() / f"words-{digest[:16]}.json"
+    if not path.exists():
+        write_atomic(path, made)
+    transform = TextTransform(
+        tokenizer_at=str(path), tokenizer_sha256=digest, max_tokens=_MOST_TOKENS
+    )
+    return transform, list(map_threads(transform.prepare, texts, jobs=jobs))
+
+
+def _texts(
+    data: Dataset, rows: Sequence[Row], *, jobs: int | None, progress: Progress
+) -> list[NDArray[np.uint8]]:
+    def read(row: Row) -> NDArray[np.uint8]:
+        try:
+            return decode(read_checked(data.absolute(row), sha256=row.sha256))
+        except UnreadableInputError as error:
+            raise DataError(f"{row.path} cannot be read for training: {error}") from error
+
+    found = []
+    for text in map_threads(read, rows, jobs=jobs):
+        found.append(text)
+        progress("reading texts", len(found), len(rows))
+    return found
