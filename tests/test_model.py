@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,20 @@ def test_a_loaded_model_predicts_the_same(
     assert loaded.predict(photos) == before
     assert loaded.classes == ("clean", "messy")
     assert loaded.tensors.keys() == model.tensors.keys()
+
+
+def test_weights_are_saved_whatever_their_order_in_memory(
+    model: regraft.Model, tmp_path: Path
+) -> None:
+    weights = dict(model.tensors)
+    name = next(name for name, one in weights.items() if one.ndim == 4 and min(one.shape[1:3]) > 1)
+    channels_last = weights[name].transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    other = replace(model, weights={**weights, name: channels_last})
+    assert not channels_last.flags.c_contiguous
+    loaded = load(other.save(tmp_path / "a.model"))
+    assert loaded.tensors.keys() == weights.keys()
+    for key, tensor in weights.items():
+        np.testing.assert_array_equal(loaded.tensors[key], tensor)
 
 
 def test_another_process_without_torch_predicts_the_same(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 
 from regraft.approaches import (
@@ -27,7 +28,7 @@ from regraft.catalogue import (
     weights_path,
     with_transform,
 )
-from regraft.errors import UsageError
+from regraft.errors import MissingExtraError, UsageError
 from regraft.guide import Advice
 from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
@@ -42,10 +43,17 @@ def trains_networks(approaches: Sequence[str]) -> bool:
 
 
 def check_approaches(approaches: Sequence[str]) -> None:
-    """Raises UsageError: there is no approach of one of these names."""
+    """Nothing, if there is an approach of each of these names.
+
+    Raises:
+        UsageError: there is none.
+        MissingExtraError: it needs an extra that is not installed.
+    """
     unknown = [name for name in approaches if name not in APPROACHES]
     if unknown:
         raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
+    if "fastai" in approaches and importlib.util.find_spec("fastai") is None:
+        raise MissingExtraError("the approach fastai", "fastai")
 
 
 def candidate_backbones(

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +39,6 @@ from regraft.modality.base import Transform
 from regraft.progress import Progress, silent
 from regraft.storage import make_folder, storage_errors, write_atomic
 from regraft.workers import map_threads
-
-if TYPE_CHECKING:
-    import torch
 
 FORMAT = 1
 _GRAPH, _WEIGHTS, _CARD = "model.onnx", "weights.safetensors", "model.json"
@@ -172,9 +169,7 @@ class Model:
             raise ModelError(
                 f"{folder} exists and is not a model folder; choose another name to save under"
             )
-        from safetensors.numpy import save
-
-        contents = {_GRAPH: self.graph, _WEIGHTS: save(dict(self.tensors))}
+        contents = {_GRAPH: self.graph, _WEIGHTS: _weights_bytes(self.tensors)}
         with storage_errors(f"read what belongs to the model beside {folder}"):
             contents |= {name: path.read_bytes() for name, path in self.companions.items()}
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
@@ -278,8 +273,8 @@ def load(folder: str | Path) -> Model:
 
 def network_of(
     model: Model, *, make: Callable[[int], Any] | None = None, calibrated: bool = False
-) -> torch.nn.Module:
-    """The model as a torch network of `features` and `head`: pixels in, logits out.
+) -> Any:
+    """The model as a torch module of `features` and `head`: pixels in, logits out.
 
     Args:
         model: with a linear head on a network of timm, of torchvision or from scratch.
@@ -313,7 +308,7 @@ def network_of(
     temperature = model.temperature if calibrated else 1.0
     with _weights_file(model) as weights:
         return restore_classifier(
-            None if model.backbone["pretrained_on"] == "nothing" else architecture,
+            None if model.approach == "scratch" else architecture,
             weights,
             head=(tensors["head.weights"] / temperature, tensors["head.bias"] / temperature),
             image_size_px=int(model.backbone["transform"]["image_size_px"]),
@@ -327,12 +322,17 @@ def _weights_file(model: Model) -> Iterator[Path]:
     if isinstance(model.weights, Path):
         yield model.weights
         return
-    from safetensors.numpy import save_file
-
     with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
         path = Path(folder) / _WEIGHTS
-        save_file(dict(model.weights), path)
+        path.write_bytes(_weights_bytes(model.weights))
         yield path
+
+
+def _weights_bytes(tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    """A safetensors file. Its writer takes the memory as it lies, whatever order that has."""
+    from safetensors.numpy import save
+
+    return bytes(save({name: np.array(tensor, order="C") for name, tensor in tensors.items()}))
 
 
 def compose_graph(

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from regraft.dataset.checking import check_data
 from regraft.dataset.drafts import (
+    Draft,
     choose_test_rows,
     class_name,
     rebased,
@@ -147,16 +148,20 @@ def scan_files(
     labels: Sequence[str],
     *,
     groups: Sequence[str] | None = None,
+    splits: Sequence[str] | None = None,
+    root: Path | None = None,
     modality: str = IMAGE,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Dataset:
-    """A Dataset of files that are named one by one; all of them are training images.
+    """A Dataset of files that are named one by one.
 
     Args:
         paths: the files; a file may be named once.
-        labels: their class names.
+        labels: their class names; "" for none.
         groups: what must stay together, one a file; None for no groups.
+        splits: "train", "val" or "test", one a file; None for training images only.
+        root: what row paths are relative to; None for the folder that holds all files.
         modality: the kind of input.
         jobs: number of threads; None for one a core.
         progress: called with the phase "reading".
@@ -165,24 +170,35 @@ def scan_files(
         DataError: as many labels or groups as files are expected, or a file is named twice.
     """
     own = list(groups) if groups is not None else [""] * len(paths)
-    if not len(paths) == len(labels) == len(own):
+    parts = list(splits) if splits is not None else ["train"] * len(paths)
+    if not len(paths) == len(labels) == len(own) == len(parts):
         raise DataError(
-            f"{len(paths):,} files came with {len(labels):,} labels and {len(own):,} groups; "
-            "expected one each"
+            f"{len(paths):,} files came with {len(labels):,} labels, {len(own):,} groups and "
+            f"{len(parts):,} splits; expected one each"
         )
     absolute = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - keeps links
     twice = [str(path) for path, count in Counter(absolute).items() if count > 1]
     if twice:
         raise DataError(f"{twice[0]} is named twice; name every file once")
-    folders = {path.parent for path in absolute}
-    root = Path(os.path.commonpath(folders)) if folders else Path.cwd()
+    if root is None:
+        folders = {path.parent for path in absolute}
+        root = Path(os.path.commonpath(folders)) if folders else Path.cwd()
     drafts = [
-        Row(relative_path(path, root), label=class_name(label), split="train", group=group)
-        for path, label, group in zip(absolute, labels, own, strict=True)
+        Row(relative_path(path, root), label=class_name(label), split=split, group=group)
+        if label
+        else Row(
+            relative_path(path, root),
+            split=split,
+            group=group,
+            status="unlabelled",
+            reason="without a label",
+        )
+        for path, label, split, group in zip(absolute, labels, parts, own, strict=True)
     ]
-    rows = read_rows(drafts, root, get_modality(modality), jobs=jobs, progress=progress)
-    layout = "files named one by one"
-    return check_data(Dataset.from_rows(root, rows, layout=layout, modality=modality))
+    draft = choose_test_rows(Draft(tuple(drafts), "files named one by one"))
+    rows = read_rows(draft.rows, root, get_modality(modality), jobs=jobs, progress=progress)
+    data = Dataset.from_rows(root, rows, layout=draft.layout, notes=draft.notes, modality=modality)
+    return check_data(data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class Trainee:
     def export(self) -> tuple[bytes, dict[str, NDArray[Any]]]:
         """The graph from the raw input to `features`, see `intake`, and all parameters."""
         graph = self.intake.graph(self.whole.float().cpu().eval())
-        tensors = {name: t.detach().cpu().numpy() for name, t in self.state().items()}
+        tensors = {name: t.detach().cpu().contiguous().numpy() for name, t in self.state().items()}
         return graph, tensors
 
     def parameters(self) -> dict[str, NDArray[Any]]:

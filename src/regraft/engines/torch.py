@@ -229,7 +229,7 @@ def export_network(
     return Exported(
         features.SerializeToString(),
         stages if chain.stages else b"",
-        {name: t.detach().numpy() for name, t in network.state_dict().items()},
+        {name: t.detach().contiguous().numpy() for name, t in network.state_dict().items()},
     )
 
 

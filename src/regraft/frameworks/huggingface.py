@@ -1,0 +1,377 @@
+"""Hugging Face: datasets as Datasets and back, models as folders for timm and transformers.
+
+`from_datasets` and `to_datasets` need the extra `huggingface`. Folders that
+`datasets.load_dataset("imagefolder", ...)` reads are what `scan` reads as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft.catalogue import ONNX
+from regraft.dataset import Dataset, Row, scan_files
+from regraft.errors import DataError, ExportError, MissingExtraError, UsageError
+from regraft.modality.image import image as images
+from regraft.modality.transform import ImageTransform
+from regraft.model import Model, load, network_of
+from regraft.progress import Progress, silent
+from regraft.storage import make_folder, storage_errors, write_atomic
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "validation": "val",
+    "valid": "val",
+    "val": "val",
+    "test": "test",
+    "unlabelled": "",
+}
+_LABELS = ("label", "labels", "class", "target", "fine_label", "category")
+_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp"}
+_NOT_IN_NAMES = frozenset('/\\\0:*?"<>|')
+_ROWS_SHOWN = 1_000  # between two tellings of the progress
+
+
+def from_datasets(
+    dataset: Any,
+    *,
+    folder: str | Path,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    split: str | None = None,
+    progress: Progress = silent,
+) -> Dataset:
+    """The photos of a `datasets.Dataset` or `DatasetDict` as files, and the Dataset of them.
+
+    Photos become `folder/SPLIT/CLASS/HASH.jpg`, which `scan(folder)` reads as well, with the bytes
+    the dataset holds; arrays of grey levels become PNG. A validation split is the test set where
+    there is no test split, as in `scan`. A row without a photo is a row with the status "missing",
+    one that cannot be decoded "unreadable", one without a label "unlabelled".
+
+    Args:
+        dataset: rows with a photo and a label; nothing of it is changed.
+        folder: where the files go; empty or not there yet.
+        image_column: None for the only column of images.
+        label_column: None for the only column of class labels, or one called "label"; "" for none.
+        split: of a DatasetDict, the only one to take; of a Dataset, what it is. None for all
+            splits, or what the Dataset says of itself.
+        progress: told how many rows are done.
+
+    Raises:
+        MissingExtraError: datasets is not installed.
+        DataError: columns or splits are not clear, the folder is in use, or a class name cannot be
+            the name of a folder.
+    """
+    _require("reading a dataset of Hugging Face")
+    root = Path(folder).resolve()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DataError(
+            f"{root} is not an empty folder; choose another one, or read what is there: "
+            f"regraft.scan({str(folder)!r})"
+        )
+    paths: list[Path] = []
+    labels: list[str] = []
+    splits: list[str] = []
+    missing: list[Row] = []
+    understood = []  # all of it before the first file is written
+    for name, part in _parts(dataset, split).items():
+        column, encoded = _image_column(part, image_column)
+        understood.append((name, part, column, encoded, _labels_of(part, label_column, column)))
+    for name, part, column, encoded, label_of in understood:
+        top = {"train": "train", "val": "validation", "test": "test"}.get(name, "unlabelled")
+        written: Counter[Path] = Counter()
+        for number, (photo, label) in enumerate(_rows(part, column, encoded, label_of)):
+            place = root / top / label if label else root / "unlabelled"
+            if isinstance(photo, str):
+                path = f"{place.relative_to(root).as_posix()}/row {number}"
+                missing.append(Row(path, label=label, split=name, status="missing", reason=photo))
+                continue
+            digest = hashlib.sha256(photo).hexdigest()[:16]
+            stem = f"{digest}" if label else f"{top}-{digest}"
+            written[place / stem] += 1
+            if (times := written[place / stem]) > 1:
+                stem += f"-{times}"  # the same photo again is a row of its own
+            path_of = place / f"{stem}{_suffix(photo)}"
+            make_folder(place)
+            write_atomic(path_of, photo)
+            paths.append(path_of)
+            labels.append(label)
+            splits.append(name)
+            if number % _ROWS_SHOWN == 0:
+                progress(f"writing {name or top} photos", number, len(part))
+    if not paths:
+        raise DataError("the dataset holds no photo; expected rows with one each")
+    data = scan_files(paths, labels, splits=splits, root=root, progress=progress)
+    return replace(data, rows=(*data.rows, *missing), layout="a dataset of Hugging Face")
+
+
+def to_datasets(data: Dataset) -> Any:
+    """A Dataset as a `datasets.DatasetDict`: columns `image` and `label`, splits as they are.
+
+    Photos stay in their files, which are read when a row is asked for. Readable rows without a
+    label are the split "unlabelled"; other rows that are not in use are left out, see
+    `Dataset.counts`.
+
+    Raises:
+        MissingExtraError: datasets is not installed.
+        DataError: no row is in use.
+    """
+    _require("a DatasetDict")
+    import datasets
+
+    if not data.classes:
+        raise DataError("no photo is in use; see Dataset.status_counts() for why")
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(data.classes))}
+    )
+
+    def split(rows: tuple[Row, ...], labels: list[int | None]) -> Any:
+        columns = {"image": [str(data.absolute(row)) for row in rows], "label": labels}
+        return datasets.Dataset.from_dict(columns, features=features)
+
+    found = {"train": split(data.train, data.labels(data.train).tolist())}
+    if data.test:
+        found["test"] = split(data.test, data.labels(data.test).tolist())
+    if data.unlabelled:
+        found["unlabelled"] = split(data.unlabelled, [None] * len(data.unlabelled))
+    return datasets.DatasetDict(found)
+
+
+def save_timm(model: Model | str | Path, folder: str | Path) -> Path:
+    """A Model as a folder that timm and transformers load: `config.json`, `model.safetensors`.
+
+        timm.create_model("local-dir:FOLDER", pretrained=True)
+        transformers.AutoModelForImageClassification.from_pretrained("FOLDER")
+
+    Softmax of its logits are the calibrated probabilities of the Model; prediction sets and
+    unfamiliarity stay behind. Photos have to be upright RGB.
+
+    Args:
+        model: a Model, or a model or run folder.
+        folder: empty or not there yet.
+
+    Raises:
+        ExportError: the folder is in use, or the model is no network of timm with a linear head.
+        ModelError: the model is not there or cannot be read.
+    """
+    found = model if isinstance(model, Model) else load(model)
+    place = Path(folder)
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise ExportError(f"{place} is not an empty folder; choose another name")
+    architecture = str(found.backbone["architecture"])
+    transform = found.transform
+    library, colon, _ = architecture.partition(":")
+    what = ""
+    if "head.weights" not in found.tensors:
+        what = f"a {found.approach} model, which decides by its nearest training photos"
+    elif found.approach == "scratch" or not isinstance(transform, ImageTransform):
+        what = f"a {found.approach} model of {architecture}"
+    elif colon or architecture == ONNX:
+        what = f"a model on a network of {'an ONNX file' if architecture == ONNX else library}"
+    if what:
+        raise ExportError(
+            f"this is {what}, expected a linear head on a network of timm; export it as ONNX: "
+            "regraft export MODEL FILE.onnx"
+        )
+    assert isinstance(transform, ImageTransform)
+    if transform.views != ("plain",):
+        raise ExportError(
+            "the model averages each photo and its mirror image, which timm does not; fit it with "
+            "views=1, or export it as ONNX: regraft export MODEL FILE.onnx"
+        )
+    from regraft.engines.publishing import save_for_timm
+
+    network = network_of(found, calibrated=True)
+    make_folder(place.parent)
+    with (
+        storage_errors(f"write {place}"),
+        tempfile.TemporaryDirectory(dir=place.parent, prefix=".regraft-") as staging,
+    ):
+        save_for_timm(
+            network,
+            Path(staging),
+            architecture=architecture,
+            classes=found.classes,
+            preprocessing=_preprocessing(transform),
+        )
+        make_folder(place)
+        for file in Path(staging).iterdir():
+            shutil.move(file, place / file.name)
+    return place
+
+
+def _preprocessing(transform: ImageTransform) -> dict[str, Any]:
+    """The transform in timm's words."""
+    crops = transform.resize == "crop"
+    white = transform.normalisation.pixel_max
+    return {
+        "input_size": (3, transform.image_size_px, transform.image_size_px),
+        "crop_pct": transform.crop_pct if crops else 1.0,
+        "crop_mode": {"crop": "center", "squash": "squash", "pad": "border"}[transform.resize],
+        "interpolation": transform.interpolation,
+        "mean": tuple(value / white for value in transform.normalisation.mean),
+        "std": tuple(value / white for value in transform.normalisation.std),
+    }
+
+
+def _require(purpose: str) -> None:
+    if importlib.util.find_spec("datasets") is None:
+        raise MissingExtraError(purpose, "huggingface")
+
+
+def _parts(dataset: Any, split: str | None) -> dict[str, Any]:
+    """The tables by what they are in regraft: "train", "val", "test" or "" for unlabelled."""
+    import datasets
+
+    if isinstance(dataset, datasets.Dataset):
+        own = str(dataset.split or "").partition("[")[0]
+        dataset = {split or (own if own in _SPLITS else "train"): dataset}
+    elif isinstance(dataset, datasets.DatasetDict):
+        if split is not None and split not in dataset:
+            raise DataError(f"there is no split {split!r}; expected {' or '.join(dataset)}")
+        dataset = dict(dataset) if split is None else {"train": dataset[split]}
+    else:
+        raise UsageError(
+            f"the dataset is {type(dataset).__name__}, expected datasets.Dataset or DatasetDict"
+        )
+    unknown = [name for name in dataset if name not in _SPLITS]
+    if unknown:
+        raise DataError(
+            f"the split {unknown[0]!r} is none of train, validation and test; take one split "
+            f"alone, as training photos: split={unknown[0]!r}"
+        )
+    return {_SPLITS[name]: part for name, part in dataset.items()}
+
+
+def _image_column(part: Any, asked: str | None) -> tuple[str, bool]:
+    """The column of photos, and whether it holds encoded ones."""
+    import datasets
+
+    kinds: Mapping[str, Any] = part.features
+    encoded = [name for name, kind in kinds.items() if isinstance(kind, datasets.Image)]
+    arrays = [
+        name
+        for name, kind in kinds.items()
+        if isinstance(kind, datasets.Array2D | datasets.Array3D)
+    ]
+    if asked is not None:
+        if asked not in kinds:
+            raise DataError(f"there is no column {asked!r}; expected {' or '.join(kinds)}")
+        return asked, asked in encoded
+    found = encoded or arrays
+    if len(found) != 1:
+        what = (
+            f"{len(found)} columns of images ({', '.join(found)})" if found else "no image column"
+        )
+        raise DataError(
+            f"the dataset has {what} among {', '.join(kinds)}; name it: image_column=..."
+        )
+    return found[0], bool(encoded)
+
+
+def _labels_of(part: Any, asked: str | None, photos: str) -> Callable[[Mapping[str, Any]], str]:
+    """What gives the class name of a row, "" for none; the function's attribute is its column."""
+    import datasets
+
+    kinds: Mapping[str, Any] = part.features
+    if asked is None:
+        named = [name for name, kind in kinds.items() if isinstance(kind, datasets.ClassLabel)]
+        found = named if len(named) == 1 else [name for name in _LABELS if name in kinds]
+        if len(found) != 1:
+            what = f"more than one ({', '.join(named or found)})" if named or found else "none"
+            raise DataError(
+                f"the column of labels is not clear: {what} among {', '.join(kinds)}; name it: "
+                "label_column=..., or label_column='' for photos without labels"
+            )
+        asked = found[0]
+    if not asked:
+        return lambda _: ""
+    if asked not in kinds or asked == photos:
+        raise DataError(f"there is no column of labels {asked!r}; expected {' or '.join(kinds)}")
+    kind, column = kinds[asked], asked
+    names = list(kind.names) if isinstance(kind, datasets.ClassLabel) else None
+
+    def name_of(value: Any) -> str:
+        if value is None or (names is not None and value < 0):
+            return ""
+        return names[value] if names is not None else str(value).strip()
+
+    for name in map(name_of, part.unique(column)):
+        if name and (name != name.strip() or name[0] == "." or _NOT_IN_NAMES & set(name)):
+            raise DataError(
+                f"the class {name!r} cannot be the name of a folder on every system; rename it in "
+                f"the column {column!r}"
+            )
+    return lambda row: name_of(row[column])
+
+
+def _rows(
+    part: Any, column: str, encoded: bool, label_of: Callable[[Mapping[str, Any]], str]
+) -> Iterator[tuple[bytes | str, str]]:
+    """The bytes of each photo, or why there are none, and its class name."""
+    import datasets
+
+    part = part.with_format(None)
+    if encoded:
+        part = part.cast_column(column, datasets.Image(decode=False))
+    for number, row in enumerate(part):
+        value = row[column]
+        label = label_of(row)
+        if value is None:
+            yield f"row {number} of the dataset holds no photo", label
+        elif encoded:
+            yield _encoded(value, number), label
+        else:
+            yield _as_png(value, number), label
+
+
+def _encoded(value: Mapping[str, Any], number: int) -> bytes | str:
+    if value["bytes"]:
+        return bytes(value["bytes"])
+    path = value["path"]
+    try:
+        return Path(path).read_bytes() or f"the file of row {number} is empty: {path}"
+    except (OSError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it names no file"
+        return f"row {number} of the dataset holds no photo: {path or ''} {reason}".strip()
+
+
+def _as_png(value: Any, number: int) -> bytes | str:
+    """Grey levels (h, w) or RGB (h, w, 3) without loss."""
+    from PIL import Image
+
+    levels = np.asarray(value)
+    is_photo = levels.ndim == 2 or (levels.ndim == 3 and levels.shape[2] == 3)
+    if not is_photo or levels.size == 0 or levels.min() < 0 or levels.max() > 255:
+        shape = " x ".join(map(str, levels.shape))
+        return f"row {number} of the dataset is {shape} numbers, expected grey levels 0 to 255"
+    file = io.BytesIO()
+    Image.fromarray(levels.astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _suffix(photo: bytes) -> str:
+    """The suffix of the format; that of a JPEG for what is none, and shows as unreadable."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(photo)) as opened:
+            kind = str(opened.format)
+    except Exception:  # whatever damaged bytes raise: scanning will say it
+        return ".jpg"
+    suffix = _SUFFIXES.get(kind, f".{kind.lower()}")
+    return suffix if suffix in images.suffixes else ".jpg"
+
+
+__all__ = ["from_datasets", "save_timm", "to_datasets"]
