@@ -21,6 +21,7 @@ from regraft.catalogue.graphs import (
     network_tensors,
     stage_count,
 )
+from regraft.catalogue.modules import module_backbone
 from regraft.catalogue.sources import (
     BackboneOptions,
     get_backbone,
@@ -43,6 +44,7 @@ __all__ = [
     "is_available",
     "list_backbones",
     "measured_speed",
+    "module_backbone",
     "network_graph",
     "network_tensors",
     "remember_speed",

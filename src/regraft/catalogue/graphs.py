@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import onnx
 
 GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
+_LONGEST_NAME = 80
 _UNCHANGED = Normalisation(mean=(0.0,) * 3, std=(1.0,) * 3, pixel_max=255.0, channel_order="rgb")
 
 
@@ -56,7 +57,7 @@ def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
         BackboneError: the weights are missing or damaged.
         StorageError: the cache cannot be written.
     """
-    path = graph_folder() / _file_name(f"{backbone.name}-{graph_key(backbone)}.onnx")
+    path = graph_folder() / _file_name(f"{_short(backbone.name)}-{graph_key(backbone)}.onnx")
     if path.exists():
         return path
 
@@ -181,7 +182,7 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     parameters as safetensors, see `network_tensors`.
     """
     size = backbone.transform.image_size_px
-    stem = f"{backbone.architecture}-{size}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}"
+    stem = f"{_short(backbone.architecture)}-{size}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}"
     path = graph_folder() / _file_name(f"{stem}.onnx")
     if path.exists() and path.with_suffix(".safetensors").exists() and _stages_path(path).exists():
         return path
@@ -215,6 +216,13 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
 def _file_name(text: str) -> str:
     """A name of a backbone as part of a file name, on any system."""
     return re.sub(r"[^\w.-]", "_", text)
+
+
+def _short(name: str) -> str:
+    """A name, or what tells a long one from others."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:24]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _stages_path(path: Path) -> Path:
