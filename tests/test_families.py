@@ -20,7 +20,7 @@ from tests.catalogue_hubs import randomised
 FAMILIES: dict[str, tuple[str, int, bool]] = {
     "VGG": ("torchvision:vgg11", 64, True),
     "ResNet": ("torchvision:resnet18", 64, True),
-    "Inception v3": ("torchvision:inception_v3", 96, False),
+    "Inception v3": ("torchvision:inception_v3", 96, True),
     "Xception": ("legacy_xception", 71, True),
     "DenseNet": ("torchvision:densenet121", 64, True),
     "MobileNetV2": ("torchvision:mobilenet_v2", 64, True),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CONSTANT = (bool, int, float, str, type(None))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Call:
     """One call of a module: what it was given, what it returned."""
 
@@ -61,7 +61,8 @@ def watched_cuts(network: Any, pixels: torch.Tensor) -> Iterator[Watched]:
     ]
     for path, _ in sorted(containers, key=lambda pair: pair[0].count(".")):
         inside = [call for call in calls if call.name.rpartition(".")[0] == path]
-        if len(inside) < 2 or not _follow(inside) or any(runs[call.name] > 1 for call in inside):
+        once = all(runs[call.name] == 1 and _learns(call.module) for call in inside)
+        if len(inside) < 2 or not once or not _follow(inside):
             continue
         start, end = calls.index(inside[0]), calls.index(inside[-1])
         outer = [call for call in calls if call.is_used and _is_outermost(call.name, path)]
@@ -121,6 +122,11 @@ def _watch(network: Any, pixels: torch.Tensor) -> tuple[list[_Call], Counter[str
     for call, is_known in zip(calls, known, strict=True):
         call.is_used = not is_known or next(gradients) is not None
     return calls, runs
+
+
+def _learns(module: torch.nn.Module) -> bool:
+    """Whether a module has parameters: others are no stage of their own."""
+    return any(True for _ in module.parameters())
 
 
 def _is_outermost(name: str, path: str) -> bool:
@@ -188,7 +194,7 @@ def _ends(after: Sequence[tuple[str, Any]], extra: int) -> Iterator[list[tuple[s
         for kind in _PICKS:
             picked = ("picked", _pick(kind, extra))
             yield [*after[:place], picked, *rest]
-            if rest and not any(True for _, link in rest for _ in link.parameters()):
+            if rest and not any(_learns(link) for _, link in rest):
                 yield [*after[:place], picked]
 
 

@@ -153,7 +153,7 @@ def _transform_of(
     share = preprocessor.get("crop_pct")
     cuts = bool(preprocessor.get("do_center_crop")) and preprocessor.get("crop_size") is not None
     given = preprocessor.get("size") if preprocessor.get("do_resize", True) else None
-    given = given or image_size_px(config) or 224
+    given = given or {"shortest_edge": image_size_px(config) or 224}
     shorter = _side(given, "shortest_edge") if isinstance(given, Mapping) else 0
     square = (0 if shorter else _square(given)) if isinstance(given, Mapping) else int(given)
     resize = "crop"
@@ -180,11 +180,14 @@ def _transform_of(
     white = 255 * scale if preprocessor.get("do_rescale", True) else 255.0
     white = float(round(white)) if math.isclose(white, round(white), rel_tol=1e-6) else white
     mean, std = [0.0] * 3, [1.0] * 3
-    if preprocessor.get("do_normalize", "image_mean" in preprocessor):
+    flips = bool(preprocessor.get("do_flip_channel_order"))
+    if preprocessor.get("do_normalize", not flips and "image_mean" in preprocessor):
         mean = [float(value) for value in preprocessor["image_mean"]]
         std = [float(value) for value in preprocessor["image_std"]]
     if preprocessor.get("rescale_offset"):  # -1 to 1, see EfficientNetImageProcessor
         mean = [value + 1.0 for value in mean]
+    if preprocessor.get("include_top"):  # the same one divides twice
+        std = [value * value for value in std]
     return {
         "image_size_px": size,
         "resize": resize,
@@ -194,7 +197,7 @@ def _transform_of(
             "mean": mean,
             "std": std,
             "pixel_max": white,
-            "channel_order": "bgr" if preprocessor.get("do_flip_channel_order") else "rgb",
+            "channel_order": "bgr" if flips else "rgb",
         },
     }, notes
 
