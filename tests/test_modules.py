@@ -21,7 +21,7 @@ from regraft.errors import BackboneError, UsageError
 from regraft.modality.transform import NORMALISATIONS, Normalisation
 from tests.commands import CommandLine
 
-SOURCE = '''
+SOURCE = """
 import torch
 from torch import nn
 
@@ -72,7 +72,7 @@ def nothing():
     return None
 
 number = 5
-'''
+"""
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 
 
@@ -208,9 +208,9 @@ def test_what_breaks_the_contract_is_told(
 
 
 def test_what_is_missing_is_told(file: Path, own_cache: Path) -> None:
-    with pytest.raises(UsageError, match="the size of .*:Bare is None, .*add --size, or give the"):
+    with pytest.raises(UsageError, match=r"the size of .*:Bare is None, .*add --size, or give the"):
         get_backbone(f"module:{file}:Bare", normalize="torch")
-    with pytest.raises(UsageError, match="normalize of .*:Bare is None, expected torch, tf, caffe"):
+    with pytest.raises(UsageError, match=r"normalize of .*:Bare is None, expected torch, tf, caffe"):
         get_backbone(f"module:{file}:Bare", image_size_px=32)
     with pytest.raises(UsageError, match=r"the backbone is 'net\.py', expected package\.module:"):
         get_backbone("module:net.py")
