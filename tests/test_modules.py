@@ -210,7 +210,9 @@ def test_what_breaks_the_contract_is_told(
 def test_what_is_missing_is_told(file: Path, own_cache: Path) -> None:
     with pytest.raises(UsageError, match=r"the size of .*:Bare is None, .*add --size, or give the"):
         get_backbone(f"module:{file}:Bare", normalize="torch")
-    with pytest.raises(UsageError, match=r"normalize of .*:Bare is None, expected torch, tf, caffe"):
+    with pytest.raises(
+        UsageError, match=r"normalize of .*:Bare is None, expected torch, tf, caffe"
+    ):
         get_backbone(f"module:{file}:Bare", image_size_px=32)
     with pytest.raises(UsageError, match=r"the backbone is 'net\.py', expected package\.module:"):
         get_backbone("module:net.py")
