@@ -19,10 +19,23 @@ import torch
 import regraft as rg
 from regraft.decisions import DECISIONS, new_decision, open_log
 from regraft.engines import architectures
-from tests.catalogue_hubs import randomised
+from tests.catalogue_hubs import (
+    SQUEEZED,
+    randomised,
+    save_in_hub_form,
+    transformers_model,
+)
 from tests.foreign_networks import write_keras_like
 
 ROOT = Path(__file__).resolve().parents[1]
+OWN_NETWORK = """
+from torch import nn
+
+def make():
+    network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network.image_size_px, network.normalize = 32, "torch"
+    return network
+"""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -42,7 +55,7 @@ def _commands() -> list[str]:
 def working_folder(photo_folder: Path) -> Path:
     """What the examples assume: photos/, more_photos/, cameras/, new.jpg, new_photos/, a table.
 
-    And networks of others: weights.pth, theirs.onnx.
+    And networks of others: weights.pth, theirs.onnx, tiny_vit/, own_network.py.
     """
     folder = photo_folder.parent
     for name in ("clean", "messy"):
@@ -59,6 +72,8 @@ def working_folder(photo_folder: Path) -> Path:
     network = randomised(architectures.create("torchvision:resnet18"))
     torch.save(network.state_dict(), folder / "weights.pth")
     write_keras_like(folder / "theirs.onnx")
+    save_in_hub_form(folder / "tiny_vit", transformers_model("ViT"), SQUEEZED, "license: mit")
+    (folder / "own_network.py").write_text(OWN_NETWORK, encoding="utf-8")
     return folder
 
 

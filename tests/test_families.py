@@ -1,8 +1,15 @@
-"""Architecture families with random weights: the graph says what the network says, cut or whole."""
+"""Architecture families with random weights go all the way: features, heads, training, heat maps.
+
+The graph says what the network says, cut or whole; every approach runs on it; its maps are drawn
+and its exported file predicts what the model predicts.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,60 +17,106 @@ import numpy as np
 import pytest
 import torch
 
+from regraft.approaches import APPROACHES, FineTune, Limits, repeated_folds
 from regraft.catalogue import Backbone, boundary_graph, embedding_graph, get_backbone, stage_count
+from regraft.dataset import scan
 from regraft.engines import architectures
 from regraft.engines.networks import PixelScale, pretrained_trainee
 from regraft.engines.onnx import OnnxEngine
+from regraft.engines.training import Speed
+from regraft.explaining import Question, explain_photos
+from regraft.exporting.artifact import standalone_source, with_metadata
+from regraft.exporting.replay import predictions_of_model, replay
 from tests.catalogue_hubs import randomised
+from tests.conftest import MakeImageFolder
+
+_TOKENS = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "image_size": 64,
+    "patch_size": 16,
+}
+
+
+def _of_transformers(kind: str, **fields: Any) -> str:
+    return f"transformers:{json.dumps({'model_type': kind, **fields})}"
+
 
 # Architecture, pixels (reduced where the network takes any size), whether it can be cut.
 FAMILIES: dict[str, tuple[str, int, bool]] = {
     "VGG": ("torchvision:vgg11", 64, True),
     "ResNet": ("torchvision:resnet18", 64, True),
-    "Inception v3": ("torchvision:inception_v3", 96, False),
+    "Inception v3": ("torchvision:inception_v3", 96, True),
     "Xception": ("legacy_xception", 71, True),
     "DenseNet": ("torchvision:densenet121", 64, True),
     "MobileNetV2": ("torchvision:mobilenet_v2", 64, True),
     "MobileNetV3": ("torchvision:mobilenet_v3_small", 64, True),
     "EfficientNet": ("torchvision:efficientnet_b0", 64, True),
     "EfficientNetV2": ("tf_efficientnetv2_b0", 64, True),
-    "ConvNeXt": ("convnext_atto", 64, True),
+    "ConvNeXt": ("convnext_atto", 96, True),
     "ViT": ("test_vit", 160, True),
     "Swin": ("swin_tiny_patch4_window7_224", 224, True),
     "DeiT": ("deit_tiny_patch16_224", 224, True),
     "RegNet": ("torchvision:regnet_y_400mf", 64, True),
-    "MobileViT": ("mobilevit_xxs", 64, True),
+    "MobileViT": ("mobilevit_xxs", 96, True),
     "SqueezeNet": ("torchvision:squeezenet1_1", 64, True),
+    "ViT of transformers": (_of_transformers("vit", **_TOKENS), 64, True),
+    "ConvNeXt of transformers": (
+        _of_transformers("convnext", hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1]),
+        96,
+        True,
+    ),
 }
 FAST = {"ResNet", "ViT", "SqueezeNet"}
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 150, 3), dtype=np.uint8)
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A backbone with its weights in a file, the network without classifier, if it is cut."""
+
+    backbone: Backbone
+    network: Any
+    is_cut: bool
+    cache: Path
+
+
 @pytest.fixture(
+    scope="module",
     params=[
         pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow], id=name)
         for name in FAMILIES
-    ]
+    ],
 )
-def family(
-    request: pytest.FixtureRequest, tmp_path: Path, own_cache: Path
-) -> tuple[Backbone, Any, bool]:
-    """A backbone with its weights in a file, the network without classifier, and if it is cut."""
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Family]:
+    """A family and a cache of its own: its graph is exported once for all tests."""
     architecture, size, is_cut = FAMILIES[request.param]
+    folder = tmp_path_factory.mktemp("family")
     network = randomised(architectures.create(architecture))
-    torch.save(network.state_dict(), tmp_path / "weights.pth")
-    found = get_backbone(f"file:{tmp_path / 'weights.pth'}", architecture=architecture)
+    torch.save(network.state_dict(), folder / "weights.pth")
+    found = get_backbone(f"file:{folder / 'weights.pth'}", architecture=architecture)
     found = replace(found, transform=replace(found.transform, image_size_px=size))
     architectures.remove_classifier(network)
-    return found, network, is_cut
+    yield Family(found, network, is_cut, folder / "cache")
+    (folder / "weights.pth").unlink()
+
+
+@pytest.fixture
+def family(made: Family, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Family:
+    monkeypatch.setenv("XDG_CACHE_HOME", os.fspath(made.cache))
+    return made
 
 
 def test_the_matrix_has_the_families_of_the_field() -> None:
-    assert len(FAMILIES) >= 14
+    assert len(FAMILIES) == 18
 
 
-def test_graph_and_network_agree_whole_and_cut(family: tuple[Backbone, Any, bool]) -> None:
-    backbone, network, is_cut = family
+def test_graph_and_network_agree_whole_and_cut(family: Family) -> None:
+    backbone, network, is_cut = family.backbone, family.network, family.is_cut
     size = backbone.transform.image_size_px
     pixels = _pixels(backbone)
     with torch.no_grad():
@@ -100,6 +153,49 @@ def test_graph_and_network_agree_whole_and_cut(family: tuple[Backbone, Any, bool
     learning = [p for _, group in trainee.learning for p in group]
     assert all(p.requires_grad for p in learning)
     assert sum(p.numel() for p in learning) > 2 * backbone.feature_width
+
+
+def test_every_approach_the_heat_maps_and_the_exported_file(
+    family: Family,
+    make_image_folder: MakeImageFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    speed = Speed("32-true", 1e-3, 1e-3)  # timing a network is not what is looked at here
+    monkeypatch.setattr("regraft.engines.training.measure_speed", lambda *_, **__: speed)
+    data = scan(make_image_folder({"blue": 6, "red": 6}, size=(60, 48)))
+    folds = repeated_folds(data, folds=3, repeats=1)
+    scopes = ("last_1_stage", "first_1_stage", "all") if family.is_cut else ("all",)
+    tried = []
+    for scope in scopes:
+        tuned = FineTune(family.backbone, train=scope, epochs=1, views=1)
+        # The learning-rate range test, two dozen steps more, belongs to fold 0.
+        found = tuned.cross_validate(data, folds, limits=Limits(folds=(1,)))
+        assert (found.folds_done, found.covered.sum()) == (1, (folds[0] == 1).sum())
+        assert np.isfinite(found.probabilities[:, found.covered]).all()
+        tried.append(tuned.name)
+    for name in ("knn", "linear_probe"):
+        approach = APPROACHES[name](family.backbone)
+        found = approach.cross_validate(data, folds)
+        assert found.covered.all()
+        tried.append(name)
+    assert set(tried) == set(APPROACHES) - {"scratch"}
+    model = approach.fit(data, cross_validation=found)
+
+    paths = [data.absolute(row) for row in data.rows]
+    model.save(tmp_path / "model")
+    explained = explain_photos(tmp_path / "model", [Question(str(p), p) for p in paths[::2]])
+    assert explained.layer
+    assert explained.check is not None
+    assert len(explained.maps) + len(explained.left_out) == 6
+    assert explained.maps
+
+    (tmp_path / "own.onnx").write_bytes(with_metadata(model, precision="float32"))
+    (tmp_path / "own.py").write_text(standalone_source(), encoding="utf-8")
+    replayed = replay(tmp_path / "own.py", predictions_of_model(model, [str(p) for p in paths]))
+    assert replayed.photos == 12
+    assert replayed.largest_difference < 1e-4
+    assert replayed.changed == ()
 
 
 def _pixels(backbone: Backbone) -> np.ndarray:

@@ -153,7 +153,7 @@ def test_what_cannot_be_fetched_says_what_to_do(hub_home: Path, refused: list[st
         ("torchvision:resnet19", "torchvision has no architecture 'resnet19'; did you mean resne"),
         ("torchvision:fasterrcnn_resnet50_fpn", "torchvision has no architecture"),
         ("torchvision:resnet50:V9", "torchvision has no weights 'V9' for resnet50; expected IMAG"),
-        ("hub:resnet18", r"or timm:NAME, torchvision:NAME, onnx:FILE"),
+        ("hub:resnet18", r"hf:OWNER/NAME, module:FILE.py:NAME, onnx:FILE"),
         ("file:nowhere.pth", r"there is no nowhere\.pth"),
     ],
 )

@@ -220,6 +220,7 @@ def test_public_names_are_pinned() -> None:
         "get_backbone",
         "list_backbones",
         "load",
+        "module_backbone",
         "plan",
         "predict",
         "read_run",

@@ -21,7 +21,7 @@ from regraft._version import __version__
 
 if TYPE_CHECKING:
     from regraft.approaches import Approach, FineTune, Knn, LinearProbe, Scratch
-    from regraft.catalogue import Backbone, get_backbone, list_backbones
+    from regraft.catalogue import Backbone, get_backbone, list_backbones, module_backbone
     from regraft.comparison import Comparison, compare
     from regraft.dataset import Dataset, Row, scan
     from regraft.errors import RegraftError
@@ -74,6 +74,7 @@ _HOME = {
     "get_backbone": "catalogue",
     "list_backbones": "catalogue",
     "load": "model",
+    "module_backbone": "catalogue",
     "plan": "workflow",
     "predict": "workflow",
     "read_run": "runs",
@@ -114,6 +115,7 @@ __all__ = [
     "get_backbone",
     "list_backbones",
     "load",
+    "module_backbone",
     "plan",
     "predict",
     "read_run",

@@ -215,7 +215,8 @@ BackboneNames = Annotated[
     typer.Option(
         "--backbone",
         metavar="NAME",
-        help="Pretrained network (also timm:NAME, torchvision:NAME, onnx:FILE), or a checkpoint.",
+        help="Pretrained network (also timm:NAME, torchvision:NAME, hf:OWNER/NAME or hf:FOLDER, "
+        "module:FILE.py:NAME, onnx:FILE), or a checkpoint.",
     ),
 ]
 ApproachNames = Annotated[
@@ -235,11 +236,11 @@ Arch = Annotated[
 ]
 Normalize = Annotated[
     NormalisationName | None,
-    typer.Option("--normalize", help="What an ONNX file as --backbone was trained with."),
+    typer.Option("--normalize", help="What an ONNX file or a module was trained with."),
 ]
 ImageSize = Annotated[
     int | None,
-    typer.Option("--size", metavar="PX", help="Of an ONNX file that takes any size."),
+    typer.Option("--size", metavar="PX", help="Another size of pictures than the network's own."),
 ]
 AcceptLicence = Annotated[
     bool,
@@ -248,7 +249,9 @@ AcceptLicence = Annotated[
 Architecture = Annotated[
     str | None,
     typer.Option(
-        "--architecture", metavar="FILE.py:NAME", help="Your own network for the approach scratch."
+        "--architecture",
+        metavar="FILE.py:NAME",
+        help="Your own network: for the approach scratch, or to explain a model of it.",
     ),
 ]
 
@@ -1076,7 +1079,12 @@ def backbones(
         bool, typer.Option("--measure", help="Time the installed ones on this machine.")
     ] = False,
     search: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Names in timm that hold TEXT, or match it.")
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Names in timm that hold TEXT, or match it; other hubs: torchvision:NAME, "
+            "hf:OWNER/NAME.",
+        ),
     ] = None,
     licence: Annotated[
         str | None, typer.Option(metavar="TEXT", help="With --search: only licences with TEXT.")

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.dataset import Dataset
+from regraft.engines.modules import MODULE, allow, is_allowed, origin_of
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ExplanationError, RegraftError, UnreadableInputError
 from regraft.evaluation import TEST
@@ -396,6 +397,11 @@ class _Explainer:
                 "scratch or fastai"
             )
         own = model.settings.get("architecture")
+        architecture = str(model.backbone["architecture"])
+        if architecture.startswith(MODULE):
+            if make is not None:
+                allow(architecture, make)
+            own = None if is_allowed(architecture) else origin_of(architecture)
         if own and make is None:
             raise ExplanationError(
                 f"the model's network is your own ({own}), and a saved model runs no code by "

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from regraft.approaches.base import NO_LIMITS, Cost, Limits
@@ -20,7 +16,7 @@ from regraft.approaches.trained import (
 )
 from regraft.catalogue import Backbone
 from regraft.dataset import Dataset
-from regraft.errors import UsageError
+from regraft.engines.modules import load_named
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 from regraft.progress import Progress, silent
 
@@ -169,30 +165,4 @@ def load_architecture(where: str) -> Callable[[int], Any]:
     Raises:
         UsageError: it cannot be imported, or there is nothing of that name.
     """
-    module_name, _, name = where.rpartition(":")
-    if not module_name or not name:
-        raise UsageError(
-            f"the architecture is {where!r}, expected package.module:name or path/file.py:name"
-        )
-    try:
-        if module_name.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(module_name).stem, module_name)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            mine = sys.modules.setdefault(spec.name, module) is module
-            try:
-                spec.loader.exec_module(module)
-            except BaseException:
-                if mine:  # no half of a module for whoever imports it next
-                    del sys.modules[spec.name]
-                raise
-        else:
-            module = importlib.import_module(module_name)
-        found = getattr(module, name)
-    except Exception as error:  # whatever the user's file raises
-        what = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise UsageError(f"the architecture {where} cannot be imported ({what})") from error
-    if not callable(found):
-        raise UsageError(f"{where} is {type(found).__name__}, expected something to call")
-    return found  # type: ignore[no-any-return]
+    return load_named(where, "architecture")  # type: ignore[no-any-return]

@@ -25,6 +25,7 @@ from regraft.catalogue.graphs import (
     stage_count,
     word_table,
 )
+from regraft.catalogue.modules import module_backbone
 from regraft.catalogue.sources import (
     BackboneOptions,
     get_backbone,
@@ -50,6 +51,7 @@ __all__ = [
     "is_available",
     "list_backbones",
     "measured_speed",
+    "module_backbone",
     "network_graph",
     "network_tensors",
     "remember_speed",

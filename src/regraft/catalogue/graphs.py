@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from regraft.engines.torch import Exported
 
 GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
+_LONGEST_NAME = 80
 
 
 def graph_key(backbone: Backbone) -> str:
@@ -61,7 +62,7 @@ def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
         BackboneError: the weights are missing or damaged.
         StorageError: the cache cannot be written.
     """
-    path = graph_folder() / _file_name(f"{backbone.name}-{graph_key(backbone)}.onnx")
+    path = graph_folder() / _file_name(f"{_short(backbone.name)}-{graph_key(backbone)}.onnx")
     if path.exists():
         return path
 
@@ -184,7 +185,8 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     `network_tensors`.
     """
     shape = backbone.transform.positions
-    stem = f"{backbone.architecture}-{shape}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}"
+    name = _short(backbone.architecture)
+    stem = f"{name}-{shape}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}"
     path = graph_folder() / _file_name(f"{stem}.onnx")
     if path.exists() and path.with_suffix(".safetensors").exists() and _stages_path(path).exists():
         return path
@@ -235,6 +237,13 @@ _EXPORTERS: Mapping[str, Callable[[Backbone, Path], Exported]] = {
 def _file_name(text: str) -> str:
     """A name of a backbone as part of a file name, on any system."""
     return re.sub(r"[^\w.-]", "_", text)
+
+
+def _short(name: str) -> str:
+    """A name, or what tells a long one from others."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:24]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _stages_path(path: Path) -> Path:

@@ -3,6 +3,8 @@
 efficientnet_lite0             built in
 timm:NAME[.TAG]                what timm publishes
 torchvision:NAME[:WEIGHTS]     what torchvision publishes
+hf:OWNER/NAME[@REVISION]       an image model of the Hugging Face hub, or hf:FOLDER in its form
+module:FILE.py:NAME            a network of one's own, see `modules`
 onnx:FILE                      any network as ONNX; it stays frozen
 file:WEIGHTS, or a path        a file of weights with its architecture, or a model of regraft
 """
@@ -13,19 +15,25 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
-from regraft.catalogue.backbone import BACKBONES, DEFAULT_BACKBONE, ONNX, Backbone
+from regraft.catalogue.backbone import (
+    BACKBONES,
+    DEFAULT_BACKBONE,
+    ONNX,
+    Backbone,
+    with_transform,
+)
+from regraft.catalogue.modules import module_backbone
+from regraft.engines.modules import MODULE
 from regraft.errors import BackboneError, UsageError
 from regraft.modality import transform_from_dict
-from regraft.modality.transform import NORMALISATIONS, ImageTransform
+from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
 from regraft.progress import Progress, note, silent
 
-SCHEMES = ("timm", "torchvision", "onnx", "file")
 _NOT_FOR_ALL = ("-nc", "noncommercial", "non-commercial", "research", "other", "fair", "gated")
 
 
@@ -34,8 +42,9 @@ class BackboneOptions(TypedDict, total=False):
 
     Attributes:
         architecture: timm's name of what a file of weights belongs to, or "torchvision:NAME".
-        normalize: how the pixels of an ONNX file are normalised: "torch", "tf" or "caffe".
-        image_size_px: of an ONNX file that takes any size.
+        normalize: how the pixels of an ONNX file, or of a network that does not say so, are
+            normalised: "torch", "tf" or "caffe".
+        image_size_px: another size than the network's own, if it takes that.
         accept_licence: use weights whose licence does not allow every use.
     """
 
@@ -97,32 +106,62 @@ def get_backbone(
             accepted; suggests the nearest names.
         UsageError: an option is outside its range.
     """
+    if image_size_px is not None and not 16 <= image_size_px <= 4096:
+        raise UsageError(f"size is {image_size_px}, expected 16 to 4096 px")
     if name in BACKBONES:
-        return BACKBONES[name]
+        return _resized(BACKBONES[name], image_size_px)
     scheme, colon, rest = name.partition(":")
-    if colon and scheme in ("timm", "torchvision"):
-        return _published(name, rest, accept_licence=accept_licence, progress=progress)
+    if colon and scheme in ("timm", "torchvision", "hf"):
+        found = _published(
+            name, rest, normalize=normalize, accept_licence=accept_licence, progress=progress
+        )
+        return _resized(found, image_size_px)
     if colon and scheme == "onnx":
         return _foreign(Path(rest), normalize or "", image_size_px or 0)
-    if colon and scheme == "file":
-        return _checkpoint(Path(rest), architecture)
-    if os.sep in name or Path(name).exists():
-        return _checkpoint(Path(name), architecture)
+    if colon and scheme == "module":
+        return module_backbone(rest, image_size_px=image_size_px, normalize=normalize)
+    if (colon and scheme == "file") or os.sep in name or Path(name).exists():
+        path = Path(rest if colon and scheme == "file" else name)
+        return _resized(_checkpoint(path, architecture), image_size_px)
     near = difflib.get_close_matches(name, BACKBONES, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else "see: regraft backbones"
     raise BackboneError(
-        f"there is no backbone named {name!r}; {hint} (or timm:NAME, torchvision:NAME, onnx:FILE)"
+        f"there is no backbone named {name!r}; {hint} (or timm:NAME, torchvision:NAME, "
+        "hf:OWNER/NAME, module:FILE.py:NAME, onnx:FILE)"
     )
 
 
-def _published(name: str, rest: str, *, accept_licence: bool, progress: Progress) -> Backbone:
+def _resized(backbone: Backbone, image_size_px: int | None) -> Backbone:
+    """The backbone for pictures of another size, if its network takes them."""
+    if image_size_px is None or not isinstance(backbone.transform, ImageTransform):
+        return backbone
+    if image_size_px == backbone.transform.image_size_px:
+        return backbone
+    from regraft.engines.torch import check_size
+
+    check_size(backbone.architecture, image_size_px)
+    return with_transform(backbone, image_size_px=image_size_px)
+
+
+def _published(
+    name: str, rest: str, *, normalize: str | None, accept_licence: bool, progress: Progress
+) -> Backbone:
     """A backbone of a hub."""
     from regraft.engines import hubs
 
-    find: Callable[[str], hubs.Published] = (
-        hubs.in_timm if name.startswith("timm:") else hubs.in_torchvision
-    )
-    found = find(rest)
+    if name.startswith("timm:"):
+        found = hubs.in_timm(rest)
+    elif name.startswith("torchvision:"):
+        found = hubs.in_torchvision(rest)
+    else:
+        from regraft.engines.hugging_face import in_hugging_face
+
+        given = _normalisation(normalize) if normalize else None
+        found = in_hugging_face(
+            rest,
+            transform=None if given is None else {"normalisation": asdict(given)},
+            told=lambda text: note(progress, text),
+        )
     licence = found.licence or "not stated"
     if not accept_licence and any(part in licence.lower() for part in _NOT_FOR_ALL):
         raise BackboneError(
@@ -137,15 +176,16 @@ def _published(name: str, rest: str, *, accept_licence: bool, progress: Progress
             f"{weights} was altered or fetched only in part: its SHA-256 begins with "
             f"{digest[:8]}, its name says {named[:8]}; remove it, and it is fetched again"
         )
+    is_folder = name.startswith("hf:") and Path(rest).is_dir()
     return replace(
         BACKBONES[DEFAULT_BACKBONE],
-        name=name,
+        name=Path(rest).resolve().name if is_folder else name,
         architecture=found.architecture,
         package="",
         weights_file="",
-        weights_at=str(weights),
+        weights_at=str(weights.absolute()),
         weights_sha256=digest,
-        origin=name,
+        origin=f"folder {Path(rest).resolve().name}" if is_folder else name,
         extra="",
         pretrained_on=found.pretrained_on,
         licence=licence,
@@ -160,13 +200,7 @@ def _foreign(path: Path, normalize: str, image_size_px: int) -> Backbone:
     """A frozen backbone from an ONNX file."""
     from regraft.catalogue.foreign import read_foreign
 
-    if normalize not in NORMALISATIONS:
-        raise UsageError(
-            f"normalize is {normalize!r}, expected {', '.join(NORMALISATIONS)}: what {path} was "
-            "trained on; add --normalize"
-        )
-    if image_size_px and not 16 <= image_size_px <= 4096:
-        raise UsageError(f"size is {image_size_px}, expected 16 to 4096 px")
+    normalisation = _normalisation(normalize)
     if not path.is_file():
         raise BackboneError(f"there is no file {path}; give an ONNX file")
     found = read_foreign(path, image_size_px=image_size_px)
@@ -187,10 +221,24 @@ def _foreign(path: Path, normalize: str, image_size_px: int) -> Backbone:
         transform=ImageTransform(
             image_size_px=image_size_px or found.image_size_px or 224,
             interpolation="bilinear",
-            normalisation=NORMALISATIONS[normalize],
+            normalisation=normalisation,
         ),
         match=ONNX,
     )
+
+
+def _normalisation(name: str) -> Normalisation:
+    """The normalisation of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in NORMALISATIONS:
+        raise UsageError(
+            f"normalize is {name!r}, expected {', '.join(NORMALISATIONS)}: what the network was "
+            "trained on; add --normalize"
+        )
+    return NORMALISATIONS[name]
 
 
 def _checkpoint(path: Path, architecture: str | None) -> Backbone:
@@ -198,7 +246,7 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
     if not path.exists():
         raise BackboneError(f"there is no {path}; give a model folder, a weights file or a name")
     facts: dict[str, Any] = {}
-    weights = path
+    weights, is_named = path, architecture is not None
     if path.is_dir():
         folder = path / "model" if (path / "model" / "model.json").exists() else path
         weights = folder / "weights.safetensors"
@@ -220,7 +268,13 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
             "as --arch tf_efficientnet_lite0, or torchvision:NAME"
         )
     like = next((b for b in BACKBONES.values() if b.architecture == architecture), None)
-    if like is None:
+    transform = facts.get("transform")
+    if like is None and is_named and architecture.startswith(MODULE):
+        size = transform["image_size_px"] if transform else None
+        like = module_backbone(
+            architecture.removeprefix(MODULE), image_size_px=size, normalize="torch"
+        )
+    elif like is None:
         from regraft.engines.architectures import describe_architecture
 
         described = describe_architecture(architecture)
@@ -232,7 +286,6 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
             transform=ImageTransform.from_dict(described.transform),
         )
     digest = _digest(weights)
-    transform = facts.get("transform")
     beside = {file.name: file for file in weights.parent.iterdir()}
     return replace(
         like,

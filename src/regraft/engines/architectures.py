@@ -1,7 +1,9 @@
-"""Named architectures of timm and torchvision, and how each becomes features instead of classes.
+"""Named architectures, and how each becomes features instead of classes.
 
 A name without prefix is timm's, with its pretrained tag or without; "torchvision:NAME" is
-torchvision's. Both libraries are imported only inside functions.
+torchvision's, "transformers:CONFIG" see `transformers`, "module:WHERE" see `modules`. The libraries
+are imported only inside functions. A network that makes features as it is has an attribute
+`headless_width`, their number.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from regraft.engines import modules, transformers
+from regraft.engines.modules import MODULE
+from regraft.engines.transformers import TRANSFORMERS
 from regraft.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -40,6 +45,10 @@ def create(architecture: str) -> Any:
     """
     if architecture.startswith(TORCHVISION):
         return _from_torchvision(architecture.removeprefix(TORCHVISION))
+    if architecture.startswith(TRANSFORMERS):
+        return transformers.create(architecture)
+    if architecture.startswith(MODULE):
+        return modules.create(architecture)
     import timm
 
     try:
@@ -73,6 +82,8 @@ def _from_torchvision(name: str) -> Any:
 
 def classifier_names(network: torch.nn.Module) -> tuple[str, ...]:
     """Names of the modules that make classes of features; distilled networks have two."""
+    if hasattr(network, "headless_width"):
+        return ()
     named = getattr(network, "default_cfg", {}).get("classifier")
     if named:
         return (named,) if isinstance(named, str) else tuple(named)
@@ -83,6 +94,8 @@ def remove_classifier(network: Any) -> None:
     """Change the network in place: it returns features float32 (n, d)."""
     import torch
 
+    if hasattr(network, "headless_width"):
+        return
     if hasattr(network, "reset_classifier"):  # timm
         network.reset_classifier(0)
         return
@@ -95,6 +108,8 @@ def feature_width(network: Any) -> int:
     """d, of a network that has its classifier still."""
     import torch
 
+    if hasattr(network, "headless_width"):
+        return int(network.headless_width)
     if hasattr(network, "num_features") and hasattr(network, "reset_classifier"):
         # Some networks of timm have further layers between the pooling and the classifier.
         return int(getattr(network, "head_hidden_size", None) or network.num_features)
@@ -122,14 +137,18 @@ def describe_architecture(architecture: str) -> Described:
         BackboneError: it has none of that name.
     """
     network = create(architecture)
+    if architecture.startswith(TORCHVISION):
+        weights = default_weights(architecture.removeprefix(TORCHVISION))
+        transform = torchvision_transform(weights)
+    elif architecture.startswith(TRANSFORMERS):
+        size = transformers.image_size_px(network.config.to_dict()) or 224
+        transform = _transform(size, 1.0, interpolation="bilinear", mean=[0.5] * 3, std=[0.5] * 3)
+    else:
+        transform = timm_transform(network)
     return Described(
         parameters=sum(p.numel() for p in network.parameters()),
         feature_width=feature_width(network),
-        transform=(
-            torchvision_transform(default_weights(architecture.removeprefix(TORCHVISION)))
-            if architecture.startswith(TORCHVISION)
-            else _timm_transform(network)
-        ),
+        transform=transform,
     )
 
 
@@ -170,10 +189,14 @@ def torchvision_transform(weights: Any) -> dict[str, Any]:
     )
 
 
-def _timm_transform(network: Any) -> dict[str, Any]:
+def timm_transform(network: Any, published: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The transform of a network of timm, or that of the weights `published` for it elsewhere."""
     import timm.data
 
     config = timm.data.resolve_model_data_config(network)  # type: ignore
+    if published:
+        given = {name: value for name, value in published.items() if value is not None}
+        config = timm.data.resolve_data_config(given, model=network)  # type: ignore
     transform = _transform(
         int(config["input_size"][-1]),
         float(config["crop_pct"]),

@@ -192,6 +192,7 @@ def _layer(name: str, output: Any, classifier: Any) -> EvidenceLayer | None:
     shape = tuple(output.shape)
     features: Any = classifier.features
     widths = {getattr(features, name, None) for name in ("num_features", "embed_dim")}
+    widths.add(getattr(getattr(features, "config", None), "hidden_size", None))  # transformers
     widths.add(classifier.head.in_features)
     if len(shape) == 4:
         is_last = "NHWC" in str(getattr(features, "output_fmt", ""))  # timm says so

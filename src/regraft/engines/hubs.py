@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.engines import architectures
+from regraft.engines import architectures, transformers
 from regraft.errors import BackboneError
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -32,6 +32,7 @@ class Published:
         match: how the file is read; see `load_network`.
         local: the file on this machine, None if it is not there.
         fetch: fetches it.
+        instead: what to do where it cannot be fetched; "" for a file of weights.
     """
 
     architecture: str
@@ -42,6 +43,7 @@ class Published:
     match: str
     local: Callable[[], Path | None]
     fetch: Callable[[], Path]
+    instead: str = ""
 
     def file(self, told: Callable[[str], None]) -> Path:
         """The file of the weights, fetched if it is not there; `told` of that.
@@ -51,17 +53,25 @@ class Published:
         """
         path = self.local()
         if path is None:
-            told(f"fetching the weights of {self.architecture} from {self.place}")
+            name = transformers.title(self.architecture)
+            told(f"fetching the weights of {name} from {self.place}")
             try:
                 path = self.fetch()
             except Exception as error:  # each client raises kinds of its own
-                reason = str(error).strip().partition("\n")[0] or type(error).__name__
+                instead = self.instead or (
+                    "fetch the file on another one and use: --backbone file:WEIGHTS --arch "
+                    f"{self.architecture}"
+                )
                 raise BackboneError(
-                    f"the weights of {self.architecture} are not on this machine and cannot be "
-                    f"fetched from {self.place} ({reason[:200]}); fetch the file on another one "
-                    f"and use: --backbone file:WEIGHTS --arch {self.architecture}"
+                    f"the weights of {name} are not on this machine and cannot be fetched from "
+                    f"{self.place} ({reason(error)}); {instead}"
                 ) from error
         return path
+
+
+def reason(error: Exception) -> str:
+    """The first line of what a client raised."""
+    return (str(error).strip().partition("\n")[0] or type(error).__name__)[:200]
 
 
 def in_timm(name: str) -> Published:

@@ -1,7 +1,7 @@
 """A torch network as a chain of modules, so that it can be cut where its stages begin.
 
 What lies below a cut can be frozen and its outputs kept; what lies above is trained. A network
-that is no chain of its children (attention with extra inputs, for example) has no cuts and is
+that is neither a chain of its children nor of what it calls (see `called`) has no cuts and is
 trained whole.
 """
 
@@ -12,11 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from regraft.engines.called import watched_cuts
+
 if TYPE_CHECKING:
     import torch
 
 _CONTAINERS = {"blocks", "stages", "layers", "features", "trunk_output"}
-_STAGE = re.compile(r"(s|stage|layer|block)\d+")
+_STAGE = re.compile(r"(s|stage|layer|block)\d+|Mixed_\d\w|inception\d\w")
 _ALIKE = 1e-4  # how far the chain may be from the network itself, relative to its largest output
 
 
@@ -56,8 +58,9 @@ def chain_of(network: Any, *, image_size_px: int) -> Chain:
 
     Children are taken in order. The stages are the elements of a container called "blocks",
     "stages", "layers" or "features", or else the children that are sequences or called "layer1".
-    What a network does between its children is guessed from what is usual (see `_bridged`). The
-    chain is run once beside the network; if their outputs differ, it counts as a single link.
+    What a network does between its children is guessed from what is usual (see `_bridged`). Where
+    that does not lead to the same features, the network is watched while it runs (see `called`).
+    The chain is run once beside the network; if their outputs differ, it counts as a single link.
 
     Args:
         network: maps float32 (n, 3, s, s) to features (n, d), in evaluation mode.
@@ -73,23 +76,43 @@ def chain_of(network: Any, *, image_size_px: int) -> Chain:
     for chain in _bridged(network, _children_of(network)):
         if chain.stages > 1 and _says_the_same(chain, pixels, expected):
             return chain
-    return whole
+    return _watched(network, pixels, expected) or whole
+
+
+def _watched(network: Any, pixels: torch.Tensor, expected: torch.Tensor) -> Chain | None:
+    """A chain of what was called when the network ran, if one makes the same features."""
+    import torch
+
+    for cut in watched_cuts(network, pixels):
+        lower = (*cut.before, *cut.blocks)
+        starts = tuple(range(len(cut.before), len(lower)))
+        with torch.no_grad():
+            reached = _run(lower, pixels)
+        for end in cut.ends if reached is not None else ():
+            if _says_the_same(Chain(end, ()), reached, expected):
+                return Chain((*lower, *end), starts)
+    return None
 
 
 def _says_the_same(chain: Chain, pixels: torch.Tensor, expected: torch.Tensor) -> bool:
     import torch
 
-    found: Any = pixels
     with torch.no_grad():
-        try:
-            for _, link in chain.links:
-                found = link(found)
-        except Exception:  # the network passes its children something else than one tensor
-            return False
+        found = _run(chain.links, pixels)
     scale = float(expected.abs().max()) or 1.0
     if not isinstance(found, torch.Tensor) or found.shape != expected.shape:
         return False
     return float((found - expected).abs().max()) <= _ALIKE * scale
+
+
+def _run(links: Sequence[tuple[str, torch.nn.Module]], x: Any) -> Any:
+    """What the links make of `x`; None where one is passed something else than it takes."""
+    try:
+        for _, link in links:
+            x = link(x)
+    except Exception:  # the network passes its children something else than one tensor
+        return None
+    return x
 
 
 def _children_of(network: Any) -> Chain:
@@ -102,8 +125,11 @@ def _children_of(network: Any) -> Chain:
         if not isinstance(child, torch.nn.Identity)
     ]
     expands = any(name in _CONTAINERS for name, _ in children)
+    is_sequence = isinstance(network, torch.nn.Sequential)  # of a user: each layer is a stage
     links: list[tuple[str, torch.nn.Module]] = []
     starts: list[int] = []
+    if getattr(network, "transform_input", False):  # Inception undoes a normalisation first
+        links.append(("input", _input(network)))
     for name, child in children:
         if name in _CONTAINERS and isinstance(child, torch.nn.Sequential):
             is_first = True
@@ -114,7 +140,11 @@ def _children_of(network: Any) -> Chain:
                 links.append((f"{name}.{inner}", module))
                 is_first = isinstance(module, torch.nn.MaxPool2d)
         else:
-            if not expands and (isinstance(child, torch.nn.Sequential) or _STAGE.fullmatch(name)):
+            if is_sequence:
+                is_stage = any(True for _ in child.parameters())
+            else:
+                is_stage = isinstance(child, torch.nn.Sequential) or bool(_STAGE.fullmatch(name))
+            if is_stage and not expands:
                 starts.append(len(links))
             links.append((name, child))
     return Chain(tuple(links), tuple(starts))
@@ -144,6 +174,17 @@ def _bridged(network: Any, chain: Chain) -> Iterator[Chain]:
         blocks = [link for link in chain.links if link[0].startswith("blocks.")]
         links = (("tokens", _tokens(network)), *blocks, ("pooled", _pooled(network)))
         yield Chain(links, tuple(range(1, len(blocks) + 1)))
+
+
+def _input(network: Any) -> torch.nn.Module:
+    """What an Inception network of torchvision does to pixels before its first layer."""
+    from torch import nn
+
+    class Input(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return network._transform_input(x)  # type: ignore[no-any-return]  # noqa: SLF001
+
+    return Input()
 
 
 def _tokens(network: Any) -> torch.nn.Module:

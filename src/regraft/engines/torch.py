@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regraft.engines import transformers
 from regraft.engines.architectures import (
     TORCHVISION,
     classifier_names,
     create,
+    feature_width,
     remove_classifier,
 )
 from regraft.engines.stages import chain_of
+from regraft.engines.transformers import title
 from regraft.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -43,13 +46,16 @@ def load_network(architecture: str, weights: Path, *, match: str = "name") -> to
         architecture: for example "tf_efficientnet_lite0"; see `architectures`.
         weights: a file that `torch.load(weights_only=True)` reads.
         match: "name"; "order" where the file holds the same parameters in the same order under
-            the names of another library; "timm" for a file as timm publishes it.
+            the names of another library; "timm" for a file as timm publishes it, "transformers"
+            for one as transformers does, with its `config.json` beside it.
 
     Raises:
         BackboneError: the file does not fit; names the first tensor that differs.
     """
     if match == "timm":
         return _loaded_by_timm(architecture, weights)
+    if match == "transformers":
+        return transformers.load(architecture, weights)  # type: ignore[no-any-return]
     network = create(architecture)
     state = read_state(weights)
     if architecture.startswith(TORCHVISION):
@@ -67,7 +73,7 @@ def load_network(architecture: str, weights: Path, *, match: str = "name") -> to
             state.pop(name, None)  # a checkpoint may have other classes, or none
             continue
         raise BackboneError(
-            f"the weights in {weights.name} do not fit {architecture}: {name} is {found}, "
+            f"the weights in {weights.name} do not fit {title(architecture)}: {name} is {found}, "
             f"expected {tuple(tensor.shape)}; name the architecture the file was saved from"
         )
     network.load_state_dict(state, strict=False)
@@ -153,7 +159,7 @@ def read_state(weights: Path) -> dict[str, Any]:
         what = str(error).partition("\n")[0]
         raise BackboneError(
             f"{weights.name} cannot be read as weights ({what}); expected a .safetensors file or "
-            "a state dict saved with torch.save"
+            "a state dict saved with torch.save, fetched as a whole"
         ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if (
@@ -200,13 +206,14 @@ def export_network(
     """A pretrained network without its classifier, ready for ONNX Runtime.
 
     Raises:
-        BackboneError: the weights do not fit the architecture.
+        BackboneError: the weights do not fit the architecture, which takes no pictures of that size
+            or cannot be exported.
     """
     import onnx
     import torch
 
     network: Any = load_network(architecture, weights, match=match)
-    remove_classifier(network)
+    require_size(network, architecture, image_size_px)
     chain = chain_of(network, image_size_px=image_size_px)
 
     class Tapped(torch.nn.Module):
@@ -223,7 +230,12 @@ def export_network(
             return (x, *taps)
 
     outputs = ["features", *(f"boundary_{i}" for i in range(1, chain.stages))]
-    stages = export_module(Tapped(), outputs, image_size_px=image_size_px)
+    try:
+        stages = export_module(Tapped(), outputs, image_size_px=image_size_px)
+    except Exception as error:  # what PyTorch cannot export ends in one of many kinds
+        raise BackboneError(
+            f"PyTorch cannot export {title(architecture)} to ONNX ({_line(error)})"
+        ) from error
     extractor = onnx.utils.Extractor(onnx.load_from_string(stages))
     features = extractor.extract_model(["pixels"], ["features"])
     return Exported(
@@ -231,6 +243,45 @@ def export_network(
         stages if chain.stages else b"",
         {name: t.detach().contiguous().numpy() for name, t in network.state_dict().items()},
     )
+
+
+def require_size(network: Any, architecture: str, image_size_px: int) -> None:
+    """Remove the classifier of a network, and see that it makes features of such pictures.
+
+    Raises:
+        BackboneError: it does not; tells what it says to that.
+    """
+    import torch
+
+    width = feature_width(network)
+    remove_classifier(network)
+    name = title(architecture)
+    try:
+        with torch.no_grad():
+            found = network.eval()(torch.zeros(1, 3, image_size_px, image_size_px))
+    except Exception as error:  # each network says in its own way what it takes
+        raise BackboneError(
+            f"{name} cannot take images of {image_size_px} px ({_line(error)}); leave --size out, "
+            "or give a size that it takes"
+        ) from error
+    if tuple(found.shape) != (1, width):
+        raise BackboneError(
+            f"{name} makes {tuple(found.shape)} of one image without its classifier, expected "
+            f"(1, {width}); export it as ONNX and use onnx:FILE"
+        )
+
+
+def check_size(architecture: str, image_size_px: int) -> None:
+    """See that an architecture, with random weights, takes pictures of a size.
+
+    Raises:
+        BackboneError: it does not.
+    """
+    require_size(create(architecture).eval(), architecture, image_size_px)
+
+
+def _line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def export_module(module: torch.nn.Module, outputs: Sequence[str], *, image_size_px: int) -> bytes:

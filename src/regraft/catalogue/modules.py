@@ -1,0 +1,96 @@
+"""A pretrained network of the user's own as a backbone.
+
+The contract: something that is called without arguments and returns a `torch.nn.Module` with its
+weights in place (or such a module), which maps normalised pixels float32 (n, 3, s, s) to features
+float32 (n, d). s and the normalisation are options, or attributes `image_size_px` and `normalize`
+of the module. The layers of an `nn.Sequential` can be trained one by one from the last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from regraft.catalogue.backbone import BACKBONES, DEFAULT_BACKBONE, Backbone
+from regraft.catalogue.speeds import graph_folder
+from regraft.engines.modules import MODULE, allow, load_named, look_at
+from regraft.errors import UsageError
+from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
+from regraft.storage import write_atomic
+
+
+def module_backbone(
+    module: str | Callable[[], Any],
+    *,
+    image_size_px: int | None = None,
+    normalize: str | Normalisation | None = None,
+) -> Backbone:
+    """A backbone of a network of one's own.
+
+    Its weights are copied into the cache; the hash of that file is the backbone's.
+
+    Args:
+        module: a `torch.nn.Module`, what is called without arguments and returns one, or where to
+            find either: "package.module:name" or "path/to/file.py:name".
+        image_size_px: s; None for the module's attribute of that name.
+        normalize: "torch", "tf", "caffe" or a `Normalisation`; None for the module's attribute of
+            that name.
+
+    Raises:
+        BackboneError: it cannot be made, or makes no features of such pixels.
+        UsageError: it cannot be imported, or nothing says how large pictures are or how they are
+            normalised.
+        StorageError: the cache cannot be written.
+
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    >>> module_backbone(network, image_size_px=32, normalize="torch").feature_width
+    8
+    """
+    if isinstance(module, str):
+        name, made_by = module, load_named(module, "backbone")
+    else:
+        name, made_by = str(getattr(module, "__qualname__", type(module).__name__)), module
+    architecture = f"{MODULE}{name}"
+    allow(architecture, made_by)
+    found = look_at(architecture, image_size_px=image_size_px)
+    digest = hashlib.sha256(found.state).hexdigest()
+    if not isinstance(module, str):  # two of them may have one name
+        architecture += f"#{digest[:12]}"
+        allow(architecture, made_by, feature_width=found.feature_width)
+    path = graph_folder() / f"module-{digest[:16]}.safetensors"
+    if not path.exists():
+        write_atomic(path, found.state)
+    return replace(
+        BACKBONES[DEFAULT_BACKBONE],
+        name=name.rpartition(":")[2],
+        architecture=architecture,
+        package="",
+        weights_file="",
+        weights_at=str(path),
+        weights_sha256=digest,
+        origin=f"{MODULE}{name}",
+        extra="",
+        pretrained_on="unknown data",
+        licence="your own",
+        parameters=found.parameters,
+        feature_width=found.feature_width,
+        transform=ImageTransform(
+            image_size_px=found.image_size_px,
+            normalisation=_normalisation(normalize or found.normalize, name),
+        ),
+        match="name",
+    )
+
+
+def _normalisation(given: Any, name: str) -> Normalisation:
+    if isinstance(given, Normalisation):
+        return given
+    if given not in NORMALISATIONS:
+        raise UsageError(
+            f"normalize of {name} is {given!r}, expected {', '.join(NORMALISATIONS)}: what the "
+            "network was trained on; add --normalize, or give the module an attribute normalize"
+        )
+    return NORMALISATIONS[given]

@@ -1,0 +1,271 @@
+"""Image models on the Hugging Face hub, or in folders of its form: what they are, where they are.
+
+`config.json` says which network it is, `preprocessor_config.json` what its pixels pass through, the
+model card (`README.md`) under which licence. The weights are `model.safetensors`, or
+`pytorch_model.bin`, which is read as data. Everything is fetched by the hub's own client, into its
+own cache.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from regraft.engines import architectures, transformers
+from regraft.engines.hubs import Published, reason
+from regraft.errors import BackboneError
+
+_CONFIG, _PIXELS, _CARD = "config.json", "preprocessor_config.json", "README.md"
+_PAPERS = (_CONFIG, _PIXELS, _CARD)
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
+_POINTER = b"version https://git-lfs"
+_DATA = {
+    "imagenet-1k": "ImageNet-1k",
+    "imagenet": "ImageNet-1k",
+    "imagenet_1k": "ImageNet-1k",
+    "imagenet-21k": "ImageNet-21k",
+    "imagenet-22k": "ImageNet-22k",
+    "imagenet_21k": "ImageNet-21k",
+}
+
+
+def in_hugging_face(
+    name: str, *, transform: Mapping[str, Any] | None, told: Callable[[str], None]
+) -> Published:
+    """What a repository of the hub, or a folder in its form, publishes.
+
+    Args:
+        name: "OWNER/NAME", with "@REVISION" or without, or a folder.
+        transform: used where there is no `preprocessor_config.json`; None if nothing is known.
+        told: of what is fetched, and of what is not as the file says.
+
+    Raises:
+        BackboneError: it is not there and cannot be fetched, or is no image model.
+        MissingExtraError: it is one of transformers, which is not installed.
+    """
+    folder = Path(name)
+    repository = revision = ""
+    if not folder.is_dir():
+        found = _NAME.fullmatch(name)
+        if not found:
+            raise BackboneError(
+                f"there is no folder {name}, and no repository of the hub has such a name; "
+                "expected hf:OWNER/NAME or hf:FOLDER"
+            )
+        repository, revision = found["name"], found["revision"] or ""
+        folder = _papers(repository, revision, told)
+    config = _json(folder / _CONFIG)
+    facts = _front_matter(folder / _CARD)
+    where = f"{repository} on the Hugging Face hub" if repository else str(folder)
+    if "pretrained_cfg" in config and "architecture" in config:
+        architecture, described, match = *_of_timm(config), "name"
+    else:
+        architecture, described = _of_transformers(folder, config, transform, told)
+        match = "transformers"
+    return Published(
+        architecture=architecture,
+        place=where,
+        licence=_licence(facts),
+        pretrained_on=_trained_on(facts),
+        described=described,
+        match=match,
+        local=partial(_local_weights, folder, is_repository=bool(repository)),
+        fetch=partial(_fetch_weights, repository, folder.name),
+        instead=_instead(repository),
+    )
+
+
+def _of_timm(config: Mapping[str, Any]) -> tuple[str, architectures.Described]:
+    """Architecture and facts of a model that timm has put on the hub."""
+    architecture = str(config["architecture"])
+    found = architectures.describe_architecture(architecture)
+    transform = architectures.timm_transform(
+        architectures.create(architecture), dict(config["pretrained_cfg"])
+    )
+    return architecture, architectures.Described(found.parameters, found.feature_width, transform)
+
+
+def _of_transformers(
+    folder: Path,
+    config: Mapping[str, Any],
+    transform: Mapping[str, Any] | None,
+    told: Callable[[str], None],
+) -> tuple[str, architectures.Described]:
+    """Architecture and facts of a model of transformers."""
+    if "model_type" not in config:
+        raise BackboneError(
+            f"{folder / _CONFIG} names no model type; expected that of an image model of "
+            "transformers, or of timm"
+        )
+    architecture = transformers.architecture_of(config)
+    found = architectures.describe_architecture(architecture)
+    if (folder / _PIXELS).is_file():
+        described, notes = transformers.transform_of(_json(folder / _PIXELS), config)
+        for text in notes:
+            told(f"{folder.name if folder.is_absolute() else folder}: {text}")
+    elif transform is not None:
+        described = found.transform | dict(transform)
+    else:
+        raise BackboneError(
+            f"{folder} has no {_PIXELS}, so nothing says how its pixels were normalised; put that "
+            "file there, or add --normalize torch, tf or caffe"
+        )
+    return architecture, architectures.Described(found.parameters, found.feature_width, described)
+
+
+def _papers(repository: str, revision: str, told: Callable[[str], None]) -> Path:
+    """The snapshot with everything but the weights; asks the hub for what was never asked for."""
+    from huggingface_hub import snapshot_download, try_to_load_from_cache
+
+    known = {
+        paper: try_to_load_from_cache(repository, paper, revision=revision or None)
+        for paper in _PAPERS
+    }
+    config = known[_CONFIG]
+    if isinstance(config, str) and None not in known.values():
+        return Path(config).parent
+    told(f"asking the Hugging Face hub for the papers of {repository}")
+    try:
+        folder = Path(
+            snapshot_download(repository, revision=revision or None, allow_patterns=[*_PAPERS])
+        )
+    except Exception as error:  # the client raises kinds of its own, and those of its transport
+        if isinstance(config, str):  # without a licence, it is said to be not stated
+            return Path(config).parent
+        raise BackboneError(
+            f"{repository} is not on this machine and cannot be fetched from the Hugging Face hub "
+            f"({_refusal(error)}); {_instead(repository)}"
+        ) from error
+    if not (folder / _CONFIG).is_file():
+        if isinstance(config, str):
+            return Path(config).parent
+        raise BackboneError(
+            f"{repository} has no {_CONFIG} on this machine or on the hub; {_instead(repository)}"
+        )
+    return folder
+
+
+def _local_weights(folder: Path, *, is_repository: bool) -> Path | None:
+    """The weights of a snapshot or a folder; None where they have to be fetched.
+
+    Raises:
+        BackboneError: they are not all there, and nobody can fetch them.
+    """
+    for name in _WEIGHTS:
+        if (path := folder / name).is_file():
+            _require_whole(path)
+            return path
+    several = next(folder.glob("*.index.json"), None)
+    if several is not None:
+        raise BackboneError(
+            f"{folder} holds its weights in several files ({several.name}); save them as one with "
+            'save_pretrained(max_shard_size="100GB")'
+        )
+    if is_repository:
+        return None
+    begun = next(folder.rglob("*.incomplete"), None)
+    raise BackboneError(
+        f"{folder} holds no {' or '.join(_WEIGHTS)}"
+        + (f", only a download that was broken off ({begun.name})" if begun else "")
+        + "; put the file there"
+    )
+
+
+def _require_whole(path: Path) -> None:
+    """Raises BackboneError: the file was fetched only in part, or stands for another one."""
+    with path.open("rb") as file:
+        start = file.read(len(_POINTER))
+    if start == _POINTER:
+        raise BackboneError(f"{path} only points to the weights; fetch them with: git lfs pull")
+    if path.suffix != ".safetensors":
+        return
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        raise BackboneError(
+            f"{path} is damaged or was fetched only in part ({reason(error)}); remove it and "
+            "fetch it again"
+        ) from error
+
+
+def _fetch_weights(repository: str, revision: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    for name in _WEIGHTS:
+        folder = Path(
+            snapshot_download(
+                repository, revision=revision, allow_patterns=[name, f"{name}.index.json"]
+            )
+        )
+        path = _local_weights(folder, is_repository=True)
+        if path is not None:
+            return path
+    raise BackboneError(f"no {' or '.join(_WEIGHTS)} is there")
+
+
+def _instead(repository: str) -> str:
+    """What to do without a network, or where the hub refuses."""
+    files = f"{_CONFIG}, {_PIXELS}, {_CARD} and {_WEIGHTS[0]}"
+    return f"put {files} of {repository} into a folder and use: --backbone hf:FOLDER"
+
+
+def _refusal(error: Exception) -> str:
+    """Why the hub's client fetched nothing, in a line."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return "it is gated: accept its terms on the hub, then run hf auth login"
+    if isinstance(error, RepositoryNotFoundError):
+        return "there is no such repository, or it is private"
+    return reason(error)
+
+
+def _front_matter(path: Path) -> dict[str, Any]:
+    """The metadata of a model card; {} where there is none."""
+    from huggingface_hub.repocard import metadata_load
+
+    try:
+        return dict(metadata_load(path) or {}) if path.is_file() else {}
+    except Exception:  # cards are written by hand: one that is not YAML states nothing
+        return {}
+
+
+def _licence(facts: Mapping[str, Any]) -> str:
+    """The licence that a model card states, and whether its terms have to be accepted."""
+    given = facts.get("license") or ""
+    licence = " and ".join(map(str, given)) if isinstance(given, list) else str(given)
+    if licence == "other" and facts.get("license_name"):
+        licence = f"other ({facts['license_name']})"
+    is_gated = any(str(name).startswith("extra_gated") for name in facts)
+    return f"{licence or 'not stated'}, gated" if is_gated else licence
+
+
+def _trained_on(facts: Mapping[str, Any]) -> str:
+    """The data that a model card names."""
+    given = facts.get("datasets") or []
+    names = [given] if isinstance(given, str) else [str(name) for name in given]
+    titles = [_DATA.get(name.rpartition("/")[2].lower(), name) for name in names]
+    return ", then ".join(sorted(titles, key=lambda t: t == "ImageNet-1k")) or "unknown data"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BackboneError(
+            f"{path} cannot be read ({error.strerror}); a folder for hf: holds {_CONFIG}, "
+            f"{_PIXELS} and {_WEIGHTS[0]}"
+        ) from error
+    except ValueError as error:
+        raise BackboneError(f"{path} is no JSON ({error}); fetch it again") from error
+    if not isinstance(found, dict):
+        raise BackboneError(f"{path} holds {type(found).__name__}, expected an object of JSON")
+    return found
