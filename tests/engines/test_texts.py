@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from regraft.engines.encoders import load_encoder
 from regraft.engines.networks import Trainee
 from regraft.engines.onnx import OnnxEngine
 from regraft.engines.texts import (
@@ -164,6 +165,30 @@ def test_a_padded_batch_gives_what_each_text_gives(
         with torch.no_grad():
             whole = trainee.whole.eval()(torch.from_numpy(ROWS[0][None])).numpy()
         assert whole == pytest.approx(expected[:1], abs=1e-5)
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "albert"])
+def test_activations_of_every_family_are_trained_from_any_layer(
+    family: str, tmp_path: Path
+) -> None:
+    folder = write_encoder(tmp_path, family)
+    encoder = load_encoder(folder)
+    inputs: dict[int, list[NDArray[Any]]] = {1: [], 2: []}
+    expected = []
+    with torch.no_grad():
+        for row in ROWS:
+            x = encoder.embed(torch.from_numpy(row[None]), None)
+            *between, last = x, *encoder.run(x, None)
+            expected.append(encoder.pool(last, None)[0].numpy())
+            for boundary, activations in enumerate(between, start=1):
+                inputs[boundary].append(activations[0].numpy())
+    for boundary, stored in inputs.items():
+        batch = np.zeros((len(ROWS), 14, WIDTH), np.float32)
+        for i, activations in enumerate(stored):
+            batch[i, : len(activations)] = activations
+        assert body_of(trainee_of(folder, boundary), batch) == pytest.approx(
+            np.array(expected), abs=1e-5
+        )
 
 
 @pytest.mark.parametrize(
