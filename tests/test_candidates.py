@@ -15,6 +15,7 @@ from regraft.approaches import (
     Knn,
     LinearProbe,
     Scratch,
+    scope_of,
 )
 from regraft.candidates import (
     TRAINED,
@@ -156,7 +157,9 @@ def test_an_approach_whose_package_is_missing_is_told_before_any_work(
 
 
 def test_what_is_unknown_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = "there is no approach 'magic'; expected linear_probe, knn, fine_tune, scratch, f"
+    message = (
+        "there is no approach 'magic'; expected linear_probe, knn, fine_tune, scratch, tfidf, "
+    )
     for function in (candidate_approaches, candidate_backbones):
         with pytest.raises(UsageError, match=message):
             function(["knn", "magic"], ())
@@ -168,8 +171,31 @@ def test_what_is_unknown_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_what_is_installed_is_taken_by_default(all_installed: None) -> None:
-    assert candidate_backbones((), ()) == list(list_backbones())
+    of_images = [backbone for backbone in list_backbones() if backbone.modality == "image"]
+    assert candidate_backbones((), ()) == of_images
     assert candidate_backbones(["linear_probe"], ()) == [get_backbone(BASE)]
+    of_texts = candidate_backbones((), (), modality="text")
+    assert [backbone.name for backbone in of_texts] == ["all_minilm_l6_v2"]
+
+
+def test_texts_have_candidates_of_their_own(all_installed: None) -> None:
+    found = candidate_approaches((), (), modality="text")
+    assert [(one.name, one.network.name, scope_of(one)) for one in found] == [
+        ("tfidf", "words", "head"),
+        ("linear_probe", "all_minilm_l6_v2", "head"),
+        ("knn", "all_minilm_l6_v2", "head"),
+        ("fine_tune", "all_minilm_l6_v2", "last_2_stages"),
+        ("fine_tune", "all_minilm_l6_v2", "last_4_stages"),
+        ("word_vectors", "all_minilm_l6_v2", "network"),
+        ("scratch", "small_cnn", "scratch"),
+    ]
+    assert not {"tfidf", "word_vectors"} & {one.name for one in candidate_approaches((), ())}
+    with pytest.raises(
+        UsageError, match="the approach tfidf is for texts, and the data are images"
+    ):
+        candidate_approaches(["tfidf"], ())
+    with pytest.raises(UsageError, match="the approach fastai is for images, and the data are tex"):
+        candidate_approaches(["fastai"], (), modality="text")
 
 
 def test_only_the_built_in_one_without_the_others(only_built_in: None) -> None:

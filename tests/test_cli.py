@@ -289,7 +289,7 @@ def test_machine_output_is_all_there_is_on_standard_output(
         ("scan", "photos"): (24, "path"),
         ("predict", run_folder, *photos[:3]): (3, "path"),
         ("evaluate", run_folder, "photos"): (6, "metric"),
-        ("backbones",): (3, "name"),
+        ("backbones",): (4, "name"),
         ("cache", "show"): (4, "kind"),
     }
     for command, (count, first) in expected.items():
@@ -407,7 +407,7 @@ def test_evaluate_takes_a_label_table(regraft: CommandLine, run_folder: Path) ->
 
 def test_backbones(regraft: CommandLine, graphs: Path) -> None:
     for item in regraft.done("backbones", "--format", "json").data:
-        assert item["input_size"][0] == 3
+        assert item["input_size"][0] == (256 if item["task"] == "sentence similarity" else 3)
         assert item.keys() >= {
             *("name", "source", "task", "pretrained_on", "input_size", "mean", "std"),
             *("interpolation", "crop_pct", "licence", "parameters", "feature_width"),

@@ -330,6 +330,11 @@ def show_evaluation(console: Console, evaluation: Evaluation, *, next_command: s
     show_next(console, next_command)
 
 
+def _input(size: Sequence[int]) -> str:
+    """ "224 px" of a picture (3, h, w), "256 tokens" of a text (t,)."""
+    return f"{size[1]} px" if len(size) > 1 else f"{size[0]} tokens"
+
+
 def show_backbones(
     console: Console, prose: Console, rows: Sequence[Mapping[str, Any]], extras: Sequence[str]
 ) -> None:
@@ -341,7 +346,7 @@ def show_backbones(
         (
             _shown(row["name"]),
             _shown(row["pretrained_on"]),
-            f"{row['input_size'][1]} px",
+            _input(row["input_size"]),
             f"{row['parameters'] / 1e6:.1f} M",
             _shown(row["licence"]),
             f"{row['images_per_second']:,.0f}" if row["images_per_second"] else "?",
@@ -349,7 +354,7 @@ def show_backbones(
         )
         for row in rows
     ]
-    header = ("name", "trained on", "input", "size", "licence", "images/s", "installed")
+    header = ("name", "trained on", "input", "size", "licence", "per s", "installed")
     _print_columns(console, header, cells, right={"input", "size", "images/s"})
     prose.print()
     if any(row["available_offline"] and not row["images_per_second"] for row in rows):

@@ -122,8 +122,12 @@ def test_threads_and_lengths_do_not_disturb_each_other(minilm: Path) -> None:
 def test_a_transform_survives_json(minilm: Path) -> None:
     transform = transform_of(minilm / "tokenizer.json", 77)
     values = json.loads(json.dumps(transform.to_dict()))
-    assert values["kind"] == "text"
-    assert TextTransform.from_dict(values) == transform
+    assert values == {
+        "modality": "text",
+        "tokenizer_sha256": transform.tokenizer_sha256,
+        "max_tokens": 77,
+    }  # nothing of this machine
+    assert TextTransform.from_dict(values, transform.companions()) == transform
     assert transform.views == ("plain",)
 
 
@@ -136,11 +140,11 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
         "max_tokens is 0, expected a whole number from 1 to 32768"
     )
     with pytest.raises(UsageError) as caught:
-        TextTransform.from_dict({"kind": "image", "max_tokens": True, "size": 3})
+        TextTransform.from_dict({"modality": "image", "max_tokens": True, "size": 3})
     assert str(caught.value) == (
-        "text transform: size is not known; tokenizer_at is missing; tokenizer_sha256 is missing; "
-        "kind is 'image', expected 'text'; max_tokens is True, expected a whole number from 1 to "
-        "32768"
+        "text transform: size is not known; tokenizer_sha256 is missing; modality is 'image', "
+        "expected 'text'; tokenizer_at is '', expected the path of a tokenizer.json; max_tokens is "
+        "True, expected a whole number from 1 to 32768"
     )
 
 

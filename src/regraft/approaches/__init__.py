@@ -37,12 +37,12 @@ APPROACHES: dict[
     | type[Scratch]
     | type[FastaiFineTune],
 ] = {
-    "tfidf": Tfidf,
     "linear_probe": LinearProbe,
     "knn": Knn,
     "fine_tune": FineTune,
-    "word_vectors": WordVectors,
     "scratch": Scratch,
+    "tfidf": Tfidf,
+    "word_vectors": WordVectors,
     "fastai": FastaiFineTune,
 }
 ONLY_FOR: dict[str, str] = {"tfidf": "text", "word_vectors": "text", "fastai": "image"}

@@ -93,8 +93,16 @@ class TextTransform:
         return self.max_tokens
 
     def facts(self) -> dict[str, object]:
-        """The length of the longest text."""
-        return {"max_tokens": self.max_tokens}
+        """The length of the longest text, as its input size; nothing of pixels applies."""
+        return {
+            "input_size": [self.max_tokens],
+            "mean": [],
+            "std": [],
+            "channel_order": "",
+            "pixel_max": None,
+            "interpolation": "",
+            "crop_pct": None,
+        }
 
     def companions(self) -> Mapping[str, Path]:
         """The file of the tokenizer."""
