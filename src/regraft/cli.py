@@ -100,6 +100,10 @@ Test = Annotated[
 PathColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="CSV column with the file or id.")
 ]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column with the texts themselves.", show_default=False),
+]
 LabelColumn = Annotated[str | None, typer.Option(metavar="NAME", help="CSV column with the class.")]
 SplitColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="CSV column with train, val or test.")
@@ -290,6 +294,7 @@ def fit(
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of splits and folds.")] = 0,
     jobs: Jobs = None,
     path_column: PathColumn = None,
+    text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
@@ -308,7 +313,7 @@ def fit(
             labels=labels,
             image_dir=image_dir,
             test=test,
-            columns=_columns(path_column, label_column, split_column, group_column),
+            columns=_columns(path_column, text_column, label_column, split_column, group_column),
             budget_s=parse_duration(budget),
             backbones=backbone or (),
             approaches=approach or (),
@@ -346,6 +351,7 @@ def plan(
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of splits and folds.")] = 0,
     jobs: Jobs = None,
     path_column: PathColumn = None,
+    text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
@@ -362,7 +368,7 @@ def plan(
             data,
             labels=labels,
             image_dir=image_dir,
-            columns=_columns(path_column, label_column, split_column, group_column),
+            columns=_columns(path_column, text_column, label_column, split_column, group_column),
             backbones=backbone or (),
             approaches=approach or (),
             resize=resize.value if resize else None,
@@ -385,6 +391,7 @@ def plan(
             "labels": labels,
             "image_dir": image_dir,
             "path_column": path_column,
+            "text_column": text_column,
             "label_column": label_column,
             "split_column": split_column,
             "group_column": group_column,
@@ -408,6 +415,7 @@ def scan(
     ] = None,
     jobs: Jobs = None,
     path_column: PathColumn = None,
+    text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
@@ -427,7 +435,7 @@ def scan(
             verify=not header_only,
             jobs=jobs,
             progress=progress,
-            **_columns(path_column, label_column, split_column, group_column),
+            **_columns(path_column, text_column, label_column, split_column, group_column),
         )
         if report_file is not None:
             audited = workflow.audit(found, jobs=jobs, progress=progress)
@@ -447,6 +455,7 @@ def scan(
             "image_dir": image_dir,
             "test": test,
             "path_column": path_column,
+            "text_column": text_column,
             "label_column": label_column,
             "split_column": split_column,
             "group_column": group_column,
@@ -474,6 +483,7 @@ def audit(
     seed: Annotated[int, typer.Option(help="Of folds and samples.")] = 0,
     jobs: Jobs = None,
     path_column: PathColumn = None,
+    text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
@@ -494,7 +504,7 @@ def audit(
             seed=seed,
             jobs=jobs,
             progress=progress,
-            columns=_columns(path_column, label_column, split_column, group_column),
+            columns=_columns(path_column, text_column, label_column, split_column, group_column),
             **chosen,
         )
     if table is TableFormat.csv:
@@ -511,6 +521,7 @@ def audit(
             "image_dir": image_dir,
             "test": test,
             "path_column": path_column,
+            "text_column": text_column,
             "label_column": label_column,
             "split_column": split_column,
             "group_column": group_column,
@@ -572,6 +583,7 @@ def evaluate(
     table: Format = TableFormat.text,
     jobs: Jobs = None,
     path_column: PathColumn = None,
+    text_column: TextColumn = None,
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
@@ -585,7 +597,7 @@ def evaluate(
             data,
             labels=labels,
             image_dir=image_dir,
-            columns=_columns(path_column, label_column, split_column, group_column),
+            columns=_columns(path_column, text_column, label_column, split_column, group_column),
             jobs=jobs,
             progress=progress,
         )
@@ -1235,11 +1247,13 @@ def _backbone_options(
 
 
 def _columns(
-    path: str | None, label: str | None, split: str | None, group: str | None
+    path: str | None, text: str | None, label: str | None, split: str | None, group: str | None
 ) -> LabelColumns:
     named: LabelColumns = {}
     if path is not None:
         named["path_column"] = path
+    if text is not None:
+        named["text_column"] = text
     if label is not None:
         named["label_column"] = label
     if split is not None:

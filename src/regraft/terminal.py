@@ -29,6 +29,7 @@ from regraft.exporting import Exported, facts_of
 from regraft.frameworks.tracking import Tracked
 from regraft.issues import Issue, find_issues
 from regraft.metrics import Estimate
+from regraft.modality import IMAGE
 from regraft.model import Prediction
 from regraft.progress import NOTE, Progress
 from regraft.reporting.reviewed import what_the_review_changed
@@ -50,6 +51,7 @@ _TWIN = {
     "near_duplicate": "the same picture as ",
     "leakage": "training has ",
 }
+_NEW = {IMAGE: "new_photo.jpg", "text": "new_text.txt"}
 _METRIC_NAMES = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "ece": "ECE"}
 _FLAGS = {
     "unsure": "another class is possible too, or none fits well, so look at these yourself",
@@ -147,7 +149,7 @@ def show_run(console: Console, run: Run) -> None:
     measured = headline(run.evaluations)
     console.print()
     if measured is not None:
-        console.print(f"[bold]{_headline(measured)}[/bold]")
+        console.print(f"[bold]{_headline(measured, things(run.data.modality))}[/bold]")
     rows = [
         (
             evaluation.on,
@@ -159,8 +161,9 @@ def show_run(console: Console, run: Run) -> None:
         )
         for evaluation in run.evaluations
     ]
-    header = ("measured on", "accuracy [95 % interval]", "macro F1", "log loss", "ECE", "photos")
-    _print_columns(console, header, rows, right={"macro F1", "log loss", "ECE", "photos"})
+    of = things(run.data.modality)
+    header = ("measured on", "accuracy [95 % interval]", "macro F1", "log loss", "ECE", of)
+    _print_columns(console, header, rows, right={"macro F1", "log loss", "ECE", of})
     console.print()
     console.print(_shown(run.comparison["verdict"]))
     reviewed = what_the_review_changed(run)
@@ -178,7 +181,13 @@ def show_run(console: Console, run: Run) -> None:
     console.print(f"[dim]{run.about.get('seconds_total', 0):.1f} s in all[/dim]")
     if promotion and promotion["promoted"]:
         _print_line(console, f"back     regraft rollback {_shown(shlex.quote(promotion['over']))}")
-    show_next(console, f"regraft predict {shlex.quote(str(run.folder))} new_photo.jpg")
+    new = _NEW[run.data.modality]
+    show_next(console, f"regraft predict {shlex.quote(str(run.folder))} {new}")
+
+
+def things(modality: str) -> str:
+    """What inputs of a kind are called: "photos", "texts"."""
+    return "photos" if modality == IMAGE else f"{modality}s"
 
 
 def show_dataset(
@@ -197,7 +206,8 @@ def show_dataset(
         small, middle, large = sizes[0], sizes[len(sizes) // 2], sizes[-1]
         first, median, last = (f"{width}x{height}" for _, width, height in (small, middle, large))
         span = f"all {first}" if first == last else f"{first} to {last}, median {median}"
-        console.print(f"sizes: {span} pixels")
+        unit = "pixels" if data.modality == IMAGE else "characters x lines"
+        console.print(f"sizes: {span} {unit}")
     for note in data.notes:
         console.print(f"[yellow]note:[/yellow] {_shown(note)}")
     _show_problems(console, data, find_issues(data), all_in=every_file)
@@ -211,9 +221,10 @@ def show_plan(console: Console, plan: Mapping[str, Any], *, next_command: str) -
 
     size, similarity = plan["size"], plan["similarity"]
     console.print()
-    console.print(f"[bold]{plan['quadrant'].capitalize()}[/bold]")
+    if plan["quadrant"]:
+        console.print(f"[bold]{plan['quadrant'].capitalize()}[/bold]")
     console.print(
-        f"{size['images']:,} training photos of {size['classes']} classes, the smallest with "
+        f"{size['images']:,} training {things(plan['modality'])} of {size['classes']} classes, the smallest with "
         f"{size['smallest_class']:,}: {size['word']}."
     )
     if similarity and similarity["value"] is not None:
@@ -225,8 +236,8 @@ def show_plan(console: Console, plan: Mapping[str, Any], *, next_command: str) -
     console.print()
     if plan["advice"]:
         console.print(f"{escape(plan['advice'])} {escape(plan['reason'])}")
-    console.print(f"[dim]{escape(plan['source'])}[/dim]")
-    console.print()
+        console.print(f"[dim]{escape(plan['source'])}[/dim]")
+        console.print()
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title, justify in (("candidate", "left"), ("one fold", "right"), ("final fit", "right")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
@@ -511,11 +522,11 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
-def _headline(evaluation: Evaluation) -> str:
+def _headline(evaluation: Evaluation, things: str = "photos") -> str:
     a = evaluation.accuracy
-    of = f"{evaluation.n:,} test photos"
+    of = f"{evaluation.n:,} test {things}"
     if evaluation.on == CROSS_VALIDATION:
-        of = f"{evaluation.n:,} photos, none of them seen before (cross-validation)"
+        of = f"{evaluation.n:,} {things}, none of them seen before (cross-validation)"
     return (
         f"Right on {100 * a.value:.1f} % [{100 * a.low:.1f}, {100 * a.high:.1f}] of {of}; always "
         f"guessing the most frequent class: {100 * evaluation.majority_share:.1f} %."

@@ -79,6 +79,7 @@ from regraft.decisions import (
 from regraft.errors import (
     DataError,
     ExplanationError,
+    ModelError,
     RegraftError,
     RunError,
     StorageError,
@@ -442,10 +443,12 @@ class Plan:
     similarity: Similarity | None
     advice: Advice | None
     candidates: tuple[PlannedCandidate, ...]
+    modality: str = IMAGE
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         return {
+            "modality": self.modality,
             "size": self.size.to_dict(),
             "similarity": self.similarity and self.similarity.to_dict(),
             "quadrant": self.advice.quadrant if self.advice else "",
@@ -531,8 +534,8 @@ def plan(
             continue
         planned.append(PlannedCandidate(title, cost.once + cost.fold, cost.fit, cost.epochs))
     if guidance is None:
-        return Plan(measure_size(found), None, None, tuple(planned))
-    return Plan(*guidance, tuple(planned))
+        return Plan(measure_size(found), None, None, tuple(planned), found.modality)
+    return Plan(*guidance, tuple(planned), found.modality)
 
 
 def audit(
@@ -567,6 +570,7 @@ def audit(
             progress=progress,
             **(columns or LabelColumns()),
         )
+    _require_photos(data, "audit", "issues.csv of a regraft fit lists doubtful labels and outliers")
     if not data.ok:
         require_trainable(data)
     return audit_data(data, backbone=backbone, seed=seed, jobs=jobs, progress=progress)
@@ -751,7 +755,7 @@ def export(
     """
     from regraft.exporting import export_model, sample_of_run
 
-    loaded = model if isinstance(model, Model) else load(model)
+    loaded = _of_photos(model if isinstance(model, Model) else load(model), "export")
     run = None
     if not isinstance(model, Model) and (Path(model) / "run.json").exists():
         run = read_run(model)
@@ -808,7 +812,7 @@ def serve(
     """
     from regraft.serving import Server
 
-    loaded = model if isinstance(model, Model) else load(model)
+    loaded = _of_photos(model if isinstance(model, Model) else load(model), "serve")
     loaded = loaded.flagging_from(unfamiliar_from)
     keep: KeepCorrection | None = None
     if corrections:
@@ -842,6 +846,29 @@ def _timeline_pages(history: str | Path) -> dict[str, ExtraPage]:
     }
 
 
+def _of_photos(model: Model, verb: str) -> Model:
+    """The model, if it is one of photos.
+
+    Raises:
+        ModelError: it reads something else.
+    """
+    kind = model.transform.modality
+    if kind != IMAGE:
+        raise ModelError(
+            f"the model reads {kind}s, and regraft {verb} is for photos; use regraft predict, or "
+            "its model.onnx and tokenizer.json in the model folder"
+        )
+    return model
+
+
+def _require_photos(data: Dataset, verb: str, instead: str) -> None:
+    """Raises DataError: the data are something else."""
+    if data.modality != IMAGE:
+        raise DataError(
+            f"the data are {data.modality}s, and regraft {verb} is for photos; {instead}"
+        )
+
+
 @contextmanager
 def watch(
     model: str | Path | Model,
@@ -869,7 +896,7 @@ def watch(
     """
     from regraft.watching import Store, Watcher, require_folder
 
-    loaded = model if isinstance(model, Model) else load(model)
+    loaded = _of_photos(model if isinstance(model, Model) else load(model), "watch")
     require_folder(folder)  # before there is a history of it
     with Store(db) as store:
         guard = store.file.with_name(f"{store.file.name}.lock")
@@ -944,7 +971,9 @@ def review(run: str | Path, *, port: int = 0) -> ReviewServer:
     """
     from regraft.reviewing import ReviewServer
 
-    return ReviewServer(read_run(run), port=port)
+    found = read_run(run)
+    _require_photos(found.data, "review", "issues.csv in the run folder lists what to look at")
+    return ReviewServer(found, port=port)
 
 
 def review_command(run: Run) -> str:
@@ -1108,7 +1137,9 @@ def correct(
         DataError: a file is not there or no photo, or the label no name.
         StorageError: they cannot be kept.
     """
-    folder = read_run(run).folder
+    found = read_run(run)
+    _require_photos(found.data, "correct", "put texts into the folder of their class and fit again")
+    folder = found.folder
     said = {p.path: p.predicted for p in predict(folder, list(map(str, files)), jobs=jobs)}
     return [
         keep_correction(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from regraft.approaches.base import Cost
+from regraft.approaches.base import NO_LIMITS, Cost, Limits
 from regraft.approaches.trained import TrainingPlan, Trains, check_training, predicted_cost
 from regraft.catalogue import Backbone, default_backbone, get_backbone, weights_path, word_table
 from regraft.dataset import Dataset
@@ -94,9 +94,16 @@ class WordVectors(Trains):
         """The same approach with another number of epochs."""
         return replace(self, epochs=epochs)
 
-    def cost(self, data: Dataset, *, folds: int, jobs: int | None = None) -> Cost:
+    def cost(
+        self,
+        data: Dataset,
+        *,
+        folds: int,
+        limits: Limits = NO_LIMITS,
+        jobs: int | None = None,
+    ) -> Cost:
         """Seconds it will take on this machine, from a short measured probe."""
-        return predicted_cost(self.plan(), data, folds=folds, jobs=jobs)
+        return predicted_cost(self.plan(), data, folds=folds, limits=limits, jobs=jobs)
 
     def plan(self, _progress: Progress = silent) -> TrainingPlan:
         """What is trained and how, in full."""

@@ -102,7 +102,7 @@ def scan(
             label_column=label_column,
             split_column="" if is_test else split_column,
             group_column=group_column,
-            image_suffixes=kind.suffixes,
+            image_suffixes=kind.suffixes if modality else _suffixes_of_all(),
             needs_label=not is_test,
         )
 
@@ -288,6 +288,10 @@ def _require_table(path: Path) -> None:
             f"{path} is a file; expected a folder of images or a label table "
             f"({', '.join(sorted(TABLE_SUFFIXES))})"
         )
+
+
+def _suffixes_of_all() -> frozenset[str]:
+    return frozenset().union(*(get_modality(name).suffixes for name in MODALITIES))
 
 
 def _other_kind(table: LabelTable | None, listing: Listing) -> Modality | None:

@@ -1,0 +1,234 @@
+"""Texts from a folder or a table to a model that predicts, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import regraft as rg
+from regraft.approaches import Tfidf, WordVectors
+from regraft.catalogue import get_backbone
+from regraft.errors import DataError, ModelError, UnreadableInputError, UsageError
+from regraft.modality.base import read_input
+from regraft.modality.cells import cell_path, read_cell, table_of
+from tests.commands import CommandLine
+
+WORDS = {
+    "praise": "lovely delicious friendly warm perfect wonderful fresh kind generous happy",
+    "blame": "cold rude stale slow dirty awful bland broken expensive noisy",
+}
+FILLER = [
+    "the",
+    "meal",
+    "at",
+    "our",
+    "table",
+    "was",
+    "served",
+    "by",
+    "a",
+    "waiter",
+    "in",
+    "the",
+    "old",
+    "town",
+    "near",
+    "the",
+    "river",
+]
+
+
+def sentences(label: str, count: int) -> list[str]:
+    """Texts of 12 words, three of which tell the class."""
+    random = np.random.default_rng(len(label))
+    telling = WORDS[label].split()
+    return [
+        " ".join([*random.choice(FILLER, 9), *random.choice(telling, 3)]) + f" {number}."
+        for number in range(count)
+    ]
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """A folder of 20 texts of each class, one in another encoding, one that is none, one empty."""
+    root = tmp_path / "texts"
+    for label in WORDS:
+        (root / label).mkdir(parents=True)
+        for number, text in enumerate(sentences(label, 20)):
+            (root / label / f"{number:02}.txt").write_text(text, encoding="utf-8")
+    (root / "praise" / "menü.txt").write_bytes("überaus köstlich, lovely warm".encode("utf-16"))
+    (root / "blame" / "picture.txt").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    (root / "blame" / "empty.txt").write_text(" \n", encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """The same in one table, with quotes and line ends in a text, and a split."""
+    path = tmp_path / "reviews.csv"
+    lines = ["id,text,label,split"]
+    for label in WORDS:
+        for number, text in enumerate(sentences(label, 20)):
+            split = "test" if number >= 15 else "train"
+            lines.append(f'{label}{number},"{text}\n""so it was""",{label},{split}')
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_folder_of_texts_is_told_from_one_of_photos(texts: Path) -> None:
+    data = rg.scan(texts)
+    assert data.modality == "text"
+    assert data.classes == ("blame", "praise")
+    assert data.status_counts() == {"ok": 41, "unreadable": 2}
+    rows = {row.path: row for row in data.rows}
+    assert rows["praise/menü.txt"].mode == "utf-16"
+    assert rows["blame/empty.txt"].reason == "the text is empty"
+    assert "is not text" in rows["blame/picture.txt"].reason
+    with pytest.raises(DataError, match=r"no image in .*, 43 other files \(\.txt\)"):
+        rg.scan(texts, modality="image")
+
+
+def test_a_photo_beside_texts_makes_it_a_folder_of_photos(
+    texts: Path, make_image_folder: Any
+) -> None:
+    make_image_folder({"praise": 3, "blame": 3}, name="texts")
+    data = rg.scan(texts)
+    assert data.modality == "image"
+    assert data.status_counts() == {"ok": 6, "ignored": 43}
+    assert {r.reason for r in data.rows if r.status == "ignored"} == {"not an image (.txt)"}
+    assert rg.scan(texts, modality="text").status_counts()["ok"] == 41
+
+
+def test_a_table_may_hold_the_texts(table: Path) -> None:
+    data = rg.scan(table)
+    assert (data.modality, len(data.train), len(data.test)) == ("text", 30, 10)
+    assert data.layout == "the table reviews.csv: texts in the column 'text', labels in 'label'"
+    first = data.train[0]
+    assert first.path == "reviews.csv#cell=2,2"
+    content = read_input(data.absolute(first)).decode()
+    assert content.endswith('\n"so it was"')
+    named = rg.scan(table, text_column="id")  # the user's word counts
+    assert read_input(named.absolute(named.train[0])) == b"praise0"
+    with pytest.raises(DataError, match="has no column 'body' for --text-column; it has 'id', 'te"):
+        rg.scan(table, text_column="body")
+
+
+def test_a_table_that_names_text_files(texts: Path, tmp_path: Path) -> None:
+    lines = [f"{p.relative_to(texts)},{p.parent.name}" for p in sorted(texts.rglob("0*.txt"))]
+    (tmp_path / "labels.csv").write_text("where,label\n" + "\n".join(lines), encoding="utf-8")
+    data = rg.scan(tmp_path / "labels.csv", image_dir=texts)
+    assert data.modality == "text"
+    assert len(data.ok) == 20
+    assert len(data.unlabelled) == 21
+
+
+def test_a_cell_is_read_like_a_file(table: Path) -> None:
+    path = table.with_name(cell_path(table.name, 2, 3))
+    assert table_of(path) == str(table)
+    assert table_of(table) == ""
+    assert read_cell(path) == b"praise"
+    for row, column in ((99, 1), (2, 9)):
+        with pytest.raises(UnreadableInputError, match="has no such cell"):
+            read_input(table.with_name(cell_path(table.name, row, column)))
+    table.write_text("text,label\nother,x\n", encoding="utf-8")  # what has changed is read again
+    assert read_input(table.with_name(cell_path(table.name, 2, 1))) == b"other"
+    with pytest.raises(UnreadableInputError, match="the table is not there"):
+        read_input(table.with_name("gone.csv#cell=1,1"))
+    odd = table.with_name("odd.txt#cell=1,1")
+    odd.write_text("a file of such a name", encoding="utf-8")
+    assert read_input(odd) == b"a file of such a name"
+
+
+def test_counted_words_make_a_model_that_is_saved_whole(texts: Path, tmp_path: Path) -> None:
+    data = rg.scan(texts)
+    comparison = rg.compare([Tfidf()], data)
+    assert comparison.winner.accuracy is not None
+    assert comparison.winner.accuracy.value > 0.8
+    model = comparison.best.fit(data, cross_validation=comparison.winner.cross_validation)
+    model.save(tmp_path / "model")
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {
+        *("model.json", "model.onnx", "weights.safetensors", "tokenizer.json"),
+    }
+    loaded = rg.load(tmp_path / "model")
+    new = tmp_path / "new.txt"
+    new.write_text("A lovely, warm and friendly place.", encoding="utf-8")
+    (said,) = loaded.predict([new])
+    assert said.predicted == "praise"
+    assert said == model.predict([new])[0]
+    card = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
+    assert str(tmp_path) not in json.dumps(card)
+    (tmp_path / "model" / "tokenizer.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"tokenizer\.json was altered or damaged"):
+        rg.load(tmp_path / "model")
+
+
+@pytest.mark.slow
+def test_a_small_network_is_trained_on_frozen_and_on_learned_vectors(texts: Path) -> None:
+    data = rg.scan(texts)
+    rows = [rg.Row(**{n: getattr(r, n) for n in r.__slots__}) for r in data.ok]
+    data = data.with_rows(rows)
+    approaches = [WordVectors(epochs=6), WordVectors(learned=True, epochs=6, kind="gru")]
+    comparison = rg.compare(approaches, data)
+    assert [one.status for one in comparison.candidates] == ["done", "done"]
+    assert [one.approach.name for one in comparison.candidates] == ["word_vectors", "scratch"]
+    assert comparison.winner.accuracy is not None
+    assert comparison.winner.accuracy.value > 0.7
+    model = comparison.best.fit(data, cross_validation=comparison.winner.cross_validation)
+    said = model.predict([data.absolute(row) for row in data.ok])
+    right = [one.predicted == row.label for one, row in zip(said, data.ok, strict=True)]
+    assert np.mean(right) > 0.7
+
+
+def test_what_word_vectors_are_not_of() -> None:
+    with pytest.raises(UsageError, match="efficientnet_lite0 has no word vectors; name a text en"):
+        _ = WordVectors("efficientnet_lite0").network
+    with pytest.raises(UsageError, match="kind is 'rnn', expected cnn or gru"):
+        _ = WordVectors(kind="rnn").network
+    assert WordVectors().network.weights_sha256 == get_backbone("all_minilm_l6_v2").weights_sha256
+    assert WordVectors(learned=True).network.pretrained_on == "nothing"
+
+
+@pytest.mark.slow
+def test_from_a_folder_to_predictions_on_the_command_line(
+    regraft: CommandLine, texts: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("--approach", "tfidf", "--approach", "linear_probe", "--approach", "fine_tune")
+    regraft.done("fit", texts, *options, "--budget", "120s", "--out", "run")
+    run = rg.read_run("run")
+    assert run.data.modality == "text"
+    status = {c["approach"]: c["status"] for c in run.comparison["candidates"]}
+    assert status["tfidf"] == status["linear_probe"] == "done"
+    assert run.about["status"] == "done"
+    assert run.predictions
+    found = regraft.done("predict", "run", texts, "--format", "csv")
+    assert len(found.rows) == 43
+    assert sum(row["flag"] == "unreadable" for row in found.rows) == 2
+    cells = regraft.done("predict", "run", table, "--format", "csv")
+    assert len(cells.rows) == 40
+    assert cells.rows[0]["path"].endswith("reviews.csv#cell=2,2")
+    scored = regraft.done("evaluate", "run", table, "--format", "json").data
+    assert scored["accuracy"]["value"] > 0.8
+    assert (tmp_path / "run" / "report.html").exists()
+    for command in (("serve", "run"), ("watch", "run", texts), ("export", "run", "x.onnx")):
+        said = regraft(*command)
+        assert said.code == 1
+        assert f"the model reads texts, and regraft {command[0]} is for photos" in said.err
+    for command in (("audit", texts), ("review", "run"), ("correct", "run", "a", "--label", "b")):
+        said = regraft(*command)
+        assert said.code == 1
+        assert f"the data are texts, and regraft {command[0]} is for photos" in said.err
+
+
+@pytest.mark.slow
+def test_a_plan_for_texts_has_no_rule_of_thumb(regraft: CommandLine, texts: Path) -> None:
+    found = regraft.done("plan", texts, "--approach", "tfidf", "--format", "json").data
+    assert found["similarity"] is None
+    assert found["size"]["images"] == 41
+    assert found["candidates"][0]["title"] == "tfidf on words"
+    said = regraft.done("plan", texts, "--approach", "tfidf").err
+    assert "41 training texts of 2 classes" in said
