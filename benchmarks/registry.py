@@ -20,6 +20,7 @@ from benchmarks import (
     rivals,
     scan_speed,
     serve_speed,
+    texts,
     train_memory,
     watch,
 )
@@ -41,6 +42,7 @@ BENCHMARKS: Mapping[str, Callable[[], list[Row]]] = {
     "reject": reject.run,
     "serve_speed": serve_speed.run,
     "watch": watch.run,
+    "texts": texts.run,
     "race": race.run,
     "rivals": rivals.run,
 }

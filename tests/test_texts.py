@@ -21,25 +21,7 @@ WORDS = {
     "praise": "lovely delicious friendly warm perfect wonderful fresh kind generous happy",
     "blame": "cold rude stale slow dirty awful bland broken expensive noisy",
 }
-FILLER = [
-    "the",
-    "meal",
-    "at",
-    "our",
-    "table",
-    "was",
-    "served",
-    "by",
-    "a",
-    "waiter",
-    "in",
-    "the",
-    "old",
-    "town",
-    "near",
-    "the",
-    "river",
-]
+FILLER = ["the", "meal", "at", "our", "table", "was", "served", "by", "a", "waiter", "in", "town"]
 
 
 def sentences(label: str, count: int) -> list[str]:

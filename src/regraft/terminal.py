@@ -224,8 +224,8 @@ def show_plan(console: Console, plan: Mapping[str, Any], *, next_command: str) -
     if plan["quadrant"]:
         console.print(f"[bold]{plan['quadrant'].capitalize()}[/bold]")
     console.print(
-        f"{size['images']:,} training {things(plan['modality'])} of {size['classes']} classes, the smallest with "
-        f"{size['smallest_class']:,}: {size['word']}."
+        f"{size['images']:,} training {things(plan['modality'])} of {size['classes']} classes, "
+        f"the smallest with {size['smallest_class']:,}: {size['word']}."
     )
     if similarity and similarity["value"] is not None:
         console.print(
