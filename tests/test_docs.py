@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -72,9 +73,21 @@ def working_folder(photo_folder: Path) -> Path:
     network = randomised(architectures.create("torchvision:resnet18"))
     torch.save(network.state_dict(), folder / "weights.pth")
     write_keras_like(folder / "theirs.onnx")
+    (folder / "reviews.csv").write_text(_reviews(), encoding="utf-8")
     save_in_hub_form(folder / "tiny_vit", transformers_model("ViT"), SQUEEZED, "license: mit")
     (folder / "own_network.py").write_text(OWN_NETWORK, encoding="utf-8")
     return folder
+
+
+def _reviews() -> str:
+    """A table of 24 short texts of two classes."""
+    said = {"good": ("lovely", "warm", "fresh"), "bad": ("rude", "stale", "cold")}
+    lines = [
+        f"the {thing} was {word} and so was the waiter number {number},{label}"
+        for label, words in said.items()
+        for number, (thing, word) in enumerate(itertools.product(("soup", "bread"), words * 2))
+    ]
+    return "\n".join(["text,label", *lines]) + "\n"
 
 
 @pytest.mark.slow
