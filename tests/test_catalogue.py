@@ -35,7 +35,10 @@ FIELDS = {
 
 
 def test_every_backbone_has_its_papers() -> None:
-    rows = [backbone.to_dict() for backbone in list_backbones()]
+    *rows, of_texts = [backbone.to_dict() for backbone in list_backbones()]
+    assert of_texts["name"] == "all_minilm_l6_v2"
+    assert of_texts.keys() >= FIELDS
+    assert (of_texts["licence"], of_texts["input_size"]) == ("Apache-2.0", [256])
     assert [row["name"] for row in rows] == [f"efficientnet_lite{i}" for i in range(3)]
     for row in rows:
         assert row.keys() >= FIELDS
@@ -45,7 +48,7 @@ def test_every_backbone_has_its_papers() -> None:
     json.dumps(rows)
 
 
-@pytest.mark.parametrize("backbone", list_backbones(), ids=lambda b: b.name)
+@pytest.mark.parametrize("backbone", list_backbones()[:3], ids=lambda b: b.name)
 def test_the_catalogue_agrees_with_timm(backbone) -> None:
     timm = pytest.importorskip("timm")
     if not catalogue.is_available(backbone):

@@ -1024,7 +1024,7 @@ def test_predict_from_python_expands_like_the_command_line(
     with pytest.raises(DataError, match="there is no file, folder or match for nowhere"):
         workflow.expand_inputs(["photos", "nowhere"])
     Path("empty/below").mkdir(parents=True)
-    with pytest.raises(DataError, match="no image found in empty; expected files such as"):
+    with pytest.raises(DataError, match="no image found in empty; expected photos in one"):
         workflow.expand_inputs(["empty"])
 
 

@@ -300,7 +300,11 @@ def _other_kind(table: LabelTable | None, listing: Listing) -> Modality | None:
         return get_modality("text")
     if listing.files:
         return None
-    there = Counter(PurePosixPath(row.path).suffix.lower() for row in listing.left_out)
+    there = Counter(
+        PurePosixPath(row.path).suffix.lower()
+        for row in listing.left_out
+        if table is not None or "/" in row.path  # notes beside no photo make no folder of texts
+    )
     if table is not None:
         there[table.path.suffix.lower()] -= 1
     for name in MODALITIES:
