@@ -12,6 +12,7 @@ from typing import Literal
 
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
 from regraft.issues import named_file
+from regraft.modality import IMAGE
 from regraft.reporting import words
 from regraft.reporting.scores import headline
 from regraft.runs import Run
@@ -110,7 +111,7 @@ def _no_leak(run: Run) -> Check:
     if not leaks:
         kept = (
             "Exact copies, near copies and named groups"
-            if run.about.get("audit")
+            if run.about.get("audit") and run.data.modality == IMAGE
             else ("Exact copies and named groups")
         )
         return Check("yes", claim, f"{kept} stay on one side of every split.")
