@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -129,6 +130,13 @@ def graphs(own_cache: Path, shared_graphs: Path) -> Path:
     own_cache.mkdir(parents=True, exist_ok=True)
     (own_cache / "graphs").symlink_to(shared_graphs)
     return own_cache
+
+
+@pytest.fixture
+def warm_cache(made_once: Path, graphs: Path) -> Path:
+    """The test's own cache, with the features of the photos of `made_once` in it."""
+    shutil.copytree(made_once / "cache" / "regraft" / "features", graphs / "features")
+    return graphs
 
 
 @pytest.fixture

@@ -38,12 +38,11 @@ LEAVES = [*sorted(NAMES - {"cache"}), "cache show", "cache clear"]
 
 @pytest.fixture
 def run_folder(
-    made_once: Path, graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made_once: Path, warm_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """The run folder of `photos`; both are in the working folder, and the cache is warm."""
     shutil.copytree(made_once / "photos", tmp_path / "photos")
     shutil.copytree(made_once / "run", tmp_path / "runs" / "photos", copy_function=os.link)
-    shutil.copytree(made_once / "cache" / "regraft" / "features", graphs / "features")
     monkeypatch.chdir(tmp_path)
     return Path("runs/photos")
 
@@ -520,7 +519,8 @@ def test_plan_as_csv_json_and_text(
     options = ("--approach", "linear_probe", "--approach", "scratch")
     plan = regraft.done("plan", "photos", *options, "--format", "json").data
     assert plan.keys() == {
-        *("size", "similarity", "quadrant", "advice", "reason", "source", "candidates")
+        *("modality", "size", "similarity", "quadrant", "advice", "reason", "source"),
+        "candidates",
     }
     assert (plan["size"]["images"], plan["size"]["word"]) == (24, "small")
     assert 0 < plan["similarity"]["value"] < 1

@@ -26,7 +26,13 @@ from tests.conftest import write_image
 
 
 @pytest.fixture
-def here(made_once: Path, test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(
+    made_once: Path,
+    warm_cache: Path,
+    test_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
     """A copy of them, and `new/` with three photos that the run has not seen."""
     for name in ("photos", "run"):
         shutil.copytree(made_once / name, tmp_path / name)
@@ -34,7 +40,6 @@ def here(made_once: Path, test_data: Path, tmp_path: Path, monkeypatch: pytest.M
     about = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     about["data"] = str(tmp_path / "photos")
     (tmp_path / "run" / "run.json").write_text(json.dumps(about), encoding="utf-8")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(made_once / "cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

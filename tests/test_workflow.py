@@ -1058,7 +1058,7 @@ def test_the_command_line_offers_what_the_verb_takes() -> None:
     options = set(inspect.signature(cli.fit).parameters)
     taken = set(inspect.signature(workflow.fit).parameters)
     spelled = {"backbone": "backbones", "approach": "approaches", "budget": "budget_s"}
-    columns = {"path_column", "label_column", "split_column", "group_column"}
+    columns = {"path_column", "text_column", "label_column", "split_column", "group_column"}
     of_backbones = {"arch", "normalize", "size", "accept_licence"}
     assert of_backbones < options
     named = {spelled.get(name, name) for name in options - columns - of_backbones - {"context"}}

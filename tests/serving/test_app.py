@@ -159,11 +159,11 @@ def test_a_heat_map_adds_up_to_the_logit(model: rg.Model, photos: list[Path]) ->
     assert softmax(logits[None].astype(float))[0] == pytest.approx(probabilities, abs=1e-4)
 
 
-def test_two_views_are_laid_over_each_other(photos: list[Path], made_once: Path) -> None:
+def test_two_views_are_laid_over_each_other(
+    photos: list[Path], made_once: Path, graphs: Path
+) -> None:
     data = rg.scan(made_once / "photos")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(made_once / "cache"))
-        mapper = HeatMapper.of(rg.LinearProbe(views=2).fit(data))
+    mapper = HeatMapper.of(rg.LinearProbe(views=2).fit(data))
     assert mapper is not None
     image = np.asarray(Image.open(photos[0]).convert("RGB").resize((224, 224)))
     _, heat = mapper.predict(image)
@@ -173,9 +173,8 @@ def test_two_views_are_laid_over_each_other(photos: list[Path], made_once: Path)
 
 
 def test_a_head_without_weights_has_no_heat_map(
-    made_once: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+    made_once: Path, photos: list[Path], warm_cache: Path
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(made_once / "cache"))
     model = rg.Knn().fit(rg.scan(made_once / "photos"))
     assert HeatMapper.of(model) is None
     with served(model) as client:
