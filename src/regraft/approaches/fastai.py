@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from regraft.approaches.base import NO_LIMITS, Cost, Limits
 from regraft.approaches.fine_tune import pixel_scale
 from regraft.approaches.frozen import frozen_backbone
 from regraft.approaches.trained import (
     TrainingPlan,
     Trains,
     check_training,
-    predicted_cost,
 )
 from regraft.catalogue import DEFAULT_BACKBONE, Backbone, image_transform, weights_path
-from regraft.dataset import Dataset
 from regraft.errors import TrainingError
 from regraft.progress import Progress, silent
 
@@ -70,21 +67,6 @@ class FastaiFineTune(Trains):
     def planned_epochs(self) -> int:
         """Epochs with the default filled in."""
         return self.epochs or EPOCHS
-
-    def with_epochs(self, epochs: int) -> FastaiFineTune:
-        """The same approach with another number of epochs."""
-        return replace(self, epochs=epochs)
-
-    def cost(
-        self,
-        data: Dataset,
-        *,
-        folds: int,
-        limits: Limits = NO_LIMITS,
-        jobs: int | None = None,
-    ) -> Cost:
-        """Seconds it will take on this machine, from a short measured probe."""
-        return predicted_cost(self.plan(), data, folds=folds, limits=limits, jobs=jobs)
 
     def plan(self, _progress: Progress = silent) -> TrainingPlan:
         """What is trained and how, in full.

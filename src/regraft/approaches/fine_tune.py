@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from regraft.approaches.base import NO_LIMITS, Cost, Limits
 from regraft.approaches.frozen import frozen_backbone
 from regraft.approaches.trained import (
     TrainingPlan,
     Trains,
     check_training,
-    predicted_cost,
 )
 from regraft.catalogue import (
     DEFAULT_BACKBONE,
@@ -23,7 +21,6 @@ from regraft.catalogue import (
     stage_count,
     weights_path,
 )
-from regraft.dataset import Dataset
 from regraft.errors import TrainingError, UsageError
 from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
@@ -105,22 +102,10 @@ class FineTune(Trains):
         planned = EPOCHS[self.network.modality]
         return self.epochs or planned.get(self.train.partition("_")[0], planned["all"])
 
-    def with_epochs(self, epochs: int) -> FineTune:
-        """The same approach with another number of epochs."""
-        return replace(self, epochs=epochs)
-
-    def cost(
-        self,
-        data: Dataset,
-        *,
-        folds: int,
-        limits: Limits = NO_LIMITS,
-        jobs: int | None = None,
-    ) -> Cost:
-        """Seconds it will take on this machine, from a short measured probe."""
-        return predicted_cost(
-            self.plan(), data, folds=folds, views_at=self._views_at, limits=limits, jobs=jobs
-        )
+    @property
+    def views_at(self) -> Callable[[int], int]:
+        """How many views each number of epochs has."""
+        return self._views_at
 
     @property
     def _rate(self) -> float:

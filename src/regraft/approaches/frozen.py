@@ -6,7 +6,7 @@ the head they fit and in the setting they choose, which is what a `HeadRecipe` s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from regraft.errors import DataError, UsageError
 from regraft.features import embed_rows
 from regraft.heads import (
     HeadFitter,
+    OutOfFold,
     choose_setting,
     conformal_thresholds,
     cross_validate_head,
@@ -27,7 +28,7 @@ from regraft.heads import (
     fitting,
     span_coordinates,
 )
-from regraft.metrics import IntArray
+from regraft.metrics import FloatArray, IntArray
 from regraft.model import Model, assemble
 from regraft.progress import Progress
 
@@ -89,23 +90,52 @@ def cross_validate_frozen(
     features, labels = training_arrays(data, backbone, jobs=jobs, progress=progress)
     coordinates = span_coordinates(features)
 
-    settings = recipe.values
-    phase = f"cross-validating {recipe.approach} on {backbone.name}"
+    def predict(fold: IntArray) -> OutOfFold:
+        return cross_validate_head(
+            recipe.fit, recipe.values, coordinates, labels, fold, n_classes=len(data.classes)
+        )
+
+    return cross_validate_repeats(
+        predict,
+        labels,
+        folds,
+        setting=recipe.setting,
+        values=recipe.values,
+        phase=f"cross-validating {recipe.approach} on {backbone.name}",
+        limits=limits,
+        progress=progress,
+    )
+
+
+def cross_validate_repeats(
+    predict: Callable[[IntArray], OutOfFold],
+    labels: IntArray,
+    folds: IntArray,
+    *,
+    setting: str,
+    values: Sequence[Any],
+    phase: str,
+    limits: Limits,
+    progress: Progress,
+) -> CrossValidation:
+    """Nested cross-validation over r repeats, and the value of a setting that all of them favour.
+
+    Args:
+        predict: what one repeat does with its folds, int64 (n,).
+        labels: int64 (n,).
+        folds: int64 (r, n).
+        setting: its name.
+        values: those of it that are tried.
+        phase: what `progress` is told.
+        limits: its deadline is looked at between repeats.
+        progress: told how many repeats are done.
+    """
     found = []
     with fitting():
         for repeat, fold in enumerate(folds):
             limits.check()
             progress(phase, repeat, len(folds))
-            found.append(
-                cross_validate_head(
-                    recipe.fit,
-                    settings,
-                    coordinates,
-                    labels,
-                    fold,
-                    n_classes=len(data.classes),
-                )
-            )
+            found.append(predict(fold))
     progress(phase, len(folds), len(folds))
     best, temperature = choose_setting(
         np.concatenate([one.inner_logits for one in found], axis=1),
@@ -115,9 +145,15 @@ def cross_validate_frozen(
         folds=folds,
         labels=labels,
         probabilities=np.stack([one.probabilities for one in found]),
-        chosen={recipe.setting: recipe.values[best]},
+        chosen={setting: values[best]},
         temperature=temperature,
     )
+
+
+def set_thresholds(found: CrossValidation) -> FloatArray:
+    """From which probability (k,) a class enters the prediction set: the mean over repeats."""
+    thresholds = [conformal_thresholds(p, found.labels) for p in found.probabilities]
+    return np.asarray(np.mean(thresholds, axis=0))
 
 
 def fit_frozen(
@@ -154,14 +190,13 @@ def fit_frozen(
     value = cross_validation.chosen[recipe.setting]
     with fitting():
         (head,) = recipe.fit(features, labels, len(data.classes), [value])
-    thresholds = [conformal_thresholds(p, labels) for p in cross_validation.probabilities]
     rows = data.train
     return assemble(
         backbone=backbone,
         head=head,
         familiarity=fit_familiarity(features, labels, split_groups(rows), cross_validation.doubts),
         temperature=cross_validation.temperature,
-        set_thresholds=np.mean(thresholds, axis=0),
+        set_thresholds=set_thresholds(cross_validation),
         classes=data.classes,
         approach=recipe.approach,
         settings={**settings, **cross_validation.chosen},

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from regraft.approaches.base import NO_LIMITS, Cost, Limits
 from regraft.approaches.fine_tune import pixel_scale
 from regraft.approaches.trained import (
     TrainingPlan,
     Trains,
     check_training,
-    predicted_cost,
 )
 from regraft.catalogue import Backbone
-from regraft.dataset import Dataset
 from regraft.engines.modules import load_named
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 from regraft.progress import Progress, silent
@@ -97,21 +94,6 @@ class Scratch(Trains):
     def planned_epochs(self) -> int:
         """Epochs with the default filled in."""
         return self.epochs or EPOCHS
-
-    def with_epochs(self, epochs: int) -> Scratch:
-        """The same approach with another number of epochs."""
-        return replace(self, epochs=epochs)
-
-    def cost(
-        self,
-        data: Dataset,
-        *,
-        folds: int,
-        limits: Limits = NO_LIMITS,
-        jobs: int | None = None,
-    ) -> Cost:
-        """Seconds it will take on this machine, from a short measured probe."""
-        return predicted_cost(self.plan(), data, folds=folds, limits=limits, jobs=jobs)
 
     @property
     def _title(self) -> str:

@@ -11,16 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.approaches.base import NO_LIMITS, CrossValidation, Limits, repeated_folds
+from regraft.approaches.frozen import cross_validate_repeats, set_thresholds
 from regraft.catalogue import Backbone, default_backbone, graph_folder
 from regraft.dataset import Dataset, Row, split_groups
 from regraft.errors import DataError, UnreadableInputError
 from regraft.features import read_checked
-from regraft.heads import (
-    choose_setting,
-    conformal_thresholds,
-    fit_familiarity,
-    fitting,
-)
+from regraft.heads import OutOfFold, fit_familiarity, fitting
 from regraft.heads.linear import PENALTIES
 from regraft.heads.tfidf import cross_validate_tfidf, fit_sparse_logistic, fit_tfidf
 from regraft.metrics import IntArray
@@ -82,27 +78,21 @@ class Tfidf:
         """Predict every training row out of fold; see `Approach`."""
         _, sequences = _read(data, jobs=jobs, progress=progress)
         labels = data.labels(data.train)
-        found = []
-        with fitting():
-            for repeat, fold in enumerate(folds):
-                limits.check()
-                progress("cross-validating tfidf", repeat, len(folds))
-                found.append(
-                    cross_validate_tfidf(
-                        sequences, labels, fold, n_classes=len(data.classes), most=_MOST_GRAMS
-                    )
-                )
-        progress("cross-validating tfidf", len(folds), len(folds))
-        best, temperature = choose_setting(
-            np.concatenate([one.inner_logits for one in found], axis=1),
-            np.concatenate([one.inner_labels for one in found]),
-        )
-        return CrossValidation(
-            folds=folds,
-            labels=labels,
-            probabilities=np.stack([one.probabilities for one in found]),
-            chosen={"penalty": PENALTIES[best]},
-            temperature=temperature,
+
+        def predict(fold: IntArray) -> OutOfFold:
+            return cross_validate_tfidf(
+                sequences, labels, fold, n_classes=len(data.classes), most=_MOST_GRAMS
+            )
+
+        return cross_validate_repeats(
+            predict,
+            labels,
+            folds,
+            setting="penalty",
+            values=PENALTIES,
+            phase="cross-validating tfidf",
+            limits=limits,
+            progress=progress,
         )
 
     def fit(
@@ -124,7 +114,6 @@ class Tfidf:
         transform, sequences = _read(data, jobs=jobs, progress=progress)
         labels = data.labels(data.train)
         penalty = cross_validation.chosen["penalty"]
-        thresholds = [conformal_thresholds(p, labels) for p in cross_validation.probabilities]
         with fitting():
             space = fit_tfidf(sequences, most=_MOST_GRAMS)
             features = space.transform(sequences)
@@ -139,7 +128,7 @@ class Tfidf:
                 cross_validation.doubts,
             ),
             temperature=cross_validation.temperature,
-            set_thresholds=np.mean(thresholds, axis=0),
+            set_thresholds=set_thresholds(cross_validation),
             classes=data.classes,
             approach=self.name,
             settings={**self.settings, "penalty": penalty},

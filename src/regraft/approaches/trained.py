@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,28 @@ class Trains:
     def plan(self, _progress: Progress = silent, /) -> TrainingPlan:
         """What is trained and how, in full."""
         raise NotImplementedError
+
+    def with_epochs(self, epochs: int) -> Self:
+        """The same approach with another number of epochs."""
+        return replace(self, epochs=epochs)  # type: ignore[type-var]
+
+    def cost(
+        self,
+        data: Dataset,
+        *,
+        folds: int,
+        limits: Limits = NO_LIMITS,
+        jobs: int | None = None,
+    ) -> Cost:
+        """Seconds it will take on this machine, from a short measured probe."""
+        return predicted_cost(
+            self.plan(), data, folds=folds, views_at=self.views_at, limits=limits, jobs=jobs
+        )
+
+    @property
+    def views_at(self) -> Callable[[int], int] | None:
+        """How many views each number of epochs has; None where all have those of the plan."""
+        return None
 
     def cross_validate(
         self,

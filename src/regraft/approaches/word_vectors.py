@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from regraft.approaches.base import NO_LIMITS, Cost, Limits
-from regraft.approaches.trained import TrainingPlan, Trains, check_training, predicted_cost
+from regraft.approaches.trained import TrainingPlan, Trains, check_training
 from regraft.catalogue import Backbone, default_backbone, get_backbone, weights_path, word_table
-from regraft.dataset import Dataset
 from regraft.errors import UsageError
 from regraft.progress import Progress, silent
 
@@ -61,8 +59,7 @@ class WordVectors(Trains):
         """The backbone that brings vectors and tokenizer; of `scratch`, only the tokenizer."""
         if self.kind not in _KINDS:
             raise UsageError(f"kind is {self.kind!r}, expected {' or '.join(_KINDS)}")
-        found = self.backbone or default_backbone("text")
-        backbone = get_backbone(found) if isinstance(found, str) else found
+        backbone = self._source
         if backbone.modality != "text":
             raise UsageError(f"{backbone.name} has no word vectors; name a text encoder")
         if not self.learned:
@@ -89,21 +86,6 @@ class WordVectors(Trains):
     def planned_epochs(self) -> int:
         """Epochs with the default filled in."""
         return self.epochs or EPOCHS
-
-    def with_epochs(self, epochs: int) -> WordVectors:
-        """The same approach with another number of epochs."""
-        return replace(self, epochs=epochs)
-
-    def cost(
-        self,
-        data: Dataset,
-        *,
-        folds: int,
-        limits: Limits = NO_LIMITS,
-        jobs: int | None = None,
-    ) -> Cost:
-        """Seconds it will take on this machine, from a short measured probe."""
-        return predicted_cost(self.plan(), data, folds=folds, limits=limits, jobs=jobs)
 
     def plan(self, _progress: Progress = silent) -> TrainingPlan:
         """What is trained and how, in full."""
