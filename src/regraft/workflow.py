@@ -13,7 +13,7 @@ import math
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -231,17 +231,14 @@ def fit(
     """
     if budget_s <= 0:
         raise UsageError(f"the budget is {budget_s:g} s, expected more than 0, such as 5m")
-    check_approaches(approaches)  # a typo is told before any work
-    named = partial(
-        candidate_backbones,
+    named, networks_for = _backbones_to_try(
         approaches,
+        backbones,
+        architecture,
         resize=resize,
         options=backbone_options,
         progress=progress,
     )
-    networks = named(backbones) if backbones else []
-    if architecture is not None:
-        load_architecture(architecture)
     reviewed = None if decisions is None else _review_of(decisions)
     corrected = None if with_corrections is None else _corrections_of(with_corrections)
     source = Path(data)
@@ -274,13 +271,13 @@ def fit(
         labels=labels,
         image_dir=image_dir,
         test=test,
-        modality=networks[0].modality if networks else None,
+        modality=named[0].modality if named else None,
         check=reviewed is None,
         jobs=jobs,
         progress=progress,
         **(columns or LabelColumns()),
     )
-    networks = networks or named((), modality=found.modality)
+    networks = networks_for(found.modality)
     applied = None
     if reviewed is not None:
         found, applied = apply_decisions(found, reviewed.log)
@@ -483,29 +480,26 @@ def plan(
         UsageError: an option is outside its range.
         BackboneError: a backbone is unknown or not installed.
     """
-    check_approaches(approaches)  # a typo is told before any work
-    named = partial(
-        candidate_backbones,
+    named, networks_for = _backbones_to_try(
         approaches,
+        backbones,
+        architecture,
         resize=resize,
         options=backbone_options,
         progress=progress,
     )
-    networks = named(backbones) if backbones else []
-    if architecture is not None:
-        load_architecture(architecture)
     found = scan(
         data,
         labels=labels,
         image_dir=image_dir,
-        modality=networks[0].modality if networks else None,
+        modality=named[0].modality if named else None,
         jobs=jobs,
         progress=progress,
         verify=True,
         **(columns or LabelColumns()),
     )
     require_trainable(found)
-    networks = networks or named((), modality=found.modality)
+    networks = networks_for(found.modality)
     found = set_aside(found, seed=seed)
     guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
     for backbone in networks:
@@ -1242,6 +1236,29 @@ def _decided(
         [] if before is None else review_entry(before.evaluations, before.data, evaluations, data)
     )
     return applied.to_dict() | {"compared": compared}
+
+
+def _backbones_to_try(
+    approaches: Sequence[str],
+    backbones: Sequence[str],
+    architecture: str | None,
+    *,
+    resize: str | None,
+    options: BackboneOptions | None,
+    progress: Progress,
+) -> tuple[list[Backbone], Callable[[str], list[Backbone]]]:
+    """The named backbones, and those to try for a modality: the same, where any is named.
+
+    A typo is told before any work.
+    """
+    check_approaches(approaches)
+    choose = partial(
+        candidate_backbones, approaches, resize=resize, options=options, progress=progress
+    )
+    named = choose(backbones) if backbones else []
+    if architecture is not None:
+        load_architecture(architecture)
+    return named, lambda modality: named or choose((), modality=modality)
 
 
 class _Guidance(NamedTuple):
