@@ -205,6 +205,22 @@ def read_image(path: str | Path, *, sha256: str = "") -> NDArray[np.uint8]:
     return decode(read_checked(path, sha256=sha256))
 
 
+def unreadable_images(
+    data: Dataset, rows: Sequence[Row], *, jobs: int | None = None
+) -> dict[str, str]:
+    """Why some rows of `data` cannot be decoded in full, by path; the others are not in it."""
+
+    def why(row: Row) -> str:
+        try:
+            read_image(data.absolute(row), sha256=row.sha256)
+        except UnreadableInputError as error:
+            return str(error)
+        return ""
+
+    reasons = zip(rows, map_threads(why, rows, jobs=jobs), strict=True)
+    return {row.path: reason for row, reason in reasons if reason}
+
+
 def read_checked(path: str | Path, *, sha256: str = "") -> bytes:
     """The bytes of a file.
 

@@ -295,7 +295,7 @@ def network_of(
     if "head.weights" not in tensors:
         why = f"a {model.approach} model decides by its nearest training photos"
     elif architecture == ONNX:
-        why = "its backbone is an ONNX file, which is no torch network"
+        why = "the model's backbone is an ONNX file, which is no torch network"
     if why:
         raise ModelError(
             f"the model cannot become a torch network: {why}; use it as ONNX (regraft export)"

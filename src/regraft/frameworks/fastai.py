@@ -6,7 +6,6 @@ extra `fastai`.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,17 +32,15 @@ from regraft.engines.learners import (
     image_loaders,
     learner_of,
 )
-from regraft.engines.networks import restore_classifier
 from regraft.engines.onnx import OnnxEngine
-from regraft.errors import DataError, ModelError, UnreadableInputError, UsageError
-from regraft.features import read_image
+from regraft.errors import DataError, UsageError
+from regraft.features import unreadable_images
 from regraft.modality.base import read_input
 from regraft.modality.image import decode
 from regraft.modality.transform import ImageTransform
-from regraft.model import Model, load
+from regraft.model import Model, load, network_of
 from regraft.progress import Progress, note, silent
 from regraft.storage import write_atomic
-from regraft.workers import map_threads
 
 
 def to_dataloaders(
@@ -122,7 +119,7 @@ def to_learner(
     engine.library("a fastai Learner")
     found = model if isinstance(model, Model) else load(model)
     backbone = _backbone_of(found)
-    network = _network(found, architecture)
+    network = network_of(found, make=architecture, calibrated=True)
     if "mirror" in backbone.transform.views:
         network = averaged(network)
     if dls is None:
@@ -203,60 +200,13 @@ def _readable(
     data: Dataset, rows: Sequence[Row], *, jobs: int | None, progress: Progress
 ) -> Mapping[Path, str]:
     """Labels by file, of the rows that can be decoded."""
-
-    def problem(row: Row) -> str:
-        try:
-            read_image(data.absolute(row), sha256=row.sha256)
-        except UnreadableInputError as error:
-            return str(error)
-        return ""
-
-    found = {}
-    for row, reason in zip(rows, map_threads(problem, rows, jobs=jobs), strict=True):
-        if reason:
-            note(progress, f"{row.path} is left out: {reason}")
-        else:
-            found[Path(data.absolute(row))] = row.label
-    return found
+    reasons = unreadable_images(data, rows, jobs=jobs)
+    for path, reason in reasons.items():
+        note(progress, f"{path} is left out: {reason}")
+    return {data.absolute(row): row.label for row in rows if row.path not in reasons}
 
 
 def _backbone_of(model: Model) -> Backbone:
     """As much of a model's backbone as reading photos needs: its transform."""
     transform = ImageTransform.from_dict(model.backbone["transform"])
     return replace(get_backbone(DEFAULT_BACKBONE), transform=transform)
-
-
-def _network(model: Model, make: Callable[[int], Any] | None) -> Any:
-    """Backbone and head as they were saved, logits divided by the temperature."""
-    tensors = model.tensors
-    if "head.weights" not in tensors:
-        raise ModelError(
-            f"a {model.approach} model decides by its nearest training photos and is no network; "
-            "give one of linear_probe, fine_tune, scratch or fastai"
-        )
-    if model.backbone["architecture"] == "onnx":
-        raise ModelError(
-            "the model's backbone is an ONNX file, which cannot be made a torch network; use "
-            "regraft export to run it elsewhere"
-        )
-    if model.settings.get("architecture") and make is None:
-        raise ModelError(
-            f"the model's network is your own ({model.settings['architecture']}), and a saved "
-            "model runs no code by itself; add architecture with what makes it"
-        )
-    head = (
-        tensors["head.weights"] / model.temperature,
-        tensors["head.bias"] / model.temperature,
-    )
-    is_from_scratch = model.backbone["pretrained_on"] == "nothing"
-    with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
-        weights = model.weights
-        if not isinstance(weights, Path):
-            weights = model.save(Path(folder) / "model") / "weights.safetensors"
-        return restore_classifier(
-            None if is_from_scratch else str(model.backbone["architecture"]),
-            weights,
-            head=head,
-            image_size_px=int(model.backbone["transform"]["image_size_px"]),
-            make=make,
-        )

@@ -28,11 +28,10 @@ from regraft.catalogue import DEFAULT_BACKBONE, Backbone, get_backbone
 from regraft.dataset import Dataset, Row, make_folds
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, MissingExtraError, UnreadableInputError, UsageError
-from regraft.features import read_checked, read_image
+from regraft.features import read_checked, unreadable_images
 from regraft.metrics import IntArray
 from regraft.modality.transform import ImageTransform
 from regraft.model import Model, load, network_of
-from regraft.workers import map_threads
 
 if TYPE_CHECKING:
     from regraft.engines.lightning import Classifier, PhotoModule, TrainedClassifier
@@ -289,16 +288,8 @@ def _image_transform(transform: Any) -> ImageTransform:
 def _without_unreadable(data: Dataset) -> Dataset:
     """The Dataset in which photos that cannot be decoded in full are unreadable rows."""
     rows = [*data.ok, *data.unlabelled]
-
-    def why(row: Row) -> str:
-        try:
-            read_image(data.absolute(row), sha256=row.sha256)
-        except UnreadableInputError as error:
-            return str(error)
-        return ""
-
-    reasons = zip(rows, map_threads(why, rows), strict=True)
-    return data.mark({row.path: ("unreadable", reason) for row, reason in reasons if reason})
+    reasons = unreadable_images(data, rows)
+    return data.mark({path: ("unreadable", reason) for path, reason in reasons.items()})
 
 
 def _prepared(data: Dataset | PhotoModule, backbone: Backbone) -> PhotoModule:
