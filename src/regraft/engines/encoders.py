@@ -7,17 +7,15 @@ runs the network part by part, so that it can be cut between its layers.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regraft.engines.torch import read_state
+from regraft.engines.transformers import quiet
 from regraft.errors import BackboneError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -359,7 +357,7 @@ def _config_of(folder: Path) -> Any:
     except ImportError as error:
         raise MissingExtraError("text encoders", "text") from error
     try:
-        with _quiet():
+        with quiet():
             return AutoConfig.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
@@ -380,7 +378,7 @@ def _network_of(folder: Path, config: Any, weights: Path | None) -> Any:
     how: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "eager"}
     missing: Sequence[str] = ()
     try:
-        with _quiet():
+        with quiet():
             if weights is None:
                 network, loading = make.from_pretrained(
                     folder,
@@ -487,23 +485,3 @@ def _licence_of(folder: Path) -> str:
     head = card.split("---")[1] if card.startswith("---") else ""
     found = re.search(r"^license:\s*[\"']?([^\s\"'#]+)", head, re.MULTILINE)
     return found.group(1) if found else ""
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what transformers says while it loads; errors still raise."""
-    from transformers import utils
-
-    spoken: Any = utils.logging
-    logger = logging.getLogger("transformers")
-    level, has_bars = logger.level, spoken.is_progress_bar_enabled()
-    logger.setLevel(logging.ERROR)
-    spoken.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-        if has_bars:
-            spoken.enable_progress_bar()

@@ -66,7 +66,7 @@ def create(architecture: str) -> Any:
         def forward(self, pixels: Any) -> Any:
             return getattr(super().forward(pixels), output).flatten(1)
 
-    with _quiet():
+    with quiet():
         config._attn_implementation = "eager"  # noqa: SLF001 - the only one that always exports
         try:
             network: Any = Network(config).float()
@@ -91,7 +91,7 @@ def load(architecture: str, weights: Path) -> Any:
     """
     plain, config, is_classifier = _class_and_config(architecture)
     network = create(architecture)
-    with _quiet():
+    with quiet():
         try:
             loaded, found = plain.from_pretrained(
                 weights.parent,
@@ -239,7 +239,7 @@ def _class_and_config(architecture: str) -> tuple[Any, Any, bool]:
             f"transformers has no model type {kind!r}; a repository with code of its own is not "
             "run: export its network as ONNX and use onnx:FILE"
         )
-    with _quiet():
+    with quiet():
         try:
             config = CONFIG_MAPPING[kind](**fields)
         except Exception as error:  # each configuration checks its values in its own way
@@ -267,7 +267,7 @@ def _width(config: Any) -> int:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hold back what the library prints while it loads; errors still raise."""
     from transformers.utils import logging
 

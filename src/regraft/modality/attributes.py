@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from regraft.modality.base import facts_from_json, facts_to_json
 from regraft.modality.image import decode, inspect_container
 
 SKETCH_PX = 64  # a side of the sketch
@@ -92,11 +92,7 @@ class Attributes:
 
     def to_json(self) -> str:
         """As JSON; NaN becomes null."""
-        values = asdict(self)
-        plain = {
-            k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()
-        }
-        return json.dumps(plain)
+        return facts_to_json(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Attributes:
@@ -105,9 +101,7 @@ class Attributes:
         Raises:
             ValueError, TypeError: it is something else.
         """
-        values: dict[str, Any] = json.loads(text)
-        plain: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
-        return cls(**plain)
+        return cls(**facts_from_json(text))
 
 
 Sketch = NDArray[np.uint8]

@@ -8,6 +8,8 @@ that they can never disagree about a file that changes underneath.
 from __future__ import annotations
 
 import errno
+import json
+import math
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -123,6 +125,22 @@ class Transform(Protocol):
 
     def sample(self) -> bytes:
         """A file of the usual size, to time a network on."""
+
+
+def facts_to_json(facts: Mapping[str, Any]) -> str:
+    """Facts on one input as JSON; NaN becomes null."""
+    return json.dumps(
+        {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in facts.items()}
+    )
+
+
+def facts_from_json(text: str) -> dict[str, Any]:
+    """What `facts_to_json` was given.
+
+    Raises:
+        ValueError, AttributeError: it is something else.
+    """
+    return {k: math.nan if v is None else v for k, v in json.loads(text).items()}
 
 
 def read_input(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:

@@ -7,17 +7,17 @@ set of 64 numbers by which near copies are recognised, the *excerpt* its beginni
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import zlib
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.modality.base import facts_from_json, facts_to_json
 from regraft.modality.text import read_text
 
 SKETCH_HASHES = 64
@@ -73,11 +73,7 @@ class TextAttributes:
 
     def to_json(self) -> str:
         """As JSON; NaN becomes null."""
-        values = asdict(self)
-        plain = {
-            k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()
-        }
-        return json.dumps(plain)
+        return facts_to_json(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> TextAttributes:
@@ -86,9 +82,7 @@ class TextAttributes:
         Raises:
             ValueError, TypeError: it is something else.
         """
-        values: dict[str, Any] = json.loads(text)
-        plain: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
-        return cls(**plain)
+        return cls(**facts_from_json(text))
 
 
 class TextMeasured(NamedTuple):
