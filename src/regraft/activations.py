@@ -75,7 +75,9 @@ class Activations:
         self._transform = backbone.transform.plain()
         backbone = replace(backbone, transform=self._transform)
         self._plain = OnnxEngine(boundary_graph(backbone, boundary))
-        self._varied = OnnxEngine(boundary_graph(backbone, boundary, as_it_is=True))
+        self._varied = self._plain
+        if self._transform.plain(as_it_is=True) != self._transform:
+            self._varied = OnnxEngine(boundary_graph(backbone, boundary, as_it_is=True))
         probe = self._run(self._plain, self._transform.read(self._transform.sample()))
         self.shape: tuple[int, ...] = probe.shape
         self.dtype: np.dtype[np.generic] = probe.dtype

@@ -125,7 +125,9 @@ def boundary_graph(
 
     transform = backbone.transform.plain(as_it_is=as_it_is)
     if boundary == 0:
-        return bytes(transform.stored_graph().SerializeToString())
+        stored = transform.stored_graph()
+        onnx.checker.check_model(stored)
+        return bytes(stored.SerializeToString())
     whole = onnx.load(_stages_path(network_graph(backbone, progress=progress)))
     name = f"boundary_{boundary}"
     extractor = onnx.utils.Extractor(whole)

@@ -286,7 +286,10 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
             transform=ImageTransform.from_dict(described.transform),
         )
     digest = _digest(weights)
-    beside = {file.name: file for file in weights.parent.iterdir()}
+    own = like.transform
+    if transform:
+        beside = {file.name: file for file in weights.parent.iterdir()}
+        own = transform_from_dict(transform, beside)
     return replace(
         like,
         name=path.stem if path.is_file() else path.resolve().name,
@@ -299,7 +302,7 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
         pretrained_on=f"{facts.get('pretrained_on', 'unknown data')}, then trained further",
         licence=str(facts.get("licence", "unknown")),
         match="name",
-        transform=transform_from_dict(transform, beside) if transform else like.transform,
+        transform=own,
     )
 
 

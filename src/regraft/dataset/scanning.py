@@ -112,8 +112,6 @@ def scan(
     if modality is None and (other := _other_kind(table, listing)) is not None:
         kind = other
         listing = list_files(source.images, skip=skipped)
-        if source.table is not None:
-            table = read_table(source.table, is_test=False)
     if table is None:
         _require_inputs(listing, kind)
         draft = rows_from_folders(listing)
