@@ -112,6 +112,12 @@ def _rows(
         each = ", ".join(f"{t}: {p:.0f} and {a:.0f} s" for p, a, t in pairs)
         what = f"{title}: predicted and actual time within 30 % ({each})"
         rows.append(at_least(what, agree, AGREEING, measured=f"{agree:.0%} of {len(pairs)}"))
+    return [*rows, *candidate_rows(title, comparison)]
+
+
+def candidate_rows(title: str, comparison: dict[str, Any]) -> list[Row]:
+    """How each candidate did on the folds, or why it has no result."""
+    rows = []
     for candidate in comparison["candidates"]:
         rate = candidate["accuracy"]
         measured = (
@@ -141,7 +147,19 @@ def held_out_table(name: str, folder: Path, *, seed: int) -> tuple[Path, Path]:
         strata = labels
     else:
         root, files, labels, strata = _solar_cells()
-    table = folder / "labels.csv"
+    return root, write_table(folder / "labels.csv", root, files, labels, strata, seed=seed)
+
+
+def write_table(
+    table: Path,
+    root: Path,
+    files: Sequence[Path],
+    labels: Sequence[str],
+    strata: Sequence[str],
+    *,
+    seed: int,
+) -> Path:
+    """A table of path, label and split; a quarter of each stratum is `test`."""
     held = _held_out(strata, seed)
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -149,7 +167,7 @@ def held_out_table(name: str, folder: Path, *, seed: int) -> tuple[Path, Path]:
         for path, label, is_held in zip(files, labels, held, strict=True):
             split = "test" if is_held else "train"
             writer.writerow([path.relative_to(root).as_posix(), label, split])
-    return root, table
+    return table
 
 
 def _held_out(strata: Sequence[str], seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:

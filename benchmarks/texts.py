@@ -13,7 +13,6 @@ but for the exported network.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import sys
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 
 import regraft as rg
 from benchmarks.data import environment_with_cache, own_cache
+from benchmarks.race import candidate_rows, write_table
 from benchmarks.rows import Row, SkippedError, at_least, at_most
 from benchmarks.timing import run_process
 
@@ -64,19 +64,9 @@ def _mails() -> Path:
 def _race(mails: Path, *, seed: int = 0) -> list[Row]:
     files = [path for name in _FOLDERS for path in sorted((mails / name).glob("*.txt"))]
     labels = ["spam" if path.parent.name.startswith("spam") else "ham" for path in files]
-    random = np.random.default_rng(seed)
-    held = np.zeros(len(files), dtype=bool)
-    for label in ("ham", "spam"):
-        members = random.permutation(np.flatnonzero(np.array(labels) == label))
-        held[members[: round(len(members) / 4)]] = True
     with tempfile.TemporaryDirectory(prefix="regraft-bench-") as folder:
-        table, out = Path(folder) / "labels.csv", Path(folder) / "run"
-        with table.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "label", "split"])
-            for path, label, is_held in zip(files, labels, held, strict=True):
-                split = "test" if is_held else "train"
-                writer.writerow([path.relative_to(mails).as_posix(), label, split])
+        table = write_table(Path(folder) / "labels.csv", mails, files, labels, labels, seed=seed)
+        out = Path(folder) / "run"
         environment = environment_with_cache(Path(folder) / "cache")
         export = f"from regraft.catalogue import *; embedding_graph(get_backbone({BACKBONE!r}))"
         run_process([sys.executable, "-c", export], environment=environment)
@@ -89,22 +79,13 @@ def _race(mails: Path, *, seed: int = 0) -> list[Row]:
     rate, chosen = test["accuracy"], comparison["candidates"][comparison["chosen"]]
     measured = f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]"
     what = f"e-mails, 5 min: {chosen['title']}, {test['n']:,} held out"
-    rows = [
+    return [
         at_least(what, rate["value"], TARGET, measured=measured),
         at_most(
             "e-mails, 5 min: whole process", seconds, 1.05 * BUDGET_S, measured=f"{seconds:.0f} s"
         ),
+        *candidate_rows("e-mails, 5 min", comparison),
     ]
-    for candidate in comparison["candidates"]:
-        found = candidate["accuracy"]
-        text = f"{candidate['status']}: {candidate['reason']}"
-        if found:
-            text = (
-                f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}] on "
-                f"{candidate['images_predicted']:,}, {candidate['seconds']:.0f} s"
-            )
-        rows.append(Row(f"e-mails, 5 min: {candidate['title']}, folds", text))
-    return rows
 
 
 def _speed(mails: Path, *, texts: int, repeats: int) -> list[Row]:
