@@ -8,12 +8,12 @@ runs the network part by part, so that it can be cut between its layers.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regraft.engines.hugging_face import licence_of
 from regraft.engines.torch import read_state
 from regraft.engines.transformers import quiet
 from regraft.errors import BackboneError, MissingExtraError
@@ -73,7 +73,7 @@ def describe_encoder(folder: Path) -> DescribedEncoder:
         pooling=layout.pooling,
         is_normalised=layout.is_normalised,
         lowercase=_lowercase(layout.network),
-        licence=_licence_of(folder),
+        licence=licence_of(folder),
     )
 
 
@@ -474,14 +474,3 @@ def _lowercase(folder: Path) -> bool:
     else:
         is_small = bool(settings.get("do_lower_case", False))
     return is_small or bool(before.get("do_lower_case", False))
-
-
-def _licence_of(folder: Path) -> str:
-    """From the head of the model card."""
-    try:
-        card = (folder / "README.md").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
-    head = card.split("---")[1] if card.startswith("---") else ""
-    found = re.search(r"^license:\s*[\"']?([^\s\"'#]+)", head, re.MULTILINE)
-    return found.group(1) if found else ""

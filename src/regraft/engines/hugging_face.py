@@ -238,6 +238,11 @@ def _front_matter(path: Path) -> dict[str, Any]:
         return {}
 
 
+def licence_of(folder: Path) -> str:
+    """The licence that the model card in a folder states; "" where it states none."""
+    return _licence(_front_matter(folder / _CARD))
+
+
 def _licence(facts: Mapping[str, Any]) -> str:
     """The licence that a model card states, and whether its terms have to be accepted."""
     given = facts.get("license") or ""
