@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.errors import TrainingError
 from regraft.heads.base import onnx_constants
 from regraft.metrics import FloatArray, IntArray
 
@@ -97,6 +98,9 @@ def logistic_fits(
     Args:
         x: (n, d), dense or sparse (CSR), rows of about length 1.
         labels, n_classes, penalties, balanced: as for `fit_logistic`.
+
+    Raises:
+        TrainingError: the weights are not finite.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -113,8 +117,11 @@ def logistic_fits(
     weight = "balanced" if balanced else None
     for penalty in penalties:
         model = LogisticRegression(C=penalty, tol=_TOLERANCE, max_iter=300, class_weight=weight)
-        model.fit(x, labels)
+        with np.errstate(invalid="ignore"):  # OpenBLAS raises the flag on small, sound products
+            model.fit(x, labels)
         coefficients, intercepts = model.coef_, model.intercept_
+        if not (np.isfinite(coefficients).all() and np.isfinite(intercepts).all()):
+            raise TrainingError("the features are too large or not numbers; no head can be fitted")
         if len(present) == 2:  # one column: the second class against the first
             coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
             intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
