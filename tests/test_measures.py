@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regraft import measures
 from regraft.dataset import Dataset, scan
 from regraft.measures import Measures, measure_rows
+from regraft.modality import image_examiner
 from regraft.modality.attributes import SKETCH_PX, Attributes, Sketch, measure
 from tests.conftest import MakeImageFolder
 
@@ -29,7 +29,7 @@ def refuse_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(data: bytes) -> tuple[Attributes, Sketch]:
         raise AssertionError("a file was measured")
 
-    monkeypatch.setattr(measures, "measure", refuse)
+    monkeypatch.setattr(image_examiner, "measure", refuse)
 
 
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -39,7 +39,7 @@ def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         reads.append(len(data))
         return measure(data)
 
-    monkeypatch.setattr(measures, "measure", counted)
+    monkeypatch.setattr(image_examiner, "measure", counted)
     return reads
 
 
@@ -47,7 +47,7 @@ def same(a: Measures, b: Measures) -> bool:
     return (
         repr(a.attributes) == repr(b.attributes)
         and np.array_equal(a.sketches, b.sketches)
-        and a.thumbnails == b.thumbnails
+        and a.previews == b.previews
     )
 
 
@@ -55,13 +55,13 @@ def test_measures_go_with_their_rows(data: Dataset) -> None:
     found = measured(data)
     assert found.sketches.shape == (8, SKETCH_PX, SKETCH_PX)
     assert found.sketches.dtype == np.uint8
-    for row, attributes, sketch, thumbnail in zip(
-        data.rows, found.attributes, found.sketches, found.thumbnails, strict=True
+    for row, attributes, sketch, preview in zip(
+        data.rows, found.attributes, found.sketches, found.previews, strict=True
     ):
         wanted, drawn, small = measure((data.root / row.path).read_bytes())
         assert repr(attributes) == repr(wanted)
         assert np.array_equal(sketch, drawn)
-        assert thumbnail == small
+        assert preview == small
     assert found.failures == {}
     assert found.warning == ""
 

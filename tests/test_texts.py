@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from regraft.catalogue import get_backbone
 from regraft.errors import DataError, ModelError, UnreadableInputError, UsageError
 from regraft.modality.base import read_input
 from regraft.modality.cells import cell_path, read_cell, table_of
-from tests.commands import CommandLine
+from tests.commands import CommandLine, read_json
 
 WORDS = {
     "praise": "lovely delicious friendly warm perfect wonderful fresh kind generous happy",
@@ -200,7 +201,7 @@ def test_from_a_folder_to_predictions_on_the_command_line(
         said = regraft(*command)
         assert said.code == 1
         assert f"the model reads texts, and regraft {command[0]} is for photos" in said.err
-    for command in (("audit", texts), ("review", "run"), ("correct", "run", "a", "--label", "b")):
+    for command in (("review", "run"), ("correct", "run", "a", "--label", "b")):
         said = regraft(*command)
         assert said.code == 1
         assert f"the data are texts, and regraft {command[0]} is for photos" in said.err
@@ -214,3 +215,49 @@ def test_a_plan_for_texts_has_no_rule_of_thumb(regraft: CommandLine, texts: Path
     assert found["candidates"][0]["title"] == "tfidf on words"
     said = regraft.done("plan", texts, "--approach", "tfidf").err
     assert "41 training texts of 2 classes" in said
+
+
+def test_an_audit_of_texts_names_copies_leaks_labels_and_shortcuts(
+    regraft: CommandLine, texts: Path
+) -> None:
+    """One class ends every text in an ellipsis; one text is an edited copy, one mislabelled."""
+    for number, text in enumerate(sentences("praise", 20)):
+        (texts / "praise" / f"{number:02}.txt").write_text(f"{text[:-1]}...", encoding="utf-8")
+    twin = (texts / "blame" / "03.txt").read_text(encoding="utf-8")
+    longer = f"{twin} And then we walked home through the rain, all of us rather tired. " * 2
+    (texts / "blame" / "03.txt").write_text(longer, encoding="utf-8")
+    (texts / "blame" / "copy.txt").write_text(longer.upper() + " Indeed.", encoding="utf-8")
+    wrong = "Lovely and delicious, warm, perfect, wonderful, fresh, kind and generous: so happy."
+    (texts / "blame" / "wrong.txt").write_text(wrong, encoding="utf-8")
+    found = regraft.done("audit", texts, "--format", "json").data
+    issues = {(issue["issue"], issue["path"]) for issue in found["issues"]}
+    assert ("near_duplicate", "blame/copy.txt") in issues
+    assert ("label_suspect", "blame/wrong.txt") in issues
+    assert ("unreadable", "blame/empty.txt") in issues
+    assert found["shortcuts"]["alarms"] == ["cut-off ending"]
+    (alarm,) = [issue for issue in found["issues"] if issue["issue"] == "shortcut"]
+    assert "of texts, guessing" in alarm["detail"]
+    shown = regraft.done("audit", texts)
+    assert "photo" not in shown.out + shown.err
+
+
+def test_a_report_on_texts_shows_texts(
+    regraft: CommandLine, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = tmp_path
+    regraft.done("scan", texts, "--report", tmp_path / "eda.html")
+    regraft.done("fit", texts, "--approach", "linear_probe", "--approach", "tfidf")
+    for page in (tmp_path / "eda.html", here / "runs" / "texts" / "report.html"):
+        html = page.read_text(encoding="utf-8")
+        seen = re.sub(r"<script.*?</script>|<style.*?</style>|<[^>]*>", " ", html, flags=re.S)
+        assert "photo" not in seen.lower(), seen[max(0, seen.lower().find("photo") - 90) :][:180]
+        assert "pixel" not in seen.lower()
+        assert "no picture" not in seen
+        assert "The words that set each class apart" in seen
+        assert "Which texts are like which" in seen
+        assert "lovely" in seen
+    exploration = read_json(here / "runs" / "texts" / "exploration.json")
+    assert exploration["means"] == {}
+    assert set(exploration["words"]) == {"blame", "praise"}
+    assert all(place["excerpt"] for place in exploration["places"])

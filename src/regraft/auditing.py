@@ -14,21 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from regraft.approaches import LinearProbe, repeated_folds
-from regraft.catalogue import DEFAULT_BACKBONE, Backbone, get_backbone
+from regraft.approaches import LinearProbe, repeated_folds, seconds_expected
+from regraft.catalogue import Backbone, default_backbone, get_backbone
 from regraft.dataset import Dataset, Row, connected, pairs_by, split_groups
 from regraft.errors import RegraftError
-from regraft.features import FeatureArray, embed_rows
+from regraft.features import FeatureArray, count_missing, embed_rows, measure_speed
 from regraft.issues import Copy, Findings, look, with_suspects
 from regraft.measures import Measures, measure_rows
 from regraft.metrics import Estimate, FloatArray, accuracy_estimate, paired_difference
-from regraft.modality import IMAGE
+from regraft.modality import thing, things
 from regraft.progress import Progress, note, silent
 from regraft.workers import available_cores
 
 _GROUP = "one picture"
 _MOST_LEFT_OUT = 0.2  # of the training photos; a split that leaks more is not mended by leaving out
 _SHARE = 0.15  # of the time there is, for looking at photos before anything is trained
+_EMBEDDING_SHARE = 0.3  # the same, for features
+_QUICKLY_EMBEDDED = 100  # rows; of fewer the time is not worth telling beforehand
+_TIMING_S = 1.0
 _PHOTO_S = 0.02  # to measure one photo and to compare it with others, on one core; measured
 
 
@@ -95,17 +98,36 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a fit looks at before it splits anything; all of it goes with `findings.rows`."""
+    """What a fit looks at before it splits anything; all of it goes with `findings.rows`.
+
+    `features` is None where there was no time for them.
+    """
 
     findings: Findings
-    features: FeatureArray
-    measures: Measures | None
+    features: FeatureArray | None
+    measures: Measures
+
+
+def has_time_to_embed(data: Dataset, network: Backbone, *, budget_s: float) -> bool:
+    """Whether the features of all rows in use take no more than a share of the time there is.
+
+    What is in the cache costs nothing; a network that was never timed is timed for a moment.
+    """
+    if math.isinf(budget_s):
+        return True
+    missing = count_missing(data.ok, network)
+    if missing <= _QUICKLY_EMBEDDED:
+        return True
+    if seconds_expected(network, missing) is None:
+        measure_speed(network, seconds=_TIMING_S)
+    expected = seconds_expected(network, missing)
+    return expected is None or expected <= _EMBEDDING_SHARE * budget_s
 
 
 def audit_data(
     data: Dataset,
     *,
-    backbone: str | Backbone = DEFAULT_BACKBONE,
+    backbone: str | Backbone | None = None,
     seed: int = 0,
     jobs: int | None = None,
     progress: Progress = silent,
@@ -117,7 +139,7 @@ def audit_data(
 
     Args:
         data: what `scan` returned.
-        backbone: whose features are compared.
+        backbone: whose features are compared; None for the built-in one of that kind of input.
         seed: of folds and samples.
         jobs: worker threads.
         progress: told how far each step is.
@@ -125,7 +147,8 @@ def audit_data(
     Raises:
         BackboneError: the backbone is unknown or its weights are missing.
     """
-    network = get_backbone(backbone) if isinstance(backbone, str) else backbone
+    network = backbone or default_backbone(data.modality)
+    network = get_backbone(network) if isinstance(network, str) else network
     embedding = embed_rows(data, data.ok, network, jobs=jobs, progress=progress)
     if embedding.warning:
         note(progress, embedding.warning)
@@ -135,10 +158,10 @@ def audit_data(
     measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
     if measures.warning:
         note(progress, measures.warning)
-    note(progress, "comparing photos with each other")
+    note(progress, f"comparing {things(data.modality)} with each other")
     first = look(data, features=features, measures=measures, seed=seed)
     kept_together = data.with_groups(_grouped(data.ok, first.copies))
-    note(progress, "predicting every photo by a model that has not seen it")
+    note(progress, f"predicting every {thing(data.modality)} by a model that has not seen it")
     probabilities = _out_of_fold(kept_together, network, seed=seed, jobs=jobs)
     if probabilities is None:
         return Audit(data, first, features, measures, None, None, ())
@@ -159,13 +182,15 @@ def look_first(
     data: Dataset,
     network: Backbone,
     *,
+    embeds: bool = True,
     budget_s: float = math.inf,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Looked | None:
     """What a fit looks at before it splits anything: copies, outliers, quality, shortcuts.
 
-    None, and a note, where that would take more than a share of the time there is.
+    None, and a note, where that would take more than a share of the time there is. Without
+    features, unless it `embeds`, no outliers are found, and only such copies as sketches tell.
     """
     expected = len(data.ok) * _PHOTO_S / min(jobs or available_cores(), available_cores())
     if expected > _SHARE * budget_s:
@@ -175,14 +200,19 @@ def look_first(
             "s; run `regraft audit`",
         )
         return None
-    embedding = embed_rows(data, data.ok, network, jobs=jobs, progress=progress)
-    measures = None
-    if data.modality == IMAGE:
-        measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
-        if measures.warning:
-            note(progress, measures.warning)
-    found = look(data, features=embedding.features, measures=measures)
-    return Looked(found, embedding.features, measures)
+    features = None
+    if embeds:
+        features = embed_rows(data, data.ok, network, jobs=jobs, progress=progress).features
+    else:
+        note(
+            progress,
+            f"the {things(data.modality)} were not compared by their features: with "
+            f"{network.name} that would take too much of the time there is; regraft audit does",
+        )
+    measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
+    if measures.warning:
+        note(progress, measures.warning)
+    return Looked(look(data, features=features, measures=measures), features, measures)
 
 
 def keep_copies_together(data: Dataset, found: Findings) -> Dataset:
@@ -191,33 +221,35 @@ def keep_copies_together(data: Dataset, found: Findings) -> Dataset:
     Training photos that show a picture of a test set that was given are left out of the training,
     unless they are a large part of it: then a note says that the two are not independent.
     """
+    one, several = thing(data.modality), things(data.modality)
     groups = _grouped(data.ok, found.copies)
     together = data.with_groups(groups)
     tested: dict[str, str] = {}
     for row in together.test:
         tested.setdefault(row.group, row.path)
     left_out = {
-        row.path: ("excluded", f"shows the same picture as the test photo {tested[row.group]}")
+        row.path: ("excluded", f"is a near copy of the test {one} {tested[row.group]}")
         for row in together.train
         if row.group and row.path in groups and row.group in tested
     }
     notes = []
     if groups:
         notes.append(
-            f"{len(groups):,} photos show the same picture as another; they stay on one side of "
-            "every split."
+            f"{len(groups):,} {several} are copies or near copies of another; they stay on one "
+            "side of every split."
         )
     if len(left_out) > _MOST_LEFT_OUT * len(together.train):
         notes.append(
-            f"{len(left_out):,} of {len(together.train):,} training photos are near duplicates of "
-            "test photos, too many to be left out: the test set is not independent of the training."
+            f"{len(left_out):,} of {len(together.train):,} training {several} are near duplicates "
+            f"of test {several}, too many to be left out: the test set is not independent of the "
+            "training."
         )
         left_out = {}
     if left_out:
         some = ", ".join(list(left_out)[:3])
         more = f" and {len(left_out) - 3:,} more" if len(left_out) > 3 else ""
         notes.append(
-            f"{len(left_out):,} training images left out, near duplicates of test images: "
+            f"{len(left_out):,} training {several} left out, near duplicates of test {several}: "
             f"{some}{more}."
         )
     return replace(together.mark(left_out), notes=(*together.notes, *notes))
@@ -317,6 +349,7 @@ __all__ = [
     "Looked",
     "audit_data",
     "effects_on",
+    "has_time_to_embed",
     "keep_copies_together",
     "look_first",
 ]

@@ -590,10 +590,12 @@ def evaluate(
 ) -> None:
     """Score a model on labelled images that it has not seen."""
     from regraft import workflow
+    from regraft.model import load
 
+    loaded = load(model)
     with _progress() as progress:
         measured = workflow.evaluate(
-            model,
+            loaded,
             data,
             labels=labels,
             image_dir=image_dir,
@@ -608,10 +610,12 @@ def evaluate(
 
         _out(evaluation_csv(measured))
     else:
+        from regraft.modality import MODALITIES
         from regraft.terminal import show_evaluation
 
-        again = _command("predict", model, "new_photo.jpg")
-        show_evaluation(_console(), measured, next_command=again)
+        kind = loaded.transform.modality
+        again = _command("predict", model, f"new_{MODALITIES[kind].example}")
+        show_evaluation(_console(), measured, modality=kind, next_command=again)
 
 
 @app.command(epilog="Example: regraft explain runs/photos new/*.jpg --out explanations")

@@ -63,7 +63,7 @@ def transfer_entry(comparison: Comparison) -> dict[str, Any] | None:
     text = (
         f"{best.title} is {abs(bought):.1f} points {'ahead of' if bought >= 0 else 'behind'} "
         f"{base.title}, trained from random weights for {base.seconds:.0f} s "
-        f"[{100 * gap.low:+.1f}, {100 * gap.high:+.1f}], on the same photos."
+        f"[{100 * gap.low:+.1f}, {100 * gap.high:+.1f}], on the same data."
     )
     if gap.low <= 0 <= gap.high:
         text += " That the pretrained weights bring nothing cannot be ruled out."

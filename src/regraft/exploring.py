@@ -1,16 +1,16 @@
-"""Features and measures in, what a first look at the photos shows out.
+"""Features and measures in, what a first look at the photos, or texts, shows out.
 
 A map on which like photos lie close together, the nearest neighbours of each photo, how well the
-classes keep apart, how plain facts spread over the classes, and the mean image of each class. All
-of it is kept as data (`exploration.json`), so that a page can be drawn again without the photos.
+classes keep apart, how plain facts spread over the classes, and the mean image of each class, or
+its typical words. All of it is kept as data (`exploration.json`), so that a page can be drawn again
+without the photos.
 """
 
 from __future__ import annotations
 
 import base64
-import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from regraft.features import FeatureArray
 from regraft.issues import Findings
 from regraft.measures import Measures
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate
-from regraft.modality.attributes import Attributes
+from regraft.modality.examiner import Word
 
 MAP_PHOTOS = 1_200  # more would neither be told apart nor leave the page small
 NEAREST = 6
@@ -32,7 +32,6 @@ _STEPS = 500
 _FEWEST_FOR_TSNE = 8
 _BINS = 24
 _CLASSES = 40  # of which facts are counted one by one
-_MEAN_CLASSES, _MEAN_PHOTOS, _MEAN_PX = 12, 200, 64
 
 T = TypeVar("T")
 
@@ -42,7 +41,8 @@ class Place:
     """One photo on the map.
 
     `x` and `y` are 0 to 1; `nearest` are the numbers of the places of the most similar photos, the
-    most similar first; `thumbnail` is a small JPEG file, empty where there is none.
+    most similar first; `thumbnail` is a small JPEG file, empty where there is none, `excerpt` the
+    beginning of a text.
     """
 
     path: str
@@ -50,6 +50,7 @@ class Place:
     y: float
     nearest: tuple[int, ...]
     thumbnail: bytes
+    excerpt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Exploration:
         classes: the same by class, the least separable first.
         spreads: of facts that vary.
         means: the mean image of some classes, as JPEG files.
+        words: the words that set some classes of texts apart, the most telling first.
     """
 
     images: int
@@ -104,6 +106,7 @@ class Exploration:
     classes: tuple[Separation, ...]
     spreads: tuple[Spread, ...]
     means: Mapping[str, bytes]
+    words: Mapping[str, tuple[Word, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; pictures are base64 text."""
@@ -116,6 +119,7 @@ class Exploration:
                     "y": round(p.y, 4),
                     "nearest": list(p.nearest),
                     "thumbnail": _text(p.thumbnail),
+                    "excerpt": p.excerpt,
                 }
                 for p in self.places
             ],
@@ -142,6 +146,10 @@ class Exploration:
                 for s in self.spreads
             ],
             "means": {name: _text(mean) for name, mean in self.means.items()},
+            "words": {
+                name: [[w.text, round(w.inside, 4), round(w.outside, 4)] for w in words]
+                for name, words in self.words.items()
+            },
         }
 
     @classmethod
@@ -161,6 +169,7 @@ class Exploration:
                     float(p["y"]),
                     tuple(int(i) for i in p["nearest"] if 0 <= int(i) < len(entry["places"])),
                     base64.b64decode(p["thumbnail"]),
+                    str(p.get("excerpt", "")),
                 )
                 for p in entry["places"]
             ),
@@ -187,6 +196,10 @@ class Exploration:
                 for s in entry["spreads"]
             ),
             means={str(name): base64.b64decode(text) for name, text in entry["means"].items()},
+            words={
+                str(name): tuple(Word(str(w), float(i), float(o)) for w, i, o in words)
+                for name, words in entry.get("words", {}).items()
+            },
         )
 
 
@@ -204,13 +217,15 @@ def explore(
     """
     labels = data.labels(found.rows)
     separable, classes = _separation(data.classes, labels, found)
+    portraits = measures.examiner.portraits(data.classes, labels, measures.previews)
     return Exploration(
         images=len(found.rows),
         places=_places(found, features, measures, seed),
         separable=separable,
         classes=classes,
-        spreads=_spreads(data.classes, labels, measures.attributes),
-        means=_means(data.classes, labels, measures.thumbnails),
+        spreads=_spreads(data.classes, labels, measures),
+        means=portraits.means,
+        words=portraits.words,
     )
 
 
@@ -265,13 +280,15 @@ def _places(
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, -np.inf)
     nearest = np.argsort(-cosine, axis=1, kind="stable")[:, : min(NEAREST, len(finite) - 1)]
+    shown = [measures.examiner.shown(measures.previews[row]) for row in finite]
     return tuple(
         Place(
             found.rows[row].path,
             float(at[i, 0]),
             float(at[i, 1]),
             tuple(map(int, nearest[i])),
-            measures.thumbnails[row],
+            shown[i].picture,
+            shown[i].text,
         )
         for i, row in enumerate(finite)
     )
@@ -325,69 +342,44 @@ def _separation(
     return accuracy_estimate(right[known]), tuple(by_class)
 
 
-_FACTS: tuple[tuple[str, str, bool, Callable[[Attributes], float]], ...] = (
-    ("brightness", "%", False, lambda a: 100 * a.brightness),
-    ("contrast", "grey levels", False, lambda a: a.contrast),
-    ("sharpness", "strength of edges", False, lambda a: a.sharpness),
-    ("colourfulness", "grey levels", False, lambda a: a.saturation),
-    ("aspect ratio", "width / height", True, lambda a: a.width / a.height),
-    ("shorter side", "pixels", True, lambda a: float(min(a.width, a.height))),
-    ("file size", "kB", True, lambda a: a.file_bytes / 1000),
-)
-
-
-def _spreads(
-    classes: Sequence[str], labels: IntArray, attributes: Sequence[Attributes | None]
-) -> tuple[Spread, ...]:
+def _spreads(classes: Sequence[str], labels: IntArray, measures: Measures) -> tuple[Spread, ...]:
+    attributes = measures.attributes
     known = [i for i, one in enumerate(attributes) if one is not None]
     counted = np.bincount(labels[known], minlength=len(classes)) if known else np.zeros(0)
     shown = sorted(sorted(range(len(classes)), key=lambda c: -counted[c])[:_CLASSES])
     spreads = []
-    for name, unit, logarithmic, fact in _FACTS if known else ():
-        values = np.array([fact(one) for one in attributes if one is not None])
+    for trait in measures.examiner.traits if known else ():
+        values = np.array([trait.value(attributes[i]) for i in known])
+        applies = np.isfinite(values)
+        if not applies.any():
+            continue
+        values, with_it = values[applies], np.array(known)[applies]
         low, high = np.quantile(values, [0.005, 0.995])
-        if not high > low * (1 + 1e-6) or (logarithmic and low <= 0):
+        if not high > low * (1 + 1e-6) or (trait.logarithmic and low <= 0):
             continue  # the same for all
-        if logarithmic:
+        if trait.logarithmic:
             edges = np.geomspace(low, high, _BINS + 1)
         else:
             edges = np.linspace(low, high, _BINS + 1)
         bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, _BINS - 1)
         counts = {
             classes[c]: tuple(
-                int(n) for n in np.bincount(bins[labels[known] == c], minlength=_BINS)
+                int(n) for n in np.bincount(bins[labels[with_it] == c], minlength=_BINS)
             )
             for c in shown
         }
         total = tuple(int(n) for n in np.bincount(bins, minlength=_BINS))
-        spreads.append(Spread(name, unit, logarithmic, tuple(map(float, edges)), total, counts))
+        spreads.append(
+            Spread(
+                trait.name,
+                trait.unit,
+                trait.logarithmic,
+                tuple(map(float, edges)),
+                total,
+                counts,
+            )
+        )
     return tuple(spreads)
-
-
-def _means(
-    classes: Sequence[str], labels: IntArray, thumbnails: Sequence[bytes]
-) -> dict[str, bytes]:
-    """The mean of some photos of each class, evenly spaced, squeezed to a square."""
-    from PIL import Image
-
-    means = {}
-    for number, name in list(enumerate(classes))[:_MEAN_CLASSES]:
-        members = [int(i) for i in np.flatnonzero(labels == number) if thumbnails[int(i)]]
-        some = spread(members, _MEAN_PHOTOS)
-        if not some:
-            continue
-        total = np.zeros((_MEAN_PX, _MEAN_PX, 3))
-        for i in some:
-            with Image.open(io.BytesIO(thumbnails[i]), formats=("JPEG",)) as small:
-                squeezed = small.convert("RGB").resize(
-                    (_MEAN_PX, _MEAN_PX), Image.Resampling.BILINEAR
-                )
-            total += np.asarray(squeezed, dtype=np.float64)
-        out = io.BytesIO()
-        mean = np.rint(total / len(some)).astype(np.uint8)
-        Image.fromarray(mean).save(out, "JPEG", quality=85)
-        means[name] = out.getvalue()
-    return means
 
 
 def _text(picture: bytes) -> str:

@@ -157,6 +157,14 @@ def embed_rows(
     )
 
 
+def count_missing(rows: Sequence[Row], backbone: Backbone) -> int:
+    """How many different contents of `rows` have no features in the cache."""
+    wanted = {row.sha256 for row in rows if row.sha256 and row.status in _HAS_FILE}
+    store = FeatureStore(graph_key(backbone), backbone.feature_width)
+    with contextlib.closing(store):
+        return len(wanted) - sum(1 for _ in store.read(wanted))
+
+
 def measure_speed(
     backbone: Backbone, *, seconds: float = 2.0, progress: Progress = silent
 ) -> float:

@@ -29,7 +29,8 @@ from regraft.exporting import Exported, facts_of
 from regraft.frameworks.tracking import Tracked
 from regraft.issues import Issue, find_issues
 from regraft.metrics import Estimate
-from regraft.modality import IMAGE
+from regraft.modality import IMAGE, MODALITIES, get_examiner, thing, things
+from regraft.modality.examiner import CONTENT, INCIDENTAL
 from regraft.model import Prediction
 from regraft.progress import NOTE, Progress
 from regraft.reporting.reviewed import what_the_review_changed
@@ -48,14 +49,13 @@ _MOST_ISSUES = 3  # of each kind
 _COUNTABLE = {"exact_duplicate", "label_conflict", "near_duplicate", "label_suspect", "outlier"}
 _TWIN = {
     "exact_duplicate": "the same as ",
-    "near_duplicate": "the same picture as ",
+    "near_duplicate": "almost the same as ",
     "leakage": "training has ",
 }
-_NEW = {IMAGE: "new_photo.jpg", "text": "new_text.txt"}
 _METRIC_NAMES = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "ece": "ECE"}
 _FLAGS = {
     "unsure": "another class is possible too, or none fits well, so look at these yourself",
-    "unfamiliar": "unlike the training photos, so do not rely on the class",
+    "unfamiliar": "unlike what it was trained on, so do not rely on the class",
     "unreadable": "could not be predicted",
 }
 
@@ -181,13 +181,8 @@ def show_run(console: Console, run: Run) -> None:
     console.print(f"[dim]{run.about.get('seconds_total', 0):.1f} s in all[/dim]")
     if promotion and promotion["promoted"]:
         _print_line(console, f"back     regraft rollback {_shown(shlex.quote(promotion['over']))}")
-    new = _NEW[run.data.modality]
+    new = f"new_{MODALITIES[run.data.modality].example}"
     show_next(console, f"regraft predict {shlex.quote(str(run.folder))} {new}")
-
-
-def things(modality: str) -> str:
-    """What inputs of a kind are called: "photos", "texts"."""
-    return "photos" if modality == IMAGE else f"{modality}s"
 
 
 def show_dataset(
@@ -307,17 +302,20 @@ def show_predictions(
     show_next(prose, next_command)
 
 
-def show_evaluation(console: Console, evaluation: Evaluation, *, next_command: str) -> None:
+def show_evaluation(
+    console: Console, evaluation: Evaluation, *, modality: str, next_command: str
+) -> None:
     """Every metric with its interval, and the classes."""
+    of = things(modality)
     console.print()
-    console.print(f"[bold]{_headline(evaluation)}[/bold]")
+    console.print(f"[bold]{_headline(evaluation, of)}[/bold]")
     rows = []
     for name in METRICS:
         estimate: Estimate = getattr(evaluation, name)
         label = _METRIC_NAMES.get(name, name.replace("_", " "))
         method = estimate.method
         if math.isnan(estimate.value):  # such as ROC AUC where all photos are of one class
-            method = "cannot be told from these photos"
+            method = "cannot be told from these"
         rows.append((label, _rate(estimate.value), _interval(estimate), method))
     _print_columns(console, ("metric", "value", "95 % interval", "method"), rows)
     console.print()
@@ -332,8 +330,8 @@ def show_evaluation(console: Console, evaluation: Evaluation, *, next_command: s
         )
         for name, score in classes[:_MOST_CLASSES]
     ]
-    header = ("class", "photos", "recall", "95 % interval", "precision", "F1")
-    _print_columns(console, header, per_class, right={"photos", "precision"})
+    header = ("class", of, "recall", "95 % interval", "precision", "F1")
+    _print_columns(console, header, per_class, right={of, "precision"})
     if len(classes) > _MOST_CLASSES:
         more = f"and {len(classes) - _MOST_CLASSES} more, see --format json"
         console.print(f"[dim]{more}[/dim]")
@@ -522,7 +520,7 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
-def _headline(evaluation: Evaluation, things: str = "photos") -> str:
+def _headline(evaluation: Evaluation, things: str) -> str:
     a = evaluation.accuracy
     of = f"{evaluation.n:,} test {things}"
     if evaluation.on == CROSS_VALIDATION:
@@ -587,11 +585,12 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
     """What an audit found, what it does to the accuracy, and what to do next."""
     data, found = audit.data, audit.findings
     console.print()
-    count = f"{len(data.ok):,} photo{'s' if len(data.ok) != 1 else ''}"
+    of = things(data.modality)
+    count = f"{len(data.ok):,} {of if len(data.ok) != 1 else thing(data.modality)}"
     console.print(f"[bold]{count}[/bold] of {len(data.classes):,} classes looked at")
     if audit.accuracy is not None:
         console.print(
-            f"a linear probe is right on {_share(audit.accuracy)} of photos it had not seen"
+            f"a linear probe is right on {_share(audit.accuracy)} of {of} it had not seen"
         )
     if found.suspects is not None and found.suspects.likely_wrong:
         console.print(
@@ -605,9 +604,10 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
     if shortcuts is not None:
         console.print("[bold]could a model cheat?[/bold]")
         guess = f"guessing: {100 * shortcuts.guess:.1f} %"
+        clues = get_examiner(data.modality).clues_of_kind
         for name, estimate in (
-            ("size, format, compression, frame, camera, time", shortcuts.incidental),
-            ("brightness, contrast, sharpness, colour, file size", shortcuts.content),
+            (clues[INCIDENTAL], shortcuts.incidental),
+            (clues[CONTENT], shortcuts.content),
         ):
             if estimate is not None:
                 console.print(f"  {name} alone: {_share(estimate)} ({guess})")
@@ -621,7 +621,7 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
             change = effect.change
             name = effect.issue.replace("_", " ")
             console.print(
-                f"  {name} ({effect.photos:,} photos): {100 * change.value:+.1f} points "
+                f"  {name} ({effect.photos:,} {of}): {100 * change.value:+.1f} points "
                 f"[{100 * change.low:+.1f}, {100 * change.high:+.1f}] by {effect.how}",
                 markup=False,
             )

@@ -35,6 +35,7 @@ from regraft.auditing import (
     Looked,
     audit_data,
     effects_on,
+    has_time_to_embed,
     keep_copies_together,
     look_first,
 )
@@ -124,7 +125,8 @@ from regraft.guide import (
     rank_backbones,
 )
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
-from regraft.modality import IMAGE, get_modality
+from regraft.measures import measure_rows
+from regraft.modality import IMAGE, get_modality, things
 from regraft.modality.base import Modality, read_input
 from regraft.modality.cells import table_of
 from regraft.model import Model, Prediction, load
@@ -291,16 +293,21 @@ def fit(
         phase = _stopwatch(about["seconds"])
         about["seconds"]["scan"] = round(time.monotonic() - started, 3)
         with phase("features"):
-            found = _readable(found, networks[0], jobs=jobs, progress=progress)
+            left = budget_s - (time.monotonic() - started)
+            embeds = has_time_to_embed(found, networks[0], budget_s=left)
+            first = networks[0] if embeds else None
+            found = _readable(found, first, jobs=jobs, progress=progress)
             require_trainable(found)
         had_test = bool(found.test)
         with phase("audit"):
             left = budget_s - (time.monotonic() - started)
-            looked = look_first(found, networks[0], budget_s=left, jobs=jobs, progress=progress)
+            looked = look_first(
+                found, networks[0], embeds=embeds, budget_s=left, jobs=jobs, progress=progress
+            )
             exploration = None
             if looked is not None:
-                if looked.measures is not None:
-                    note(progress, "drawing the map of the photos")
+                if looked.features is not None:
+                    note(progress, f"drawing the map of the {things(found.modality)}")
                     exploration = explore(
                         found, looked.findings, looked.features, looked.measures, seed=seed
                     )
@@ -539,7 +546,7 @@ def audit(
     image_dir: str | Path | None = None,
     test: str | Path | None = None,
     columns: LabelColumns | None = None,
-    backbone: str = DEFAULT_BACKBONE,
+    backbone: str | None = None,
     seed: int = 0,
     jobs: int | None = None,
     progress: Progress = silent,
@@ -564,7 +571,6 @@ def audit(
             progress=progress,
             **(columns or LabelColumns()),
         )
-    _require_photos(data, "audit", "issues.csv of a regraft fit lists doubtful labels and outliers")
     if not data.ok:
         require_trainable(data)
     return audit_data(data, backbone=backbone, seed=seed, jobs=jobs, progress=progress)
@@ -1315,16 +1321,23 @@ def _final_fit(
     return comparison, model
 
 
-def _readable(data: Dataset, first: Backbone, *, jobs: int | None, progress: Progress) -> Dataset:
-    """The dataset with the images that cannot be decoded marked, found by decoding them all.
+def _readable(
+    data: Dataset, first: Backbone | None, *, jobs: int | None, progress: Progress
+) -> Dataset:
+    """The dataset with the files that cannot be decoded marked, found by decoding them all.
 
-    The features go to the cache, where the first candidate finds them.
+    The features of `first`, or the measures where there is no time for features, go to the cache,
+    where what comes later finds them.
     """
     rows = data.train
-    embedding = embed_rows(data, rows, first, jobs=jobs, progress=progress)
-    if embedding.warning:
-        note(progress, embedding.warning)
-    marked = data.mark({p: ("unreadable", reason) for p, reason in embedding.failures.items()})
+    found = (
+        measure_rows(data, rows, jobs=jobs, progress=progress)
+        if first is None
+        else embed_rows(data, rows, first, jobs=jobs, progress=progress)
+    )
+    if found.warning:
+        note(progress, found.warning)
+    marked = data.mark({p: ("unreadable", reason) for p, reason in found.failures.items()})
     return leave_out_small_classes(marked)
 
 

@@ -15,9 +15,10 @@ import pytest
 from PIL import Image, ImageFilter
 
 from regraft.issues import find_faults
-from regraft.issues.quality import COMMON, THRESHOLDS, WORDS, odd_sizes, quality_scores
+from regraft.issues.quality import COMMON
 from regraft.measures import Measures
 from regraft.modality.attributes import SKETCH_PX, Attributes, measure
+from regraft.modality.image_examiner import EXAMINER, THRESHOLDS, odd_sizes, quality_scores
 
 
 def attributes_of(image: Image.Image) -> Attributes:
@@ -74,12 +75,16 @@ def cleanvisions(pictures: Sequence[Image.Image]) -> dict[str, tuple[list[float]
 
         manager: Any = ImagePropertyIssueManager()
         raw = [
-            {k: v for what in WORDS for k, v in manager.image_properties[what].calculate(p).items()}
+            {
+                k: v
+                for what in EXAMINER.faults
+                for k, v in manager.image_properties[what].calculate(p).items()
+            }
             for p in pictures
         ]
         table = pd.DataFrame(raw)
         found = {}
-        for what in WORDS:
+        for what in EXAMINER.faults:
             theirs, params = manager.image_properties[what], manager.params[what]
             scores = theirs.get_scores(table[theirs.score_columns], what, **params)
             marks = theirs.mark_issue(scores, what, params.get("threshold"))
@@ -188,5 +193,5 @@ def test_without_a_photo_there_is_no_fault(attributes: list[None]) -> None:
 def test_every_fault_has_words(pictures: dict[str, Image.Image]) -> None:
     one = attributes_of(pictures["wide"])
     scores = quality_scores([one, replace(one, grey_spread=0.0, sharpness=0.0)])
-    assert set(scores) == set(THRESHOLDS) <= set(WORDS)
+    assert set(scores) == set(THRESHOLDS) <= set(EXAMINER.faults)
     assert all(math.isfinite(score) for column in scores.values() for score in column)

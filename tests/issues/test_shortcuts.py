@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from regraft.issues import Shortcuts, find_shortcuts, shortcuts
 from regraft.issues.shortcuts import file_numbers
 from regraft.metrics import IntArray
 from regraft.modality.attributes import Attributes, measure
+from regraft.modality.image_examiner import EXAMINER
 
 N = 60
 LABELS: IntArray = np.arange(N) % 2
@@ -64,9 +66,13 @@ def rows_of(paths: list[str]) -> list[Row]:
 def found_in(
     attributes: list[Attributes], labels: IntArray = LABELS, paths: list[str] = PATHS
 ) -> Shortcuts:
-    found = find_shortcuts(rows_of(paths), attributes, labels)
+    found = shortcuts_in(rows_of(paths), attributes, labels)
     assert found is not None
     return found
+
+
+def shortcuts_in(*given: Any, **more: Any) -> Shortcuts | None:
+    return find_shortcuts(*given, examiner=EXAMINER, **more)
 
 
 def alarms(attributes: list[Attributes], paths: list[str] = PATHS) -> list[str]:
@@ -200,7 +206,7 @@ def test_chance_hardly_ever_names_a_culprit(
     named = 0
     for _ in range(labellings):
         labels = random.permutation(LABELS)
-        found = find_shortcuts(rows_of(numbered), attributes, labels)
+        found = shortcuts_in(rows_of(numbered), attributes, labels)
         assert found is not None
         named += bool(found.culprits)
     assert named <= most
@@ -212,7 +218,7 @@ def test_a_weak_but_sure_tendency_is_no_alarm() -> None:
     labels = np.arange(n) % 2
     better = random.random(n) < 0.5 + 0.06 * (2 * labels - 1)
     attributes = [replace(PLAIN[0], jpeg_quality=95.0 if b else 80.0) for b in better]
-    found = find_shortcuts([Row(f"{i}.jpg", f"{i}", "a") for i in range(n)], attributes, labels)
+    found = shortcuts_in([Row(f"{i}.jpg", f"{i}", "a") for i in range(n)], attributes, labels)
     assert found is not None
     (culprit,) = found.culprits
     assert culprit.name == "JPEG quality"
@@ -223,8 +229,8 @@ def test_a_weak_but_sure_tendency_is_no_alarm() -> None:
 def test_what_is_told_of_groups_is_less_sure_than_of_as_many_photos() -> None:
     attributes = by_class(lambda i: Made(), lambda i: Made(quality=60 if i % 4 == 1 else 85))
     groups: IntArray = np.arange(N) // 12 * 2 + LABELS
-    apart = find_shortcuts(rows_of(PATHS), attributes, LABELS)
-    together = find_shortcuts(rows_of(PATHS), attributes, LABELS, groups=groups)
+    apart = shortcuts_in(rows_of(PATHS), attributes, LABELS)
+    together = shortcuts_in(rows_of(PATHS), attributes, LABELS, groups=groups)
     assert apart is not None
     assert together is not None
     (alone,) = [c.accuracy for c in apart.culprits if c.name == "JPEG quality"]
@@ -235,7 +241,7 @@ def test_what_is_told_of_groups_is_less_sure_than_of_as_many_photos() -> None:
 def test_photos_that_could_not_be_read_are_left_out() -> None:
     attributes: list[Attributes | None] = [*by_class(lambda i: Made(), lambda i: Made(quality=60))]
     attributes[3] = attributes[10] = None
-    found = find_shortcuts(rows_of(PATHS), attributes, LABELS)
+    found = shortcuts_in(rows_of(PATHS), attributes, LABELS)
     assert found is not None
     assert found.images == N - 2
     assert [alarm.name for alarm in found.alarms] == ["JPEG quality"]
@@ -243,15 +249,15 @@ def test_photos_that_could_not_be_read_are_left_out() -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 19])
 def test_too_few_photos_tell_nothing(n: int) -> None:
-    assert find_shortcuts(rows_of(PATHS[:n]), PLAIN[:n], LABELS[:n]) is None
+    assert shortcuts_in(rows_of(PATHS[:n]), PLAIN[:n], LABELS[:n]) is None
 
 
 def test_one_class_has_no_shortcut() -> None:
-    assert find_shortcuts(rows_of(PATHS), PLAIN, np.zeros(N, dtype=np.int64)) is None
+    assert shortcuts_in(rows_of(PATHS), PLAIN, np.zeros(N, dtype=np.int64)) is None
 
 
 def test_photos_without_any_attributes_tell_nothing() -> None:
-    assert find_shortcuts(rows_of(PATHS), [None] * N, LABELS) is None
+    assert shortcuts_in(rows_of(PATHS), [None] * N, LABELS) is None
 
 
 def test_the_same_photos_give_the_same_answer() -> None:

@@ -173,7 +173,7 @@ def test_excerpts_are_cut_between_words() -> None:
     assert excerpt("one two, three", limit=10) == "one two…"
     assert excerpt("x" * 50, limit=10) == "x" * 9 + "…"
     assert excerpt(" " * 5000 + "late", limit=10) == "late"
-    assert measure_text(b"short").excerpt == "short"
+    assert measure_text(b"short").preview == b"short"
 
 
 @given(st.text(max_size=400), st.integers(2, 60))

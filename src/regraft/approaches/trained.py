@@ -328,7 +328,7 @@ def fit_trained(
     except OutOfTimeError:
         if known is None:
             raise
-        note(progress, "no time was left to train on all photos; the model is that of a fold")
+        note(progress, "no time was left to train on all of the data; the model is that of a fold")
         trainee, chosen["final_epochs"] = job.continued(known), 0
     _, features = predict(trainee, job.inputs, every, precision=job.speed.precision)
     return trained_model(
@@ -402,7 +402,7 @@ def _train_on_all(
     limits: Limits,
     progress: Progress,
 ) -> None:
-    phase = f"training {job.plan.title}, all photos"
+    phase = f"training {job.plan.title}, all of the data"
     job.loop.train(
         trainee,
         job.inputs,

@@ -63,9 +63,14 @@ class Copy:
 
 
 def find_copies(
-    neighbours: Neighbours, sketches: NDArray[np.uint8], *, alike: float = ALIKE
+    neighbours: Neighbours | None, sketches: NDArray[np.uint8], *, alike: float = ALIKE
 ) -> list[Copy]:
-    """Pairs among neighbours whose sketches (n, s, s) are alike, in the order of their rows."""
+    """Pairs among neighbours whose sketches (n, s, s) are alike, in the order of their rows.
+
+    None where no neighbours are known.
+    """
+    if neighbours is None:
+        return []
     pairs = _candidates(neighbours)
     coarse = _coarse(pairs, sketches)
     pairs, coarse = pairs[coarse >= _COARSE], coarse[coarse >= _COARSE]

@@ -7,7 +7,7 @@ suspects.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,13 +21,21 @@ from regraft.issues.copies import Copy, find_copies
 from regraft.issues.labels import Suspects, suspect_labels
 from regraft.issues.neighbours import Neighbours, find_neighbours
 from regraft.issues.outliers import Outliers, find_outliers
-from regraft.issues.quality import WORDS, Quality, find_faults
+from regraft.issues.quality import Quality, find_faults
 from regraft.issues.shortcuts import Shortcuts, find_shortcuts
+from regraft.issues.text_copies import find_text_copies
 from regraft.measures import Measures
 from regraft.metrics import FloatArray, IntArray
+from regraft.modality import IMAGE, get_examiner, things
 
 NEIGHBOURS = 30
 _SMALL_CLASS = 10  # training photos; below it nothing can be said of a class
+
+_FIND_COPIES: Mapping[str, Callable[[Neighbours | None, NDArray[Any]], list[Copy]]] = {
+    IMAGE: find_copies,
+    "text": find_text_copies,
+}
+"""How near duplicates are told, by kind of input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +91,9 @@ def look(
         alone = np.array(features, dtype=np.float32)
         alone[_later_copies(rows)] = np.nan  # many copies of a photo would be all its neighbours
         neighbours = find_neighbours(alone, min(NEIGHBOURS, max(1, len(rows) - 1)))
-        if measures is not None:
-            copies = find_copies(neighbours, measures.sketches)
+    if measures is not None and len(rows):
+        copies = _FIND_COPIES[data.modality](neighbours, measures.sketches)
+    if neighbours is not None:
         outliers = find_outliers(neighbours, copies=_one_picture(rows, copies or ()))
     if measures is not None and len(rows):
         quality = find_faults(measures)
@@ -93,6 +102,7 @@ def look(
             [rows[i] for i in train],
             [measures.attributes[i] for i in train],
             labels[train],
+            examiner=measures.examiner,
             groups=groups[train],
             seed=seed,
         )
@@ -135,7 +145,7 @@ def _table(data: Dataset, found: Findings) -> tuple[Issue, ...]:
         *_copies(found.rows, found.copies),
         *_suspects(found.rows, found.suspects, data.classes),
         *_outliers(found.rows, found.outliers),
-        *_faults(found.rows, found.quality),
+        *_faults(data, found.rows, found.quality),
         *_of_the_whole(data, found.quality, found.shortcuts),
     ]
     return in_order(issues)
@@ -204,27 +214,30 @@ def _outliers(rows: Sequence[Row], outliers: Outliers | None) -> Iterator[Issue]
         yield Issue(rows[i].path, "outlier", float(outliers.scores[i]), detail)
 
 
-def _faults(rows: Sequence[Row], quality: Quality | None) -> Iterator[Issue]:
+def _faults(data: Dataset, rows: Sequence[Row], quality: Quality | None) -> Iterator[Issue]:
+    words = get_examiner(data.modality).faults
     for fault in () if quality is None else quality.faults:
-        yield Issue(rows[fault.row].path, "quality", fault.score, WORDS[fault.what])
+        yield Issue(rows[fault.row].path, "quality", fault.score, words[fault.what])
 
 
 def _of_the_whole(
     data: Dataset, quality: Quality | None, shortcuts: Shortcuts | None
 ) -> Iterator[Issue]:
     """What concerns no single photo; the path is "." then."""
+    of = things(data.modality)
     for culprit in () if shortcuts is None else shortcuts.alarms:
         assert shortcuts is not None
         a = culprit.accuracy
         detail = (
             f"{culprit.name} alone tells the class of {_percent(a.value)} % "
-            f"[{_percent(a.low)}, {_percent(a.high)}] of photos, guessing that of "
+            f"[{_percent(a.low)}, {_percent(a.high)}] of {of}, guessing that of "
             f"{_percent(shortcuts.guess)} %"
         )
         yield Issue(".", "shortcut", min(1.0, culprit.told), detail)
+    words = get_examiner(data.modality).faults
     common: Mapping[str, float] = {} if quality is None else quality.common
     for what, share in common.items():
-        detail = f"{_percent(share)} % of the photos are {WORDS[what]}: a property of this data"
+        detail = f"{_percent(share)} % of the {of} are {words[what]}: a property of this data"
         yield Issue(".", "quality", share, detail)
     if quality is None:  # the rows alone were asked for
         return
@@ -237,10 +250,10 @@ def _of_the_whole(
     for name, size in sizes.items():
         if size < _SMALL_CLASS:
             score = 1.0 - size / _SMALL_CLASS
-            yield Issue(".", "class_balance", score, f"{name} has only {size} training photos")
+            yield Issue(".", "class_balance", score, f"{name} has only {size} training {of}")
         elif sizes[most] >= 3 * size:
             score = 1.0 - size / sizes[most]
-            detail = f"{name} has {size} training photos, {most} has {sizes[most]}"
+            detail = f"{name} has {size} training {of}, {most} has {sizes[most]}"
             yield Issue(".", "class_balance", score, detail)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -25,7 +25,8 @@ import numpy as np
 
 from regraft.dataset import Row
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate
-from regraft.modality.attributes import Attributes
+from regraft.modality.cells import row_of
+from regraft.modality.examiner import CONTENT, INCIDENTAL, Examiner
 
 SIGNIFICANT = 0.02  # for all facts of a kind together
 MATTERS = 0.15  # of what guessing leaves open, a fact must tell so much to raise an alarm
@@ -34,8 +35,6 @@ _MOST_PHOTOS = 5_000  # a sample is enough
 _FEWEST_PHOTOS = 20
 _FEWEST_OF_A_CLASS = 5
 _BINS = 8
-
-INCIDENTAL, CONTENT = "incidental", "content"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +108,10 @@ class Shortcuts:
 
 def find_shortcuts(
     rows: Sequence[Row],
-    attributes: Sequence[Attributes | None],
+    attributes: Sequence[Any],
     labels: IntArray,
     *,
+    examiner: Examiner,
     groups: IntArray | None = None,
     seed: int = 0,
 ) -> Shortcuts | None:
@@ -121,6 +121,7 @@ def find_shortcuts(
         rows: of the photos.
         attributes: of the same photos; None for those that could not be read.
         labels: class numbers (n,).
+        examiner: of their kind, which says what may give a class away.
         groups: int64 (n,), equal numbers for photos that belong together: folds keep them whole.
         seed: of the sample, the shuffles and the folds.
     """
@@ -134,7 +135,7 @@ def find_shortcuts(
     if len(y) < _FEWEST_PHOTOS or len(counts) < 2:
         return None
     chosen = [attributes[i] for i in known]
-    facts = facts_of([rows[i] for i in known], [a for a in chosen if a is not None], y)
+    facts = facts_of([rows[i] for i in known], chosen, y, examiner)
     together = np.arange(len(y)) if groups is None else groups[known]
     folds = _folds(y, together, seed)
     guess = float(counts.max() / len(y))
@@ -157,42 +158,20 @@ def find_shortcuts(
     return Shortcuts(guess, overall[INCIDENTAL], overall[CONTENT], tuple(culprits), len(y))
 
 
-def facts_of(rows: Sequence[Row], attributes: Sequence[Attributes], labels: IntArray) -> list[Fact]:
-    """Every fact that varies between these photos."""
-
-    def numbers(*parts: Callable[[Attributes], float]) -> FloatArray:
-        return np.array([[part(one) for part in parts] for one in attributes], dtype=np.float64)
-
-    def codes(part: Callable[[Attributes], str]) -> FloatArray:
-        return _coded([part(one) for one in attributes])
-
+def facts_of(
+    rows: Sequence[Row], attributes: Sequence[Any], labels: IntArray, examiner: Examiner
+) -> list[Fact]:
+    """Every fact that varies between these photos, whose attributes are all known."""
     found = [
-        Fact(
-            "image dimensions",
-            INCIDENTAL,
-            numbers(lambda a: a.width, lambda a: a.height, lambda a: math.log(a.width / a.height)),
-        ),
-        Fact("file format", INCIDENTAL, codes(_format)),
-        Fact("JPEG quality", INCIDENTAL, numbers(lambda a: a.jpeg_quality)),
-        Fact("colour subsampling", INCIDENTAL, codes(lambda a: a.subsampling)),
-        Fact("border", INCIDENTAL, numbers(lambda a: a.frame)),
-        Fact("camera", INCIDENTAL, codes(lambda a: a.camera)),
-        Fact("date taken", INCIDENTAL, numbers(lambda a: a.taken)),
-        Fact("file number", INCIDENTAL, file_numbers([row.path for row in rows], labels)[:, None]),
-        Fact(
-            "file size",
-            CONTENT,
-            numbers(lambda a: math.log(a.file_bytes / max(1, a.width * a.height))),
-        ),
-        Fact("brightness", CONTENT, numbers(lambda a: a.brightness)),
-        Fact("contrast", CONTENT, numbers(lambda a: a.contrast)),
-        Fact("sharpness", CONTENT, numbers(lambda a: a.sharpness)),
-        Fact(
-            "mean colour",
-            CONTENT,
-            numbers(lambda a: a.red - a.green, lambda a: a.blue - a.green, lambda a: a.saturation),
-        ),
+        Fact("file number", INCIDENTAL, file_numbers([row.path for row in rows], labels)[:, None])
     ]
+    for clue in examiner.clues:
+        if clue.word is not None:
+            values = _coded([clue.word(one) for one in attributes])
+        else:
+            numbers = [[number(one) for number in clue.numbers] for one in attributes]
+            values = np.array(numbers, dtype=np.float64)
+        found.append(Fact(clue.name, clue.kind, values))
     return [fact for fact in found if any(len(np.unique(v)) > 1 for v in fact.values.T)]
 
 
@@ -200,8 +179,11 @@ def file_numbers(paths: Sequence[str], labels: IntArray) -> FloatArray:
     """The number in each file name, NaN where names of its kind belong to one class only.
 
     "IMG_0012.jpg" counts where several classes have files "IMG_<number>.jpg": then the number
-    tells when a photo was taken. In "cat.12.jpg" beside "dog.12.jpg" it tells nothing new.
+    tells when a photo was taken. In "cat.12.jpg" beside "dog.12.jpg" it tells nothing new. For the
+    cell of a table it is the number of its row.
     """
+    if any(row_of(path) for path in paths):
+        return np.array([row_of(path) or math.nan for path in paths], dtype=np.float64)
     names = [PurePosixPath(path).stem for path in paths]
     digits = [re.findall(r"\d+", name) for name in names]
     kinds = [re.sub(r"\d+", "#", name) for name in names]
@@ -214,10 +196,6 @@ def file_numbers(paths: Sequence[str], labels: IntArray) -> FloatArray:
             for kind, found in zip(kinds, digits, strict=True)
         ]
     )
-
-
-def _format(one: Attributes) -> str:
-    return f"{one.format} {one.mode} {one.progressive} {one.has_profile}"
 
 
 def _coded(texts: Sequence[str]) -> FloatArray:

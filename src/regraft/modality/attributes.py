@@ -18,13 +18,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from regraft.modality.base import facts_from_json, facts_to_json
+from regraft.modality.examiner import Measured
 from regraft.modality.image import decode, inspect_container
 
 SKETCH_PX = 64  # a side of the sketch
@@ -107,20 +108,11 @@ class Attributes:
 Sketch = NDArray[np.uint8]
 
 
-class Measured(NamedTuple):
-    """What `measure` tells of one photo.
-
-    `sketch` is uint8 (SKETCH_PX, SKETCH_PX) of grey levels; `thumbnail` a JPEG file of at most
-    THUMBNAIL_PX a side, without the photo's metadata.
-    """
-
-    attributes: Attributes
-    sketch: Sketch
-    thumbnail: bytes
-
-
 def measure(data: bytes) -> Measured:
     """The attributes of one photo, its sketch and its thumbnail.
+
+    The sketch is uint8 (SKETCH_PX, SKETCH_PX) of grey levels; the preview a JPEG file of at most
+    THUMBNAIL_PX a side, without the photo's metadata.
 
     Safe to call from several threads at once.
 

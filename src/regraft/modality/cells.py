@@ -33,6 +33,12 @@ def table_of(path: str | Path) -> str:
     return found["table"] if found else ""
 
 
+def row_of(path: str | Path) -> int:
+    """The row that a path of a cell names, from 1; 0 if it is none."""
+    found = _CELL.fullmatch(str(path))
+    return int(found["row"]) if found else 0
+
+
 def read_cell(path: str | Path) -> bytes:
     """The text of a cell, as UTF-8.
 

@@ -1,8 +1,8 @@
 """What can be told of a text without a network: the bytes of a file in, plain facts out.
 
 As `attributes` does for photos. *Incidental* facts come from how a text was kept: its encoding,
-its length, whether it was cut. *Content-driven* facts depend on what is said. The *sketch* is a
-set of 64 numbers by which near copies are recognised, the *excerpt* its beginning for people.
+whether it was cut. *Content-driven* facts, such as its length, depend on what is said. The *sketch*
+is a set of 64 numbers by which near copies are recognised, the *excerpt* its beginning for people.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import re
 import zlib
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft.modality.base import facts_from_json, facts_to_json
+from regraft.modality.examiner import Measured
 from regraft.modality.text import read_text
 
 SKETCH_HASHES = 64
 EXCERPT_CHARACTERS = 280
+PREVIEW_CHARACTERS = 2_000  # about 400 words
 _SHINGLE = 3  # words in a row
 _DISTINCT_AMONG = 1_000  # words from the start; the longer a text, the more of its words repeat
 _LANGUAGE_AMONG = 2_000
@@ -85,16 +86,11 @@ class TextAttributes:
         return cls(**facts_from_json(text))
 
 
-class TextMeasured(NamedTuple):
-    """What `measure_text` tells of one text; `sketch` is uint64 (SKETCH_HASHES,)."""
-
-    attributes: TextAttributes
-    sketch: Sketch
-    excerpt: str
-
-
-def measure_text(data: bytes) -> TextMeasured:
+def measure_text(data: bytes) -> Measured:
     """The attributes of one text, its sketch and its beginning.
+
+    The sketch is uint64 (SKETCH_HASHES,), see `shingle_sketch`; the preview the first
+    PREVIEW_CHARACTERS as UTF-8.
 
     Safe to call from several threads at once.
 
@@ -126,7 +122,7 @@ def measure_text(data: bytes) -> TextMeasured:
         language=guess_language(words),
         cut=_is_cut(text),
     )
-    return TextMeasured(attributes, _sketch(words, text), excerpt(text))
+    return Measured(attributes, _sketch(words, text), text[:PREVIEW_CHARACTERS].encode())
 
 
 def excerpt(text: str, limit: int = EXCERPT_CHARACTERS) -> str:
@@ -143,6 +139,15 @@ def excerpt(text: str, limit: int = EXCERPT_CHARACTERS) -> str:
         return shown
     cut = shown[:limit].rfind(" ")
     return shown[: cut if cut > limit // 2 else limit - 1].rstrip(" ,;:–-") + "…"
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in their order, without regard to capitals.
+
+    >>> words_of("The cat's 2 mats.")
+    ['the', "cat's", '2', 'mats']
+    """
+    return [word.casefold() for word in _WORD.findall(text)]
 
 
 # ---- Near copies --------------------------------------------------------------------------
@@ -271,13 +276,14 @@ def _is_cut(text: str) -> bool:
 
 __all__ = [
     "EXCERPT_CHARACTERS",
+    "PREVIEW_CHARACTERS",
     "SKETCH_HASHES",
     "Sketch",
     "TextAttributes",
-    "TextMeasured",
     "excerpt",
     "guess_language",
     "measure_text",
     "shingle_sketch",
     "similarity",
+    "words_of",
 ]

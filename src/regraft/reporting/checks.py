@@ -12,9 +12,11 @@ from typing import Literal
 
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
 from regraft.issues import named_file
-from regraft.modality import IMAGE
+from regraft.modality import get_examiner
+from regraft.modality.examiner import INCIDENTAL
 from regraft.reporting import words
 from regraft.reporting.scores import headline
+from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
 Answer = Literal["yes", "careful", "no"]
@@ -62,8 +64,8 @@ def _measured_on_unseen(run: Run) -> Check:
     reading = " ".join(str(line) for line in run.about.get("reading") or ())
     return Check(
         "yes",
-        "Measured only on photos it had not been trained on",
-        reading or "Every number on this page comes from photos left out of the training.",
+        f"Measured only on {things()} it had not been trained on",
+        reading or f"Every number on this page comes from {things()} left out of the training.",
     )
 
 
@@ -82,14 +84,14 @@ def _better_than_guessing(best: Evaluation) -> Check:
 
 def _sharp(best: Evaluation) -> Check:
     width = best.accuracy.high - best.accuracy.low
-    n = words.counted(best.n, "photo")
+    n = words.counted(best.n, thing())
     size = f"The 95{words.THIN_SPACE}% interval is {100 * width:.1f} points wide on {n}"
     if width <= _WIDE:
-        return Check("yes", "Enough photos to know the accuracy well", f"{size}.")
+        return Check("yes", f"Enough {things()} to know the accuracy well", f"{size}.")
     return Check(
         "careful",
-        "Enough photos to know the accuracy well",
-        f"{size}. Four times as many photos would halve it.",
+        f"Enough {things()} to know the accuracy well",
+        f"{size}. Four times as many {things()} would halve it.",
     )
 
 
@@ -101,26 +103,28 @@ def _agree(test: Evaluation, other: Evaluation) -> Check:
         f"{words.percent(b.value)} ({words.percent_range(b.low, b.high)}) in cross-validation."
     )
     if not overlap:
-        reason += " The photos of the test set may be of another kind than the training photos."
+        reason += (
+            f" The {things()} of the test set may be of another kind than the training {things()}."
+        )
     return Check("yes" if overlap else "careful", "Test set and cross-validation agree", reason)
 
 
 def _no_leak(run: Run) -> Check:
     leaks = [issue for issue in run.issues if issue.issue == "leakage"]
-    claim = "No photo it was tested on was known from training"
+    claim = f"No {thing()} it was tested on was known from training"
     if not leaks:
         kept = (
             "Exact copies, near copies and named groups"
-            if run.about.get("audit") and run.data.modality == IMAGE
-            else ("Exact copies and named groups")
+            if run.about.get("audit")
+            else "Exact copies and named groups"
         )
         return Check("yes", claim, f"{kept} stay on one side of every split.")
     trained_on = {row.path for row in run.data.train}
     told = [leak for leak in leaks if named_file(leak.detail, trained_on)]
-    which = words.counted(len(told or leaks), "test photo has", "test photos have")
+    which = words.counted(len(told or leaks), f"test {thing()} has", f"test {things()} have")
     reason = f"{which} a copy or a group member among the training "
     if told:
-        return Check("careful", claim, f"{reason}photos: see the issues below.")
+        return Check("careful", claim, f"{reason}{things()}: see the issues below.")
     return Check("yes", claim, f"{reason}files; those were left out of the training.")
 
 
@@ -136,14 +140,17 @@ def _no_shortcut(run: Run) -> Iterator[Check]:
         told = words.listed(
             [f"{c['name']} alone {words.percent(c['accuracy']['value'])}" for c in alarms]
         )
-        reason = f"{told} of photos; guessing is right on {guess}. A model may rely on that."
+        reason = f"{told} of {things()}; guessing is right on {guess}. A model may rely on that."
         yield Check("no", claim, words.sentence(reason))
         return
-    facts = "Size, format, compression, border, camera, time and file number"
+    clues = get_examiner(run.data.modality).clues_of_kind[INCIDENTAL]
+    facts = clues[0].upper() + clues[1:]
     value = (found.get("incidental") or {}).get("value")
-    told = "are the same for all photos" if value is None else "tell no more than guessing does"
+    told = (
+        f"are the same for all {things()}" if value is None else "tell no more than guessing does"
+    )
     if value is not None and any(c["kind"] == "incidental" for c in found["culprits"]):
-        told = f"tell the class of {words.percent(value)} of photos, little more than guessing"
+        told = f"tell the class of {words.percent(value)} of {things()}, little more than guessing"
     yield Check("yes", claim, f"{facts} {told} ({guess}).")
 
 
@@ -151,18 +158,19 @@ def _every_class(best: Evaluation) -> Check:
     claim = "No class is left behind"
     scores = {name: score for name, score in best.per_class.items() if score.n}
     if not scores:
-        return Check("careful", claim, "No class has a photo to judge by.")
+        return Check("careful", claim, f"No class has a {thing()} to judge by.")
     weakest = min(scores, key=lambda name: (scores[name].recall.value, scores[name].recall.low))
     recall = scores[weakest].recall
     small = [name for name, score in scores.items() if score.n < _SMALL_CLASS]
     reason = (
-        f"The weakest is {words.quoted(weakest)}: {words.percent(recall.value)} of its photos are "
+        f"The weakest is {words.quoted(weakest)}: {words.percent(recall.value)} of its "
+        f"{things()} are "
         f"recognised ({words.percent_range(recall.low, recall.high)})."
     )
     if small:
         which = words.listed([words.quoted(name) for name in small[:3]])
         more = f" and {len(small) - 3:,} more" if len(small) > 3 else ""
-        reason += f" Judged by fewer than {_SMALL_CLASS} photos: {which}{more}."
+        reason += f" Judged by fewer than {_SMALL_CLASS} {things()}: {which}{more}."
     is_weak = recall.value < _LOW_RECALL
     return Check("no" if is_weak else "careful" if small else "yes", claim, reason)
 
@@ -182,7 +190,7 @@ def _complete(run: Run) -> Check:
     lost = {
         name: counts[name] for name in ("unreadable", "missing", "conflict") if counts.get(name)
     }
-    claim = "Every photo could be used"
+    claim = f"Every {thing()} could be used"
     if not lost:
         return Check("yes", claim, "No unreadable, missing or contradictory file.")
     parts = words.listed([f"{n:,} {name}" for name, n in lost.items()])

@@ -13,6 +13,7 @@ from typing import TypeVar
 from regraft.reporting import words
 from regraft.reporting.checks import Check, trust_checks
 from regraft.reporting.provenance import candidate_title, duration, what_was_run
+from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
 NAMES_SHOWN = 5
@@ -70,16 +71,17 @@ def what_is_common(runs: Sequence[Run], names: Sequence[str]) -> Common:
     used = [{row.sha256: row.label for row in run.data.ok} for run in runs]
     tested = [{row.sha256 for row in run.data.test} for run in runs]
     if any(one != used[0] for one in used) or any(one != tested[0] for one in tested):
-        said = ["The runs did not all use the same photos, labels and test set."]
+        said = [f"The runs did not all use the same {things()}, labels and test set."]
         tables = _photos_in_common(used, tested, names)
         return Common((*said, *_other_classes(runs, names)), tables)
     data = runs[0].data
     split = f"{len(data.train):,} for training"
     split += f", {len(data.test):,} in the test set" if data.test else ", no test set"
-    said = [f"All runs used the same photos, labels and test set: {split}."]
+    said = [f"All runs used the same {things()}, labels and test set: {split}."]
     if len(prints) > 1:
         said.append(
-            "They did not keep the same photos together in a split: named groups differ, or one "
+            f"They did not keep the same {things()} together in a split: named groups differ, "
+            f"or one "
             "had no time to look for near copies."
         )
     return Common(tuple(said), ())
@@ -92,7 +94,7 @@ def _photos_in_common(
 
     def cell(i: int, j: int) -> str:
         shared = used[i].keys() & used[j].keys()
-        text = f"{words.counted(len(shared), 'photo')}, {len(tested[i] & tested[j]):,} tested on"
+        text = f"{words.counted(len(shared), thing())}, {len(tested[i] & tested[j]):,} tested on"
         other = sum(used[i][photo] != used[j][photo] for photo in shared)
         return f"{text}, {other:,} with another label" if other else text
 
@@ -153,8 +155,8 @@ def what_was_in_the_data(runs: Sequence[Run]) -> tuple[Fact, ...]:
     kinds = [Counter(issue.issue for issue in run.issues) for run in runs]
     rows = [
         _fact("Files found", [f"{len(run.data.rows):,}" for run in runs]),
-        _fact("Photos to train on", [f"{len(run.data.train):,}" for run in runs]),
-        _fact("Photos to test on", [f"{len(run.data.test):,}" for run in runs]),
+        _fact(f"{things().capitalize()} to train on", [f"{len(run.data.train):,}" for run in runs]),
+        _fact(f"{things().capitalize()} to test on", [f"{len(run.data.test):,}" for run in runs]),
         _fact("Classes", [f"{len(run.data.classes):,}" for run in runs]),
     ]
     others = _in_order([[status for status in found if status != "ok"] for found in statuses])

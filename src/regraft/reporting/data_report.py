@@ -18,6 +18,7 @@ from regraft.reporting.findings import find_out
 from regraft.reporting.gallery import choose_photos
 from regraft.reporting.pages import Card, Header, data_cards, left_out_cards, render
 from regraft.reporting.provenance import Command
+from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import ImagePrediction, Run
 
 SCRIPT = "explore.js"
@@ -31,7 +32,11 @@ def build_data_report(audited: Audit, *, seed: int = 0) -> str:
         audited: what `audit_data` returned.
         seed: of the map.
     """
-    run = _as_run(audited, seed)
+    with speaking_of(audited.data.modality):
+        return _built(_as_run(audited, seed), audited)
+
+
+def _built(run: Run, audited: Audit) -> str:
     return render(
         "data_report.html.jinja",
         kind="regraft look at the data",
@@ -90,7 +95,7 @@ def _as_run(audited: Audit, seed: int) -> Run:
 def _data_header(run: Run, audited: Audit) -> Header:
     found = Counter(issue.issue for issue in run.issues)
     kinds = [
-        words.counted(n, *words.ISSUES_COUNTED.get(kind, (kind, kind)))
+        words.counted(n, *map(words.meaning_of, words.ISSUES_COUNTED.get(kind, (kind, kind))))
         for kind, n in found.most_common()
     ]
     photos = len({issue.path for issue in run.issues if issue.path != "."})
@@ -99,14 +104,14 @@ def _data_header(run: Run, audited: Audit) -> Header:
         a = audited.accuracy
         context.append(
             f"A linear probe on a pretrained network is right on {words.percent(a.value)} "
-            f"({words.estimate_range(a)}) of photos it had not seen."
+            f"({words.estimate_range(a)}) of {things()} it had not seen."
         )
     data = run.data
     issues = Card("Issues", f"{len(run.issues):,}", words.counted(len(found), "kind"))
     verdict = "Nothing found that needs a look"
     if found:
         verdict = (
-            words.counted(photos, "photo") + " to look at" if photos else "Something to look at"
+            words.counted(photos, thing()) + " to look at" if photos else "Something to look at"
         )
     return Header(
         title=data.root.name or str(data.root),

@@ -59,7 +59,7 @@ def choose_disputed(
     found = sorted((one for one in said if wanted(one)), key=lambda one: -_sure(one))
     shown = found[:PHOTOS_SHOWN]
     places = [_place(runs, one) for one in shown]
-    pictures = make_thumbnails([(place, _PHOTO_PX) for place in places])
+    pictures = make_thumbnails([(place, _PHOTO_PX) for place in places], runs[0].data.modality)
     return Photos(
         shown=tuple(
             Photo(

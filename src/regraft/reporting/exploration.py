@@ -15,9 +15,11 @@ from typing import Any
 from regraft.explaining import tested
 from regraft.exploring import Exploration, Place, Spread
 from regraft.metrics import Estimate
+from regraft.modality import get_examiner
 from regraft.reporting import words
 from regraft.reporting.charts import IntervalMark, Scale, Tick, interval_mark, rate_scale
 from regraft.reporting.thumbnails import Thumbnail
+from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
 COLOURS, SHAPES = 7, 4  # each class has a pair of its own up to 28 classes; see style.css
@@ -108,6 +110,15 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class TypicalWord:
+    """A word, how many texts of a class have it, and how many of the others."""
+
+    text: str
+    inside: str
+    outside: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explored:
     """The first look, as the templates draw it."""
 
@@ -122,6 +133,7 @@ class Explored:
     n_classes: int
     charts: tuple[FactChart, ...]
     means: tuple[tuple[str, Thumbnail], ...]
+    typical: tuple[tuple[str, tuple[TypicalWord, ...]], ...]
     json: str
 
 
@@ -148,8 +160,21 @@ def first_look(run: Run) -> Explored | None:
         n_classes=len(found.classes),
         charts=tuple(_chart(spread, symbols) for spread in found.spreads),
         means=tuple((name, _picture(mean)) for name, mean in found.means.items()),
+        typical=tuple(
+            (
+                name,
+                tuple(
+                    TypicalWord(w.text, words.percent(w.inside), words.percent(w.outside))
+                    for w in found.words[name]
+                ),
+            )
+            for name in names
+            if found.words.get(name)
+        ),
         json=_json(
             {
+                "thing": thing(),
+                "things": things(),
                 "places": about,
                 "classes": names,
                 "facts": [
@@ -170,13 +195,11 @@ def shortcuts(run: Run) -> Shortcuts | None:
     found = (run.about.get("audit") or {}).get("shortcuts")
     if not found:
         return None
-    rows = [("the model", "sees the photo", e.accuracy, False) for e in run.evaluations[:1]]
-    for kind, name in (
-        ("incidental", "size, format, compression, border, camera, time and file number together"),
-        ("content", "brightness, contrast, sharpness, colour and file size together"),
-    ):
+    rows = [("the model", f"sees the {thing()}", e.accuracy, False) for e in run.evaluations[:1]]
+    for kind, clues in get_examiner(run.data.modality).clues_of_kind.items():
         if found.get(kind):
-            rows.append((name, _KINDS[kind], Estimate.from_dict(found[kind]), False))
+            estimate = Estimate.from_dict(found[kind])
+            rows.append((f"{clues} together", _KINDS[kind], estimate, False))
     for culprit in found["culprits"]:
         estimate = Estimate.from_dict(culprit["accuracy"])
         alarm = culprit["name"] in found["alarms"]
@@ -214,7 +237,7 @@ def changes(run: Run) -> tuple[Change, ...]:
     return tuple(found)
 
 
-_KINDS = {"incidental": "how it was made and kept", "content": "what it shows"}
+_KINDS = {"incidental": "how it was made and kept", "content": "its content"}
 
 
 def _symbol(name: str, number: int) -> Symbol:
@@ -240,6 +263,7 @@ def _about_places(run: Run, found: Exploration) -> list[dict[str, Any]]:
                 "sure": sure,
                 "nearest": list(place.nearest),
                 "picture": base64.b64encode(place.thumbnail).decode("ascii"),
+                "excerpt": place.excerpt,
             }
         )
     return about
@@ -267,8 +291,8 @@ def _separable(found: Exploration) -> str:
     if found.separable is None:
         return ""
     said = (
-        f"The ten most similar other photos would put {words.percent(found.separable.value)} "
-        f"({words.estimate_range(found.separable)}) of the photos in their own class, with no "
+        f"The ten most similar other {things()} would put {words.percent(found.separable.value)} "
+        f"({words.estimate_range(found.separable)}) of the {things()} in their own class, with no "
         "training at all."
     )
     worst = max(found.classes, key=lambda c: c.share, default=None)

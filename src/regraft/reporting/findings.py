@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from regraft.dataset import STATUSES, Row
 from regraft.issues import Issue, named_file
+from regraft.modality import IMAGE, get_examiner
+from regraft.modality.cells import table_of
 from regraft.reporting import words
 from regraft.reporting.thumbnails import Thumbnail, absolute, make_thumbnails
+from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
 _BARS_SHOWN = 40
@@ -125,16 +128,16 @@ def _balance(run: Run) -> str:
     (most, n_most), (least, n_least) = total.most_common()[0], total.most_common()[-1]
     if n_most == n_least:
         which = "Both" if len(total) == 2 else f"All {len(total):,}"
-        return f"{which} classes have the same number of photos, {n_most:,}."
+        return f"{which} classes have the same number of {things()}, {n_most:,}."
     ratio = n_most / n_least
     times = f"{ratio:.1f}".removesuffix(".0")
     if ratio < 1.5:
         return (
-            f"The classes are of similar size: {n_least:,} photos of {words.quoted(least)} to "
+            f"The classes are of similar size: {n_least:,} {things()} of {words.quoted(least)} to "
             f"{n_most:,} of {words.quoted(most)}."
         )
     return (
-        f"The classes are uneven: {words.quoted(most)} has {n_most:,} photos, "
+        f"The classes are uneven: {words.quoted(most)} has {n_most:,} {things()}, "
         f"{times} times as many as {words.quoted(least)} with {n_least:,}."
     )
 
@@ -169,7 +172,10 @@ def _issues(run: Run) -> tuple[Listed, ...]:
     pictures = _pictures(run, [issue for issues in pictured.values() for issue in issues])
     listed = []
     for kind, issues in by_kind.items():
-        title, meaning = words.ISSUE_WORDS.get(kind, (kind, ""))
+        title, meaning = map(words.meaning_of, words.ISSUE_WORDS.get(kind, (kind, "")))
+        if kind == "quality":
+            faults = list(get_examiner(run.data.modality).faults.values())
+            meaning = f"{', '.join(faults[:-1])} or {faults[-1]}"
         examples = tuple(
             Example("" if i.path == "." else i.path, i.detail) for i in issues[:_EXAMPLES_SHOWN]
         )
@@ -183,7 +189,9 @@ def _pictures(run: Run, issues: Sequence[Issue]) -> dict[Issue, Pictured]:
     known = {row.path for row in run.data.rows}
     twins = {issue: named_file(issue.detail, known) for issue in issues}
     paths = list(dict.fromkeys(p for i in issues for p in (i.path, twins[i]) if p in known))
-    photos = make_thumbnails([(absolute(run.data.root, path), _PHOTO_PX) for path in paths])
+    photos = make_thumbnails(
+        [(absolute(run.data.root, path), _PHOTO_PX) for path in paths], run.data.modality
+    )
     made = dict(zip(paths, photos, strict=True))
     return {
         issue: Pictured(
@@ -196,8 +204,29 @@ def _pictures(run: Run, issues: Sequence[Issue]) -> dict[Issue, Pictured]:
 def _sizes(run: Run) -> tuple[tuple[str, str], ...]:
     """Pairs of a term and what is said of it; () if no size is known."""
     rows = [row for row in (*run.data.ok, *run.data.unlabelled) if row.width and row.height]
-    if not rows:
-        return ()
+    return tuple(_SIZES[run.data.modality](run, rows)) if rows else ()
+
+
+def _text_sizes(_run: Run, rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Of texts: characters (the width of a row), lines and encoding."""
+    lengths = sorted(row.width for row in rows)
+    return [
+        ("Shortest", f"{words.counted(lengths[0], 'character')}"),
+        ("Median", f"{words.counted(lengths[len(lengths) // 2], 'character')}"),
+        ("Longest", f"{words.counted(lengths[-1], 'character')}"),
+        ("Lines", f"{statistics.median(row.height for row in rows):,.0f} in the median"),
+        ("Encoding", _shares(Counter(row.mode or "unknown" for row in rows), len(rows))),
+        _file_kinds(rows),
+    ]
+
+
+def _file_kinds(rows: Sequence[Row]) -> tuple[str, str]:
+    paths = [table_of(row.path) or row.path for row in rows]
+    kinds = Counter(PurePosixPath(path).suffix.lower() or "no suffix" for path in paths)
+    return "File kind", _shares(kinds, len(rows))
+
+
+def _photo_sizes(run: Run, rows: Sequence[Row]) -> list[tuple[str, str]]:
     said = []
     sizes = Counter((row.width, row.height) for row in rows)
     if len(sizes) == 1:
@@ -224,14 +253,20 @@ def _sizes(run: Run) -> tuple[tuple[str, str], ...]:
     said.append(
         ("Pixel format", _shares(Counter(row.mode or "unknown" for row in rows), len(rows)))
     )
-    kinds = Counter(PurePosixPath(row.path).suffix.lower() or "no suffix" for row in rows)
-    said.append(("File kind", _shares(kinds, len(rows))))
+    said.append(_file_kinds(rows))
     wanted = _input_size(run)
     if wanted:
         small = sum(1 for row in rows if min(row.width, row.height) < wanted)
-        text = "none" if not small else words.counted(small, "photo")
+        text = "none" if not small else words.counted(small, thing())
         said.append((f"Shorter side under {wanted} px, enlarged for the network", text))
-    return tuple(said)
+    return said
+
+
+_SIZES: Mapping[str, Callable[[Run, Sequence[Row]], list[tuple[str, str]]]] = {
+    IMAGE: _photo_sizes,
+    "text": _text_sizes,
+}
+"""What is said of the sizes, by kind of input."""
 
 
 def _size(row: Row) -> str:

@@ -104,7 +104,10 @@ def choose_photos(run: Run) -> Gallery:
         make_thumbnails(
             [(absolute(root, p.path), _LARGE_PX) for p in (*shown_errors, *hits)]
             + [(absolute(root, p.path), _SMALL_PX) for p in shown_new]
-            + [(absolute(root, r.path), _SMALL_PX) for kept in shown_samples.values() for r in kept]
+            + [
+                (absolute(root, r.path), _SMALL_PX) for kept in shown_samples.values() for r in kept
+            ],
+            run.data.modality,
         )
     )
     explained = [_predicted(p, next(pictures)) for p in (*shown_errors, *hits)]

@@ -10,6 +10,7 @@ from typing import Any
 from regraft.metrics import Estimate
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
+from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
 # The four corners of the rule of thumb in a few words each, as `guide.py` has them in sentences.
@@ -102,7 +103,7 @@ def why_this_approach(run: Run) -> Guidance | None:
     return Guidance(
         corners=corners,
         quadrant=place,
-        label=f"The four corners of the rule of thumb; these photos are {place or 'nowhere'}",
+        label=f"The four corners of the rule of thumb; these {things()} are {place or 'nowhere'}",
         size=_size(size),
         classes=_classes(size),
         similarity=_similarity(run, similarity),
@@ -159,14 +160,14 @@ def _size(size: Mapping[str, Any]) -> str:
         return "not measured"
     of = f" of {words.counted(int(classes), 'class', 'classes')}" if classes else ""
     word = f"{size['word']}: " if size.get("word") else ""
-    return f"{word}{words.counted(int(images), 'training photo')}{of}"
+    return f"{word}{words.counted(int(images), f'training {thing()}')}{of}"
 
 
 def _classes(size: Mapping[str, Any]) -> str:
     smallest, median = _number(size.get("smallest_class")), _number(size.get("median_class"))
     said = []
     if smallest is not None:
-        said.append(f"{words.number(smallest)} photos in the smallest")
+        said.append(f"{words.number(smallest)} {things()} in the smallest")
     if median is not None:
         said.append(f"{words.number(median)} in the median class")
     return ", ".join(said)
@@ -175,7 +176,7 @@ def _classes(size: Mapping[str, Any]) -> str:
 def _similarity(run: Run, similarity: Mapping[str, Any]) -> str:
     value = _number(similarity.get("value"))
     source = _mapping(run.about.get("backbone")).get("pretrained_on")
-    of = f" from the photos of {source}" if source else " from its pretraining photos"
+    of = f" from the {things()} of {source}" if source else f" from its pretraining {things()}"
     word = f"{similarity['word']}: " if similarity.get("word") else ""
     if value is None:
         return f"{word}no distance can be measured in this network" if word else "not measured"

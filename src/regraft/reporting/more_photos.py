@@ -11,6 +11,7 @@ import numpy as np
 from regraft.metrics import Estimate
 from regraft.reporting import charts, words
 from regraft.reporting.charts import Plot, Scale
+from regraft.reporting.words import things
 from regraft.runs import Run
 
 _LAW_STEPS = 40
@@ -92,11 +93,12 @@ def _plot(found: list[tuple[Estimate, Mapping[str, Any]]], forecast: Any) -> Plo
     ]
     key = [("dot-fold", "measured")]
     label = (
-        f"Accuracy rises from {words.percent(estimates[0].value)} with {sizes[0]:,} training photos"
+        f"Accuracy rises from {words.percent(estimates[0].value)} with {sizes[0]:,} training "
+        f"{things()}"
         f" to {words.percent(estimates[-1].value)} with {sizes[-1]:,}"
         if estimates[-1].value > estimates[0].value
-        else f"Accuracy is {words.percent(estimates[0].value)} with {sizes[0]:,} training photos "
-        f"and {words.percent(estimates[-1].value)} with {sizes[-1]:,}"
+        else f"Accuracy is {words.percent(estimates[0].value)} with {sizes[0]:,} training "
+        f"{things()} and {words.percent(estimates[-1].value)} with {sizes[-1]:,}"
     )
     if law:
         key.append(("law", "the power law through it"))
@@ -113,7 +115,7 @@ def _plot(found: list[tuple[Estimate, Mapping[str, Any]]], forecast: Any) -> Plo
         label=label,
         x=x,
         y=y,
-        x_title="training photos, each step the same factor",
+        x_title=f"training {things()}, each step the same factor",
         lines=tuple(lines),
         dots=tuple(dots),
         key=tuple(key),
@@ -136,7 +138,7 @@ def _forecast_point(last: Estimate, forecast: Mapping[str, Any]) -> Estimate | N
 
 def _hover(images: int, accuracy: Estimate) -> str:
     value, ends = words.estimate_value(accuracy), words.estimate_range(accuracy)
-    return f"{images:,} training photos: {value}, 95 % interval {ends}"
+    return f"{images:,} training {things()}: {value}, 95 % interval {ends}"
 
 
 def _law_points(law: Mapping[str, Any], x: Scale) -> list[tuple[float, float]]:

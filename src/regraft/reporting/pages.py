@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from regraft.dataset import Dataset
 from regraft.reporting import words
+from regraft.reporting.words import things
 
 if TYPE_CHECKING:
     import jinja2
@@ -32,7 +33,7 @@ def data_cards(data: Dataset, *, split: str = "") -> list[Card]:
     names = ", ".join(data.classes[:3])
     more = ", \N{HORIZONTAL ELLIPSIS}" if len(data.classes) > 3 else ""
     return [
-        Card("Photos", f"{len(data.ok):,}", split),
+        Card(things().capitalize(), f"{len(data.ok):,}", split),
         Card("Classes", f"{len(data.classes):,}", names + more),
     ]
 
@@ -119,4 +120,5 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["counted"] = words.counted
     environment.filters["number"] = words.number
+    environment.globals.update(thing=words.thing, things=words.things)
     return environment

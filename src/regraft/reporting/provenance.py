@@ -10,8 +10,10 @@ from typing import Any
 
 from regraft.explaining import read_explanations
 from regraft.metrics import Estimate
+from regraft.modality import MODALITIES
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
+from regraft.reporting.words import things
 from regraft.runs import Run
 
 
@@ -246,17 +248,22 @@ def _backbone(backbone: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def _commands(run: Run) -> tuple[Command, ...]:
     folder = shlex.quote(str(run.folder))
     found = read_explanations(run.folder)
-    unexplained = Command(f"regraft explain {folder}", "see where in the photos it finds evidence")
+    unexplained = Command(
+        f"regraft explain {folder}", f"see where in the {things()} it finds evidence"
+    )
+    kind = MODALITIES[run.data.modality]
     return (
-        *((unexplained,) if found is None else ()),
-        Command(f"regraft predict {folder} photo.jpg", "classify new photos, files or folders"),
+        *((unexplained,) if found is None and kind.is_mapped else ()),
+        Command(
+            f"regraft predict {folder} {kind.example}", f"classify new {things()}, files or folders"
+        ),
         Command(
             f"regraft review {folder}",
             "go through doubtful labels, errors and outliers with the keyboard",
         ),
         Command(
-            f"regraft evaluate {folder} more_photos/",
-            "score it on labelled photos it has never seen",
+            f"regraft evaluate {folder} more_{things()}/",
+            f"score it on labelled {things()} it has never seen",
         ),
     )
 

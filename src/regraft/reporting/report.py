@@ -15,6 +15,7 @@ from regraft.reporting.provenance import moment, what_was_run, what_was_tried
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import details, headline, headline_first, hero, metrics
 from regraft.reporting.training import how_training_went
+from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import Run
 
 
@@ -27,6 +28,11 @@ def build_report(run: Run) -> str:
     >>> from regraft.runs import read_run
     >>> html = build_report(read_run("runs/rooms"))  # doctest: +SKIP
     """
+    with speaking_of(run.data.modality):
+        return _built(run)
+
+
+def _built(run: Run) -> str:
     evaluations = headline_first(run.evaluations)
     return render(
         "report.html.jinja",
@@ -67,7 +73,7 @@ def _header(run: Run) -> Header:
 def _verdict(best: Evaluation | None) -> str:
     if best is None:
         return "This run holds no evaluation."
-    return f"Right on {words.percent(best.accuracy.value)} of photos it had not seen"
+    return f"Right on {words.percent(best.accuracy.value)} of {things()} it had not seen"
 
 
 def _context(evaluations: Sequence[Evaluation], best: Evaluation | None) -> list[str]:
@@ -102,7 +108,7 @@ def _cards(run: Run, best: Evaluation | None) -> tuple[Card, ...]:
         wrong = round((1 - best.accuracy.value) * best.n)
         cards += [
             Card("Balanced accuracy", words.percent(b.value), words.estimate_range(b)),
-            Card("Wrong on", words.number(wrong), f"of {words.counted(best.n, 'photo')}{mean}"),
+            Card("Wrong on", words.number(wrong), f"of {words.counted(best.n, thing())}{mean}"),
         ]
     split = f"{len(data.train):,} training, {len(data.test):,} test"
     cards += data_cards(data, split=split if data.test else "all for training")

@@ -13,6 +13,7 @@ from typing import Any
 from regraft.metrics import Estimate
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
+from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
 
@@ -76,7 +77,7 @@ def what_the_review_changed(run: Run) -> Reviewed | None:
 def _summary(entry: Mapping[str, Any]) -> str:
     applied = entry.get("applied") or {}
     parts = [
-        f"{words.counted(applied[name], 'photo')} {said}"
+        f"{words.counted(applied[name], thing())} {said}"
         for name, said in (
             ("relabelled", "relabelled"),
             ("excluded", "excluded"),
@@ -109,7 +110,7 @@ def _measured(name: str, entry: Mapping[str, Any], scale: Scale) -> Measured:
     return Measured(
         name=name,
         n=words.number(int(entry["n"])),
-        photos=words.counted(int(entry["n"]), "photo"),
+        photos=words.counted(int(entry["n"]), thing()),
         value=words.estimate_value(accuracy),
         range=words.estimate_range(accuracy),
         mark=charts.interval_mark(accuracy, scale),
@@ -124,5 +125,5 @@ def _photos(one: Mapping[str, Any]) -> str:
     shared, relabelled = int(one["shared"]), int(one["relabelled"])
     labels = f"{relabelled:,} of them with another label" if relabelled else "with the same labels"
     if shared == one["before"]["photos"] == one["now"]["photos"]:
-        return f"The photos are the same, {labels}."
-    return f"The photos differ: {shared:,} are in both, {labels}."
+        return f"The {things()} are the same, {labels}."
+    return f"The {things()} differ: {shared:,} are in both, {labels}."

@@ -12,6 +12,7 @@ from regraft.evaluation import METRICS, TEST, Evaluation
 from regraft.metrics import Estimate, wilson_interval
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, ReliabilityPoint, Scale, Shade
+from regraft.reporting.words import thing
 
 HEADLINE_TEST_PHOTOS = 100
 """From this many photos on, the test set makes the headline; a smaller one says little alone."""
@@ -190,7 +191,7 @@ def _metric(name: str, evaluations: Sequence[Evaluation]) -> Metric:
         )
     return Metric(
         title=said.title,
-        meaning=said.meaning,
+        meaning=words.meaning_of(said.meaning),
         higher_is_better=said.higher_is_better,
         scale=scale,
         guess=None if guess is None or guess < scale.low else scale.at(guess),
@@ -215,7 +216,7 @@ def _measured(evaluation: Evaluation, name: str, scale: Scale) -> Measured:
     return Measured(
         on=evaluation.on,
         name=words.estimate_name(evaluation.on),
-        photos=words.counted(evaluation.n, "photo"),
+        photos=words.counted(evaluation.n, thing()),
         value=words.estimate_value(estimate, percentage=percentage),
         range=words.estimate_range(estimate, percentage=percentage),
         mark=charts.interval_mark(estimate, scale),
@@ -235,7 +236,7 @@ def details(evaluation: Evaluation) -> EstimateDetails:
     return EstimateDetails(
         on=evaluation.on,
         name=words.estimate_name(evaluation.on),
-        photos=words.counted(evaluation.n, "photo"),
+        photos=words.counted(evaluation.n, thing()),
         class_scale=scale,
         weakest=tuple(rows[i] for i in weakest[:_WEAKEST_SHOWN]) if many else (),
         classes=tuple(rows[:_CLASS_ROWS_SHOWN]),
@@ -258,7 +259,7 @@ def _class_row(evaluation: Evaluation, name: str, scale: Scale) -> ClassRow:
         name=name,
         n=words.number(score.n),
         recall=words.percent(score.recall.value) if score.n else "n/a",
-        recall_range=words.estimate_range(score.recall) if score.n else "no photo of it",
+        recall_range=words.estimate_range(score.recall) if score.n else f"no {thing()} of it",
         mark=charts.interval_mark(score.recall, scale) if score.n else None,
         precision=words.percent(score.precision) if was_predicted else "never said",
         f1=words.percent(score.f1),
@@ -318,7 +319,7 @@ def _reliability(evaluation: Evaluation) -> Reliability:
         said.append(
             f"When it says {100 * b.low:.0f} to {100 * b.high:.0f}{words.THIN_SPACE}% "
             f"(on average {words.percent(b.confidence)}), it is right "
-            f"{words.percent(b.accuracy)} of the time ({words.counted(point.n, 'photo')})."
+            f"{words.percent(b.accuracy)} of the time ({words.counted(point.n, thing())})."
         )
     return Reliability(points, (_overall(evaluation), *said))
 
@@ -332,7 +333,7 @@ def _overall(evaluation: Evaluation) -> str:
     low, high = wilson_interval(right, n)
     if low <= sure <= high:
         lean = "Overall it is neither too sure of itself nor too cautious, as far as "
-        lean += f"{words.counted(n, 'photo')} can tell"
+        lean += f"{words.counted(n, thing())} can tell"
     elif sure > right:
         lean = f"Overall it is too sure of itself, by {100 * (sure - right):.1f} points"
     else:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from regraft._version import __version__
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
+from regraft.modality import MODALITIES
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.columns import (
@@ -33,6 +34,7 @@ from regraft.reporting.pages import Header, render
 from regraft.reporting.pairing import Paired, opinions, paired_accuracy
 from regraft.reporting.provenance import Command
 from regraft.reporting.scores import MATRIX_CLASSES, Measured, Metric, headline, hero, metrics
+from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import Run
 
 _CLASS_ROWS_SHOWN = 1000
@@ -104,6 +106,11 @@ def build_side_by_side(runs: Sequence[Run], *, left_out: Sequence[str] = ()) -> 
     >>> runs = [read_run("runs/rooms"), read_run("runs/quick")]  # doctest: +SKIP
     >>> html = build_side_by_side(runs)  # doctest: +SKIP
     """
+    with speaking_of(runs[0].data.modality):
+        return _built(runs, left_out)
+
+
+def _built(runs: Sequence[Run], left_out: Sequence[str]) -> str:
     names = run_names([run.folder for run in runs])
     on = _led_by(runs)
     best = best_run(runs)
@@ -220,8 +227,10 @@ def _verdict(
     if ahead:
         return f"{name} is ahead of {ahead}"
     if behind:
-        return f"{name} has the highest accuracy, but {behind} is ahead on the photos they share"
-    return f"{name} has the highest accuracy, on photos that no other run predicted"
+        return (
+            f"{name} has the highest accuracy, but {behind} is ahead on the {things()} they share"
+        )
+    return f"{name} has the highest accuracy, on {things()} that no other run predicted"
 
 
 def _told_apart(best: str, other: str, pair: Paired) -> str:
@@ -229,8 +238,8 @@ def _told_apart(best: str, other: str, pair: Paired) -> str:
     first, second = words.quoted(best), words.quoted(other)
     gap = pair.difference
     if gap is None:
-        return f"{first} and {second} were tested on no photo in common."
-    both = f"on {words.counted(pair.photos, 'photo')} that both predicted"
+        return f"{first} and {second} were tested on no {thing()} in common."
+    both = f"on {words.counted(pair.photos, thing())} that both predicted"
     points = (
         f"{words.points(gap.value)} points, {words.points(gap.low)} to {words.points(gap.high)}"
     )
@@ -284,7 +293,7 @@ def _differences(names: Sequence[str], best: int, pairs: Mapping[int, Paired]) -
     for i, pair in pairs.items():
         sentence = _told_apart(names[best], names[i], pair)
         if pair.relabelled:
-            of = words.counted(pair.relabelled, "photo has", "photos have")
+            of = words.counted(pair.relabelled, f"{thing()} has", f"{things()} have")
             sentence += f" {of} another label in one of them and are left out."
         gap = pair.difference
         if gap is None:
@@ -334,14 +343,14 @@ def _class_recall(name: str, there: Mapping[str, Evaluation], scale: Scale) -> M
     for run, e in there.items():
         score = e.per_class.get(name)
         if score is None or not score.n:
-            why = "not among its classes" if score is None else "no photo of it"
+            why = "not among its classes" if score is None else f"no {thing()} of it"
             measured.append(Measured(e.on, run, "", "n/a", why, None))
             continue
         measured.append(
             Measured(
                 on=e.on,
                 name=run,
-                photos=words.counted(score.n, "photo"),
+                photos=words.counted(score.n, thing()),
                 value=words.percent(score.recall.value),
                 range=words.estimate_range(score.recall),
                 mark=charts.interval_mark(score.recall, scale),
@@ -371,11 +380,14 @@ def _commands(
     rivals = [best, *(i for i, pair in pairs.items() if pair.standing != "ahead")]
     name = words.quoted(names[best])
     return (
-        Command(f"regraft predict {folders[best]} photo.jpg", f"classify new photos with {name}"),
+        Command(
+            f"regraft predict {folders[best]} {MODALITIES[runs[best].data.modality].example}",
+            f"classify new {things()} with {name}",
+        ),
         *(
             Command(
-                f"regraft evaluate {folders[i]} more_photos/",
-                f"score {words.quoted(names[i])} on labelled photos that none of them has seen",
+                f"regraft evaluate {folders[i]} more_{things()}/",
+                f"score {words.quoted(names[i])} on labelled {things()} that none of them has seen",
             )
             for i in rivals[:NAMES_SHOWN]
         ),
@@ -396,12 +408,13 @@ def _advice(names: Sequence[str], best: int, pairs: Mapping[int, Paired]) -> tup
         who = f"{first} from {second}"
         if needed > _MOST_PHOTOS_TO_TELL:
             said.append(
-                f"To tell {who}, no number of photos is likely to do: take the cheaper one."
+                f"To tell {who}, no number of {things()} is likely to do: take the cheaper one."
             )
             continue
         rounded = round(needed, 1 - len(str(needed))) if needed > 99 else needed
         said.append(
-            f"To tell {who} takes about {max(rounded, pair.photos):,} photos that both are tested "
+            f"To tell {who} takes about {max(rounded, pair.photos):,} {things()} that both are "
+            f"tested "
             f"on, if the difference is as large as measured; there are {pair.photos:,}."
         )
     return tuple(said[:NAMES_SHOWN])

@@ -1,5 +1,7 @@
 """Paths of photos in, small JPEGs as data URIs out; a file that is gone leaves its reason.
 
+Of a text it is the beginning.
+
 The one place where a photo may be decoded at reduced size, for speed: what models see is
 always decoded in full by `regraft.modality`.
 """
@@ -18,7 +20,9 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from regraft.errors import UnreadableInputError
+from regraft.modality import IMAGE, get_examiner
 from regraft.modality.base import read_input
+from regraft.modality.examiner import Examiner
 from regraft.modality.image import BACKGROUND, MAX_PIXELS, decode
 
 Painter = Callable[[Image.Image], Image.Image]
@@ -30,19 +34,27 @@ _MOST_WORKERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A small picture: `source` is its data URI, or "" and `problem` says why."""
+    """A small picture: `source` is its data URI, or "" and `problem` says why.
+
+    Of a text `text` is its beginning, and there is no picture.
+    """
 
     source: str
     width: int = 0
     height: int = 0
     problem: str = ""
+    text: str = ""
 
 
-def make_thumbnails(photos: Sequence[tuple[Path, int]]) -> list[Thumbnail]:
+def make_thumbnails(photos: Sequence[tuple[Path, int]], modality: str = IMAGE) -> list[Thumbnail]:
     """One thumbnail for each photo and the length in pixels of its longer side.
 
-    Nothing of a photo's metadata (place, camera, comments) goes along.
+    Nothing of a photo's metadata (place, camera, comments) goes along. Of another kind of input
+    it is what an `Examiner` shows of one.
     """
+    if modality != IMAGE:
+        examiner = get_examiner(modality)
+        return [_excerpt(path, examiner) for path, _ in photos]
     return paint_thumbnails([(path, side_px, lambda picture: picture) for path, side_px in photos])
 
 
@@ -74,6 +86,14 @@ def small_jpeg(data: bytes, side_px: int, *, quality: int = _QUALITY) -> bytes:
         UnreadableInputError: it cannot be decoded.
     """
     return _jpeg(_small(data, side_px), quality)
+
+
+def _excerpt(path: Path, examiner: Examiner) -> Thumbnail:
+    try:
+        found = examiner.shown(examiner.measure(read_input(path)).preview)
+    except UnreadableInputError as error:
+        return Thumbnail("", problem=str(error))
+    return Thumbnail("", text=found.text)
 
 
 def _thumbnail(path: Path, side_px: int, paint: Painter) -> Thumbnail:

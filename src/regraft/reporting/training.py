@@ -17,6 +17,7 @@ from statistics import fmean
 
 from regraft.reporting import charts, words
 from regraft.reporting.charts import Line, Plot, Scale
+from regraft.reporting.words import things
 from regraft.runs import Run
 
 RISES = 0.10
@@ -31,8 +32,6 @@ FALLS = 0.05
 _FEWEST_EPOCHS = 3
 _MOST_STEPS = 200  # drawn of a schedule
 _PARTS = ("train_loss", "train_accuracy", "fold_loss", "fold_accuracy")
-
-_KEY = (("train", "training photos"), ("fold", "photos it had not seen"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,32 +84,36 @@ def judge(epochs: Sequence[Epoch]) -> tuple[str, str]:
     rise = last.fold_loss / max(lowest.fold_loss, 1e-12) - 1
     if rise >= RISES and last.train_loss < lowest.train_loss:
         return "overfits", (
-            f"It overfits: after epoch {lowest.number} the loss on photos it had not seen rose by "
+            f"It overfits: after epoch {lowest.number} the loss on {things()} it had not seen "
+            f"rose by "
             f"{_share(rise)} while the training loss fell on."
         )
     gap = last.train_accuracy - last.fold_accuracy
     if gap >= GAP:
         return "overfits", (
             f"It overfits: at the end it is right on {words.percent(last.train_accuracy)} of its "
-            f"training photos and on {words.percent(last.fold_accuracy)} of those it had not seen."
+            f"training {things()} and on {words.percent(last.fold_accuracy)} of those it had "
+            f"not seen."
         )
     before = measured[-1 - max(1, len(measured) // 4)]
     fall = 1 - last.train_loss / max(before.train_loss, 1e-12)
     if fall >= FALLS and last is lowest:
         return "underfits", (
             f"It underfits: when it ended, the training loss was still falling, by {_share(fall)} "
-            f"since epoch {before.number}, and the loss on photos it had not seen fell with it; "
+            f"since epoch {before.number}, and the loss on {things()} it had not seen fell with "
+            f"it; "
             "more epochs may help."
         )
     beside = ""
     if math.isfinite(gap):
         side = "more" if gap >= 0 else "less"
         beside = (
-            f", and it is right on {abs(100 * gap):.1f} points {side} of its training photos than "
+            f", and it is right on {abs(100 * gap):.1f} points {side} of its training "
+            f"{things()} than "
             "of others"
         )
     return "fits", (
-        f"It neither over- nor underfits: the loss on photos it had not seen ended within "
+        f"It neither over- nor underfits: the loss on {things()} it had not seen ended within "
         f"{_share(RISES)} of its lowest value (epoch {lowest.number}){beside}."
     )
 
@@ -171,7 +174,10 @@ def _epoch_plot(
     lines: list[Line] = []
     label = []
     key = []
-    for name, kind, title in ((train, "train", "training photos"), (fold, "fold", "unseen photos")):
+    for name, kind, title in (
+        (train, "train", f"training {things()}"),
+        (fold, "fold", f"unseen {things()}"),
+    ):
         points = _values(means, name)
         if not points:
             continue

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
+from regraft import modality
 from regraft.evaluation import TEST
 from regraft.metrics import Estimate
+from regraft.modality import IMAGE
 
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 _DASH = "\N{EN DASH}"
@@ -85,6 +90,37 @@ ISSUES_COUNTED: Mapping[str, tuple[str, str]] = {
 """Names of issues as they follow a number: one, several."""
 
 
+_modality: ContextVar[str] = ContextVar("modality", default=IMAGE)
+
+
+@contextmanager
+def speaking_of(kind: str) -> Iterator[None]:
+    """Within it, sentences and pages are about that kind of input, otherwise about photos."""
+    token = _modality.set(kind)
+    try:
+        yield
+    finally:
+        _modality.reset(token)
+
+
+def thing() -> str:
+    """What one input is called: "photo"."""
+    return modality.thing(_modality.get())
+
+
+def things() -> str:
+    """What several are called: "photos"."""
+    return modality.things(_modality.get())
+
+
+def meaning_of(text: str) -> str:
+    """An entry of the tables above, which speak of photos, about what the page speaks of."""
+    return _PHOTO.sub(lambda found: things() if found["several"] else thing(), text)
+
+
+_PHOTO = re.compile(r"\bphoto(?P<several>s?)\b")
+
+
 def percent(share: float, *, sign: bool = False) -> str:
     """0.948 as "94.8 %"; "n/a" where there is no number."""
     if math.isnan(share):
@@ -135,8 +171,8 @@ def estimate_name(on: str) -> str:
 def unseen_photos(on: str, n: int) -> str:
     """What an estimate was measured on: "the 20 photos of the test set"."""
     if on == TEST:
-        return f"the {counted(n, 'photo')} of the test set"
-    return f"{counted(n, 'training photo')}, each predicted by a model that had not seen it"
+        return f"the {counted(n, thing())} of the test set"
+    return f"{counted(n, f'training {thing()}')}, each predicted by a model that had not seen it"
 
 
 def seconds(duration_s: float) -> str:

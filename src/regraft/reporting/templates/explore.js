@@ -8,13 +8,14 @@
   const marks = [...map.querySelectorAll("path.p")];
   const find = (id) => document.getElementById(id);
   const image = (i) => {
-    const { label, path, picture } = data.places[i];
+    const { label, path, picture, excerpt } = data.places[i];
     const element = document.createElement(picture ? "img" : "span");
     if (picture) {
       element.src = "data:image/jpeg;base64," + picture;
       element.alt = label + ": " + path;
     } else {
-      element.textContent = "no picture";
+      element.textContent = excerpt || "no picture";
+      if (excerpt) element.className = "excerpt";
     }
     return element;
   };
@@ -83,7 +84,7 @@
   // --- the keyboard: to the nearest mark that lies in the direction of the arrow
   map.tabIndex = 0;
   map.setAttribute("role", "application");
-  map.setAttribute("aria-roledescription", "map of photos; move with the arrow keys");
+  map.setAttribute("aria-roledescription", "map of " + data.things + "; move with the arrow keys");
   const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   map.addEventListener("keydown", (event) => {
     const way = ways[event.key];
@@ -139,7 +140,7 @@
         .sort((a, b) => b[1][bin] - a[1][bin]);
       const most = counts.slice(0, 4).map(([name, n]) => name + " " + n[bin]).join(", ");
       const more = counts.length > 4 ? " and others" : "";
-      reading.textContent = fact.edges[bin] + " to " + fact.edges[bin + 1] + " " + fact.unit + ": " + (most || (only !== null && !(only in fact.counts) ? "not counted for this class" : "no photo")) + more;
+      reading.textContent = fact.edges[bin] + " to " + fact.edges[bin + 1] + " " + fact.unit + ": " + (most || (only !== null && !(only in fact.counts) ? "not counted for this class" : "no " + data.thing)) + more;
     };
     drawing.addEventListener("pointermove", (event) => {
       const box = drawing.getBoundingClientRect();
