@@ -56,7 +56,7 @@ def test_transfer_that_is_ahead(clock: Clock, scratch_first: bool) -> None:
         "points ahead of scratch on scratch_net, trained from random weights for 10 s"
         in (found["text"])
     )
-    assert found["text"].endswith("on the same photos.")
+    assert found["text"].endswith("on the same data.")
     assert found["difference"]["low"] > 0
     assert (found["seconds_transfer"], found["seconds_scratch"]) == (0.0, 10.0)
 

@@ -339,7 +339,7 @@ def _effect_of_copies(copies: Sequence[Copy], together: FloatArray, apart: Float
     change = paired_difference(together[both][None], apart[both][None], folds)
     photos = len({i for copy in copies for i in (copy.first, copy.second)})
     return Effect(
-        "near_duplicate", photos, change, "keeping each picture on one side of every split"
+        "near_duplicate", photos, change, "keeping copies on one side of every split"
     )
 
 
