@@ -182,10 +182,10 @@ def test_texts_have_candidates_of_their_own(all_installed: None) -> None:
         ("tfidf", "words", "head"),
         ("linear_probe", "all_minilm_l6_v2", "head"),
         ("knn", "all_minilm_l6_v2", "head"),
-        ("fine_tune", "all_minilm_l6_v2", "last_2_stages"),
-        ("fine_tune", "all_minilm_l6_v2", "last_4_stages"),
         ("word_vectors", "all_minilm_l6_v2", "network"),
         ("scratch", "small_cnn", "scratch"),
+        ("fine_tune", "all_minilm_l6_v2", "last_2_stages"),
+        ("fine_tune", "all_minilm_l6_v2", "last_4_stages"),
     ]
     assert not {"tfidf", "word_vectors"} & {one.name for one in candidate_approaches((), ())}
     with pytest.raises(UsageError, match="the approach tfidf is for texts, and the data are im"):

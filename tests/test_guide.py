@@ -86,7 +86,7 @@ def test_images_that_cannot_be_decoded_are_counted(photo_folder: Path) -> None:
     assert (found.images, found.unreadable) == (23, 1)
     for path in photos:
         cut(path)
-    reason = r"none of 24 training images drawn from .* can be decoded \(clean/.*truncated.*audit"
+    reason = r"none of 24 training photos drawn from .* can be decoded \(clean/.*truncated.*audit"
     with pytest.raises(DataError, match=reason):
         measure_similarity(scan(photo_folder), BACKBONE)
 

@@ -14,8 +14,10 @@ import regraft as rg
 from regraft.approaches import Tfidf, WordVectors
 from regraft.catalogue import get_backbone
 from regraft.errors import DataError, ModelError, UnreadableInputError, UsageError
+from regraft.guide import measure_similarity
 from regraft.modality.base import read_input
 from regraft.modality.cells import cell_path, read_cell, table_of
+from regraft.modality.tokens import TextTransform
 from tests.commands import CommandLine, read_json
 
 WORDS = {
@@ -208,13 +210,47 @@ def test_from_a_folder_to_predictions_on_the_command_line(
 
 
 @pytest.mark.slow
-def test_a_plan_for_texts_has_no_rule_of_thumb(regraft: CommandLine, texts: Path) -> None:
+def test_a_plan_for_texts_measures_similarity_by_words(regraft: CommandLine, texts: Path) -> None:
     found = regraft.done("plan", texts, "--approach", "tfidf", "--format", "json").data
-    assert found["similarity"] is None
+    assert found["similarity"]["measure"] == "split_words"
+    assert found["similarity"]["value"] < 0.05, "plain English words"
+    assert found["quadrant"] == "small and similar"
     assert found["size"]["images"] == 41
     assert found["candidates"][0]["title"] == "tfidf on words"
     said = regraft.done("plan", texts, "--approach", "tfidf").err
     assert "41 training texts of 2 classes" in said
+    assert "of the words are not known to the network as one: similar." in said
+
+
+def test_words_that_fall_apart_are_counted() -> None:
+    transform = get_backbone("all_minilm_l6_v2").transform
+    assert isinstance(transform, TextTransform)
+    assert transform.count_split_words(b"The cat sat on the mat, 12 34.") == (0, 6)
+    assert transform.count_split_words(b"Gartenzwerg qxzvt house") == (2, 3)
+    assert transform.count_split_words(b"12 34 ... !!") == (0, 0)
+    spoken = "Überraschung im Schrebergarten".encode()
+    split, words = transform.count_split_words(spoken)
+    assert (split, words) == (2, 3)
+
+
+@pytest.mark.parametrize(("word", "limit"), [("different", 0.3), ("similar", 0.05)])
+def test_similarity_of_texts_by_the_words_a_tokenizer_knows(
+    tmp_path: Path, word: str, limit: float
+) -> None:
+    lines = {
+        "similar": "the water was cold and we went home in the evening",
+        "different": "Wasserwerke vxqz Gartenzwerge jklöp Straßenbahnhaltestelle",
+    }
+    for label in ("a", "b"):
+        (tmp_path / "texts" / label).mkdir(parents=True)
+        for i in range(6):
+            (tmp_path / "texts" / label / f"{i}.txt").write_text(f"{lines[word]} {ord(label)}{i}")
+    data = rg.scan(tmp_path / "texts")
+    found = measure_similarity(data, get_backbone("all_minilm_l6_v2"))
+    assert found.word == word
+    assert (found.value < limit) is (word == "similar")
+    assert (found.images, found.unreadable) == (12, 0)
+    assert found.to_dict()["early"] is None
 
 
 def test_an_audit_of_texts_names_copies_leaks_labels_and_shortcuts(

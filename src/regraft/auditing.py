@@ -338,9 +338,7 @@ def _effect_of_copies(copies: Sequence[Copy], together: FloatArray, apart: Float
     folds = np.arange(int(both.sum()))[None] % 5
     change = paired_difference(together[both][None], apart[both][None], folds)
     photos = len({i for copy in copies for i in (copy.first, copy.second)})
-    return Effect(
-        "near_duplicate", photos, change, "keeping copies on one side of every split"
-    )
+    return Effect("near_duplicate", photos, change, "keeping copies on one side of every split")
 
 
 __all__ = [

@@ -112,8 +112,9 @@ def candidate_approaches(
 
     Frozen features come first: they take seconds. Then what the guide advises to train, what
     begins with the pixels last: on a CPU it takes ten times as long. Training from scratch closes
-    the list, as the measure of what transfer is worth. Fine-tuning is tried on the backbones that
-    were named, or on the built-in one.
+    the list, as the measure of what transfer is worth; small networks that read word vectors come
+    before the fine-tuning of an encoder. Fine-tuning is tried on the backbones that were named, or
+    on the built-in one.
 
     Args:
         approaches: names; none for all but those that are tried only by name.
@@ -151,17 +152,19 @@ def candidate_approaches(
             found.append(Knn(backbone))
         if not approaches and i == 0 and modality == IMAGE:
             found.append(LinearProbe(backbone, views=2))
-    tuned = [b for b in (chosen if backbones else chosen[:1]) if not b.is_frozen]
+    named = chosen if backbones else chosen[:1]
+    if "word_vectors" in names and "word_vectors" not in foreign:
+        found += [WordVectors(backbone) for backbone in named]
+    learned = [WordVectors(learned=True)] if "scratch" in names and modality != IMAGE else []
+    found += learned  # as quick
+    tuned = [b for b in named if not b.is_frozen]
     if "fine_tune" in names:
         scopes = _scopes(advice)
         found += [FineTune(backbone, train=scope) for scope in scopes for backbone in tuned]
-    if "word_vectors" in names and "word_vectors" not in foreign:
-        found += [WordVectors(backbone) for backbone in (chosen if backbones else chosen[:1])]
     if "fastai" in names:
         found += [FastaiFineTune(backbone) for backbone in tuned]
-    if "scratch" in names:
-        small = Scratch(architecture, resize=resize)
-        found.append(small if modality == IMAGE else WordVectors(learned=True))
+    if "scratch" in names and not learned:
+        found.append(Scratch(architecture, resize=resize))
     return found
 
 

@@ -216,23 +216,26 @@ def show_plan(console: Console, plan: Mapping[str, Any], *, next_command: str) -
 
     size, similarity = plan["size"], plan["similarity"]
     console.print()
-    if plan["quadrant"]:
-        console.print(f"[bold]{plan['quadrant'].capitalize()}[/bold]")
+    console.print(f"[bold]{plan['quadrant'].capitalize()}[/bold]")
     console.print(
         f"{size['images']:,} training {things(plan['modality'])} of {size['classes']} classes, "
         f"the smallest with {size['smallest_class']:,}: {size['word']}."
     )
-    if similarity and similarity["value"] is not None:
+    if similarity["measure"] == "split_words":
+        console.print(
+            f"{100 * similarity['value']:.1f} % of the words are not known to the network as one: "
+            f"{similarity['word']}."
+        )
+    elif similarity["value"] is not None:
         console.print(
             f"Distance to the pretraining data {similarity['value']:.2f} (early layers "
             f"{similarity['early']:.2f}, middle {similarity['middle']:.2f}, late "
             f"{similarity['late']:.2f}): {similarity['word']}."
         )
     console.print()
-    if plan["advice"]:
-        console.print(f"{escape(plan['advice'])} {escape(plan['reason'])}")
-        console.print(f"[dim]{escape(plan['source'])}[/dim]")
-        console.print()
+    console.print(f"{escape(plan['advice'])} {escape(plan['reason'])}")
+    console.print(f"[dim]{escape(plan['source'])}[/dim]")
+    console.print()
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title, justify in (("candidate", "left"), ("one fold", "right"), ("final fit", "right")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ from regraft.candidates import (
     check_approaches,
     trains_networks,
 )
-from regraft.catalogue import DEFAULT_BACKBONE, Backbone, BackboneOptions, get_backbone
+from regraft.catalogue import Backbone, BackboneOptions, default_backbone
 from regraft.comparison import Candidate, Comparison, choose_again, compare, with_time_left
 from regraft.corrections import (
     Correction,
@@ -438,14 +438,11 @@ class PlannedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `plan` found: size, similarity, advice, and what each candidate would cost.
-
-    Similarity is measured of photos alone, and so there is a rule of thumb for them alone.
-    """
+    """What `plan` found: size, similarity, advice, and what each candidate would cost."""
 
     size: Size
-    similarity: Similarity | None
-    advice: Advice | None
+    similarity: Similarity
+    advice: Advice
     candidates: tuple[PlannedCandidate, ...]
     modality: str = IMAGE
 
@@ -454,11 +451,11 @@ class Plan:
         return {
             "modality": self.modality,
             "size": self.size.to_dict(),
-            "similarity": self.similarity and self.similarity.to_dict(),
-            "quadrant": self.advice.quadrant if self.advice else "",
-            "advice": self.advice.advice if self.advice else "",
-            "reason": self.advice.reason if self.advice else "",
-            "source": self.advice.source if self.advice else "",
+            "similarity": self.similarity.to_dict(),
+            "quadrant": self.advice.quadrant,
+            "advice": self.advice.advice,
+            "reason": self.advice.reason,
+            "source": self.advice.source,
             "candidates": [asdict(candidate) for candidate in self.candidates],
         }
 
@@ -519,7 +516,7 @@ def plan(
         networks if backbones else (),
         modality=found.modality,
         resize=resize,
-        advice=guidance.advice if guidance else None,
+        advice=guidance.advice,
         architecture=architecture,
     ):
         title = Candidate(approach, "skipped").title
@@ -534,8 +531,6 @@ def plan(
             planned.append(PlannedCandidate(title, None, None, None, str(error)))
             continue
         planned.append(PlannedCandidate(title, cost.once + cost.fold, cost.fit, cost.epochs))
-    if guidance is None:
-        return Plan(measure_size(found), None, None, tuple(planned), found.modality)
     return Plan(*guidance, tuple(planned), found.modality)
 
 
@@ -1275,14 +1270,12 @@ class _Guidance(NamedTuple):
 
 def _guidance(
     data: Dataset, backbone: Backbone, *, jobs: int | None, progress: Progress
-) -> _Guidance | None:
-    """None for what has no measure of similarity."""
-    if backbone.modality != IMAGE:
-        return None
-    note(progress, "measuring how similar the photos are to the pretraining data")
+) -> _Guidance:
+    of = things(data.modality)
+    note(progress, f"measuring how similar the {of} are to the pretraining data")
     size = measure_size(data)
-    if backbone.is_frozen:  # nothing is known of what it was trained on: ImageNet stands in
-        backbone = get_backbone(DEFAULT_BACKBONE)
+    if backbone.is_frozen:  # nothing is known of what it was trained on: the default stands in
+        backbone = default_backbone(data.modality)
     similarity = measure_similarity(data, backbone, jobs=jobs, progress=progress)
     return _Guidance(size, similarity, advise(size, similarity))
 

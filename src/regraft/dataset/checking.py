@@ -16,6 +16,7 @@ from regraft.dataset.labels import TABLE_SUFFIXES
 from regraft.dataset.splitting import split_groups
 from regraft.dataset.table import Dataset, Row, counted
 from regraft.errors import DataError
+from regraft.modality import get_modality
 
 _NAMES_SHOWN = 3
 
@@ -27,25 +28,25 @@ def check_data(data: Dataset, *, at_least: int = 2) -> Dataset:
         data: as `scan` finds it with `check=False`.
         at_least: classes with fewer different training images are left out.
     """
-    rows, notes = check_rows(data.rows)
+    rows, notes = check_rows(data.rows, get_modality(data.modality).noun)
     checked = data.with_rows(rows, notes=[*data.notes, *notes])
     return leave_out_small_classes(checked, at_least=at_least)
 
 
-def check_rows(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+def check_rows(rows: Sequence[Row], noun: str = "image") -> tuple[list[Row], list[str]]:
     """Mark contradictory labels and training rows that the test set holds too."""
     labels = {row.label for row in rows if row.label}
-    rows, notes = _mark_conflicts(rows)
+    rows, notes = _mark_conflicts(rows, noun)
     for leave_out in (_leave_out_copies_of_test, _leave_out_groups_of_test):
-        rows, more = leave_out(rows)
+        rows, more = leave_out(rows, noun)
         notes += more
     lost = labels.difference(row.label for row in rows if row.status == "ok")
-    notes += [f"No image of class {name!r} can be used." for name in sorted(lost)]
-    notes += _notes_on_single_groups(rows)
+    notes += [f"No {noun} of class {name!r} can be used." for name in sorted(lost)]
+    notes += _notes_on_single_groups(rows, noun)
     return list(rows), notes + _notes_on_similar_names(labels)
 
 
-def _mark_conflicts(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
+def _mark_conflicts(rows: Sequence[Row], noun: str) -> tuple[Sequence[Row], list[str]]:
     """One content with two labels: nobody can tell which is right, so all of it is left out."""
     by_content: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -57,29 +58,37 @@ def _mark_conflicts(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
             continue
         for row in alike:
             other = next(twin for twin in alike if twin.label != row.label)
-            reasons[row.path] = f"the same image is labelled {other.label!r} in {other.path}"
+            reasons[row.path] = f"the same {noun} is labelled {other.label!r} in {other.path}"
     if not reasons:
         return rows, []
-    note = f"{counted(len(reasons))} with two labels left out: {_listed(reasons)}."
+    note = f"{counted(len(reasons), noun)} with two labels left out: {_listed(reasons)}."
     return _with_status(rows, "conflict", reasons), [note]
 
 
-def _leave_out_copies_of_test(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
+def _leave_out_copies_of_test(rows: Sequence[Row], noun: str) -> tuple[Sequence[Row], list[str]]:
     """Training copies of a test image would be remembered, not recognised."""
     return _leave_out_shared(
-        rows, key=lambda row: row.sha256, reason="the same image as {twin} in the test set"
+        rows,
+        noun,
+        key=lambda row: row.sha256,
+        reason="the same {noun} as {twin} in the test set",
+        what=f"copies of test {noun}s",
     )
 
 
-def _leave_out_groups_of_test(rows: Sequence[Row]) -> tuple[Sequence[Row], list[str]]:
+def _leave_out_groups_of_test(rows: Sequence[Row], noun: str) -> tuple[Sequence[Row], list[str]]:
     """Of a group in both, the test images are kept: they are what the result is about."""
     return _leave_out_shared(
-        rows, key=lambda row: row.group, reason="its group {key!r} is in the test set ({twin})"
+        rows,
+        noun,
+        key=lambda row: row.group,
+        reason="its group {key!r} is in the test set ({twin})",
+        what="of groups in the test set",
     )
 
 
 def _leave_out_shared(
-    rows: Sequence[Row], *, key: Callable[[Row], str], reason: str
+    rows: Sequence[Row], noun: str, *, key: Callable[[Row], str], reason: str, what: str
 ) -> tuple[Sequence[Row], list[str]]:
     """Exclude training rows of which a test row in use has the same key."""
     test: dict[str, str] = {}
@@ -87,14 +96,13 @@ def _leave_out_shared(
         if row.status == "ok" and row.split == "test":
             test.setdefault(key(row), row.path)
     reasons = {
-        row.path: reason.format(key=key(row), twin=test[key(row)])
+        row.path: reason.format(key=key(row), twin=test[key(row)], noun=noun)
         for row in rows
         if row.status == "ok" and row.split != "test" and key(row) and key(row) in test
     }
     if not reasons:
         return rows, []
-    what = "copies of test images" if "same image" in reason else "of groups in the test set"
-    note = f"{counted(len(reasons), 'training image')} left out, {what}: {_listed(reasons)}."
+    note = f"{counted(len(reasons), f'training {noun}')} left out, {what}: {_listed(reasons)}."
     return _with_status(rows, "excluded", reasons), [note]
 
 
@@ -107,6 +115,7 @@ def leave_out_small_classes(data: Dataset, *, at_least: int = 2) -> Dataset:
     """
     if not data.train:
         return data
+    noun = get_modality(data.modality).noun
     contents: dict[str, set[str]] = {name: set() for name in data.classes}
     for row in data.train:
         contents[row.label].add(row.sha256 or row.path)
@@ -115,13 +124,13 @@ def leave_out_small_classes(data: Dataset, *, at_least: int = 2) -> Dataset:
     notes = list(data.notes)
     for name, images in contents.items():
         if not images:
-            why[name] = f"no training image of class {name!r}"
+            why[name] = f"no training {noun} of class {name!r}"
             notes.append(
-                f"{counted(in_test[name])} of class {name!r} in the test set left out: "
-                "the class has no training images."
+                f"{counted(in_test[name], noun)} of class {name!r} in the test set left out: "
+                f"the class has no training {noun}s."
             )
         elif len(images) < at_least:
-            found = counted(len(images), "different image")
+            found = counted(len(images), f"different {noun}")
             why[name] = f"class {name!r} has only {found}; at least {at_least} are needed"
             notes.append(f"Class {name!r} left out: it has only {found}, {at_least} are needed.")
     reasons = {row.path: why[row.label] for row in data.ok if row.label in why}
@@ -140,7 +149,9 @@ def require_trainable(data: Dataset) -> None:
         DataError: what was found, what is needed, and what to do, in one line.
     """
     sizes = Counter(row.label for row in data.train)
-    expected = "expected at least 2 classes with at least 2 images each"
+    expected = (
+        f"expected at least 2 classes with at least 2 {get_modality(data.modality).noun}s each"
+    )
     parts: Mapping[str, int] = sizes
     if any(row.group for row in data.train):
         groups = split_groups(data.train).tolist()
@@ -152,17 +163,19 @@ def require_trainable(data: Dataset) -> None:
 
 
 def _what_was_found(data: Dataset, sizes: Mapping[str, int]) -> str:
+    noun = get_modality(data.modality).noun
     if sizes:
         classes = ", ".join(
-            f"{name!r} ({counted(size)})" for name, size in sorted(sizes.items())[:_NAMES_SHOWN]
+            f"{name!r} ({counted(size, noun)})"
+            for name, size in sorted(sizes.items())[:_NAMES_SHOWN]
         )
         found = f"found {len(sizes)} {'class' if len(sizes) == 1 else 'classes'}, {classes},"
     elif data.test:
-        found = f"found {counted(len(data.test))} for testing and none for training"
+        found = f"found {counted(len(data.test), noun)} for testing and none for training"
     elif data.unlabelled:
-        found = f"found {counted(len(data.unlabelled))} without labels"
+        found = f"found {counted(len(data.unlabelled), noun)} without labels"
     else:
-        found = "found no usable image"
+        found = f"found no usable {noun}"
     left_out = [
         f"{count:,} {status}"
         for status, count in data.status_counts().items()
@@ -186,18 +199,19 @@ def _hint(data: Dataset) -> str:
     if len(data.classes) == 1 and len(tops) == 1:
         return f": if the classes are the folders in {data.root / min(tops)}, give that folder"
     if not data.ok and data.unlabelled:
-        return ": sort the images into one folder per class, or give --labels CSV"
+        noun = get_modality(data.modality).noun
+        return f": sort the {noun}s into one folder per class, or give --labels CSV"
     return ""
 
 
-def _notes_on_single_groups(rows: Iterable[Row]) -> list[str]:
+def _notes_on_single_groups(rows: Iterable[Row], noun: str) -> list[str]:
     """A warning for classes that cross-validation cannot estimate."""
     groups: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         if row.status == "ok" and row.split != "test":
             groups[row.label].add(row.group)
     return [
-        f"All training images of class {name!r} are of the group {min(found)!r}: how well the "
+        f"All training {noun}s of class {name!r} are of the group {min(found)!r}: how well the "
         "class is recognised in other groups cannot be told."
         for name, found in sorted(groups.items())
         if len(found) == 1 and found != {""}

@@ -87,6 +87,32 @@ class TextTransform:
             encoding = tokenizer.encode(_beginning(text, characters))
         return np.array(encoding.ids or [_unknown(tokenizer)], dtype=np.int64)
 
+    def count_split_words(self, data: bytes) -> tuple[int, int]:
+        """How many words of a text fall apart into several tokens or are unknown, and of how many.
+
+        Words are what the tokenizer takes for one and has a letter; the part that is read counts.
+
+        Raises:
+            UnreadableInputError: `data` is no text.
+            BackboneError, MissingExtraError: see `prepare`.
+        """
+        tokenizer = _loaded(self.tokenizer_at, self.tokenizer_sha256, self.max_tokens)
+        text = text_of(decode(data))
+        found = tokenizer.encode(_beginning(text, _CHARACTERS_A_TOKEN * self.max_tokens))
+        unknown = _unknown(tokenizer)
+        words: dict[int, tuple[int, int, bool]] = {}  # from and to in the text, fallen apart
+        for word, token, (start, end) in zip(found.word_ids, found.ids, found.offsets, strict=True):
+            if word is None:
+                continue
+            first, _, _ = words.get(word, (start, 0, False))
+            words[word] = (first, end, word in words or token == unknown)
+        apart = [
+            is_apart
+            for start, end, is_apart in words.values()
+            if any(character.isalpha() for character in text[start:end])
+        ]
+        return sum(apart), len(apart)
+
     @property
     def positions(self) -> int:
         """Tokens."""

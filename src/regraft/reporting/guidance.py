@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regraft.guide import SPLIT_WORDS
 from regraft.metrics import Estimate
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
@@ -180,6 +181,8 @@ def _similarity(run: Run, similarity: Mapping[str, Any]) -> str:
     word = f"{similarity['word']}: " if similarity.get("word") else ""
     if value is None:
         return f"{word}no distance can be measured in this network" if word else "not measured"
+    if similarity.get("measure") == SPLIT_WORDS:
+        return f"{word}{words.percent(value)} of the words are not known to the network as one"
     return f"{word}{value:.2f} standard deviations{of}"
 
 
