@@ -12,8 +12,10 @@ import pytest
 
 import regraft as rg
 from regraft.approaches import Tfidf, WordVectors
-from regraft.catalogue import get_backbone
+from regraft.catalogue import embedding_graph, get_backbone
+from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, ModelError, UnreadableInputError, UsageError
+from regraft.features import embed_rows
 from regraft.guide import measure_similarity
 from regraft.modality.base import read_input
 from regraft.modality.cells import cell_path, read_cell, table_of
@@ -297,3 +299,22 @@ def test_a_report_on_texts_shows_texts(
     assert exploration["means"] == {}
     assert set(exploration["words"]) == {"blame", "praise"}
     assert all(place["excerpt"] for place in exploration["places"])
+
+
+def test_texts_of_one_length_are_embedded_together_and_as_they_are_alone(texts: Path) -> None:
+    backbone = get_backbone("all_minilm_l6_v2")
+    data = rg.scan(texts)
+    (texts / "praise" / "03.txt").write_text("something else", encoding="utf-8")
+    found = embed_rows(data, data.ok, backbone)
+    assert set(found.failures) == {"praise/03.txt"}
+    assert "changed while" in found.failures["praise/03.txt"]
+    alone = OnnxEngine(embedding_graph(backbone))
+    lengths = set()
+    for row, features in zip(data.ok, found.features, strict=True):
+        if row.path in found.failures:
+            assert np.isnan(features).all()
+            continue
+        tokens = backbone.transform.read(read_input(data.absolute(row)))
+        lengths.add(len(tokens))
+        assert features == pytest.approx(alone.run(tokens)[0], abs=1e-5)
+    assert 1 < len(lengths) < len(data.ok)

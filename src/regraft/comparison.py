@@ -600,8 +600,13 @@ def _longest_final(candidate: Candidate) -> float:
     return candidate.cost.export + _most_final_epochs(candidate) * candidate.cost.fit_epoch
 
 
+_LIGHT = 1e9  # parameters x positions: word vectors have 3e7, a text encoder 6e9, photos 2e11
+
+
 def _dearness(approach: TrainedApproach) -> int:
-    """What comes first in timing: few last stages, then scratch, then what begins with pixels."""
+    """What comes first in timing: light networks, few last stages, scratch, what has it all."""
+    if prediction_cost(approach.network) < _LIGHT:
+        return 0
     stages = re.fullmatch(r"last_(\d+)_stages?", scope_of(approach))
     return int(stages[1]) if stages else 100 if approach.name == _BASELINE else 101
 

@@ -92,6 +92,10 @@ class Transform(Protocol):
     def positions(self) -> int:
         """How much of one input a network works through: pixels, or tokens."""
 
+    @property
+    def stacks(self) -> bool:
+        """Whether several of what `read` returns, of one shape, are a batch of the network."""
+
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
 

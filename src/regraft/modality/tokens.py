@@ -118,6 +118,11 @@ class TextTransform:
         """Tokens."""
         return self.max_tokens
 
+    @property
+    def stacks(self) -> bool:
+        """Texts of one length are a batch: nothing lies between tokens and network."""
+        return True
+
     def facts(self) -> dict[str, object]:
         """The length of the longest text, as its input size; nothing of pixels applies."""
         return {

@@ -208,6 +208,11 @@ class ImageTransform:
         return cls(**arguments)
 
     @property
+    def stacks(self) -> bool:
+        """Photos are brought to one size in the graph, one by one."""
+        return False
+
+    @property
     def positions(self) -> int:
         """Pixels."""
         return self.image_size_px**2
