@@ -97,6 +97,7 @@ class Exploration:
         classes: the same by class, the least separable first.
         spreads: of facts that vary.
         means: the mean image of some classes, as JPEG files.
+        summary: what is to be said of all, pairs of a term and a text.
         words: the words that set some classes of texts apart, the most telling first.
     """
 
@@ -107,6 +108,7 @@ class Exploration:
     spreads: tuple[Spread, ...]
     means: Mapping[str, bytes]
     words: Mapping[str, tuple[Word, ...]] = field(default_factory=dict)
+    summary: tuple[tuple[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; pictures are base64 text."""
@@ -146,6 +148,7 @@ class Exploration:
                 for s in self.spreads
             ],
             "means": {name: _text(mean) for name, mean in self.means.items()},
+            "summary": [list(pair) for pair in self.summary],
             "words": {
                 name: [[w.text, round(w.inside, 4), round(w.outside, 4)] for w in words]
                 for name, words in self.words.items()
@@ -196,6 +199,7 @@ class Exploration:
                 for s in entry["spreads"]
             ),
             means={str(name): base64.b64decode(text) for name, text in entry["means"].items()},
+            summary=tuple((str(term), str(text)) for term, text in entry.get("summary", ())),
             words={
                 str(name): tuple(Word(str(w), float(i), float(o)) for w, i, o in words)
                 for name, words in entry.get("words", {}).items()
@@ -226,6 +230,9 @@ def explore(
         spreads=_spreads(data.classes, labels, measures),
         means=portraits.means,
         words=portraits.words,
+        summary=measures.examiner.summary(
+            [one for one in measures.attributes if one is not None], measures.previews
+        ),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -107,3 +109,19 @@ def test_every_kind_says_what_it_looks_at(kind: str) -> None:
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="no modality 'sound'"):
         get_examiner("sound")
+
+
+def test_all_texts_together_are_told_in_a_few_words() -> None:
+    texts = [
+        *PLAIN[:18],
+        "Der Hund ist nicht mit in den Garten gegangen und schläft auch.",
+        "12 34",
+    ]
+    found = [EXAMINER.measure(text.encode()) for text in texts]
+    said = dict(EXAMINER.summary([m.attributes for m in found], [m.preview for m in found]))
+    assert said["Language"] == "English 90.0 %, German 5.0 %, not told 5.0 %"
+    assert said["Script"] == "Latin 95.0 %, no letters 5.0 %"
+    assert re.fullmatch(
+        r"\d+ different words at their .*, \d+ % .*one text only", said["Vocabulary"]
+    )
+    assert EXAMINER.summary([], []) == ()

@@ -124,6 +124,11 @@ class Examiner(Protocol):
     def find_faults(self, attributes: Sequence[Any]) -> Mapping[str, tuple[Mask, FloatArray]]:
         """For each of `faults` which inputs have it, and how good each is in that, 0 to 1, (n,)."""
 
+    def summary(
+        self, attributes: Sequence[Any], previews: Sequence[bytes]
+    ) -> tuple[tuple[str, str], ...]:
+        """What is to be said of all of them: pairs of a term and a text."""
+
     def shown(self, preview: bytes) -> Shown:
         """What people see of an input that was measured."""
 

@@ -118,6 +118,14 @@ class ImageExaminer:
         found = {what: (scores[what] < limit, scores[what]) for what, limit in THRESHOLDS.items()}
         return found | {"odd_size": (odd_sizes(attributes), np.full(len(attributes), 0.5))}
 
+    def summary(
+        self,
+        attributes: Sequence[Attributes],  # noqa: ARG002 - of a protocol
+        previews: Sequence[bytes],  # noqa: ARG002
+    ) -> tuple[tuple[str, str], ...]:
+        """Nothing that is not in the table of the dataset."""
+        return ()
+
     def shown(self, preview: bytes) -> Shown:
         """A small picture."""
         return Shown(picture=preview)

@@ -40,6 +40,15 @@ _REPEATING_FROM = 50  # words; fewer say nothing on it
 _SIGNS = 0.6  # share of digits and punctuation; tables and addresses have 0.3
 _MOST_ARE = 0.8  # share of the texts in one script or language from which another one is odd
 _SPREADS = 3.0  # interquartile ranges beyond the quartiles from which a length is odd
+_LANGUAGES = {
+    "en": "English",
+    "de": "German",
+    "fr": "French",
+    "es": "Spanish",
+    "it": "Italian",
+    "pt": "Portuguese",
+    "nl": "Dutch",
+}
 _CLASSES, _WORDS = 12, 8
 _TEXTS = 2_000  # of a class, from which its words are told
 _FEWEST_TEXTS = 3  # that have a word
@@ -122,6 +131,32 @@ class TextExaminer:
             "cut": (_column(attributes, "cut") > 0, half),
         }
 
+    def summary(
+        self, attributes: Sequence[TextAttributes], previews: Sequence[bytes]
+    ) -> tuple[tuple[str, str], ...]:
+        """Languages, scripts, and how many different words there are."""
+        if not attributes:
+            return ()
+        languages = Counter(_LANGUAGES.get(one.language, "") for one in attributes)
+        scripts = Counter(one.script for one in attributes)
+        texts_with = Counter[str]()
+        for preview in previews:
+            texts_with.update(set(words_of(preview.decode("utf-8", "replace"))))
+        once = sum(1 for count in texts_with.values() if count == 1)
+        said = [
+            ("Language", _shares(languages, "not told")),
+            ("Script", _shares(scripts, "no letters")),
+        ]
+        if texts_with:
+            said.append(
+                (
+                    "Vocabulary",
+                    f"{len(texts_with):,} different words at their beginnings, "
+                    f"{100 * once / len(texts_with):.0f} % of them in one text only",
+                )
+            )
+        return tuple(said)
+
     def shown(self, preview: bytes) -> Shown:
         """The beginning of a text on one line."""
         return Shown(text=excerpt(preview.decode("utf-8", "replace")))
@@ -180,6 +215,14 @@ def _telling(
         for i in map(int, order)
         if z[i] > _CERTAIN
     )
+
+
+def _shares(counts: Counter[str], none: str) -> str:
+    total = counts.total()
+    shown = [f"{name or none} {100 * count / total:.1f} %" for name, count in counts.most_common(4)]
+    if len(counts) == 1:
+        return f"all {next(iter(counts)) or none}"
+    return ", ".join(shown) + (", others" if len(counts) > 4 else "")
 
 
 def _column(attributes: Sequence[TextAttributes], name: str) -> FloatArray:

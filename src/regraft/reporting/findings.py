@@ -204,7 +204,8 @@ def _pictures(run: Run, issues: Sequence[Issue]) -> dict[Issue, Pictured]:
 def _sizes(run: Run) -> tuple[tuple[str, str], ...]:
     """Pairs of a term and what is said of it; () if no size is known."""
     rows = [row for row in (*run.data.ok, *run.data.unlabelled) if row.width and row.height]
-    return tuple(_SIZES[run.data.modality](run, rows)) if rows else ()
+    more = run.exploration.summary if run.exploration else ()
+    return (*_SIZES[run.data.modality](run, rows), *more) if rows else ()
 
 
 def _text_sizes(_run: Run, rows: Sequence[Row]) -> list[tuple[str, str]]:
