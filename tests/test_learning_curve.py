@@ -221,7 +221,7 @@ def _said(law: PowerLaw, n: int = 200, **options: Any) -> str:
 
 def test_says_what_twice_as_many_would_give() -> None:
     text = _said(PowerLaw(0.02, 2.0, 0.5))
-    assert text.startswith("About 100 more images per class (twice as many) would give +")
+    assert text.startswith("About 100 more of each class (twice as many) would give +")
     assert text.endswith("].")
 
 
@@ -233,7 +233,7 @@ def test_says_when_all_is_right_already() -> None:
     curve, _ = _obeying(PowerLaw(0.0, 0.0, 0.5), 100)
     assert curve.forecast is None
     assert curve.text == (
-        "No forecast: every image was predicted right, so the curve cannot show what more images "
+        "No forecast: everything was predicted right, so the curve cannot show what more data "
         "would give."
     )
 
@@ -310,6 +310,6 @@ def test_on_photos_of_rooms(graphs: Path, test_data: Path, fit: Any, setting: An
     assert len(curve.points) == 6
     assert curve.points[-1].accuracy.value > 0.9
     assert curve.points[-1].accuracy.value >= curve.points[0].accuracy.value
-    assert "bout 96 more images per class (twice as many)" in curve.text
+    assert "bout 96 more of each class (twice as many)" in curve.text
     assert curve.forecast is not None
     assert curve.forecast.gain.high < 0.05

@@ -309,15 +309,13 @@ def _shares(training_labels: list[IntArray]) -> FloatArray:
 def _no_forecast(points: tuple[CurvePoint, ...], labels: IntArray) -> str:
     """Why the points allow no forecast; "" if they do."""
     if len(points) < _FEWEST_POINTS:
-        return "there are too few images of a class to train on parts of them"
+        return "there is too little of a class to train on parts of them"
     last = points[-1].accuracy
     if last.value >= 1.0:
-        return (
-            "every image was predicted right, so the curve cannot show what more images would give"
-        )
+        return "everything was predicted right, so the curve cannot show what more data would give"
     if last.low <= np.bincount(labels).max() / len(labels):
         return (
-            "trained on all images it is not clearly better than always naming the most frequent "
+            "trained on all of them it is not clearly better than always naming the most frequent "
             "class, so the curve has not begun to rise"
         )
     return ""
@@ -379,13 +377,13 @@ def _estimate(
 
 def _said(forecast: Forecast) -> str:
     gain = forecast.gain
-    more = f"bout {forecast.per_class_more:,} more images per class (twice as many)"
+    more = f"bout {forecast.per_class_more:,} more of each class (twice as many)"
     if gain.high < FLAT:
         return f"The learning curve is flat: a{more} would give {gain.points}."
     if gain.value < _NOTHING:
         return (
             f"The learning curve does not rise clearly: a{more} may give nothing, and at most "
-            f"{100 * gain.high:+.1f} points as far as these images can tell."
+            f"{100 * gain.high:+.1f} points as far as this data can tell."
         )
     if gain.low < _NOTHING:
         return f"A{more} would give {gain.points}; that they give nothing cannot be ruled out."

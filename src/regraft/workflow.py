@@ -126,7 +126,7 @@ from regraft.guide import (
 )
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
 from regraft.measures import measure_rows
-from regraft.modality import IMAGE, get_modality, things
+from regraft.modality import IMAGE, MODALITIES, get_modality, things
 from regraft.modality.base import Modality, read_input
 from regraft.modality.cells import table_of
 from regraft.model import Model, Prediction, load
@@ -376,7 +376,9 @@ def fit(
                 "selection": selection_entry(comparison, evaluations),
             }
         explanations = None
-        if trains_networks(approaches):  # what takes seconds without PyTorch stays without it
+        is_mapped = MODALITIES[found.modality].is_mapped
+        # What takes seconds without PyTorch stays without it.
+        if is_mapped and trains_networks(approaches):
             with phase("explanations"):
                 explanations = _explanations(
                     folder,
@@ -1479,9 +1481,9 @@ def _write_pictures(
 
 
 def _reading(data: Dataset, comparison: Comparison, model: Model, *, had_test: bool) -> list[str]:
-    n = len(data.train)
+    n, noun = len(data.train), get_modality(data.modality).noun
     said = [
-        f"{n:,} training images: every choice was made on them, by {comparison.folds}-fold "
+        f"{n:,} training {noun}s: every choice was made on them, by {comparison.folds}-fold "
         f"cross-validation"
         + (f" repeated {comparison.repeats} times." if comparison.repeats > 1 else ".")
     ]
@@ -1490,7 +1492,7 @@ def _reading(data: Dataset, comparison: Comparison, model: Model, *, had_test: b
         said.append(
             f"The chosen approach trains a network, and the time was enough for "
             f"{found.folds_done} of {comparison.folds} folds: its cross-validated accuracy and "
-            f"predictions are of {int(found.covered.sum()):,} of the {n:,} training images."
+            f"predictions are of {int(found.covered.sum()):,} of the {n:,} training {noun}s."
         )
     if model.settings.get("final_epochs") == 0:
         said.append(
@@ -1500,12 +1502,12 @@ def _reading(data: Dataset, comparison: Comparison, model: Model, *, had_test: b
     if data.test:
         origin = "given" if had_test else "set aside at random before anything was compared"
         said.append(
-            f"{len(data.test):,} test images ({origin}): read once, after the choice was made."
+            f"{len(data.test):,} test {noun}s ({origin}): read once, after the choice was made."
         )
     else:
         said.append(
             "No test set: the accuracy is that of nested cross-validation, in which settings are "
-            "chosen without the images they are scored on. The final model uses all images."
+            f"chosen without the {noun}s they are scored on. The final model uses all {noun}s."
         )
     return said
 

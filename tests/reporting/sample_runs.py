@@ -132,7 +132,7 @@ LEARNING_CURVE: Mapping[str, Any] = {
         "accuracy": {"value": 0.966, "low": 0.93, "high": 0.985, "method": "power law"},
         "law": {"floor": 0.0, "scale": 0.27, "exponent": 0.35},
     },
-    "text": "About 96 more images per class (twice as many) would give +1.2 points [+0.1, +3.0].",
+    "text": "About 96 more of each class (twice as many) would give +1.2 points [+0.1, +3.0].",
 }
 
 AUDIT: Mapping[str, Any] = {

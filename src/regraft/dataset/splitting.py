@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from regraft.dataset.table import Dataset, Row
 from regraft.errors import DataError, UsageError
+from regraft.modality import get_modality
 
 # Letters used below: n rows, m groups, c classes, k sides (folds, or training and test).
 
@@ -119,8 +120,9 @@ def set_aside(
         return data
     rows = data.train
     if len(rows) < from_size:
+        noun = get_modality(data.modality).noun
         note = (
-            f"No test set: of fewer than {from_size:,} images none is set aside, and "
+            f"No test set: of fewer than {from_size:,} {noun}s none is set aside, and "
             "cross-validation estimates everything."
         )
         return dataclasses.replace(data, notes=(*data.notes, note))
