@@ -253,7 +253,7 @@ def test_says_when_there_are_too_few_images(n: int) -> None:
         rng.normal(size=(n, 5)), labels, folds, n_classes=2, fit=fit_logistic, setting=4.0
     )
     assert curve.forecast is None
-    assert "too few images of a class" in curve.text
+    assert "too little of a class" in curve.text
 
 
 def test_a_class_that_a_fold_lacks_does_no_harm() -> None:
