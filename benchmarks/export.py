@@ -40,10 +40,10 @@ def run(*, names: tuple[str, ...] = ("rooms", "hymenoptera", "clothing")) -> lis
 
 
 def _rows(name: str, found: Exported) -> list[Row]:
-    photos, title = found.photos, f"{name}, {found.precision}"
+    photos, title = found.checked, f"{name}, {found.precision}"
     rows = [
         Row(
-            f"{title}: another class, near ties, flags that differ, of {photos.photos:,} photos",
+            f"{title}: another class, near ties, flags that differ, of {photos.inputs:,} photos",
             f"{len(photos.changed)}, {len(photos.ties)}, {photos.flags_changed}",
             target="0 but ties" if found.precision == "float32" else "",
             met=not photos.changed if found.precision == "float32" else None,

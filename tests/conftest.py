@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.commands import CommandLine, Started, make_run
+from tests.text_runs import make_text_run
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +108,12 @@ def made_once(
     return make_run(
         tmp_path_factory.mktemp("made"), graphs=shared_graphs, rooms=test_data / "rooms"
     )
+
+
+@pytest.fixture(scope="session")
+def texts_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `texts/`, `texts.csv` and `run/`, words counted; not to be changed."""
+    return make_text_run(tmp_path_factory.mktemp("texts"), "tfidf")
 
 
 @pytest.fixture

@@ -54,9 +54,9 @@ def _commands() -> list[str]:
 
 @pytest.fixture
 def working_folder(photo_folder: Path) -> Path:
-    """What the examples assume: photos/, more_photos/, cameras/, new.jpg, new_photos/, a table.
+    """What the examples assume: photos/, more_photos/, cameras/, new.jpg, new_photos/, tables.
 
-    And networks of others: weights.pth, theirs.onnx, tiny_vit/, own_network.py.
+    And new.txt, and networks of others: weights.pth, theirs.onnx, tiny_vit/, own_network.py.
     """
     folder = photo_folder.parent
     for name in ("clean", "messy"):
@@ -74,6 +74,7 @@ def working_folder(photo_folder: Path) -> Path:
     torch.save(network.state_dict(), folder / "weights.pth")
     write_keras_like(folder / "theirs.onnx")
     (folder / "reviews.csv").write_text(_reviews(), encoding="utf-8")
+    (folder / "new.txt").write_text("the soup was lovely and warm", encoding="utf-8")
     save_in_hub_form(folder / "tiny_vit", transformers_model("ViT"), SQUEEZED, "license: mit")
     (folder / "own_network.py").write_text(OWN_NETWORK, encoding="utf-8")
     return folder

@@ -208,9 +208,9 @@ def test_every_approach_the_heat_maps_and_the_exported_file(
     assert explained.maps
 
     (tmp_path / "own.onnx").write_bytes(with_metadata(model, precision="float32"))
-    (tmp_path / "own.py").write_text(standalone_source(), encoding="utf-8")
+    (tmp_path / "own.py").write_text(standalone_source(model), encoding="utf-8")
     replayed = replay(tmp_path / "own.py", predictions_of_model(model, [str(p) for p in paths]))
-    assert replayed.photos == 12
+    assert replayed.inputs == 12
     assert replayed.largest_difference < 1e-4
     assert replayed.changed == ()
 

@@ -93,14 +93,15 @@ TOP_LEVEL = WEB | ESTIMATORS | LIGHTNING
 LIGHT = {"numpy", "PIL"}  # what modules other than the command line may import when imported
 
 
-SHIPPED = PACKAGE / "exporting" / "standalone.py"  # goes with exported files, is never imported
+# They go with exported files, and are never imported.
+SHIPPED = set((PACKAGE / "exporting").glob("standalone_*.py"))
 
 
 def _modules() -> list[tuple[str, Path]]:
     return [
         (p.relative_to(PACKAGE).parts[0].removesuffix(".py"), p)
         for p in PACKAGE.rglob("*.py")
-        if p != SHIPPED
+        if p not in SHIPPED
     ]
 
 

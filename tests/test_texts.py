@@ -21,22 +21,7 @@ from regraft.modality.base import read_input
 from regraft.modality.cells import cell_path, read_cell, table_of
 from regraft.modality.tokens import TextTransform
 from tests.commands import CommandLine, read_json
-
-WORDS = {
-    "praise": "lovely delicious friendly warm perfect wonderful fresh kind generous happy",
-    "blame": "cold rude stale slow dirty awful bland broken expensive noisy",
-}
-FILLER = ["the", "meal", "at", "our", "table", "was", "served", "by", "a", "waiter", "in", "town"]
-
-
-def sentences(label: str, count: int) -> list[str]:
-    """Texts of 12 words, three of which tell the class."""
-    random = np.random.default_rng(len(label))
-    telling = WORDS[label].split()
-    return [
-        " ".join([*random.choice(FILLER, 9), *random.choice(telling, 3)]) + f" {number}."
-        for number in range(count)
-    ]
+from tests.text_runs import WORDS, sentences
 
 
 @pytest.fixture
@@ -201,10 +186,6 @@ def test_from_a_folder_to_predictions_on_the_command_line(
     scored = regraft.done("evaluate", "run", table, "--format", "json").data
     assert scored["accuracy"]["value"] > 0.8
     assert (tmp_path / "run" / "report.html").exists()
-    for command in (("serve", "run"), ("watch", "run", texts), ("export", "run", "x.onnx")):
-        said = regraft(*command)
-        assert said.code == 1
-        assert f"the model reads texts, and regraft {command[0]} is for photos" in said.err
     for command in (("review", "run"), ("correct", "run", "a", "--label", "b")):
         said = regraft(*command)
         assert said.code == 1

@@ -665,7 +665,7 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Its name, ending in .onnx.")],
     check: Annotated[
         Path | None,
-        typer.Option(metavar="DATA", help="Photos to compare on; by default 500 of the run."),
+        typer.Option(metavar="DATA", help="What to compare on; by default 500 of the run."),
     ] = None,
     precision: Annotated[
         Precision, typer.Option(help="half and int8 make the file smaller; the change is measured.")
@@ -676,9 +676,10 @@ def export(
 ) -> None:
     """One ONNX file that predicts what the model predicts.
 
-    It takes photos of any size; resize and normalisation are inside. Beside it: a script that needs
-    only onnxruntime, numpy and Pillow, and a model card. Before anything is written, that script
-    has to say the same as the model of your photos.
+    It takes photos of any size; resize and normalisation are inside. Of texts it takes token
+    numbers; the tokenizer is inside. Beside it: a script that needs only onnxruntime, numpy and
+    Pillow (tokenizers for texts), and a model card. Before anything is written, that script has to
+    say the same as the model of your photos or texts.
     """
     from regraft import workflow
 
@@ -699,9 +700,11 @@ def export(
 
         _out(csv_text([found.row]))
     else:
+        from regraft.modality import MODALITIES
         from regraft.terminal import show_exported
 
-        again = shlex.join(["python", str(found.script), "new_photo.jpg"])
+        new = f"new_{MODALITIES[found.modality].example}"
+        again = shlex.join(["python", str(found.script), new])
         show_exported(_console(), found, next_command=again)
 
 

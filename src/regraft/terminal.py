@@ -25,7 +25,7 @@ from rich.text import Text
 from regraft.auditing import Audit
 from regraft.dataset import Dataset
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
-from regraft.exporting import Exported, facts_of
+from regraft.exporting import Exported, facts_of, form_named
 from regraft.frameworks.tracking import Tracked
 from regraft.issues import Issue, find_issues
 from regraft.metrics import Estimate
@@ -433,23 +433,23 @@ def show_explained(
 def show_exported(console: Console, exported: Exported, *, next_command: str) -> None:
     """What was written, how it was checked, and what another precision changed."""
     found = exported.to_dict()
-    photos = exported.photos
+    checked, form = exported.checked, form_named(exported.modality)
     console.print()
     console.print(f"[bold]{_shown(facts_of(found))}[/bold]")
-    if photos.unread:
-        unread, reason = next(iter(photos.unread.items()))
+    if checked.unread:
+        unread, reason = next(iter(checked.unread.items()))
         _print_line(
             console,
-            f"[yellow]{len(photos.unread):,} not read by the script, which has no decoders but "
-            f"Pillow's:[/yellow] {_shown(unread)}: {_shown(reason)}",
+            f"[yellow]{len(checked.unread):,} not read by the script, which knows "
+            f"{form.script_reads}:[/yellow] {_shown(unread)}: {_shown(reason)}",
         )
     if exported.precision != "float32":
         smaller = (
             f"{exported.bytes / 1e6:.1f} MB (was {exported.bytes_before / 1e6:.1f}), "
-            f"{exported.ms:.1f} ms a photo (was {exported.ms_before:.1f})"
+            f"{exported.ms:.1f} ms a {form.thing} (was {exported.ms_before:.1f})"
         )
-        if photos.accuracy is not None:
-            smaller += f", accuracy {photos.accuracy.points}"
+        if checked.accuracy is not None:
+            smaller += f", accuracy {checked.accuracy.points}"
         console.print(smaller)
     for name, path in (
         ("model", exported.file),

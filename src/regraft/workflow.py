@@ -739,8 +739,8 @@ def export(
     Args:
         model: a Model, or a model or run folder.
         file: its name, ending in .onnx.
-        check: photos to compare on: a Dataset, a folder, a file or a label table, all of it. By
-            default the photos of the run, 500 at the most, test photos first.
+        check: photos or texts to compare on: a Dataset, a folder, a file or a table, all of it.
+            By default those of the run, 500 at the most, its test set first.
         precision: "float32", "half" or "int8".
         force: replace files that are there.
         jobs: worker threads.
@@ -752,21 +752,22 @@ def export(
     """
     from regraft.exporting import export_model, sample_of_run
 
-    loaded = _of_photos(model if isinstance(model, Model) else load(model), "export")
+    loaded = model if isinstance(model, Model) else load(model)
     run = None
     if not isinstance(model, Model) and (Path(model) / "run.json").exists():
         run = read_run(model)
-    photos: Dataset | Sequence[str | Path] = ()
+    some: Dataset | Sequence[str | Path] = ()
     if isinstance(check, Dataset):
-        photos = check
+        some = check
     elif check is not None:
-        photos = _labelled_or_not(check, jobs=jobs, progress=progress)
+        kind = loaded.transform.modality
+        some = _labelled_or_not(check, modality=kind, jobs=jobs, progress=progress)
     elif run is not None:
-        photos = sample_of_run(run.data)
+        some = sample_of_run(run.data)
     return export_model(
         loaded,
         file,
-        check=photos,
+        check=some,
         precision=precision,
         evaluations=run.evaluations if run is not None else (),
         force=force,
@@ -942,13 +943,13 @@ def timeline(
 
 
 def _labelled_or_not(
-    source: str | Path, *, jobs: int | None, progress: Progress
+    source: str | Path, *, modality: str, jobs: int | None, progress: Progress
 ) -> Dataset | Sequence[str | Path]:
-    """The photos of a data set with their labels, or plain files where there are none."""
+    """The inputs of a data set with their labels, or plain files where there are none."""
     try:
-        return scan(source, min_class_images=1, jobs=jobs, progress=progress)
+        return scan(source, modality=modality, min_class_images=1, jobs=jobs, progress=progress)
     except DataError:
-        return expand_inputs([source])
+        return expand_inputs([source], modality=modality)
 
 
 def review(run: str | Path, *, port: int = 0) -> ReviewServer:

@@ -54,11 +54,11 @@ def test_it_writes_a_file_a_script_and_a_card(run: rg.Run, model: rg.Model, here
         "rooms.onnx",
         "rooms.py",
     ]
-    assert found.photos.photos == len(run.data.train)
-    assert found.odd.photos == 7
-    assert found.photos.largest_difference == 0
-    assert found.photos.changed == found.photos.ties == ()
-    assert found.photos.accuracy is not None
+    assert found.checked.inputs == len(run.data.train)
+    assert found.odd.inputs == 7
+    assert found.checked.largest_difference == 0
+    assert found.checked.changed == found.checked.ties == ()
+    assert found.checked.accuracy is not None
     assert found.bytes == (here / "rooms.onnx").stat().st_size < 20e6
     assert facts_of(found.to_dict()) == (
         "the same class on 24 of 24 photos; probabilities differ by 0.0000 at most"
@@ -120,9 +120,9 @@ OTHERWISE = {
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_script_decodes_as_regraft_does(tmp_path: Path) -> None:
-    """Transparency, 16-bit grey, palettes, rotation: what `standalone.py` makes of odd files."""
-    source = artifact.standalone_source()
+def test_the_script_decodes_as_regraft_does(model: rg.Model, tmp_path: Path) -> None:
+    """Transparency, 16-bit grey, palettes, rotation: what the script makes of odd files."""
+    source = artifact.standalone_source(model)
     start = source.index("        photo = ImageOps")
     lines = source[start : source.index("        found, distance")]
     body = "\n".join(line[8:] for line in lines.splitlines())
@@ -173,7 +173,9 @@ def _with_another_temperature(graph: bytes) -> bytes:
 def test_a_file_that_does_not_run_is_not_written(
     run: rg.Run, model: rg.Model, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "standalone_source", lambda: "raise SystemExit('no such thing')")
+    monkeypatch.setattr(
+        exporter, "standalone_source", lambda _: "raise SystemExit('no such thing')"
+    )
     with pytest.raises(ExportError, match="does not run: no such thing; nothing was exported"):
         export_model(model, "rooms.onnx", check=photos(run))
     assert list(here.glob("rooms*")) == []
@@ -208,7 +210,7 @@ def test_what_is_asked_for_wrongly_is_said(
 
 def test_without_photos_odd_sizes_are_checked_and_that_is_said(model: rg.Model, here: Path) -> None:
     found = export_model(model, "rooms.onnx")
-    assert (found.photos.photos, found.odd.photos) == (0, 7)
+    assert (found.checked.inputs, found.odd.inputs) == (0, 7)
     assert "give --check FOLDER" in facts_of(found.to_dict())
     assert found.to_dict()["ms"] is None
     with pytest.raises(ExportError, match="8-bit integers need photos"):
@@ -220,7 +222,7 @@ def test_photos_that_cannot_be_read_are_left_out(run: rg.Run, model: rg.Model, h
     bad = here / "bad.jpg"
     bad.write_bytes(b"")
     found = export_model(model, "rooms.onnx", check=[*photos(run), bad])
-    assert found.photos.photos == 4
+    assert found.checked.inputs == 4
     with pytest.raises(ExportError, match="none of the photos to check with can be read"):
         export_model(model, "other.onnx", check=[bad])
 
@@ -228,7 +230,7 @@ def test_photos_that_cannot_be_read_are_left_out(run: rg.Run, model: rg.Model, h
 def test_half_precision_is_half_the_size(run: rg.Run, model: rg.Model, here: Path) -> None:
     found = export_model(model, "half.onnx", check=photos(run), precision="half")
     assert found.bytes < 0.52 * found.bytes_before
-    assert 0 < found.photos.largest_difference <= 0.01
+    assert 0 < found.checked.largest_difference <= 0.01
     assert found.odd.largest_difference <= 0.01
     for image in np.zeros((2, 3, 5, 3), dtype=np.uint8):
         (half,) = (OnnxEngine((here / "half.onnx").read_bytes()).run(image),)
@@ -262,8 +264,8 @@ def test_integers_are_a_third_of_the_size_and_measured(
 ) -> None:
     found = export_model(model, "small.onnx", check=run.data, precision="int8")
     assert found.bytes < 6e6
-    assert found.photos.accuracy is not None
-    assert len(found.photos.changed) <= 1
+    assert found.checked.accuracy is not None
+    assert len(found.checked.changed) <= 1
     assert "Accuracy changed by" in (here / "small.md").read_text(encoding="utf-8")
     graph = onnx.load("small.onnx")
     operators = [node.op_type for node in graph.graph.node]
@@ -331,7 +333,7 @@ def test_the_command_takes_a_run(made_once: Path, here: Path, regraft: CommandLi
     again = regraft("export", made_once / "run", "rooms.onnx")
     assert again.error.endswith("would be replaced; add --force or choose a name")
     forced = regraft.done("export", made_once / "run", "rooms.onnx", "--force", "--format", "json")
-    assert forced.data["photos"]["photos"] == 24
+    assert forced.data["checked"]["inputs"] == 24
     table = regraft.done("export", made_once / "run", "rooms.onnx", "--force", "--format", "csv")
     assert table.rows[0]["changed"] == "0"
 
@@ -345,9 +347,9 @@ def test_the_command_takes_a_model_folder_and_photos(
     assert "not on photos: give --check FOLDER" in " ".join(done.err.split())
     one_class = made_once / "photos" / "clean"
     done = regraft.done("export", "model", "b.onnx", "--check", one_class, "--format", "json")
-    assert done.data["photos"]["photos"] == 12
+    assert done.data["checked"]["inputs"] == 12
     done = regraft.done(
         "export", "model", "c.onnx", "--check", made_once / "photos", "--format", "json"
     )
-    assert done.data["photos"]["accuracy"]["value"] == 0
+    assert done.data["checked"]["accuracy"]["value"] == 0
     assert "Not known here" in (here / "c.md").read_text(encoding="utf-8")

@@ -20,6 +20,7 @@ from regraft.storage import storage_errors
 _SMALLEST = 64  # numbers; smaller constants are left as they are
 _HALF_MAX = float(np.finfo(np.float16).max)
 _LAYERS = ("Conv", "Gemm", "MatMul")
+_WITH_WEIGHTS = ("Gather", "Gemm", "MatMul")  # what dynamic integers are for
 # A clipping that is part of this takes the range of what it lets through, not of what it gets.
 _BETWEEN = ("Add", "Clip", "GlobalAveragePool", "Relu")
 
@@ -114,11 +115,66 @@ def integer_graph(
             )
             return target.read_bytes()
         except Exception as error:  # the quantiser raises whatever its parts raise
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ExportError(
-                f"the network cannot be turned into 8-bit integers ({reason}); export it with "
-                "--precision half or float32"
-            ) from error
+            raise _not_quantised(error) from error
+
+
+def integer_weights(graph: bytes, *, last: str = "features") -> bytes:
+    """Weights of the backbone as 8-bit integers, and activations as they come (dynamic).
+
+    For networks of attention, whose few large activations would take the range of all others if
+    ranges were fixed beforehand. Tables of vectors have one range, other weights one for each
+    output channel. Weights use 7 bits: with 8, sums overflow on processors without VNNI, and a
+    file that was checked on this machine would say something else on another.
+
+    Args:
+        graph: any.
+        last: the value up to which numbers become integers; what comes after stays as it is.
+
+    Raises:
+        ExportError: the graph cannot be quantised.
+    """
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    inside = _computes(model.graph, last)
+    names = []
+    for i, node in enumerate(model.graph.node):
+        node.name = node.name or f"node_{i}"
+        if i in inside and node.op_type in _WITH_WEIGHTS:
+            names.append(node.name)
+    if not names:  # the quantiser takes an empty list for all there are
+        raise ExportError(
+            "the model has no network whose numbers could become 8-bit integers; export it with "
+            "--precision float32"
+        )
+    with tempfile.TemporaryDirectory(prefix="regraft-") as folder, _quiet():
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        source, target = Path(folder) / "float.onnx", Path(folder) / "integer.onnx"
+        with storage_errors(f"write {source}"):
+            source.write_bytes(model.SerializeToString())
+        try:
+            quantize_dynamic(
+                source,
+                target,
+                op_types_to_quantize=list(_WITH_WEIGHTS),
+                nodes_to_quantize=names,
+                per_channel=True,
+                reduce_range=True,
+                weight_type=QuantType.QInt8,
+                extra_options={"MatMulConstBOnly": True},
+            )
+            return target.read_bytes()
+        except Exception as error:  # the quantiser raises whatever its parts raise
+            raise _not_quantised(error) from error
+
+
+def _not_quantised(error: Exception) -> ExportError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ExportError(
+        f"the network cannot be turned into 8-bit integers ({reason}); export it with "
+        "--precision half or float32"
+    )
 
 
 def _computes(graph: object, last: str) -> set[int]:

@@ -17,23 +17,41 @@ from numpy.typing import NDArray
 
 from regraft._version import __version__
 from regraft.engines.onnx import OnnxEngine
-from regraft.engines.precision import half_weights, integer_graph
+from regraft.engines.precision import half_weights
+from regraft.errors import ExportError
+from regraft.exporting.forms import form_of
 from regraft.model import Model
 
 PRECISIONS = ("float32", "half", "int8")
-SCRIPT_MARK = "Classify photos with the .onnx file beside this script"
+_SMALLER = 0.95  # of the size, above which another precision is not worth its name
 
 
 def with_precision(
-    model: Model, precision: str, images: Callable[[], Sequence[NDArray[np.uint8]]]
+    model: Model, precision: str, arrays: Callable[[], Sequence[NDArray[Any]]]
 ) -> Model:
-    """The model with its graph in another precision; `images` are to calibrate integers with."""
-    model = replace(model, graph=_named_once(model.graph))
-    if precision == "half":
-        return replace(model, graph=half_weights(model.graph))
-    if precision == "int8":
-        return replace(model, graph=integer_graph(model.graph, images()))
-    return model
+    """The model with its graph in another precision.
+
+    Args:
+        model: any.
+        precision: one of `PRECISIONS`.
+        arrays: what the graph takes, of some inputs, to calibrate integers with.
+
+    Raises:
+        ExportError: the graph cannot be quantised, or would be no smaller.
+    """
+    graph = _named_once(model.graph)
+    if precision == "float32":
+        return replace(model, graph=graph)
+    smaller = (
+        half_weights(graph) if precision == "half" else form_of(model).integers(graph, arrays())
+    )
+    if len(smaller) > _SMALLER * len(graph):
+        raise ExportError(
+            f"--precision {precision} would leave {len(smaller) / 1e6:.1f} of "
+            f"{len(graph) / 1e6:.1f} MB: hardly any of its numbers belong to a network; export it "
+            "with --precision float32"
+        )
+    return replace(model, graph=smaller)
 
 
 def _named_once(graph: bytes) -> bytes:
@@ -55,10 +73,11 @@ def with_metadata(model: Model, *, precision: str) -> bytes:
 
     graph = onnx.load_from_string(model.graph)
     graph.producer_name, graph.producer_version = "regraft", __version__
+    form = form_of(model)
     graph.doc_string = (
-        "image: upright RGB, uint8 [height, width, 3], of any size. probabilities: calibrated, "
-        "float32 [n_classes] in the order of the metadata entry `classes`. unfamiliarity: mean "
-        "cosine distance to the nearest training images, times 2 minus the highest probability."
+        f"{form.graph_input(model)}. probabilities: calibrated, float32 [n_classes] in the order "
+        "of the metadata entry `classes`. unfamiliarity: mean cosine distance to the nearest "
+        f"training {form.things}, times 2 minus the highest probability."
     )
     helper.set_model_props(graph, metadata(model, precision=precision))
     return bytes(graph.SerializeToString())
@@ -66,40 +85,39 @@ def with_metadata(model: Model, *, precision: str) -> bytes:
 
 def metadata(model: Model, *, precision: str) -> dict[str, str]:
     """What the file says of itself."""
-    transform: Any = model.backbone["transform"]
     return {
         "kind": "regraft model",
+        "modality": model.transform.modality,
         "regraft_version": model.made_with,
         "classes": json.dumps(list(model.classes), ensure_ascii=False),
         "set_thresholds": json.dumps(list(model.set_thresholds)),
         "unfamiliar_from": repr(model.unfamiliar_from),
-        "resize": str(transform["resize"]),
-        "image_size_px": str(transform["image_size_px"]),
         "approach": model.approach,
         "backbone": str(model.backbone["name"]),
         "backbone_source": str(model.backbone["source"]),
         "backbone_licence": str(model.backbone["licence"]),
         "pretrained_on": str(model.backbone["pretrained_on"]),
-        "trained_on_images": str(model.trained_on.get("images", "")),
         "data_fingerprint": str(model.trained_on.get("fingerprint", "")),
         "precision": precision,
+        **form_of(model).facts(model),
     }
 
 
-def milliseconds(graph: bytes, images: Sequence[NDArray[np.uint8]], *, rounds: int = 3) -> float:
-    """Median time of one image on one thread, in ms; decoding is not part of it."""
+def milliseconds(graph: bytes, arrays: Sequence[NDArray[Any]], *, rounds: int = 3) -> float:
+    """Median time of one input on one thread, in ms; decoding is not part of it."""
     engine = OnnxEngine(graph)
-    for image in images[:2]:
-        engine.run(image)
+    for array in arrays[:2]:
+        engine.run(array)
     times = []
     for _ in range(rounds):
-        for image in images:
+        for array in arrays:
             started = time.perf_counter()
-            engine.run(image)
+            engine.run(array)
             times.append(time.perf_counter() - started)
     return 1_000 * float(np.median(times))
 
 
-def standalone_source() -> str:
+def standalone_source(model: Model) -> str:
     """The script that is shipped beside an exported file."""
-    return files("regraft.exporting").joinpath("standalone.py").read_text(encoding="utf-8")
+    script = files("regraft.exporting").joinpath(form_of(model).script)
+    return script.read_text(encoding="utf-8")

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regraft.evaluation import METRICS, Evaluation
+from regraft.exporting.forms import Form, form_of
 from regraft.metrics import Estimate
+from regraft.modality import MODALITIES
 from regraft.model import Model
 from regraft.reporting.words import METRIC_WORDS
 
@@ -22,35 +24,34 @@ def model_card(
 ) -> str:
     """The card of a model that was exported; `exported` is `Exported.to_dict()`."""
     backbone = model.backbone
-    transform: Any = backbone["transform"]
+    form = form_of(model)
+    one, many = form.thing, f"{form.things}"
     name = str(exported["file"]).replace("\\", "/").rpartition("/")[2]
-    size = transform["image_size_px"]
     parts = [
         f"# {name.removesuffix('.onnx')}",
-        f"An image classifier: {_listed(model.classes)}. Made with regraft {model.made_with}.",
+        f"A classifier of {many}: {_listed(model.classes)}. Made with regraft {model.made_with}.",
         "## What it is",
         _table(
             [
                 ("Approach", model.approach),
                 ("Backbone", f"{backbone['name']}, pretrained on {backbone['pretrained_on']}"),
                 ("Licence of the backbone", str(backbone["licence"] or _LICENCE_UNKNOWN)),
-                ("Trained on", f"{model.trained_on.get('images', 0):,} images of the user"),
+                ("Trained on", f"{model.trained_on.get('images', 0):,} {many} of the user"),
                 ("Fingerprint of the data", str(model.trained_on.get("fingerprint", ""))),
                 ("Precision", str(exported["precision"])),
-                ("Size", f"{exported['bytes'] / 1e6:.1f} MB"),
+                ("Size", _size(exported["bytes"])),
             ]
         ),
         "## How to run it",
-        f"```bash\npip install onnxruntime numpy pillow\n"
-        f"python {name.removesuffix('.onnx')}.py photo.jpg\n```",
-        f"Input `image`: upright RGB, uint8 `[height, width, 3]`, any size; the graph itself "
-        f"makes {size} x {size} pixels of it ({transform['resize']}). Outputs: `probabilities`, "
+        f"```bash\npip install {form.packages}\n"
+        f"python {name.removesuffix('.onnx')}.py {MODALITIES[form.modality].example}\n```",
+        f"Input {form.graph_input(model)}. Outputs: `probabilities`, "
         f"float32 `[{len(model.classes)}]` in the order {_listed(model.classes)}; "
         "`unfamiliarity`, float32. Classes, thresholds and origin are in the file's metadata.",
         "## What its answers mean",
         "Probabilities are calibrated. The *set* holds every class whose probability reaches its "
-        "threshold; it holds the true class of nine photos in ten, for each class, as long as "
-        "photos are like those it was trained on. A photo whose set is not just the predicted "
+        f"threshold; it holds the true class of nine {many} in ten, for each class, as long as "
+        f"{many} are like those it was trained on. A {one} whose set is not just the predicted "
         "class is `unsure`.",
         _table(
             [
@@ -58,24 +59,24 @@ def model_card(
                 for cell, threshold in zip(model.classes, model.set_thresholds, strict=True)
             ]
         ),
-        "*Unfamiliarity* (0 to 4) is the mean cosine distance to the nearest training images, "
+        f"*Unfamiliarity* (0 to 4) is the mean cosine distance to the nearest training {many}, "
         "times 2 minus the highest probability: more where the classes are in doubt. "
-        f"Above {model.unfamiliar_from:.3f} a photo is `unfamiliar`, and its class should not be "
+        f"Above {model.unfamiliar_from:.3f} a {one} is `unfamiliar`, and its class should not be "
         "relied on.",
         "## How good it is",
-        _measured(evaluations),
+        _measured(evaluations, many),
         "## How the exported file was checked",
-        _checked(exported),
+        _checked(exported, form),
         "## What it should not be used for",
-        "It knows the classes above and no other: a photo of something else gets one of them, "
-        "unless it is flagged. It was measured on photos like those it was trained on; other "
-        "cameras, places or light need new measurements (`regraft evaluate`). It was not examined "
+        f"It knows the classes above and no other: a {one} of something else gets one of them, "
+        f"unless it is flagged. It was measured on {many} like those it was trained on; other "
+        f"{form.others} need new measurements (`regraft evaluate`). It was not examined "
         "for fairness towards people, and decisions about people need more than this file.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _measured(evaluations: Sequence[Evaluation]) -> str:
+def _measured(evaluations: Sequence[Evaluation], many: str) -> str:
     if not evaluations:
         return "Not known here: the model was exported without the run it came from."
     labels = {name: METRIC_WORDS[name].title for name in METRICS}
@@ -87,7 +88,7 @@ def _measured(evaluations: Sequence[Evaluation]) -> str:
             (f"Recall of {_cell(name)}", _estimate(score.recall))
             for name, score in found.per_class.items()
         ]
-        blocks.append(f"On {found.n:,} photos ({title}), with 95 % intervals:\n\n{_table(rows)}")
+        blocks.append(f"On {found.n:,} {many} ({title}), with 95 % intervals:\n\n{_table(rows)}")
     return "\n\n".join(blocks)
 
 
@@ -97,31 +98,35 @@ def _estimate(estimate: Estimate | None) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def _checked(exported: Mapping[str, Any]) -> str:
-    photos, odd = exported["photos"], exported["odd_sizes"]
+def _checked(exported: Mapping[str, Any], form: Form) -> str:
+    checked, odd, many = exported["checked"], exported["odd"], f"{form.things}"
     said = [
-        f"Before it was written, the script beside it was run on {photos['photos']:,} photos and "
-        f"on {odd['photos']} pictures of noise of odd sizes, in a process of its own."
+        f"Before it was written, the script beside it was run on {checked['inputs']:,} {many} and "
+        f"on {odd['inputs']} {form.odd}, in a process of its own."
     ]
-    if photos["photos"]:
+    if checked["inputs"]:
         said.append(
-            "On photos, probabilities differed from the model's by "
-            f"{photos['largest_difference']:.4f} at most; {len(photos['changed'])} photos got "
-            f"another class, and {len(photos['ties'])} more where two classes were nearly level."
+            f"On the {many}, probabilities differed from the model's by "
+            f"{checked['largest_difference']:.4f} at most; {len(checked['changed'])} of them got "
+            f"another class, and {len(checked['ties'])} more where two classes were nearly level."
         )
-    if photos["accuracy"]:
-        said.append(f"Accuracy changed by {Estimate.from_dict(photos['accuracy']).points}.")
+    if checked["accuracy"]:
+        said.append(f"Accuracy changed by {Estimate.from_dict(checked['accuracy']).points}.")
     if exported["ms"] is not None and exported["precision"] != "float32":
         said.append(
-            f"A photo takes {exported['ms']:.1f} ms on one thread where it took "
-            f"{exported['ms_before']:.1f} ms, and the file has {exported['bytes'] / 1e6:.1f} MB "
-            f"where it had {exported['bytes_before'] / 1e6:.1f} MB."
+            f"A {form.thing} takes {exported['ms']:.1f} ms on one thread where it took "
+            f"{exported['ms_before']:.1f} ms, and the file has {_size(exported['bytes'])} "
+            f"where it had {_size(exported['bytes_before'])}."
         )
-    if photos["unread"]:
+    if checked["unread"]:
         said.append(
-            f"{len(photos['unread'])} photos could not be read without regraft's own decoders."
+            f"{len(checked['unread'])} {many} could not be read without regraft's own decoders."
         )
     return " ".join(said)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from regraft.dataset import Dataset
 from regraft.errors import ExportError, UnreadableInputError, UsageError
@@ -18,41 +17,42 @@ from regraft.evaluation import Evaluation
 from regraft.exploring import spread
 from regraft.exporting.artifact import (
     PRECISIONS,
-    SCRIPT_MARK,
     milliseconds,
     standalone_source,
     with_metadata,
     with_precision,
 )
 from regraft.exporting.card import model_card
+from regraft.exporting.forms import form_named, form_of
 from regraft.exporting.replay import TOLERANCE, Replay, predictions_of_model, replay
-from regraft.features import read_image
+from regraft.features import read_checked
 from regraft.model import Model, Prediction
 from regraft.progress import Progress, note, silent
 from regraft.storage import make_folder, write_atomic
 
 MOST_LOST = 0.01  # accuracy that half precision or 8-bit integers may cost
-MOST_CHANGED = 0.02  # share of photos whose class they may change, where labels are not known
-_CALIBRATING = 100  # photos whose activations give the ranges of integers
-_TIMED = 20  # photos
-# Width and height of pictures of noise that every export has to agree on.
-_ODD_SIZES = ((1, 1), (1, 400), (500, 3), (37, 1_200), (1_600, 90), (223, 225), (4_000, 3_000))
+MOST_CHANGED = 0.02  # share of inputs whose class they may change, where labels are not known
+_CALIBRATING = 100  # inputs whose activations give the ranges of integers
+_TIMED = 20  # inputs
+_SCRIPT_MARK = "with the .onnx file beside this script"
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
     """What was written, and how it was found to agree with the model.
 
-    `photos` compares both on the user's photos, `odd` on pictures of noise of odd sizes; `bytes`
-    and `ms` (median time of a photo on one thread, decoding aside) are of the exported file,
-    `bytes_before` and `ms_before` of the model's own; both times are NaN where no photo was given.
+    `checked` compares both on the user's photos or texts, `odd` on odd ones, such as pictures of
+    noise; `bytes` and `ms` (median time of an input on one thread, decoding aside) are of the
+    exported file, `bytes_before` and `ms_before` of the model's own; both times are NaN where
+    there was nothing to check with. `modality` is what the model reads.
     """
 
+    modality: str
     file: Path
     script: Path
     card: Path
     precision: str
-    photos: Replay
+    checked: Replay
     odd: Replay
     bytes: int
     bytes_before: int
@@ -62,6 +62,7 @@ class Exported:
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         return {
+            "modality": self.modality,
             "file": str(self.file),
             "script": str(self.script),
             "card": str(self.card),
@@ -70,20 +71,20 @@ class Exported:
             "bytes_before": self.bytes_before,
             "ms": None if np.isnan(self.ms) else round(self.ms, 2),
             "ms_before": None if np.isnan(self.ms_before) else round(self.ms_before, 2),
-            "photos": self.photos.to_dict(),
-            "odd_sizes": self.odd.to_dict(),
+            "checked": self.checked.to_dict(),
+            "odd": self.odd.to_dict(),
         }
 
     @property
     def row(self) -> dict[str, Any]:
         """The same as one row of a table."""
         found = self.to_dict()
-        accuracy = self.photos.accuracy
+        accuracy = self.checked.accuracy
         return {name: value for name, value in found.items() if not isinstance(value, dict)} | {
-            "photos": self.photos.photos,
-            "largest_difference": self.photos.largest_difference,
-            "changed": len(self.photos.changed),
-            "ties": len(self.photos.ties),
+            "inputs": self.checked.inputs,
+            "largest_difference": self.checked.largest_difference,
+            "changed": len(self.checked.changed),
+            "ties": len(self.checked.ties),
             "accuracy_change": "" if accuracy is None else accuracy.value,
         }
 
@@ -101,16 +102,18 @@ def export_model(
 ) -> Exported:
     """Write a model as one ONNX file, once it is shown to predict as the model does.
 
-    The file takes `image`, uint8 (h, w, 3), upright RGB of any size, and returns `probabilities`,
-    float32 (k,), and `unfamiliarity`, float32 (); its metadata says the rest. A script that needs
-    only onnxruntime, numpy and Pillow, and a model card in Markdown, are written beside it. Before
-    anything is written, that script runs in a process of its own on every photo of `check` and on
-    pictures of odd sizes.
+    The file takes `image`, uint8 (h, w, 3), upright RGB of any size, or `tokens`, int64 (t,), as
+    the tokenizer in its metadata makes them, and returns `probabilities`, float32 (k,), and
+    `unfamiliarity`, float32 (); its metadata says the rest. A script that needs only onnxruntime,
+    numpy and Pillow (tokenizers for texts), and a model card in Markdown, are written beside it.
+    Before anything is written, that script runs in a process of its own on everything in `check`
+    and on odd inputs, such as pictures of odd sizes.
 
     Args:
         model: what to export.
         file: its name, ending in .onnx.
-        check: photos to compare on, all of them; rows with labels measure accuracy as well.
+        check: photos or texts to compare on, all of them; rows with labels measure accuracy as
+            well.
         precision: "float32"; "half" for constants of half the size; "int8" for 8-bit integers.
         evaluations: of the run, for the card.
         force: replace files that are there.
@@ -121,43 +124,48 @@ def export_model(
         UsageError: the name or the precision is not one of those.
         ExportError: files are there, or the exported file does not predict as the model does:
             in single precision by more than 0.01 in a probability or another class, near ties
-            aside; in another precision by more than a point of accuracy and a photo (or another
-            class for 2 % of the photos, where labels are not known).
+            aside; in another precision by more than a point of accuracy and one input (or another
+            class for 2 % of them, where labels are not known). Or another precision would make
+            the file no smaller.
         StorageError: the files cannot be written.
     """
     file = Path(file)
     script, card = file.with_suffix(".py"), file.with_suffix(".md")
     _check_names(file, script, card, precision=precision, force=force)
-    paths, labels = _photos(check, model.classes)
+    form = form_of(model)
+    paths, labels = _labelled(check, model.classes)
     expected = predictions_of_model(model, paths, jobs=jobs, progress=progress)
     if check and not expected:
-        raise ExportError("none of the photos to check with can be read; nothing was exported")
+        raise ExportError(
+            f"none of the {form.things} to check with can be read; nothing was exported"
+        )
     if precision == "int8" and not expected:
         raise ExportError(
-            "8-bit integers need photos to be calibrated and checked on; add --check FOLDER"
+            f"8-bit integers need {form.things} to be calibrated and checked on; add --check FOLDER"
         )
     if precision != "float32":
         note(progress, f"changing the precision to {precision}")
-    changed = with_precision(model, precision, lambda: _images(expected, _CALIBRATING))
+    changed = with_precision(model, precision, lambda: _arrays(model, expected, _CALIBRATING))
     if precision == "int8":
         changed = _recalibrated(changed, expected, jobs=jobs)
     contents = with_metadata(changed, precision=precision)
-    source = standalone_source()
+    source = standalone_source(model)
     with tempfile.TemporaryDirectory(prefix="regraft-export-") as folder:
         staged = Path(folder) / script.name
         write_atomic(staged, source)
         write_atomic(staged.with_suffix(".onnx"), contents)
-        on_photos = replay(staged, expected, labels=labels, progress=progress)
-        on_odd = replay(staged, predictions_of_model(model, _odd_pictures(Path(folder))))
-    _require_agreement(on_photos, on_odd, precision=precision)
-    timed = _images(expected, _TIMED)
+        checked = replay(staged, expected, labels=labels, progress=progress)
+        odd = replay(staged, predictions_of_model(model, form.write_odd(Path(folder))))
+    _require_agreement(checked, odd, precision=precision, things=form.things)
+    timed = _arrays(model, expected, _TIMED)
     found = Exported(
+        modality=model.transform.modality,
         file=file,
         script=script,
         card=card,
         precision=precision,
-        photos=on_photos,
-        odd=on_odd,
+        checked=checked,
+        odd=odd,
         bytes=len(contents),
         bytes_before=len(model.graph),
         ms=milliseconds(contents, timed) if timed else float("nan"),
@@ -178,20 +186,20 @@ def _check_names(file: Path, script: Path, card: Path, *, precision: str, force:
     there = [path.name for path in (file, script, card) if path.exists()]
     if there and not force:
         raise ExportError(f"{', '.join(there)} would be replaced; add --force or choose a name")
-    if script.exists() and SCRIPT_MARK not in script.read_text(encoding="utf-8", errors="ignore"):
+    if script.exists() and _SCRIPT_MARK not in script.read_text(encoding="utf-8", errors="ignore"):
         raise ExportError(
             f"{script} is not a script of an export and would be replaced; choose another name"
         )
 
 
 def sample_of_run(data: Dataset, most: int = 500) -> Dataset:
-    """Photos of a run to check an export on: its test photos first, then training photos."""
+    """Rows of a run to check an export on: those of its test set first, then training rows."""
     rows = spread(data.test, most)
     rows += spread(data.train, most - len(rows))
     return data.with_rows(rows)
 
 
-def _photos(
+def _labelled(
     check: Dataset | Sequence[str | Path], classes: Sequence[str]
 ) -> tuple[list[str], dict[str, str]]:
     if not isinstance(check, Dataset):
@@ -201,19 +209,19 @@ def _photos(
     return [str(check.absolute(row)) for row in rows], labels
 
 
-def _images(expected: Sequence[Prediction], most: int) -> list[NDArray[np.uint8]]:
-    """Photos spread over those that were predicted; one that has gone meanwhile is left out."""
-    images = []
+def _arrays(model: Model, expected: Sequence[Prediction], most: int) -> list[NDArray[Any]]:
+    """What the graph takes, of some that were predicted; one that has gone since is left out."""
+    arrays = []
     for prediction in spread(expected, most):
         try:
-            images.append(read_image(prediction.path))
+            arrays.append(model.transform.read(read_checked(prediction.path)))
         except UnreadableInputError:
             continue
-    return images
+    return arrays
 
 
 def _recalibrated(model: Model, expected: Sequence[Prediction], *, jobs: int | None) -> Model:
-    """The distance from which a photo is unfamiliar, moved as far as the distances have moved."""
+    """The distance from which an input is unfamiliar, moved as far as distances have moved."""
     some = {one.path: one.unfamiliarity for one in spread(expected, _CALIBRATING)}
     moved = [
         one.unfamiliarity - some[one.path]
@@ -223,39 +231,28 @@ def _recalibrated(model: Model, expected: Sequence[Prediction], *, jobs: int | N
     return replace(model, unfamiliar_from=model.unfamiliar_from + float(np.median(moved)))
 
 
-def _odd_pictures(folder: Path) -> list[str]:
-    random = np.random.default_rng(0)
-    paths = []
-    for width, height in _ODD_SIZES:
-        path = folder / f"{width}x{height}.png"
-        noise = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(path, compress_level=1)
-        paths.append(str(path))
-    return paths
-
-
-def _require_agreement(photos: Replay, odd: Replay, *, precision: str) -> None:
+def _require_agreement(checked: Replay, odd: Replay, *, precision: str, things: str) -> None:
     if precision != "float32":
-        lost = 0.0 if photos.accuracy is None else -photos.accuracy.value
-        if lost * photos.photos < 1.5:  # a single photo, whatever share of a few that is
+        lost = 0.0 if checked.accuracy is None else -checked.accuracy.value
+        if lost * checked.inputs < 1.5:  # a single one, whatever share of a few that is
             lost = 0.0
-        changed = len(photos.changed) / max(1, photos.photos)
-        if lost > MOST_LOST or (photos.accuracy is None and changed > MOST_CHANGED):
+        changed = len(checked.changed) / max(1, checked.inputs)
+        if lost > MOST_LOST or (checked.accuracy is None and changed > MOST_CHANGED):
             what = f"would cost {100 * lost:.1f} points of accuracy on"
-            if photos.accuracy is None:
-                what = f"would change the class of {len(photos.changed):,} of"
+            if checked.accuracy is None:
+                what = f"would change the class of {len(checked.changed):,} of"
             instead = "half" if precision == "int8" else "float32"
             raise ExportError(
-                f"--precision {precision} {what} {photos.photos:,} photos, more than is accepted; "
-                f"nothing was written: export it with --precision {instead}"
+                f"--precision {precision} {what} {checked.inputs:,} {things}, more than is "
+                f"accepted; nothing was written: export it with --precision {instead}"
             )
         return
-    for found, where in ((photos, "photos"), (odd, "pictures of odd sizes")):
+    for found, where in ((checked, things), (odd, f"odd {things}")):
         if found.changed or found.largest_difference > TOLERANCE:
             example = f", {found.changed[0]} first" if found.changed else ""
             raise ExportError(
                 f"the exported file differs from the model: {len(found.changed):,} of "
-                f"{found.photos:,} {where} get another class{example}, and probabilities differ by "
+                f"{found.inputs:,} {where} get another class{example}, and probabilities differ by "
                 f"up to {found.largest_difference:.3f} where {TOLERANCE} is accepted; nothing was "
                 "written"
             )
@@ -263,17 +260,17 @@ def _require_agreement(photos: Replay, odd: Replay, *, precision: str) -> None:
 
 def facts_of(found: Mapping[str, Any]) -> str:
     """How an export agrees with its model, in a sentence; `found` is `Exported.to_dict()`."""
-    photos = found["photos"]
-    if not photos["photos"]:
+    form, checked = form_named(found["modality"]), found["checked"]
+    if not checked["inputs"]:
         return (
-            f"checked on {found['odd_sizes']['photos']} pictures of odd sizes only, not on photos: "
+            f"checked on {found['odd']['inputs']} {form.odd} only, not on {form.things}: "
             "give --check FOLDER"
         )
-    same = photos["photos"] - len(photos["changed"]) - len(photos["ties"])
-    ties = f", {len(photos['ties'])} near ties" if photos["ties"] else ""
+    same = checked["inputs"] - len(checked["changed"]) - len(checked["ties"])
+    ties = f", {len(checked['ties'])} near ties" if checked["ties"] else ""
     return (
-        f"the same class on {same:,} of {photos['photos']:,} photos{ties}; probabilities differ by "
-        f"{photos['largest_difference']:.4f} at most"
+        f"the same class on {same:,} of {checked['inputs']:,} {form.things}{ties}; probabilities "
+        f"differ by {checked['largest_difference']:.4f} at most"
     )
 
 

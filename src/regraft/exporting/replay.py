@@ -1,4 +1,4 @@
-"""What an exported file says of photos, beside what the model says of them.
+"""What an exported file says of photos or texts, beside what the model says of them.
 
 The exported file runs as its users will run it: with the script that is shipped beside it, in a
 Python process of its own that knows nothing of regraft.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,31 +19,34 @@ import numpy as np
 
 from regraft.errors import ExportError
 from regraft.metrics import Estimate, paired_difference
+from regraft.modality.base import read_input
+from regraft.modality.cells import table_of
 from regraft.model import Model, Prediction
 from regraft.progress import Progress, silent
+from regraft.storage import write_atomic
 
 TOLERANCE = 0.01  # of a probability
 TIE = 0.01  # two classes whose probabilities are closer may change places
-_AT_A_TIME = 200  # photos for one process
-_PHOTO_TIMEOUT_S = 30.0
+_AT_A_TIME = 200  # inputs for one process
+_INPUT_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How far an exported file and the model agree on photos that both can read.
+    """How far an exported file and the model agree on inputs that both can read.
 
     Attributes:
-        photos: that were compared.
+        inputs: that were compared.
         unread: by path, why the script could not read what the model could.
         largest_difference: between two probabilities of the same class, 0 to 1.
         largest_distance: between two unfamiliarities, 0 to 4.
         changed: paths whose first class differs, near ties aside.
         ties: paths whose first class differs, where the model had both within `TIE`.
-        flags_changed: photos whose flag differs.
-        accuracy: difference on photos with a label, exported minus model; None without labels.
+        flags_changed: inputs whose flag differs.
+        accuracy: difference on inputs with a label, exported minus model; None without labels.
     """
 
-    photos: int
+    inputs: int
     unread: Mapping[str, str]
     largest_difference: float
     largest_distance: float
@@ -54,7 +58,7 @@ class Replay:
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         return {
-            "photos": self.photos,
+            "inputs": self.inputs,
             "unread": dict(self.unread),
             "largest_difference": self.largest_difference,
             "largest_distance": self.largest_distance,
@@ -84,11 +88,11 @@ def replay(
     labels: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Replay:
-    """Run an exported file on photos, and compare.
+    """Run an exported file on photos or texts, and compare.
 
     Args:
         script: the Python script beside the .onnx file.
-        expected: what the model says of the photos.
+        expected: what the model says of them.
         labels: of some of them, by path.
         progress: told how many are done.
 
@@ -97,10 +101,10 @@ def replay(
     """
     said: dict[str, dict[str, Any]] = {}
     for start in range(0, len(expected), _AT_A_TIME):
-        progress("replaying photos", start, len(expected))
+        progress("replaying", start, len(expected))
         part = [prediction.path for prediction in expected[start : start + _AT_A_TIME]]
         said |= _run(script, part)
-    progress("replaying photos", len(expected), len(expected))
+    progress("replaying", len(expected), len(expected))
     unread = {path: answer["error"] for path, answer in said.items() if "error" in answer}
     both = [(one, said[one.path]) for one in expected if one.path not in unread]
     changed: list[str] = []
@@ -122,7 +126,7 @@ def replay(
         new, old = np.array(right, dtype=np.float64).T
         accuracy = paired_difference(new[None], old[None], np.arange(len(new))[None] % 5)
     return Replay(
-        photos=len(both),
+        inputs=len(both),
         unread=unread,
         largest_difference=max(differences),
         largest_distance=float(np.abs(distances).max()) if distances else 0.0,
@@ -135,20 +139,21 @@ def replay(
 
 def _run(script: Path, paths: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What the script prints of each path."""
-    command = [sys.executable, "-I", str(script), *map(_absolute, paths)]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=60 + _PHOTO_TIMEOUT_S * len(paths),
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ExportError(
-            f"{script.name} took longer than {error.timeout:.0f} s for {len(paths)} photos; "
-            "nothing was exported"
-        ) from error
+    with tempfile.TemporaryDirectory(prefix="regraft-export-") as folder:
+        files = [_file_of(path, Path(folder) / f"{i}.txt") for i, path in enumerate(paths)]
+        try:
+            done = subprocess.run(
+                [sys.executable, "-I", str(script), *files],
+                capture_output=True,
+                encoding="utf-8",
+                timeout=60 + _INPUT_TIMEOUT_S * len(paths),
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ExportError(
+                f"{script.name} took longer than {error.timeout:.0f} s for {len(paths)} inputs; "
+                "nothing was exported"
+            ) from error
     lines = done.stdout.splitlines()
     if done.returncode or len(lines) != len(paths):
         reason = (done.stderr.strip().splitlines() or ["it printed too little"])[-1]
@@ -156,5 +161,9 @@ def _run(script: Path, paths: Sequence[str]) -> dict[str, dict[str, Any]]:
     return dict(zip(paths, map(json.loads, lines), strict=True))
 
 
-def _absolute(path: str) -> str:
+def _file_of(path: str, spare: Path) -> str:
+    """Where the script finds an input: a cell of a table is written to a file of its own."""
+    if table_of(path) and not Path(path).exists():
+        write_atomic(spare, read_input(path))
+        return str(spare)
     return str(Path(path).absolute())

@@ -114,6 +114,11 @@ class TextTransform:
         return sum(apart), len(apart)
 
     @property
+    def unknown_token(self) -> int:
+        """The number that stands for a text of which nothing is left."""
+        return _unknown(_loaded(self.tokenizer_at, self.tokenizer_sha256, self.max_tokens))
+
+    @property
     def positions(self) -> int:
         """Tokens."""
         return self.max_tokens
