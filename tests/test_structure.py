@@ -85,7 +85,7 @@ RUNTIMES = {
     "fastai": "engines",
 }
 # These are imported by a server that starts, or by who asks for an estimator, and by nothing else.
-WEB = {"serving/app.py", "serving/counting.py"}
+WEB = {"serving/app.py", "serving/counting.py", "serving/intake.py"}
 ESTIMATORS = {"estimators.py"}
 # Classes that Lightning's own are the base of; imported by who asks for such a module.
 LIGHTNING = {"engines/lightning.py"}

@@ -805,18 +805,25 @@ def serve(
     unfamiliar_from: UnfamiliarFrom = None,
     max_body: Annotated[float, typer.Option(metavar="MB", help="Of one request.")] = 32.0,
     max_pixels: Annotated[float, typer.Option(metavar="MP", help="Megapixels of a photo.")] = 50.0,
-    max_images: Annotated[int, typer.Option(metavar="N", help="Photos in one request.")] = 32,
+    max_characters: Annotated[int, typer.Option(metavar="N", help="Of a text.")] = 200_000,
+    max_inputs: Annotated[
+        int,
+        typer.Option(
+            "--max-inputs", "--max-images", metavar="N", help="Photos or texts in one request."
+        ),
+    ] = 32,
     max_requests: Annotated[int, typer.Option(metavar="N", help="Open at once.")] = 64,
     max_seconds: Annotated[
         float, typer.Option(metavar="S", help="To send a request, and to answer it.")
     ] = 30.0,
     jobs: Jobs = None,
 ) -> None:
-    """A page and an API that predict photos.
+    """A page and an API that predict photos or texts.
 
-    POST /predict takes photos as the multipart field files; /model, /health, /metrics (Prometheus)
-    and /openapi.json say the rest. The page takes photos by drop, paste or camera. No photo is kept
-    but those that are corrected with --corrections, and nothing leaves the machine. Ctrl-C ends it
+    POST /predict takes photos or texts as the multipart field files, and texts also as JSON,
+    {"texts": ["..."]}; /model, /health, /metrics (Prometheus) and /openapi.json say the rest. The
+    page takes photos by drop, paste or camera, and texts as you write them. Nothing is kept but
+    photos that are corrected with --corrections, and nothing leaves the machine. Ctrl-C ends it
     once what was begun is answered.
     """
     from regraft import workflow
@@ -825,7 +832,8 @@ def serve(
     limits = ServerLimits(
         body_mb=max_body,
         megapixels=max_pixels,
-        images=max_images,
+        characters=max_characters,
+        inputs=max_inputs,
         requests=max_requests,
         body_s=max_seconds,
         answer_s=max_seconds,
@@ -848,7 +856,7 @@ def serve(
             _say(
                 "note     anyone who can reach this machine may use it; set --token to change that"
             )
-        _say(f"try      curl -F files=@photo.jpg {server.url}predict")
+        _say(f"try      {server.example}")
         with suppress(KeyboardInterrupt):
             server.serve()
         _say("stopped")

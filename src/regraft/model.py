@@ -131,7 +131,14 @@ class Model:
 
     def predict_image(self, image: NDArray[np.uint8], name: str = "") -> Prediction:
         """The prediction for upright RGB, uint8 (h, w, 3); safe to call from several threads."""
-        return self.judge(name, *self._engine.run(image))
+        return self.predict_array(image, name)
+
+    def predict_array(self, array: NDArray[Any], name: str = "") -> Prediction:
+        """The prediction for what `transform.read` returned; safe to call from several threads.
+
+        That is upright RGB, uint8 (h, w, 3), of a photo, and token numbers, int64 (t,), of a text.
+        """
+        return self.judge(name, *self._engine.run(array))
 
     def judge(
         self, path: str, probabilities: NDArray[Any], unfamiliarity: NDArray[Any]

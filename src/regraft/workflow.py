@@ -798,22 +798,25 @@ def serve(
         token: that requests have to carry as "Authorization: Bearer TOKEN"; "" for none.
         history: of a watched folder; its timeline is served as /timeline and /timeline.csv.
         corrections: whether the page may keep photos under their right label, in the run folder
-            that `model` is then.
+            that `model` is then; not for texts.
         unfamiliar_from: distance from which a photo is unfamiliar; None for that of the model.
         jobs: worker threads.
 
     Raises:
-        ModelError: the model cannot be read.
+        ModelError: the model cannot be read, or is not of photos where these alone will do.
         StorageError: the history is not there.
         RunError: corrections are to be kept, and the model is not that of a run.
         UsageError: the address or the port cannot be used.
     """
     from regraft.serving import Server
 
-    loaded = _of_photos(model if isinstance(model, Model) else load(model), "serve")
+    loaded = model if isinstance(model, Model) else load(model)
     loaded = loaded.flagging_from(unfamiliar_from)
+    if history is not None:
+        _of_photos(loaded, "serve --history", "leave it out")
     keep: KeepCorrection | None = None
     if corrections:
+        _of_photos(loaded, "serve --corrections", "leave it out")
         if isinstance(model, Model):
             raise UsageError("corrections are kept in a run folder; give that as the model")
         keep = partial(_keep_from_page, read_run(model).folder)
@@ -844,7 +847,7 @@ def _timeline_pages(history: str | Path) -> dict[str, ExtraPage]:
     }
 
 
-def _of_photos(model: Model, verb: str) -> Model:
+def _of_photos(model: Model, verb: str, instead: str) -> Model:
     """The model, if it is one of photos.
 
     Raises:
@@ -852,10 +855,7 @@ def _of_photos(model: Model, verb: str) -> Model:
     """
     kind = model.transform.modality
     if kind != IMAGE:
-        raise ModelError(
-            f"the model reads {kind}s, and regraft {verb} is for photos; use regraft predict, or "
-            "its model.onnx and tokenizer.json in the model folder"
-        )
+        raise ModelError(f"the model reads {kind}s, and regraft {verb} is for photos; {instead}")
     return model
 
 
@@ -894,7 +894,11 @@ def watch(
     """
     from regraft.watching import Store, Watcher, require_folder
 
-    loaded = _of_photos(model if isinstance(model, Model) else load(model), "watch")
+    loaded = _of_photos(
+        model if isinstance(model, Model) else load(model),
+        "watch",
+        "regraft serve answers for texts as they come, and regraft predict for a folder of them",
+    )
     require_folder(folder)  # before there is a history of it
     with Store(db) as store:
         guard = store.file.with_name(f"{store.file.name}.lock")

@@ -122,7 +122,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
     assert "http://" not in page.text
     assert "https://" not in page.text
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for part in ("/page.css", "/page.js"):
+    for part in ("/page.css", "/page.js", "/intake.js"):
         assert client.get(part).status_code == 200
         assert "//" not in client.get(part).text.replace("// ", "").replace("//\n", "")
     assert client.get("/docs").status_code == 404
@@ -201,7 +201,7 @@ def test_what_is_no_upload_is_refused(client: TestClient, body: bytes, kind: str
 
 
 def test_too_many_photos(model: rg.Model) -> None:
-    with served(model, limits=ServerLimits(images=2)) as client:
+    with served(model, limits=ServerLimits(inputs=2)) as client:
         answer = client.post("/predict", files=sent(*[("a.png", png())] * 3))
     assert (answer.status_code, answer.json()) == (413, {"detail": "3 photos, expected at most 2"})
 
@@ -256,7 +256,9 @@ def test_another_name_for_this_machine_is_refused(model: rg.Model) -> None:
             assert client.get("/health", headers={"host": host}).status_code == status
 
 
-@pytest.mark.parametrize("name", ["body_mb", "megapixels", "images", "requests", "answer_s"])
+@pytest.mark.parametrize(
+    "name", ["body_mb", "megapixels", "characters", "inputs", "requests", "answer_s"]
+)
 def test_limits_are_above_zero(name: str) -> None:
     with pytest.raises(UsageError, match=f"the limit {name} is 0"):
         ServerLimits(**{name: 0})
@@ -304,7 +306,7 @@ def test_photos_that_take_too_long_are_given_up(
     model: rg.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Answerer, "_one", lambda *_, **__: time.sleep(0.4))
-    answerer = Answerer(model, max_pixels=10**6, jobs=1)
+    answerer = Answerer(model, most=10**6, jobs=1)
 
     async def ask() -> None:
         await answerer.answer([Upload("a", b"")] * 5, heat_map=False, within_s=0.1)

@@ -108,11 +108,17 @@ class Transform(Protocol):
     def plain(self, *, as_it_is: bool = False) -> Transform:
         """The same without other views; `as_it_is` if the input was cut to shape before."""
 
-    def read(self, data: bytes) -> NDArray[Any]:
+    def read(self, data: bytes, *, most: int | None = None) -> NDArray[Any]:
         """What the graphs take, of the bytes of a file.
+
+        Args:
+            data: the bytes.
+            most: pixels of a photo, or characters of a text, that are accepted; None for as many
+                as the kind of input allows.
 
         Raises:
             UnreadableInputError: `data` cannot be decoded; the text is the reason.
+            TooLargeError: it has more than `most`.
         """
 
     def vary(self, data: bytes, seed: int) -> NDArray[Any]:

@@ -77,15 +77,30 @@ class TextModality:
         return decode(data, max_bytes=self.max_bytes)
 
 
-def decode(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> NDArray[np.uint8]:
+def decode(
+    data: bytes, *, max_bytes: int = MAX_TEXT_BYTES, max_characters: int | None = None
+) -> NDArray[np.uint8]:
     """A text as normalised UTF-8: uint8 (b,), read-only, at least one byte.
 
     Safe to call from several threads at once.
 
+    Args:
+        data: the bytes of a file.
+        max_bytes: of these.
+        max_characters: of the text; None for any number. What has four times as many bytes, more
+            than any encoding needs, is refused before it is decoded.
+
     Raises:
-        UnreadableInputError: not a text, nothing to read in it, or more than `max_bytes`.
+        UnreadableInputError: not a text, or nothing to read in it.
+        TooLargeError: more than `max_bytes` or `max_characters`.
     """
+    if max_characters is not None:
+        max_bytes = min(max_bytes, 4 * max_characters)
     text, _ = read_text(data, max_bytes=max_bytes)
+    if max_characters is not None and len(text) > max_characters:
+        raise TooLargeError(
+            f"the text has {len(text):,} characters, over the limit of {max_characters:,}: split it"
+        )
     return np.frombuffer(text.encode(), dtype=np.uint8)
 
 

@@ -148,9 +148,12 @@ class TextTransform:
         """The same: there are no other views."""
         return self
 
-    def read(self, data: bytes) -> NDArray[np.int64]:
-        """Token numbers int64 (t,) of the bytes of a text; see `text.decode` and `prepare`."""
-        return self.prepare(decode(data))
+    def read(self, data: bytes, *, most: int | None = None) -> NDArray[np.int64]:
+        """Token numbers int64 (t,) of the bytes of a text of at most `most` characters.
+
+        See `text.decode` and `prepare`.
+        """
+        return self.prepare(decode(data, max_characters=most))
 
     def vary(self, data: bytes, seed: int) -> NDArray[np.int64]:  # noqa: ARG002 - of a protocol
         """As `read`: words that are left out or exchanged may turn what a text says around."""

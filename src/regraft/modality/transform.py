@@ -238,11 +238,11 @@ class ImageTransform:
         """The photo as it is; one that was cropped before is squeezed into the square."""
         return replace(self, views=("plain",), resize="squash" if as_it_is else self.resize)
 
-    def read(self, data: bytes) -> NDArray[np.uint8]:
-        """Upright RGB, uint8 (height, width, 3); see `image.decode`."""
-        from regraft.modality.image import decode
+    def read(self, data: bytes, *, most: int | None = None) -> NDArray[np.uint8]:
+        """Upright RGB, uint8 (height, width, 3), of at most `most` pixels; see `image.decode`."""
+        from regraft.modality.image import MAX_PIXELS, decode
 
-        return decode(data)
+        return decode(data, max_pixels=MAX_PIXELS if most is None else most)
 
     def vary(self, data: bytes, seed: int) -> NDArray[np.uint8]:
         """See `augment.augment`."""

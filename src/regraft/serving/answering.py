@@ -1,8 +1,8 @@
-"""Photos as bytes in, predictions out, on a pool of threads that all requests share.
+"""Photos or texts as bytes in, predictions out, on a pool of threads that all requests share.
 
-Each thread decodes a photo and runs the graph on it, on one core. Photos are not put together into
-batches: on a CPU a batch on two threads does no more in a second than two photos side by side (see
-docs/decisions.md), and nobody waits for others.
+Each thread decodes one of them and runs the graph on it, on one core. They are not put together
+into batches: on a CPU a batch on two threads does no more in a second than two photos side by side
+(see docs/decisions.md), and nobody waits for others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from regraft.errors import TooLargeError, UnreadableInputError
-from regraft.modality.image import decode
 from regraft.model import Model, Prediction
 from regraft.serving.heat import HeatMapper
 from regraft.workers import available_cores
@@ -22,7 +21,7 @@ from regraft.workers import available_cores
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A photo that was sent: the name it was sent under, and its bytes."""
+    """A photo or text that was sent: the name it was sent under, and its bytes."""
 
     name: str
     data: bytes
@@ -30,7 +29,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is said of one photo; `too_large` where it has more pixels than are accepted."""
+    """What is said of one input; `too_large` where it has more than is accepted."""
 
     prediction: Prediction
     heat_map: dict[str, Any] | None = None
@@ -40,10 +39,16 @@ class Answer:
 class Answerer:
     """Predicts for one model; close it in the end."""
 
-    def __init__(self, model: Model, *, max_pixels: int, jobs: int | None = None) -> None:
-        """Get everything ready that the first photo would otherwise wait for."""
+    def __init__(self, model: Model, *, most: int, jobs: int | None = None) -> None:
+        """Get everything ready that the first request would otherwise wait for.
+
+        Args:
+            model: what predicts.
+            most: of one input, see `Transform.read`.
+            jobs: worker threads; None for one a core.
+        """
         self._model = model
-        self._max_pixels = max_pixels
+        self._most = most
         self._heat = HeatMapper.of(model)
         self._pool = ThreadPoolExecutor(jobs or available_cores(), thread_name_prefix="predict")
 
@@ -55,7 +60,7 @@ class Answerer:
     async def answer(
         self, uploads: Sequence[Upload], *, heat_map: bool, within_s: float
     ) -> list[Answer]:
-        """Answers in the order of the photos.
+        """Answers in the order of the uploads.
 
         Raises:
             TimeoutError: it took longer than `within_s`; what had not begun is not done any more.
@@ -68,18 +73,18 @@ class Answerer:
             _cancel(waiting)
 
     def close(self) -> None:
-        """Let the photos under way end, and drop the others."""
+        """Let what is under way end, and drop the rest."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _one(self, upload: Upload, *, heat_map: bool) -> Answer:
         try:
-            image = decode(upload.data, max_pixels=self._max_pixels)
+            array = self._model.transform.read(upload.data, most=self._most)
         except UnreadableInputError as error:
             said = Prediction.unreadable(upload.name, error)
             return Answer(said, too_large=isinstance(error, TooLargeError))
         if heat_map and self._heat is not None:
-            return Answer(*self._heat.predict(image, upload.name))
-        return Answer(self._model.predict_image(image, upload.name))
+            return Answer(*self._heat.predict(array, upload.name))
+        return Answer(self._model.predict_array(array, upload.name))
 
 
 def _cancel(futures: Sequence[Future[Any]]) -> None:

@@ -1,7 +1,7 @@
 """A model in, the application that answers over HTTP out.
 
 GET  /          the page
-POST /predict   photos in, predictions out
+POST /predict   photos or texts in, predictions out
 GET  /model     what the model is
 GET  /health    200 when ready
 GET  /metrics   figures for Prometheus
@@ -19,8 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from fastapi import FastAPI, File, Form, HTTPException, Query, UploadFile
+from fastapi import Depends, FastAPI, File, Form, HTTPException, UploadFile
 from fastapi.responses import JSONResponse, Response
+from jinja2 import Environment, FileSystemLoader
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -29,9 +30,10 @@ from regraft._version import __version__
 from regraft.errors import RegraftError
 from regraft.model import Model, Prediction
 from regraft.reporting.pages import stylesheet
-from regraft.serving.answering import Answer, Answerer, Upload
+from regraft.serving.answering import Answer, Answerer
 from regraft.serving.counting import CONTENT_TYPE, Figures
 from regraft.serving.guards import Guard
+from regraft.serving.intake import Asked, intake_of
 from regraft.serving.limits import ServerLimits
 
 _PAGE = Path(__file__).parent / "page"
@@ -39,6 +41,7 @@ _PARTS = {
     "/": "text/html; charset=utf-8",
     "/page.css": "text/css; charset=utf-8",
     "/page.js": "text/javascript; charset=utf-8",
+    "/intake.js": "text/javascript; charset=utf-8",
 }
 _DRAWN_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
@@ -60,30 +63,31 @@ class HeatMap(BaseModel):
 
 
 class Result(BaseModel):
-    """What is said of one photo."""
+    """What is said of one photo or text."""
 
-    file: str
-    predicted: str = Field(description="Empty where the photo could not be read.")
+    file: str = Field(description='Its name; of a text in JSON its place: "text 1", "text 2"...')
+    predicted: str = Field(description="Empty where it could not be read.")
     confidence: float | None = Field(description="Calibrated probability of that class.")
     set: list[str] = Field(description="Every class that cannot be excluded.")
     flag: str = Field(description='"", "unsure", "unfamiliar" or "unreadable".')
-    reason: str = Field(description="Why a photo is unreadable.")
+    reason: str = Field(description="Why it is unreadable.")
     unfamiliarity: float | None = Field(
-        description="Distance to the nearest training photos, more in doubt, 0 to 4."
+        description="Distance to the nearest training examples, more in doubt, 0 to 4."
     )
     probabilities: dict[str, float]
     heat_map: HeatMap | None = None
 
 
 class Results(BaseModel):
-    """An entry for each photo, in the order in which they were sent."""
+    """An entry for each photo or text, in the order in which they were sent."""
 
     results: list[Result]
 
 
 class Facts(BaseModel):
-    """What the model is and how it reads photos."""
+    """What the model is, and what this server accepts."""
 
+    modality: str = Field(description='What it reads: "image" or "text".')
     classes: list[str]
     approach: str
     backbone: dict[str, Any]
@@ -98,7 +102,7 @@ class Facts(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether photos can be sent."""
+    """Whether requests are answered."""
 
     status: str
 
@@ -113,6 +117,20 @@ class Problem(BaseModel):
     """Why a request was refused."""
 
     detail: str
+
+
+class Fault(BaseModel):
+    """What is wrong with one part of a request."""
+
+    type: str
+    loc: list[str | int] = Field(description="Where: body, field, number.")
+    msg: str
+
+
+class Faults(BaseModel):
+    """Why nothing of a request could be used."""
+
+    detail: list[Fault]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +170,10 @@ def create_app(
         jobs: worker threads; None for one a core.
     """
     bounds = limits or ServerLimits()
-    figures = Figures()
-    answerer = Answerer(model, max_pixels=bounds.pixels, jobs=jobs)
+    intake = intake_of(model.transform.modality)
+    many = intake.things
+    figures = Figures(intake.counted)
+    answerer = Answerer(model, most=intake.most(bounds), jobs=jobs)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
@@ -163,31 +183,31 @@ def create_app(
     app = FastAPI(
         title="regraft",
         version=__version__,
-        description=f"Sorts photos into {', '.join(model.classes)}.",
+        description=f"Sorts {many} into {', '.join(model.classes)}.",
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
         lifespan=running,
     )
 
+    reading = Depends(intake.asked)
+
     @app.post(
         "/predict",
         response_model=Results,
-        responses=_refusals(400, 401, 403, 408, 413, 429),
+        responses={422: {"model": Faults}, **_refusals(400, 401, 403, 408, 413, 429)},
+        openapi_extra=intake.body(bounds),
     )
-    async def predict(
-        files: Annotated[list[UploadFile], File(description="One photo or several.")],
-        heat_map: Annotated[
-            bool, Query(description="Also where the evidence lies, if the model can say.")
-        ] = False,
-    ) -> Response:
-        """Class, calibrated probabilities, set of possible classes and flag of each photo."""
-        if len(files) > bounds.images:
-            raise HTTPException(413, f"{len(files)} photos, expected at most {bounds.images}")
-        uploads = [Upload(f.filename or "", await f.read()) for f in files]
+    async def predict(asked: Asked = reading) -> Response:
+        """Class, calibrated probabilities, set of possible classes and flag of each."""
+        uploads = asked.uploads
+        if len(uploads) > bounds.inputs:
+            raise HTTPException(413, f"{len(uploads)} {many}, expected at most {bounds.inputs}")
         try:
-            found = await answerer.answer(uploads, heat_map=heat_map, within_s=bounds.answer_s)
+            found = await answerer.answer(
+                uploads, heat_map=asked.heat_map, within_s=bounds.answer_s
+            )
         except TimeoutError as error:
-            reason = f"not done within {bounds.answer_s:g} s; send fewer or smaller photos"
+            reason = f"not done within {bounds.answer_s:g} s; send fewer or smaller {many}"
             raise HTTPException(429, reason, {"retry-after": "5"}) from error
         for answer in found:
             if answer.too_large:
@@ -197,7 +217,7 @@ def create_app(
         if all(answer.prediction.flag == "unreadable" for answer in found):
             first = found[0].prediction
             raise HTTPException(
-                422, [{"type": "unreadable", "loc": ["body", "files", 0], "msg": first.reason}]
+                422, [{"type": "unreadable", "loc": ["body", asked.field, 0], "msg": first.reason}]
             )
         return JSONResponse({"results": [result_json(model.classes, one) for one in found]})
 
@@ -205,6 +225,7 @@ def create_app(
     async def about() -> Facts:
         """Classes, thresholds, origin and licence of the model, and the limits of this server."""
         return Facts(
+            modality=model.transform.modality,
             classes=list(model.classes),
             approach=model.approach,
             backbone=json.loads(json.dumps(dict(model.backbone))),
@@ -214,12 +235,7 @@ def create_app(
             heat_maps=answerer.has_heat_maps,
             pages=list(pages or ()),
             corrections=keep is not None,
-            limits={
-                "body_mb": bounds.body_mb,
-                "megapixels": bounds.megapixels,
-                "images": bounds.images,
-                "requests": bounds.requests,
-            },
+            limits=intake.limits(bounds),
             regraft=model.made_with,
         )
 
@@ -240,7 +256,8 @@ def create_app(
     if keep is not None:
         _add_correct(app, model, keep)
     for path, kind in _PARTS.items():
-        app.add_api_route(path, _part_of_page(path, kind), include_in_schema=False)
+        part = _part_of_page(_file(path, model.transform.modality), kind)
+        app.add_api_route(path, part, include_in_schema=False)
     for path, page in (pages or {}).items():
         app.add_api_route(path, _extra_page(page), include_in_schema=False)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=bounds.body_bytes)
@@ -308,7 +325,7 @@ def result_json(classes: tuple[str, ...], answer: Answer) -> dict[str, Any]:
 
 
 def _count(figures: Figures, said: Prediction) -> None:
-    figures.images.labels(said.predicted, said.flag or "none").inc()
+    figures.inputs.labels(said.predicted, said.flag or "none").inc()
     if not math.isnan(said.unfamiliarity):
         figures.unfamiliarity.observe(said.unfamiliarity)
 
@@ -325,15 +342,22 @@ def _extra_page(page: ExtraPage) -> Any:
     return made
 
 
-def _part_of_page(path: str, kind: str) -> Any:
+def _part_of_page(data: bytes, kind: str) -> Any:
     async def part() -> Response:
-        return Response(_file(path), media_type=kind, headers={"cache-control": "no-cache"})
+        return Response(data, media_type=kind, headers={"cache-control": "no-cache"})
 
     return part
 
 
 @cache
-def _file(path: str) -> bytes:
-    """A part of the page; the style is that of the report, with what is needed beside."""
-    data = (_PAGE / ("page.html" if path == "/" else path[1:])).read_bytes()
+def _file(path: str, modality: str) -> bytes:
+    """A part of the page; the style is that of the report, with what is needed beside.
+
+    How inputs come in is in two files of their own for each modality, .html and .js.
+    """
+    if path == "/":
+        environment = Environment(loader=FileSystemLoader(_PAGE), autoescape=True)
+        many = intake_of(modality).things
+        return environment.get_template(f"{modality}.html").render(many=many).encode()
+    data = (_PAGE / (f"{modality}.js" if path == "/intake.js" else path[1:])).read_bytes()
     return stylesheet() + data if path == "/page.css" else data

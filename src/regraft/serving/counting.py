@@ -12,8 +12,8 @@ _DISTANCES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2)
 class Figures:
     """Counts and times of one server; names begin with `regraft_`."""
 
-    def __init__(self) -> None:
-        """Everything begins at zero."""
+    def __init__(self, counted: str = "images") -> None:
+        """Everything begins at zero; `counted` are what is predicted, "images" or "texts"."""
         where = self._registry = CollectorRegistry()
         self.requests = Counter(
             "regraft_requests", "Requests by path and status.", ["path", "status"], registry=where
@@ -25,15 +25,15 @@ class Figures:
             buckets=_SECONDS,
             registry=where,
         )
-        self.images = Counter(
-            "regraft_images",
-            "Photos by predicted class and flag.",
+        self.inputs = Counter(
+            f"regraft_{counted}",
+            f"{counted.capitalize()} by predicted class and flag.",
             ["predicted", "flag"],
             registry=where,
         )
         self.unfamiliarity = Histogram(
             "regraft_unfamiliarity",
-            "Distance from the training photos.",
+            f"Distance from the training {counted}.",
             buckets=_DISTANCES,
             registry=where,
         )

@@ -19,7 +19,7 @@ from regraft.serving.limits import ServerLimits
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OPEN = frozenset({"/", "/page.css", "/page.js", "/health"})  # without a token
+OPEN = frozenset({"/", "/page.css", "/page.js", "/intake.js", "/health"})  # without a token
 UPLOADS = ("/predict", "/correct")
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "

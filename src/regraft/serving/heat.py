@@ -20,17 +20,24 @@ from regraft.model import Model, Prediction
 class HeatMapper:
     """Predicts photos of one model and maps the evidence for the class it says."""
 
-    def __init__(self, model: Model, engine: OnnxEngine, weights: NDArray[np.float32]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        transform: ImageTransform,
+        engine: OnnxEngine,
+        weights: NDArray[np.float32],
+    ) -> None:
         """`engine` returns the map as third output; `weights` (d, k) are those of the head."""
         self._model = model
+        self._transform = transform
         self._engine = engine
         self._weights = weights
-        transform: Any = model.backbone["transform"]
-        self._transform = ImageTransform.from_dict(transform)
 
     @classmethod
     def of(cls, model: Model) -> HeatMapper | None:
-        """None where the head is not linear, or the features are no mean over places."""
+        """None for what is no photo, a head that is not linear, features that are no mean."""
+        if not isinstance(model.transform, ImageTransform):
+            return None
         weights = model.tensors.get("head.weights")
         value = pooled_map(model.graph)
         if weights is None or weights.ndim != 2 or value is None:
@@ -39,7 +46,7 @@ class HeatMapper:
         probe = engine.run(np.zeros((8, 8, 3), dtype=np.uint8))[2]
         if probe.ndim != 4 or probe.shape[1] != len(weights):
             return None
-        return cls(model, engine, np.asarray(weights, dtype=np.float32))
+        return cls(model, model.transform, engine, np.asarray(weights, dtype=np.float32))
 
     def predict(
         self, image: NDArray[np.uint8], name: str = ""

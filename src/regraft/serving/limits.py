@@ -14,15 +14,17 @@ class ServerLimits:
     Attributes:
         body_mb: of one request, in MB of 1,000,000 bytes; beyond it 413.
         megapixels: of one photo; beyond it 413.
-        images: in one request; beyond it 413.
+        characters: of one text; beyond it 413.
+        inputs: photos or texts in one request; beyond it 413.
         body_s: seconds that sending a request may take; beyond it 408.
-        answer_s: seconds that its photos may wait and be worked on; beyond it 429.
+        answer_s: seconds that its inputs may wait and be worked on; beyond it 429.
         requests: that may be open at once; beyond it 429.
     """
 
     body_mb: float = 32.0
     megapixels: float = 50.0
-    images: int = 32
+    characters: int = 200_000
+    inputs: int = 32
     body_s: float = 30.0
     answer_s: float = 30.0
     requests: int = 64

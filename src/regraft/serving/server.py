@@ -27,6 +27,7 @@ class Server:
 
     Attributes:
         url: of the page.
+        example: a command that asks for a prediction.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class Server:
         import uvicorn
 
         from regraft.serving.app import create_app
+        from regraft.serving.intake import intake_of
 
         self._socket = _listening(host, port)
         number = self._socket.getsockname()[1]
         self.url = f"http://{_shown(host)}:{number}/"
         self.is_local = _is_local(host)
+        self.example = intake_of(model.transform.modality).example(self.url)
         app = create_app(
             model,
             limits=limits,
