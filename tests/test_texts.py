@@ -192,6 +192,25 @@ def test_from_a_folder_to_predictions_on_the_command_line(
         assert f"the data are texts, and regraft {command[0]} is for photos" in said.err
 
 
+def test_what_is_for_photos_says_what_works_instead(
+    regraft: CommandLine, texts_once: Path, tmp_path: Path
+) -> None:
+    run, folder = texts_once / "run", texts_once / "texts"
+    asked = {
+        ("watch", run, folder, "--db", tmp_path / "x.db"): "regraft serve answers for texts",
+        ("explain", run): "predictions.csv of its run lists what it was wrong on",
+        ("explain", run, folder): "predictions.csv of its run lists what it was wrong on",
+        ("correct", run, folder, "--label", "praise"): "put texts into the folder of their class",
+        ("serve", run, "--corrections"): "leave it out",
+    }
+    for command, instead in asked.items():
+        error = regraft(*command).error
+        assert re.match(r"the (model reads|data are) texts, and regraft \w+", error), error
+        assert "is for photos; " in error
+        assert instead in error
+    assert not (tmp_path / "x.db").exists()
+
+
 @pytest.mark.slow
 def test_a_plan_for_texts_measures_similarity_by_words(regraft: CommandLine, texts: Path) -> None:
     found = regraft.done("plan", texts, "--approach", "tfidf", "--format", "json").data

@@ -693,16 +693,18 @@ def explain(
 
     Raises:
         RunError: without files, the folder holds no complete run.
-        ModelError: the model cannot be read.
-        DataError: an input is not there, or no image was found.
+        ModelError: the model cannot be read, or reads something else than photos.
+        DataError: an input is not there, no image was found, or the run is not of photos.
         ExplanationError: the model has no gradient, no photo could be read, or the maps do not
             depend on what was learned.
         UsageError: the architecture cannot be imported.
         StorageError: a file cannot be written.
     """
     make = load_architecture(architecture) if architecture is not None else None
+    instead = "predictions.csv of its run lists what it was wrong on"
     if not files:
         run = read_run(model)
+        _require_photos(run.data, "explain", instead)
         found = explain_run(
             run.folder / "model",
             run.data,
@@ -713,6 +715,7 @@ def explain(
         )
         write_explanations(run.folder, found)
         return Explained(found, report=report(run.folder, run.folder / "report.html"))
+    _of_photos(load(model), "explain", instead)
     questions = [Question(path, Path(path)) for path in expand_inputs(files)]
     found = explain_photos(Path(model), questions, make=make, jobs=jobs, progress=progress)
     if not found.shown:
@@ -1140,7 +1143,8 @@ def correct(
         StorageError: they cannot be kept.
     """
     found = read_run(run)
-    _require_photos(found.data, "correct", "put texts into the folder of their class and fit again")
+    instead = "put texts into the folder of their class, or the table, and fit again"
+    _require_photos(found.data, "correct", instead)
     folder = found.folder
     said = {p.path: p.predicted for p in predict(folder, list(map(str, files)), jobs=jobs)}
     return [
