@@ -148,6 +148,12 @@ def test_fastai_is_tried_only_by_name_and_before_scratch(only_built_in: None) ->
     assert isinstance(only, LinearProbe)
 
 
+def test_backbones_of_one_fit_read_one_kind_of_input() -> None:
+    named = [get_backbone(BASE), get_backbone("all_minilm_l6_v2")]
+    with pytest.raises(UsageError, match="efficientnet_lite0 reads images and all_minilm_l6_v2 te"):
+        candidate_backbones((), named)
+
+
 def test_an_approach_whose_package_is_missing_is_told_before_any_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

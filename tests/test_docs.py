@@ -27,6 +27,7 @@ from tests.catalogue_hubs import (
     transformers_model,
 )
 from tests.foreign_networks import write_keras_like
+from tests.tiny_encoders import write_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN_NETWORK = """
@@ -56,7 +57,8 @@ def _commands() -> list[str]:
 def working_folder(photo_folder: Path) -> Path:
     """What the examples assume: photos/, more_photos/, cameras/, new.jpg, new_photos/, tables.
 
-    And new.txt, and networks of others: weights.pth, theirs.onnx, tiny_vit/, own_network.py.
+    And new.txt, and networks of others: weights.pth, theirs.onnx, tiny_vit/, own_network.py,
+    tiny_bert/.
     """
     folder = photo_folder.parent
     for name in ("clean", "messy"):
@@ -76,6 +78,7 @@ def working_folder(photo_folder: Path) -> Path:
     (folder / "reviews.csv").write_text(_reviews(), encoding="utf-8")
     (folder / "new.txt").write_text("the soup was lovely and warm", encoding="utf-8")
     save_in_hub_form(folder / "tiny_vit", transformers_model("ViT"), SQUEEZED, "license: mit")
+    write_encoder(folder / "tiny_bert", pooling="mean")
     (folder / "own_network.py").write_text(OWN_NETWORK, encoding="utf-8")
     return folder
 

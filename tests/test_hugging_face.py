@@ -162,7 +162,8 @@ def test_what_cannot_be_fetched_says_which_files_to_bring(hub_home: Path) -> Non
     text = str(caught.value)
     assert text.startswith(f"{NAME} is not on this machine and cannot be fetched from the Hugging")
     assert text.endswith(
-        "put config.json, preprocessor_config.json, README.md and model.safetensors of "
+        "put config.json, README.md, model.safetensors, and preprocessor_config.json of an image "
+        "model, or tokenizer.json, modules.json and 1_Pooling/config.json of a text encoder, of "
         f"{NAME} into a folder and use: --backbone hf:FOLDER"
     )
     assert "\n" not in text

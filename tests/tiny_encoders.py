@@ -10,8 +10,17 @@ import torch
 
 WIDTH = 32
 LAYERS = 2
-VOCABULARY = 100
 MAX_TOKENS = 40
+PIECES = (
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    *"abcdefghijklmnopqrstuvwxyz0123456789.,",
+    *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"),
+    *("lovely", "delicious", "friendly", "warm", "perfect", "wonderful", "fresh", "kind"),
+    *("generous", "happy", "cold", "rude", "stale", "slow", "dirty", "awful", "bland", "broken"),
+    *("expensive", "noisy", "the", "meal", "table", "was", "served", "by", "our", "waiter", "town"),
+    *("and", "so"),
+)
+VOCABULARY = len(PIECES)
 
 _COMMON = {
     "vocab_size": VOCABULARY,
@@ -59,7 +68,10 @@ def write_encoder(
     normalised: bool = False,
     **settings: Any,
 ) -> Path:
-    """A folder with random weights, always the same; with `pooling` as sentence-transformers."""
+    """A folder with random weights, always the same, and a vocabulary of a hundred word pieces.
+
+    With `pooling` it is in the form of sentence-transformers.
+    """
     from transformers import AutoConfig, AutoModel
 
     config = AutoConfig.for_model(family, **(FAMILIES[family] | settings))
@@ -69,6 +81,7 @@ def write_encoder(
         for parameter in network.parameters():  # biases and scales begin at 0 and 1
             parameter.data.add_(0.1 * torch.randn_like(parameter))
     network.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(PIECES), encoding="utf-8")
     if pooling is not None:
         modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
         modules += [("2_Normalize", "Normalize")] if normalised else []
@@ -88,6 +101,19 @@ def write_encoder(
         }
         (folder / "1_Pooling" / "config.json").write_text(json.dumps(settings))
     return folder
+
+
+def architecture_and_weights(folder: Path) -> tuple[str, Path]:
+    """What an encoder is loaded from; its file is in the library's form."""
+    from regraft.engines.encoders import describe_encoder
+
+    found = describe_encoder(folder)
+    (weights,) = (
+        found.network / name
+        for name in ("model.safetensors", "pytorch_model.bin")
+        if (found.network / name).is_file()
+    )
+    return found.architecture, weights
 
 
 def original(folder: Path) -> Any:

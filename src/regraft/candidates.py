@@ -77,12 +77,18 @@ def candidate_backbones(
         progress: told before something is fetched.
 
     Raises:
-        UsageError: an approach is unknown.
+        UsageError: an approach is unknown, or the backbones read different kinds of input.
         MissingExtraError: an approach needs an extra that is not installed.
         BackboneError: a backbone is unknown or not installed.
     """
     check_approaches(approaches)
     chosen = [_installed(name, options, progress) for name in dict.fromkeys(backbones)]
+    others = [one for one in chosen if one.modality != chosen[0].modality]
+    if others:
+        raise UsageError(
+            f"{chosen[0].name} reads {chosen[0].modality}s and {others[0].name} "
+            f"{others[0].modality}s; name backbones of one kind"
+        )
     if not chosen:
         chosen = [_installed(default_backbone(modality), options, progress)]
         if not approaches:

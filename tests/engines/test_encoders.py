@@ -13,7 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from regraft.engines.encoders import DescribedEncoder, describe_encoder, load_encoder
+from regraft.catalogue import get_backbone, weights_path
+from regraft.engines.encoders import (
+    DescribedEncoder,
+    Encoder,
+    architecture_of,
+    describe_encoder,
+    load_encoder,
+    parameters_in,
+)
 from regraft.errors import BackboneError, MissingExtraError
 from tests.tiny_encoders import (
     FAMILIES,
@@ -21,13 +29,19 @@ from tests.tiny_encoders import (
     MAX_TOKENS,
     VOCABULARY,
     WIDTH,
+    architecture_and_weights,
     original,
     write_encoder,
 )
 
 
+def encoder_in(folder: Path) -> Encoder:
+    architecture, weights = architecture_and_weights(folder)
+    return load_encoder(architecture, weights, match="transformers")
+
+
 def features_of(folder: Path, tokens: torch.Tensor) -> torch.Tensor:
-    encoder = load_encoder(folder)
+    encoder = encoder_in(folder)
     with torch.no_grad():
         *_, last = encoder.run(encoder.embed(tokens, None), None)
         return encoder.pool(last, None)
@@ -39,17 +53,19 @@ def test_families(family: str, tmp_path: Path) -> None:
     network = original(folder)
     found = describe_encoder(folder)
     counted = sum(p.numel() for n, p in network.named_parameters() if not n.startswith("pooler."))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert found == DescribedEncoder(
-        family=family,
-        parameters=counted,
+        architecture=architecture_of(config),
+        network=folder,
         feature_width=WIDTH,
         max_tokens=MAX_TOKENS,
-        stages=0 if family == "albert" else LAYERS + 1,
-        pooling="mean",
-        is_normalised=False,
-        lowercase=False,
-        licence="",
+        tokenizer=folder / "vocab.txt",
+        lowercase=None,
     )
+    assert parameters_in(folder / "model.safetensors") == counted
+    encoder = encoder_in(folder)
+    assert encoder.stages == (0 if family == "albert" else LAYERS + 1)
+    assert (encoder.pooling, encoder.is_normalised) == ("mean", False)
     for length in (1, MAX_TOKENS):
         tokens = torch.randint(5, VOCABULARY, (2, length))
         with torch.no_grad():
@@ -59,7 +75,7 @@ def test_families(family: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_padded_text_is_read_as_it_is_alone(family: str, tmp_path: Path) -> None:
-    encoder = load_encoder(write_encoder(tmp_path, family))
+    encoder = encoder_in(write_encoder(tmp_path, family))
     tokens = torch.randint(5, VOCABULARY, (3, 9))
     lengths = (9, 1, 4)
     mask = torch.arange(9)[None] < torch.tensor(lengths)[:, None]
@@ -75,8 +91,8 @@ def test_a_padded_text_is_read_as_it_is_alone(family: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("normalised", [False, True])
 def test_pooling(pooling: str, normalised: bool, tmp_path: Path) -> None:
     folder = write_encoder(tmp_path, pooling=pooling, normalised=normalised)
-    found = describe_encoder(folder)
-    assert (found.pooling, found.is_normalised) == (pooling, normalised)
+    encoder = encoder_in(folder)
+    assert (encoder.pooling, encoder.is_normalised) == (pooling, normalised)
     tokens = torch.randint(5, VOCABULARY, (2, 6))
     with torch.no_grad():
         last = original(folder)(tokens).last_hidden_state
@@ -85,7 +101,6 @@ def test_pooling(pooling: str, normalised: bool, tmp_path: Path) -> None:
         pooled = pooled / pooled.norm(dim=1, keepdim=True)
     assert torch.allclose(features_of(folder, tokens), pooled, atol=1e-5)
 
-    encoder = load_encoder(folder)
     mask = torch.tensor([[True] * 6 + [False] * 2] * 2)
     padded = torch.cat([last, torch.full((2, 2, WIDTH), 99.0)], dim=1)
     assert torch.allclose(encoder.pool(padded, mask), pooled, atol=1e-5)
@@ -95,29 +110,32 @@ def test_pooling_as_newer_versions_write_it(tmp_path: Path) -> None:
     folder = write_encoder(tmp_path, pooling="mean")
     settings = folder / "1_Pooling" / "config.json"
     settings.write_text(json.dumps({"embedding_dimension": WIDTH, "pooling_mode": "cls"}))
-    assert describe_encoder(folder).pooling == "cls"
+    assert encoder_in(folder).pooling == "cls"
 
 
 def test_a_network_in_a_folder_below(tmp_path: Path) -> None:
-    write_encoder(tmp_path / "0_Transformer")
+    network = write_encoder(tmp_path / "0_Transformer")
+    (network / "vocab.txt").rename(tmp_path / "vocab.txt")
     module = {"idx": 0, "name": "0", "path": "0_Transformer", "type": "models.Transformer"}
     (tmp_path / "modules.json").write_text(json.dumps([module]))
-    assert describe_encoder(tmp_path).feature_width == WIDTH
+    found = describe_encoder(tmp_path)
+    assert (found.feature_width, found.network) == (WIDTH, network)
+    assert found.tokenizer == tmp_path / "vocab.txt"
     assert features_of(tmp_path, torch.ones(1, 3, dtype=torch.long)).shape == (1, WIDTH)
 
 
 def test_what_files_beside_the_network_say(tmp_path: Path) -> None:
     folder = write_encoder(tmp_path)
-    assert (describe_encoder(folder).max_tokens, describe_encoder(folder).lowercase) == (40, False)
+    assert (describe_encoder(folder).max_tokens, describe_encoder(folder).lowercase) == (40, None)
     tokenizer: dict[str, Any] = {"model_max_length": int(1e30), "do_lower_case": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
-    (folder / "README.md").write_text("---\nlicense: mit  # as it came\ntags:\n- a\n---\nText\n")
     found = describe_encoder(folder)
-    assert (found.max_tokens, found.lowercase, found.licence) == (40, True, "mit")
+    assert (found.max_tokens, found.lowercase) == (40, True)
 
     steps = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "StripAccents"}]}
     (folder / "tokenizer.json").write_text(json.dumps({"normalizer": steps}))
-    assert not describe_encoder(folder).lowercase
+    assert describe_encoder(folder).lowercase is False
+    assert describe_encoder(folder).tokenizer == folder / "tokenizer.json"
     steps["normalizers"] = [{"type": "NFC"}, {"type": "Lowercase"}]
     (folder / "tokenizer.json").write_text(json.dumps({"normalizer": steps}))
     assert describe_encoder(folder).lowercase
@@ -131,38 +149,38 @@ def test_what_files_beside_the_network_say(tmp_path: Path) -> None:
 def test_weights_of_a_network_with_a_task(tmp_path: Path) -> None:
     """Its parameters have a prefix and a head behind them."""
     folder = write_encoder(tmp_path)
-    expected = describe_encoder(folder).parameters
+    expected = parameters_in(folder / "model.safetensors")
     tokens = torch.randint(5, VOCABULARY, (2, 6))
     features = features_of(folder, tokens)
     state = {f"bert.{n}": t for n, t in load_file(folder / "model.safetensors").items()}
     state["cls.predictions.bias"] = torch.zeros(VOCABULARY)
     state = {n: t.contiguous() for n, t in state.items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    assert describe_encoder(folder).parameters == expected
+    assert parameters_in(folder / "model.safetensors") == expected
     assert torch.equal(features_of(folder, tokens), features)
 
     (folder / "model.safetensors").unlink()
     torch.save(state, folder / "pytorch_model.bin")
-    assert describe_encoder(folder).parameters == expected
+    assert parameters_in(folder / "pytorch_model.bin") == expected
     assert torch.equal(features_of(folder, tokens), features)
 
 
 def test_weights_trained_further(tmp_path: Path) -> None:
     folder = write_encoder(tmp_path / "encoder")
-    state = {n: t + 0.01 for n, t in load_encoder(folder).network.state_dict().items()}
+    state = {n: t + 0.01 for n, t in encoder_in(folder).network.state_dict().items()}
     save_file(state, tmp_path / "trained.safetensors")
-    found = load_encoder(folder, tmp_path / "trained.safetensors").network.state_dict()
+    architecture = describe_encoder(folder).architecture
+    found = load_encoder(architecture, tmp_path / "trained.safetensors").network.state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
 
     name = "encoder.layer.1.output.dense.weight"
     del state[name]
     save_file(state, tmp_path / "trained.safetensors")
     with pytest.raises(BackboneError) as caught:
-        load_encoder(folder, tmp_path / "trained.safetensors")
+        load_encoder(architecture, tmp_path / "trained.safetensors")
     assert str(caught.value) == (
-        f"the weights in {tmp_path / 'trained.safetensors'} do not fit the encoder of {folder}: "
-        f"{name} is missing or has another shape; name the folder that the weights were trained "
-        "from"
+        f"the weights in {tmp_path / 'trained.safetensors'} do not fit encoder: bert: {name} is "
+        "missing or has another shape; the file belongs to another config.json"
     )
 
 
@@ -170,7 +188,7 @@ def test_half_precision_weights_are_read_as_float32(tmp_path: Path) -> None:
     folder = write_encoder(tmp_path)
     state = {n: t.half() for n, t in load_file(folder / "model.safetensors").items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    assert {p.dtype for p in load_encoder(folder).network.parameters()} == {torch.float32}
+    assert {p.dtype for p in encoder_in(folder).network.parameters()} == {torch.float32}
 
 
 def _drop(name: str) -> Any:
@@ -223,9 +241,19 @@ def _without_a_layer(folder: Path) -> None:
             id="convolution",
         ),
         pytest.param(
-            _set("config.json", model_type="nothing known"),
-            "{0} cannot be read as a text encoder (",
-            id="unknown family",
+            _set("config.json", hidden_size="wide"),
+            "{0} is not of a text encoder (",
+            id="damaged config",
+        ),
+        pytest.param(
+            _drop("1_Pooling/config.json"),
+            "{0}/1_Pooling/config.json is not there, and modules.json asks for it; put it there",
+            id="no pooling",
+        ),
+        pytest.param(
+            _drop("vocab.txt"),
+            "{0} has no tokenizer.json or vocab.txt; put tokenizer.json there: transformers.Auto",
+            id="no tokenizer",
         ),
         pytest.param(
             _write("modules.json", "[{"), "{0}/modules.json cannot be read as JSON (", id="JSON"
@@ -248,16 +276,6 @@ def _without_a_layer(folder: Path) -> None:
             "max",
             id="pooling",
         ),
-        pytest.param(
-            _drop("model.safetensors"),
-            "{0} has no weights, expected model.safetensors beside config.json",
-            id="no weights",
-        ),
-        pytest.param(
-            _write("model.safetensors", "nothing"),
-            "{0}/model.safetensors cannot be read as weights (",
-            id="damaged",
-        ),
     ],
 )
 def test_a_folder_that_cannot_be_used(change: Any, text: str, tmp_path: Path) -> None:
@@ -274,18 +292,18 @@ def test_a_folder_that_cannot_be_used(change: Any, text: str, tmp_path: Path) ->
     [
         pytest.param(
             _without_a_layer,
-            "the weights in {0} do not fit the encoder of {0}: "
+            "the weights in {0}/model.safetensors do not fit encoder: bert: "
             "encoder.layer.1.output.LayerNorm.bias is missing or has another shape",
             id="missing",
         ),
         pytest.param(
             _write("model.safetensors", "nothing"),
-            "the text encoder in {0} cannot be loaded (",
+            "{0}/model.safetensors cannot be loaded as encoder: bert (",
             id="damaged",
         ),
         pytest.param(
             _set("config.json", intermediate_size=48),
-            "the text encoder in {0} cannot be loaded (",
+            "{0}/model.safetensors cannot be loaded as encoder: bert (",
             id="shapes",
         ),
     ],
@@ -294,7 +312,7 @@ def test_weights_that_cannot_be_loaded(change: Any, text: str, tmp_path: Path) -
     folder = write_encoder(tmp_path)
     change(folder)
     with pytest.raises(BackboneError) as caught:
-        load_encoder(folder)
+        encoder_in(folder)
     assert str(caught.value).startswith(text.format(folder))
     assert "\n" not in str(caught.value)
 
@@ -315,13 +333,13 @@ def test_loading_is_silent_and_changes_no_logging(
     folder = write_encoder(tmp_path)
     before = (logging.getLogger("transformers").level, spoken.is_progress_bar_enabled())
     capfd.readouterr()
-    load_encoder(folder)
+    encoder_in(folder)
     assert capfd.readouterr() == ("", "")
     assert (logging.getLogger("transformers").level, spoken.is_progress_bar_enabled()) == before
 
 
 def test_the_parts_are_all_parameters(tmp_path: Path) -> None:
-    encoder = load_encoder(write_encoder(tmp_path / "bert"))
+    encoder = encoder_in(write_encoder(tmp_path / "bert"))
     names = {id(p): n for n, p in encoder.network.named_parameters()}
     below, *layers = ([names[id(p)] for p in part] for part in encoder.parts())
     assert all(name.startswith("embeddings.") for name in below)
@@ -329,5 +347,22 @@ def test_the_parts_are_all_parameters(tmp_path: Path) -> None:
         assert all(name.startswith(f"encoder.layer.{i}.") for name in layer)
     assert len(below) + sum(map(len, layers)) == len(names)
     assert len(layers) == LAYERS
-    (one,) = load_encoder(write_encoder(tmp_path / "albert", "albert")).parts()
-    assert np.sum([p.numel() for p in one]) == describe_encoder(tmp_path / "albert").parameters
+    (one,) = encoder_in(write_encoder(tmp_path / "albert", "albert")).parts()
+    counted = parameters_in(tmp_path / "albert" / "model.safetensors")
+    assert np.sum([p.numel() for p in one]) == counted
+
+
+def test_the_built_in_encoder_is_described_as_its_folder_is() -> None:
+    built_in = get_backbone("all_minilm_l6_v2")
+    weights = weights_path(built_in)
+    found = describe_encoder(weights.parent)
+    assert found.architecture == built_in.architecture
+    assert found.feature_width == built_in.feature_width
+    assert found.max_tokens == built_in.transform.positions
+    assert parameters_in(weights) == built_in.parameters
+
+
+@pytest.mark.parametrize("given", ["encoder:{}", "encoder:no JSON", 'encoder:{"model_type":"vit"}'])
+def test_what_is_no_architecture(given: str, tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match="this architecture is not of a text encoder"):
+        load_encoder(given, tmp_path / "weights.safetensors")

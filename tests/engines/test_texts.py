@@ -34,6 +34,7 @@ from tests.tiny_encoders import (
     MAX_TOKENS,
     VOCABULARY,
     WIDTH,
+    architecture_and_weights,
     original,
     write_encoder,
 )
@@ -50,7 +51,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(encoder: Path) -> Exported:
-    return export_encoder(encoder)
+    return export_encoder(*architecture_and_weights(encoder), match="transformers")
 
 
 @pytest.mark.parametrize(("n", "length"), [(1, 1), (1, 2), (3, 7), (2, MAX_TOKENS)])
@@ -91,7 +92,7 @@ def test_names_and_axes_of_the_graphs(encoder: Path, exported: Exported) -> None
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "bert"])
 def test_graphs_of_the_families(family: str, tmp_path: Path) -> None:
     folder = write_encoder(tmp_path, family)
-    exported = export_encoder(folder)
+    exported = export_encoder(*architecture_and_weights(folder), match="transformers")
     network = original(folder)
     for n, length in ((1, 1), (3, 7), (2, MAX_TOKENS)):
         tokens = ids(n, length)
@@ -111,7 +112,8 @@ def test_minilm_is_what_sentence_transformers_runs() -> None:
     folder = Path(spec.origin).parent / "model"
     reference = sentences.SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     texts = ["", "Grafting joins two plants.", "word " * 300]
-    engine = OnnxEngine(export_encoder(folder).features)
+    exported = export_encoder(*architecture_and_weights(folder), match="transformers")
+    engine = OnnxEngine(exported.features)
     tokenizer = reference.tokenizer
     for text in texts:
         tokens = np.array([tokenizer(text, truncation=True, max_length=256)["input_ids"]])
@@ -130,8 +132,8 @@ ROWS = [ids(1, length, seed=length)[0] for length in (9, 1, 4, 12)]
 
 def trainee_of(folder: Path, boundary: int = 0, first_stages: int | None = None) -> Trainee:
     return text_trainee(
-        folder,
-        weights=None,
+        *architecture_and_weights(folder),
+        match="transformers",
         boundary=boundary,
         first_stages=first_stages,
         n_classes=3,
@@ -172,7 +174,7 @@ def test_activations_of_every_family_are_trained_from_any_layer(
     family: str, tmp_path: Path
 ) -> None:
     folder = write_encoder(tmp_path, family)
-    encoder = load_encoder(folder)
+    encoder = load_encoder(*architecture_and_weights(folder), match="transformers")
     inputs: dict[int, list[NDArray[Any]]] = {1: [], 2: []}
     expected = []
     with torch.no_grad():
@@ -228,7 +230,7 @@ def test_a_network_whose_layers_share_parameters_learns_as_one(tmp_path: Path) -
 
 
 def test_a_cut_that_is_not_there(encoder: Path) -> None:
-    with pytest.raises(TrainingError, match=f"{encoder.name} has 3 stages, cannot train 3"):
+    with pytest.raises(TrainingError, match="encoder: bert has 3 stages, cannot train 3"):
         trainee_of(encoder, 3)
 
 
@@ -259,8 +261,15 @@ def learn(trainee: Trainee, *, epochs: int, rate: float) -> History:
 def test_an_encoder_learns_and_is_exported_restored_and_loaded(
     encoder: Path, tmp_path: Path
 ) -> None:
+    architecture, weights = architecture_and_weights(encoder)
     trainee = text_trainee(
-        encoder, weights=None, boundary=0, first_stages=None, n_classes=2, feature_width=WIDTH
+        architecture,
+        weights,
+        match="transformers",
+        boundary=0,
+        first_stages=None,
+        n_classes=2,
+        feature_width=WIDTH,
     )
     history = learn(trainee, epochs=12, rate=5e-3)
     assert history.steps[-1].train_accuracy > 0.9
@@ -272,13 +281,13 @@ def test_an_encoder_learns_and_is_exported_restored_and_loaded(
 
     save_file(tensors, tmp_path / "weights.safetensors")
     head = trainee.head_arrays()
-    classifier = restore_text_classifier(encoder, tmp_path / "weights.safetensors", head=head)
+    classifier = restore_text_classifier(architecture, tmp_path / "weights.safetensors", head=head)
     with torch.no_grad():
         logits = classifier(torch.from_numpy(padded(ROWS))).numpy()
     assert logits == pytest.approx(expected @ head[0] + head[1], abs=1e-4)
     again = text_trainee(
-        encoder,
-        weights=tmp_path / "weights.safetensors",
+        architecture,
+        tmp_path / "weights.safetensors",
         boundary=0,
         first_stages=None,
         n_classes=2,
@@ -368,7 +377,7 @@ def test_word_vectors_that_cannot_be_used(matrix: Any, kind: str, text: str) -> 
 
 
 def test_the_table_of_tokens(encoder: Path) -> None:
-    table = token_table(encoder)
+    table = token_table(*architecture_and_weights(encoder), match="transformers")
     assert (table.shape, table.dtype) == ((VOCABULARY, WIDTH), np.float32)
     expected = original(encoder).get_input_embeddings().weight.detach().numpy()
     assert np.array_equal(table, expected)

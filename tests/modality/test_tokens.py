@@ -19,6 +19,7 @@ from regraft.errors import BackboneError, MissingExtraError, UsageError
 from regraft.modality.text import decode
 from regraft.modality.tokens import (
     TextTransform,
+    in_small_letters,
     tokenizer_from_json,
     tokenizer_of_words,
     word_tokenizer,
@@ -200,7 +201,19 @@ def test_cased_vocabularies_keep_capitals(tmp_path: Path) -> None:
     assert words_of(wordpiece_from_vocab(vocab, lower_case=False), "Bars bar é") == [
         *("[CLS]", "Bar", "##s", "bar", "[UNK]", "[SEP]"),
     ]
-    assert words_of(wordpiece_from_vocab(vocab), "Bars")[1] == "bar"
+    assert words_of(wordpiece_from_vocab(vocab), "Bars")[1] == "Bar"
+    assert words_of(wordpiece_from_vocab(vocab, lower_case=True), "Bars")[1] == "bar"
+
+
+def test_small_letters_are_put_before_a_tokenizer_that_makes_none(tmp_path: Path) -> None:
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nbar\n", encoding="utf-8")
+    made = wordpiece_from_vocab(vocab, lower_case=False)
+    assert words_of(made, "Bar")[1] == "[UNK]"
+    small = in_small_letters(made)
+    assert words_of(small, "Bar")[1] == "bar"
+    assert in_small_letters(small) == ""
+    assert in_small_letters(wordpiece_from_vocab(vocab)) == ""
 
 
 def test_what_is_no_vocabulary_is_told(tmp_path: Path) -> None:

@@ -198,8 +198,9 @@ def _text_trainee(
     from regraft.engines.texts import text_trainee
 
     return text_trainee(
-        weights.parent,
-        weights=None,
+        backbone.architecture,
+        weights,
+        match=backbone.match,
         boundary=boundary,
         first_stages=first_stages,
         n_classes=n_classes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from regraft.approaches.base import NO_LIMITS, CrossValidation, Limits, repeated_folds
 from regraft.approaches.frozen import cross_validate_repeats, set_thresholds
-from regraft.catalogue import Backbone, default_backbone, graph_folder
+from regraft.catalogue import Backbone, default_backbone, kept_tokenizer
 from regraft.dataset import Dataset, Row, split_groups
 from regraft.errors import DataError, UnreadableInputError
 from regraft.features import read_checked
@@ -24,7 +23,6 @@ from regraft.modality.text import decode, text_of
 from regraft.modality.tokens import TextTransform, word_tokenizer
 from regraft.model import Model, TrainedNetwork, assemble
 from regraft.progress import Progress, silent
-from regraft.storage import write_atomic
 from regraft.workers import map_threads
 
 _MOST_TOKENS = 4_096  # of a text; longer ones are cut
@@ -146,14 +144,8 @@ def _read(
         DataError: a text cannot be read (any more).
     """
     texts = _texts(data, data.train, jobs=jobs, progress=progress)
-    made = word_tokenizer(map(text_of, texts), max_tokens=_MOST_TOKENS).encode()
-    digest = hashlib.sha256(made).hexdigest()
-    path = graph_folder() / f"words-{digest[:16]}.json"
-    if not path.exists():
-        write_atomic(path, made)
-    transform = TextTransform(
-        tokenizer_at=str(path), tokenizer_sha256=digest, max_tokens=_MOST_TOKENS
-    )
+    made = word_tokenizer(map(text_of, texts), max_tokens=_MOST_TOKENS)
+    transform = kept_tokenizer(made, max_tokens=_MOST_TOKENS)
     return transform, list(map_threads(transform.prepare, texts, jobs=jobs))
 
 

@@ -33,6 +33,7 @@ from regraft.catalogue.sources import (
     search_backbones,
 )
 from regraft.catalogue.speeds import graph_folder, measured_speed, remember_speed
+from regraft.catalogue.texts import kept_tokenizer
 
 __all__ = [
     "BACKBONES",
@@ -49,6 +50,7 @@ __all__ = [
     "graph_on_inputs",
     "image_transform",
     "is_available",
+    "kept_tokenizer",
     "list_backbones",
     "measured_speed",
     "module_backbone",

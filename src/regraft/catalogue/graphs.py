@@ -223,10 +223,10 @@ def _export_image_network(backbone: Backbone, weights: Path) -> Exported:
     )
 
 
-def _export_encoder(_backbone: Backbone, weights: Path) -> Exported:
+def _export_encoder(backbone: Backbone, weights: Path) -> Exported:
     from regraft.engines.texts import export_encoder
 
-    return export_encoder(weights.parent)
+    return export_encoder(backbone.architecture, weights, match=backbone.match)
 
 
 _EXPORTERS: Mapping[str, Callable[[Backbone, Path], Exported]] = {
@@ -260,7 +260,7 @@ def word_table(backbone: Backbone) -> NDArray[np.float32]:
     """
     from regraft.engines.texts import token_table
 
-    return token_table(weights_path(backbone).parent)
+    return token_table(backbone.architecture, weights_path(backbone), match=backbone.match)
 
 
 def network_tensors(backbone: Backbone) -> dict[str, np.ndarray[Any, Any]]:

@@ -3,7 +3,8 @@
 efficientnet_lite0             built in
 timm:NAME[.TAG]                what timm publishes
 torchvision:NAME[:WEIGHTS]     what torchvision publishes
-hf:OWNER/NAME[@REVISION]       an image model of the Hugging Face hub, or hf:FOLDER in its form
+hf:OWNER/NAME[@REVISION]       an image model or text encoder of the Hugging Face hub, or hf:FOLDER
+                               in its form
 module:FILE.py:NAME            a network of one's own, see `modules`
 onnx:FILE                      any network as ONNX; it stays frozen
 file:WEIGHTS, or a path        a file of weights with its architecture, or a model of regraft
@@ -15,10 +16,11 @@ import difflib
 import hashlib
 import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from regraft.catalogue.backbone import (
     BACKBONES,
@@ -28,11 +30,15 @@ from regraft.catalogue.backbone import (
     with_transform,
 )
 from regraft.catalogue.modules import module_backbone
+from regraft.catalogue.texts import encoder_transform
 from regraft.engines.modules import MODULE
 from regraft.errors import BackboneError, UsageError
-from regraft.modality import transform_from_dict
+from regraft.modality import IMAGE, transform_from_dict
 from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
 from regraft.progress import Progress, note, silent
+
+if TYPE_CHECKING:
+    from regraft.engines.hubs import Published
 
 _NOT_FOR_ALL = ("-nc", "noncommercial", "non-commercial", "research", "other", "fair", "gated")
 
@@ -133,8 +139,12 @@ def get_backbone(
 
 def _resized(backbone: Backbone, image_size_px: int | None) -> Backbone:
     """The backbone for pictures of another size, if its network takes them."""
-    if image_size_px is None or not isinstance(backbone.transform, ImageTransform):
+    if image_size_px is None:
         return backbone
+    if not isinstance(backbone.transform, ImageTransform):
+        raise UsageError(
+            f"size is of photos, and {backbone.name} reads {backbone.modality}s; leave it out"
+        )
     if image_size_px == backbone.transform.image_size_px:
         return backbone
     from regraft.engines.torch import check_size
@@ -187,13 +197,35 @@ def _published(
         weights_sha256=digest,
         origin=f"folder {Path(rest).resolve().name}" if is_folder else name,
         extra="",
+        task=found.task,
         pretrained_on=found.pretrained_on,
         licence=licence,
-        parameters=found.described.parameters,
-        feature_width=found.described.feature_width,
-        transform=ImageTransform.from_dict(found.described.transform),
         match=found.match,
+        **_FACTS[found.modality](found, weights),
     )
+
+
+def _image_facts(found: Published, _weights: Path) -> dict[str, Any]:
+    return {
+        "parameters": found.described.parameters,
+        "feature_width": found.described.feature_width,
+        "transform": ImageTransform.from_dict(found.described.transform),
+    }
+
+
+def _text_facts(found: Published, weights: Path) -> dict[str, Any]:
+    from regraft.engines.texts import describe
+
+    parameters, width = describe(found.architecture, weights)
+    transform = encoder_transform(found.described.transform, found.companions)
+    return {"parameters": parameters, "feature_width": width, "transform": transform}
+
+
+_FACTS: Mapping[str, Callable[[Published, Path], dict[str, Any]]] = {
+    IMAGE: _image_facts,
+    "text": _text_facts,
+}
+"""Size and transform of what a hub publishes, of each modality."""
 
 
 def _foreign(path: Path, normalize: str, image_size_px: int) -> Backbone:

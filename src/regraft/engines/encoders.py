@@ -1,26 +1,30 @@
 """Text encoders: a folder of a pretrained transformer in, its facts or its parts as modules out.
 
 The folder is in the format of Hugging Face, perhaps with the files that sentence-transformers
-adds: `config.json`, the weights, and what says how token vectors become one vector. `Encoder`
-runs the network part by part, so that it can be cut between its layers.
+adds: `config.json`, and what says how token vectors become one vector. An architecture is
+"encoder:" and both as JSON, so that all that is needed to build the network again travels with a
+saved model. `Encoder` runs the network part by part, so that it can be cut between its layers.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regraft.engines.hugging_face import licence_of
 from regraft.engines.torch import read_state
-from regraft.engines.transformers import quiet
+from regraft.engines.transformers import LEFT_OUT, quiet, title
 from regraft.errors import BackboneError, MissingExtraError
 
 if TYPE_CHECKING:
     import torch
 
+ENCODER = "encoder:"
+MODULES = "modules.json"  # of sentence-transformers
+_SENTENCES = ("sentence_bert_config.json", "sentence_roberta_config.json")
+_TOKENIZER, _TOKENIZER_CONFIG, _VOCABULARY = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
 _POOLINGS = ("mean", "cls", "max")
 _PARTS = ("embeddings.", "embeddings_project.", "encoder.", "transformer.")
 _LARGEST = 500_000_000  # parameters; a graph of more would exceed the 2 GB of a protobuf message
@@ -31,50 +35,120 @@ class DescribedEncoder:
     """Facts on a text encoder.
 
     Attributes:
-        family: as `config.json` calls it, such as "bert".
-        parameters: of what makes the features.
+        architecture: see the module.
+        network: the folder of the network in the folder, in which its weights are.
         feature_width: numbers in a feature vector.
         max_tokens: the longest text it takes, with the marks at its ends.
-        stages: the embeddings and each layer; 0 where layers share their parameters, because
-            such a network cannot be cut.
-        pooling: "mean", "cls" or "max": how token vectors become one.
-        is_normalised: whether features have length one.
-        lowercase: whether its tokenizer ignores capitals.
-        licence: as the model card states it; "" where it does not.
+        tokenizer: its `tokenizer.json`, or `vocab.txt` where there is no other.
+        lowercase: whether capitals are made small before it; None where nothing says so.
     """
 
-    family: str
-    parameters: int
+    architecture: str
+    network: Path
     feature_width: int
     max_tokens: int
-    stages: int
-    pooling: str
-    is_normalised: bool
-    lowercase: bool
-    licence: str
+    tokenizer: Path
+    lowercase: bool | None
+
+
+def architecture_of(
+    config: Mapping[str, Any], *, pooling: str = "mean", is_normalised: bool = False
+) -> str:
+    """The architecture of an encoder.
+
+    Args:
+        config: what its `config.json` holds.
+        pooling: "mean", "cls" or "max": how token vectors become one.
+        is_normalised: whether features have length one.
+    """
+    left_out = (*LEFT_OUT, "architectures", "gradient_checkpointing", "use_cache")
+    kept = {
+        "model_type": config.get("model_type"),
+        "config": {n: v for n, v in config.items() if n not in (*left_out, "model_type")},
+        "pooling": pooling,
+        "is_normalised": is_normalised,
+    }
+    return ENCODER + json.dumps(kept, sort_keys=True, separators=(",", ":"))
+
+
+def is_encoder(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether a folder with this `config.json` ({} for none) holds a text encoder."""
+    return (folder / MODULES).is_file() or config.get("model_type") in _FAMILIES
 
 
 def describe_encoder(folder: Path) -> DescribedEncoder:
-    """Facts on the encoder in a folder; its weights are not loaded, only their shapes.
+    """Facts on the encoder in a folder; its weights need not be there.
 
     Raises:
-        BackboneError: the folder holds no encoder, or one of a kind that is not supported.
+        BackboneError: the folder holds no encoder, one of a kind that is not supported, or no
+            tokenizer.
         MissingExtraError: transformers is not installed.
     """
-    layout = _layout_of(folder)
-    config = _config_of(layout.network)
-    family = _family_of(config, folder)
-    return DescribedEncoder(
-        family=config.model_type,
-        parameters=_parameters_of(layout.network),
-        feature_width=int(config.hidden_size),
-        max_tokens=_max_tokens(layout.network, config, family),
-        stages=0 if family.shares_layers else 1 + int(config.num_hidden_layers),
-        pooling=layout.pooling,
-        is_normalised=layout.is_normalised,
-        lowercase=_lowercase(layout.network),
-        licence=licence_of(folder),
+    layout = layout_of(folder)
+    config = _json(layout.network / "config.json")
+    if not isinstance(config, dict):
+        raise BackboneError(
+            f"{layout.network} has no config.json, expected a folder of a text encoder as Hugging "
+            "Face or sentence-transformers save it"
+        )
+    if config.get("model_type") not in _FAMILIES:
+        raise BackboneError(
+            f"{folder} holds a network of the family {config.get('model_type')}, expected one of "
+            f"{', '.join(sorted(_FAMILIES))}"
+        )
+    architecture = architecture_of(
+        config, pooling=layout.pooling, is_normalised=layout.is_normalised
     )
+    read = _Read.of(architecture, where=str(folder))
+    return DescribedEncoder(
+        architecture=architecture,
+        network=layout.network,
+        feature_width=int(read.config.hidden_size),
+        max_tokens=_max_tokens(layout.network, read.most_positions),
+        tokenizer=_tokenizer_of(folder, layout.network),
+        lowercase=_lowercase(layout.network),
+    )
+
+
+def width_of(architecture: str) -> int:
+    """Numbers in a feature vector.
+
+    Raises:
+        BackboneError: the architecture is of no encoder that is supported.
+        MissingExtraError: transformers is not installed.
+    """
+    return int(_Read.of(architecture).config.hidden_size)
+
+
+def parameters_in(weights: Path) -> int:
+    """Parameters of the embeddings and the layers in a file of weights.
+
+    Of safetensors only the header is read.
+
+    Raises:
+        BackboneError: the file cannot be read.
+    """
+    from math import prod
+
+    if weights.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        try:
+            with safe_open(weights, framework="numpy") as opened:
+                shapes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
+        except Exception as error:  # safetensors has its own exception, outside its typing
+            raise BackboneError(
+                f"{weights} cannot be read as weights ({error}); fetch it again"
+            ) from error
+    else:
+        shapes = {name: list(tensor.shape) for name, tensor in read_state(weights).items()}
+    counted = [
+        prod(shape)
+        for name, shape in shapes.items()
+        if (name.startswith(_PARTS) or name.partition(".")[2].startswith(_PARTS))
+        and not name.endswith("position_ids")
+    ]
+    return sum(counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,38 +214,36 @@ class Encoder:
         return [rest, *of_layers]
 
 
-def load_encoder(folder: Path, weights: Path | None = None) -> Encoder:
-    """The encoder of a folder, in evaluation mode.
+def load_encoder(architecture: str, weights: Path, *, match: str = "name") -> Encoder:
+    """The encoder of an architecture, in evaluation mode.
 
     Args:
-        folder: see the module.
-        weights: a safetensors file with the parameters of the same network, trained further; None
-            for the weights in the folder.
+        architecture: see `architecture_of`.
+        weights: a file of its parameters.
+        match: "name", or "transformers" for a file as that library publishes it: of a network that
+            has a task, or of an older version.
 
     Raises:
-        BackboneError: the folder holds no encoder, one that is not supported, or weights that do
-            not fit.
+        BackboneError: the architecture is not supported, or the weights do not fit it.
         MissingExtraError: transformers is not installed.
     """
-    layout = _layout_of(folder)
-    config = _config_of(layout.network)
-    family = _family_of(config, folder)
-    network = _network_of(layout.network, config, weights)
+    read = _Read.of(architecture)
+    network = _network_of(architecture, read.config, weights, match)
     count = sum(p.numel() for p in network.parameters())
     if count > _LARGEST:
         raise BackboneError(
-            f"{folder} holds an encoder of {count:,} parameters, expected at most {_LARGEST:,}; "
+            f"{weights} holds an encoder of {count:,} parameters, expected at most {_LARGEST:,}; "
             "take a smaller one of the same family"
         )
     return Encoder(
         network=network.eval(),
-        layers=tuple(family.layers(network)),
-        stages=0 if family.shares_layers else 1 + int(config.num_hidden_layers),
-        max_tokens=_max_tokens(layout.network, config, family),
-        vocabulary=int(config.vocab_size),
-        pooling=layout.pooling,
-        is_normalised=layout.is_normalised,
-        _family=family,
+        layers=tuple(read.family.layers(network)),
+        stages=0 if read.family.shares_layers else 1 + int(read.config.num_hidden_layers),
+        max_tokens=read.most_positions,
+        vocabulary=int(read.config.vocab_size),
+        pooling=read.pooling,
+        is_normalised=read.is_normalised,
+        _family=read.family,
     )
 
 
@@ -273,23 +345,48 @@ _FAMILIES = {
 }
 
 
-def _family_of(config: Any, folder: Path) -> _Family:
-    """How to run the network that a config describes."""
-    if config.model_type not in _FAMILIES:
-        raise BackboneError(
-            f"{folder} holds a network of the family {config.model_type}, expected one of "
-            f"{', '.join(sorted(_FAMILIES))}"
-        )
-    if config.model_type == "deberta-v2" and getattr(config, "conv_kernel_size", 0) > 0:
-        raise BackboneError(
-            f"{folder} holds a DeBERTa network with a convolution between its layers, expected "
-            "one without; take a version 3 of DeBERTa"
-        )
-    return _FAMILIES[config.model_type]
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What an architecture says."""
+
+    config: Any
+    family: _Family
+    pooling: str
+    is_normalised: bool
+
+    @classmethod
+    def of(cls, architecture: str, *, where: str = "this architecture") -> _Read:
+        try:
+            from transformers import AutoConfig
+        except ImportError as error:
+            raise MissingExtraError("text encoders", "text") from error
+        try:
+            said = json.loads(architecture.removeprefix(ENCODER))
+            kind, fields = str(said["model_type"]), dict(said["config"])
+            family, pooling = _FAMILIES[kind], str(said["pooling"])
+            with quiet():
+                config: Any = AutoConfig.for_model(kind, **fields)
+        except Exception as error:  # each configuration checks its values in its own way
+            what = " ".join(str(error).split())[:200]
+            raise BackboneError(
+                f"{where} is not of a text encoder ({what}); expected what the config.json of one "
+                f"says: {', '.join(sorted(_FAMILIES))}"
+            ) from error
+        if kind == "deberta-v2" and getattr(config, "conv_kernel_size", 0) > 0:
+            raise BackboneError(
+                f"{where} holds a DeBERTa network with a convolution between its layers, expected "
+                "one without; take a version 3 of DeBERTa"
+            )
+        return cls(config, family, pooling, bool(said["is_normalised"]))
+
+    @property
+    def most_positions(self) -> int:
+        """The most tokens for which the network has positions."""
+        return int(self.config.max_position_embeddings) - self.family.first_position(self.config)
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class Layout:
     """Where in a folder the network lies, and what follows it."""
 
     network: Path
@@ -297,16 +394,15 @@ class _Layout:
     is_normalised: bool = False
 
 
-def _layout_of(folder: Path) -> _Layout:
-    """What modules.json of sentence-transformers says; a plain encoder is averaged."""
-    listed = _json(folder / "modules.json")
+def layout_of(folder: Path) -> Layout:
+    """What modules.json of sentence-transformers says; a plain encoder is averaged.
+
+    Raises:
+        BackboneError: a step behind the network is not supported.
+    """
+    listed = _json(folder / MODULES)
     if listed is None:
-        if not (folder / "config.json").is_file():
-            raise BackboneError(
-                f"{folder} has no config.json, expected a folder of a text encoder as Hugging "
-                "Face or sentence-transformers save it"
-            )
-        return _Layout(folder)
+        return Layout(folder)
     network, pooling, is_normalised = folder, "mean", False
     for module in listed:
         kind, path = str(module["type"]).rpartition(".")[2], folder / str(module.get("path", ""))
@@ -321,12 +417,17 @@ def _layout_of(folder: Path) -> _Layout:
                 f"{folder} has a module {kind} in its modules.json, expected Transformer, Pooling "
                 "and Normalize"
             )
-    return _Layout(network, pooling, is_normalised)
+    return Layout(network, pooling, is_normalised)
 
 
 def _pooling_of(path: Path) -> str:
     """As sentence-transformers writes it, today or before its version 5."""
-    settings = _json(path) or {}
+    settings = _json(path)
+    if settings is None:
+        raise BackboneError(
+            f"{path} is not there, and {MODULES} asks for it; put it there, or features would be "
+            "others than the network was trained for"
+        )
     modes = settings.get("pooling_mode") or [
         name.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token")
         for name, is_used in settings.items()
@@ -351,64 +452,46 @@ def _json(path: Path) -> Any:
         raise BackboneError(f"{path} cannot be read as JSON ({error}); fetch it again") from error
 
 
-def _config_of(folder: Path) -> Any:
-    try:
-        from transformers import AutoConfig
-    except ImportError as error:
-        raise MissingExtraError("text encoders", "text") from error
-    try:
-        with quiet():
-            return AutoConfig.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-    except Exception as error:  # transformers raises several kinds for what it does not know
-        what = " ".join(str(error).split())[:200]
-        raise BackboneError(
-            f"{folder} cannot be read as a text encoder ({what}); expected a folder as Hugging "
-            "Face or sentence-transformers save it"
-        ) from error
-
-
-def _network_of(folder: Path, config: Any, weights: Path | None) -> Any:
+def _network_of(architecture: str, config: Any, weights: Path, match: str) -> Any:
     """The network without the layer that some put behind the first token."""
     import torch
     import transformers
 
     make: Any = transformers.AutoModel
     how: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "eager"}
-    missing: Sequence[str] = ()
     try:
         with quiet():
-            if weights is None:
+            if match == "transformers":
                 network, loading = make.from_pretrained(
-                    folder,
+                    weights.parent,
                     config=config,
                     local_files_only=True,
                     trust_remote_code=False,
+                    use_safetensors=weights.suffix == ".safetensors",
+                    weights_only=True,
                     output_loading_info=True,
                     **how,
                 )
                 missing = [n for n in loading["missing_keys"] if not n.startswith("pooler.")]
             else:
-                network = make.from_config(config, trust_remote_code=False, **how)
+                network, missing = make.from_config(config, trust_remote_code=False, **how), []
     except Exception as error:  # a damaged file raises whatever its format raises
         what = " ".join(str(error).split())[:200]
         raise BackboneError(
-            f"the text encoder in {folder} cannot be loaded ({what}); if it was fetched only in "
-            "part, fetch it again"
+            f"{weights} cannot be loaded as {title(architecture)} ({what}); if it was fetched only "
+            "in part, fetch it again"
         ) from error
     if hasattr(network, "pooler"):
         network.pooler = None
-    if weights is not None:
+    if match != "transformers":
         state = read_state(weights)
         missing = [n for n, t in network.state_dict().items() if _differs(t, state.get(n))]
         if not missing:
             network.load_state_dict(state, strict=False)
     if missing:
         raise BackboneError(
-            f"the weights in {weights or folder} do not fit the encoder of {folder}: "
-            f"{sorted(missing)[0]} is missing or has another shape; name the folder that the "
-            "weights were trained from"
+            f"the weights in {weights} do not fit {title(architecture)}: {sorted(missing)[0]} is "
+            "missing or has another shape; the file belongs to another config.json"
         )
     return network
 
@@ -417,60 +500,38 @@ def _differs(expected: Any, found: Any) -> bool:
     return found is None or found.shape != expected.shape
 
 
-def _parameters_of(folder: Path) -> int:
-    """Parameters of the embeddings and the layers, from the shapes in the weights' headers."""
-    from math import prod
-
-    shapes: dict[str, tuple[int, ...]] = {}
-    files = sorted(folder.glob("model*.safetensors"))
-    for path in files:
-        from safetensors import safe_open
-
-        try:
-            with safe_open(path, framework="numpy") as opened:
-                names = list(opened.keys())
-                shapes |= {name: tuple(opened.get_slice(name).get_shape()) for name in names}
-        except Exception as error:  # safetensors has its own exception, outside its typing
-            raise BackboneError(
-                f"{path} cannot be read as weights ({error}); fetch it again"
-            ) from error
-    if not files:
-        plain = folder / "pytorch_model.bin"
-        if not plain.is_file():
-            raise BackboneError(
-                f"{folder} has no weights, expected model.safetensors beside config.json"
-            )
-        shapes = {name: tuple(t.shape) for name, t in read_state(plain).items()}
-    counted = [
-        prod(shape)
-        for name, shape in shapes.items()
-        if (name.startswith(_PARTS) or name.partition(".")[2].startswith(_PARTS))
-        and not name.endswith("position_ids")
-    ]
-    return sum(counted)
+def _tokenizer_of(folder: Path, network: Path) -> Path:
+    """The file that tells how texts are taken apart."""
+    places = [place / name for name in (_TOKENIZER, _VOCABULARY) for place in (network, folder)]
+    for path in places:
+        if path.is_file():
+            return path
+    raise BackboneError(
+        f"{network} has no {_TOKENIZER} or {_VOCABULARY}; put {_TOKENIZER} there: "
+        "transformers.AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) makes it"
+    )
 
 
-def _max_tokens(folder: Path, config: Any, family: _Family) -> int:
+def _max_tokens(folder: Path, most_positions: int) -> int:
     """The smallest of what the network, its tokenizer and sentence-transformers allow."""
-    limits = [int(config.max_position_embeddings) - family.first_position(config)]
-    tokenizer = _json(folder / "tokenizer_config.json") or {}
+    limits = [most_positions]
+    tokenizer = _json(folder / _TOKENIZER_CONFIG) or {}
     limits.append(int(tokenizer.get("model_max_length") or limits[0]))
-    for name in ("sentence_bert_config.json", "sentence_roberta_config.json"):
+    for name in _SENTENCES:
         limits.append(int((_json(folder / name) or {}).get("max_seq_length") or limits[0]))
     return min(limits)
 
 
-def _lowercase(folder: Path) -> bool:
+def _lowercase(folder: Path) -> bool | None:
     """Whether the tokenizer, or sentence-transformers before it, makes letters small."""
-    settings = _json(folder / "tokenizer_config.json") or {}
-    before = _json(folder / "sentence_bert_config.json") or {}
-    fast = _json(folder / "tokenizer.json")
-    if fast is not None:
-        steps = fast.get("normalizer") or {}
-        is_small = any(
-            step.get("type") == "Lowercase" or step.get("lowercase") is True
-            for step in (steps, *steps.get("normalizers", ()))
-        )
-    else:
-        is_small = bool(settings.get("do_lower_case", False))
-    return is_small or bool(before.get("do_lower_case", False))
+    if (_json(folder / _SENTENCES[0]) or {}).get("do_lower_case"):
+        return True
+    fast = _json(folder / _TOKENIZER)
+    if fast is None:
+        stated = (_json(folder / _TOKENIZER_CONFIG) or {}).get("do_lower_case")
+        return None if stated is None else bool(stated)
+    steps = fast.get("normalizer") or {}
+    return any(
+        step.get("type") == "Lowercase" or step.get("lowercase") is True
+        for step in (steps, *steps.get("normalizers", ()))
+    )

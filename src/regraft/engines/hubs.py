@@ -7,8 +7,8 @@ fetched is found. Nothing is fetched unless a backbone of a hub is named.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,18 @@ class Published:
     """Weights of a hub.
 
     Attributes:
-        architecture: see `architectures`.
+        architecture: see `architectures` and `encoders`.
         place: where the hub keeps them, in words.
         licence: as the hub names it; "" where it does not.
         pretrained_on: the data, as far as the hub says.
-        described: size, width and transform.
+        described: size, width and transform; 0 parameters where only the weights tell.
         match: how the file is read; see `load_network`.
         local: the file on this machine, None if it is not there.
         fetch: fetches it.
         instead: what to do where it cannot be fetched; "" for a file of weights.
+        modality: the kind of input.
+        task: what it was trained for.
+        companions: files that its transform needs, by name.
     """
 
     architecture: str
@@ -44,6 +47,9 @@ class Published:
     local: Callable[[], Path | None]
     fetch: Callable[[], Path]
     instead: str = ""
+    modality: str = "image"
+    task: str = "image classification"
+    companions: Mapping[str, Path] = field(default_factory=dict)
 
     def file(self, told: Callable[[str], None]) -> Path:
         """The file of the weights, fetched if it is not there; `told` of that.

@@ -1,9 +1,10 @@
-"""Image models on the Hugging Face hub, or in folders of its form: what they are, where they are.
+"""Networks on the Hugging Face hub, or in folders of its form: what they are, where they are.
 
-`config.json` says which network it is, `preprocessor_config.json` what its pixels pass through, the
-model card (`README.md`) under which licence. The weights are `model.safetensors`, or
-`pytorch_model.bin`, which is read as data. Everything is fetched by the hub's own client, into its
-own cache.
+`config.json` says which network it is: an image model, or a text encoder. What its pixels pass
+through stands in `preprocessor_config.json`, what becomes of texts in `tokenizer.json` and the
+files of sentence-transformers, the licence in the model card (`README.md`). The weights are
+`model.safetensors`, or `pytorch_model.bin`, which is read as data. Everything is fetched by the
+hub's own client, into its own cache.
 """
 
 from __future__ import annotations
@@ -15,14 +16,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from regraft.engines import architectures, transformers
+from regraft.engines import architectures, encoders, transformers
 from regraft.engines.hubs import Published, reason
 from regraft.errors import BackboneError
 
 _CONFIG, _PIXELS, _CARD = "config.json", "preprocessor_config.json", "README.md"
-_PAPERS = (_CONFIG, _PIXELS, _CARD)
+_POOLING = "1_Pooling/config.json"  # where sentence-transformers writes it
+_PAPERS = (_CARD, encoders.MODULES, "*config.json", "*tokenizer.json", "*vocab.txt")  # patterns
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
+_FILES = {
+    "image": f"{_CONFIG}, {_PIXELS}, {_CARD} and {_WEIGHTS[0]}",
+    "text": f"{_CONFIG}, tokenizer.json, {_CARD}, {_WEIGHTS[0]} and, where there are, "
+    f"{encoders.MODULES} and {_POOLING}",
+    "": f"{_CONFIG}, {_CARD}, {_WEIGHTS[0]}, and {_PIXELS} of an image model, or tokenizer.json, "
+    f"{encoders.MODULES} and {_POOLING} of a text encoder,",
+}
 _POINTER = b"version https://git-lfs"
 _DATA = {
     "imagenet-1k": "ImageNet-1k",
@@ -45,7 +54,8 @@ def in_hugging_face(
         told: of what is fetched, and of what is not as the file says.
 
     Raises:
-        BackboneError: it is not there and cannot be fetched, or is no image model.
+        BackboneError: it is not there and cannot be fetched, or is neither an image model nor a
+            text encoder.
         MissingExtraError: it is one of transformers, which is not installed.
     """
     folder = Path(name)
@@ -59,9 +69,11 @@ def in_hugging_face(
             )
         repository, revision = found["name"], found["revision"] or ""
         folder = _papers(repository, revision, told)
-    config = _json(folder / _CONFIG)
     facts = _front_matter(folder / _CARD)
     where = f"{repository} on the Hugging Face hub" if repository else str(folder)
+    config = {} if (folder / encoders.MODULES).is_file() else _json(folder / _CONFIG)
+    if encoders.is_encoder(folder, config):
+        return _encoder(folder, repository, facts, where)
     if "pretrained_cfg" in config and "architecture" in config:
         architecture, described, match = *_of_timm(config), "name"
     else:
@@ -76,7 +88,28 @@ def in_hugging_face(
         match=match,
         local=partial(_local_weights, folder, is_repository=bool(repository)),
         fetch=partial(_fetch_weights, repository, folder.name),
-        instead=_instead(repository),
+        instead=_instead(repository, "image"),
+    )
+
+
+def _encoder(folder: Path, repository: str, facts: Mapping[str, Any], where: str) -> Published:
+    """A text encoder, perhaps of sentence-transformers, whose network may lie in a folder below."""
+    found = encoders.describe_encoder(folder)
+    below = found.network.relative_to(folder).as_posix()
+    transform = {"max_tokens": found.max_tokens, "lower_case": found.lowercase}
+    return Published(
+        architecture=found.architecture,
+        place=where,
+        licence=_licence(facts),
+        pretrained_on=_texts_trained_on(facts),
+        described=architectures.Described(0, found.feature_width, transform),
+        match="transformers",
+        local=partial(_local_weights, found.network, is_repository=bool(repository)),
+        fetch=partial(_fetch_weights, repository, folder.name, "" if below == "." else f"{below}/"),
+        instead=_instead(repository, "text"),
+        modality="text",
+        task="text encoding",
+        companions={found.tokenizer.name: found.tokenizer},
     )
 
 
@@ -122,32 +155,42 @@ def _papers(repository: str, revision: str, told: Callable[[str], None]) -> Path
     """The snapshot with everything but the weights; asks the hub for what was never asked for."""
     from huggingface_hub import snapshot_download, try_to_load_from_cache
 
-    known = {
-        paper: try_to_load_from_cache(repository, paper, revision=revision or None)
-        for paper in _PAPERS
-    }
-    config = known[_CONFIG]
-    if isinstance(config, str) and None not in known.values():
-        return Path(config).parent
+    def known(name: str) -> Any:
+        """The file in the cache; None where nobody asked for it yet, else that there is none."""
+        return try_to_load_from_cache(repository, name, revision=revision or None)
+
+    at = [Path(found) for n in (_CONFIG, encoders.MODULES) if isinstance(found := known(n), str)]
+    cached = at[0].parent if at else None
+    if cached is not None and all(known(name) is not None for name in _wanted(cached)):
+        return cached
     told(f"asking the Hugging Face hub for the papers of {repository}")
     try:
         folder = Path(
             snapshot_download(repository, revision=revision or None, allow_patterns=[*_PAPERS])
         )
     except Exception as error:  # the client raises kinds of its own, and those of its transport
-        if isinstance(config, str):  # without a licence, it is said to be not stated
-            return Path(config).parent
+        if cached is not None:  # without a licence, it is said to be not stated
+            return cached
         raise BackboneError(
             f"{repository} is not on this machine and cannot be fetched from the Hugging Face hub "
             f"({_refusal(error)}); {_instead(repository)}"
         ) from error
-    if not (folder / _CONFIG).is_file():
-        if isinstance(config, str):
-            return Path(config).parent
+    if not any((folder / name).is_file() for name in (_CONFIG, encoders.MODULES)):
+        if cached is not None:
+            return cached
         raise BackboneError(
             f"{repository} has no {_CONFIG} on this machine or on the hub; {_instead(repository)}"
         )
     return folder
+
+
+def _wanted(folder: Path) -> list[str]:
+    """What is asked of the hub if a snapshot lacks it, and nobody knows that it is not there."""
+    is_listed = (folder / encoders.MODULES).is_file()
+    if not encoders.is_encoder(folder, {} if is_listed else _json(folder / _CONFIG)):
+        return [_PIXELS, _CARD]
+    vocabulary = "vocab.txt" if (folder / "vocab.txt").is_file() else "tokenizer.json"
+    return [_CARD, encoders.MODULES, vocabulary, *([_POOLING] if is_listed else [])]
 
 
 def _local_weights(folder: Path, *, is_repository: bool) -> Path | None:
@@ -196,25 +239,22 @@ def _require_whole(path: Path) -> None:
         ) from error
 
 
-def _fetch_weights(repository: str, revision: str) -> Path:
+def _fetch_weights(repository: str, revision: str, below: str = "") -> Path:
+    """The weights in a repository, or in its folder `below` ("0_Transformer/")."""
     from huggingface_hub import snapshot_download
 
     for name in _WEIGHTS:
-        folder = Path(
-            snapshot_download(
-                repository, revision=revision, allow_patterns=[name, f"{name}.index.json"]
-            )
-        )
-        path = _local_weights(folder, is_repository=True)
+        wanted = [f"{below}{name}", f"{below}{name}.index.json"]
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+        path = _local_weights(folder / below, is_repository=True)
         if path is not None:
             return path
     raise BackboneError(f"no {' or '.join(_WEIGHTS)} is there")
 
 
-def _instead(repository: str) -> str:
+def _instead(repository: str, modality: str = "") -> str:
     """What to do without a network, or where the hub refuses."""
-    files = f"{_CONFIG}, {_PIXELS}, {_CARD} and {_WEIGHTS[0]}"
-    return f"put {files} of {repository} into a folder and use: --backbone hf:FOLDER"
+    return f"put {_FILES[modality]} of {repository} into a folder and use: --backbone hf:FOLDER"
 
 
 def _refusal(error: Exception) -> str:
@@ -238,11 +278,6 @@ def _front_matter(path: Path) -> dict[str, Any]:
         return {}
 
 
-def licence_of(folder: Path) -> str:
-    """The licence that the model card in a folder states; "" where it states none."""
-    return _licence(_front_matter(folder / _CARD))
-
-
 def _licence(facts: Mapping[str, Any]) -> str:
     """The licence that a model card states, and whether its terms have to be accepted."""
     given = facts.get("license") or ""
@@ -259,6 +294,15 @@ def _trained_on(facts: Mapping[str, Any]) -> str:
     names = [given] if isinstance(given, str) else [str(name) for name in given]
     titles = [_DATA.get(name.rpartition("/")[2].lower(), name) for name in names]
     return ", then ".join(sorted(titles, key=lambda t: t == "ImageNet-1k")) or "unknown data"
+
+
+def _texts_trained_on(facts: Mapping[str, Any]) -> str:
+    """The same of an encoder of texts, which may have seen dozens at once."""
+    given = facts.get("datasets") or []
+    names = [given] if isinstance(given, str) else [str(name) for name in given]
+    if len(names) > 3:
+        return f"{names[0]}, {names[1]} and {len(names) - 2} other data sets"
+    return ", ".join(names) or "unknown data"
 
 
 def _json(path: Path) -> dict[str, Any]:

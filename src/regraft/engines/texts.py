@@ -1,5 +1,7 @@
 """Networks that read texts: as ONNX graphs, and as networks that can be trained.
 
+An architecture is that of an encoder, see `encoders`.
+
 Texts arrive as token numbers. In a graph every token is real. In a training batch texts differ in
 length: numbers are padded at the end with -1, vectors with rows of zeros, and a text gives the
 same features there as alone.
@@ -16,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.engines.encoders import DescribedEncoder, Encoder, describe_encoder, load_encoder
+from regraft.engines.encoders import Encoder, load_encoder, parameters_in, width_of
 from regraft.engines.networks import Trainee, with_head, zero_head
 from regraft.engines.torch import Exported, export_graph, read_state
+from regraft.engines.transformers import title
 from regraft.errors import ModelError, TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +35,17 @@ _UNITS = 96  # of a GRU in each direction
 _DROPOUT = 0.5
 
 
-def export_encoder(folder: Path) -> Exported:
+def describe(architecture: str, weights: Path) -> tuple[int, int]:
+    """Parameters and feature width of a network.
+
+    Raises:
+        BackboneError: the weights cannot be read, or the architecture is not known.
+        MissingExtraError: transformers is not installed.
+    """
+    return parameters_in(weights), width_of(architecture)
+
+
+def export_encoder(architecture: str, weights: Path, *, match: str = "name") -> Exported:
     """A text encoder, ready for ONNX Runtime: `tokens` int64 (n, t) in, `features` (n, d) out.
 
     All tokens are real: texts of one batch have the same length, 1 to its most tokens. The
@@ -40,13 +53,12 @@ def export_encoder(folder: Path) -> Exported:
     layer, `boundary_2` that of the second.
 
     Raises:
-        BackboneError: the folder holds no encoder, one that is not supported, or weights that do
-            not fit.
+        BackboneError: see `load_encoder`.
         MissingExtraError: transformers is not installed.
     """
     import onnx
 
-    encoder = load_encoder(folder)
+    encoder = load_encoder(architecture, weights, match=match)
     outputs = ["features", *(f"boundary_{i}" for i in range(1, encoder.stages))]
     stages = _graph(_reader_type()(encoder, taps=len(outputs) - 1), outputs, encoder.max_tokens)
     extractor = onnx.utils.Extractor(onnx.load_from_string(stages))
@@ -58,12 +70,16 @@ def export_encoder(folder: Path) -> Exported:
     )
 
 
-def token_table(folder: Path) -> NDArray[np.float32]:
+def token_table(architecture: str, weights: Path, *, match: str = "name") -> NDArray[np.float32]:
     """The vectors (v, h) that an encoder begins with, one for each of its tokens.
 
     They can serve as frozen word vectors, see `vectors_trainee`, with the encoder's tokenizer.
+
+    Raises:
+        BackboneError: see `load_encoder`.
+        MissingExtraError: transformers is not installed.
     """
-    network: Any = load_encoder(folder).network
+    network: Any = load_encoder(architecture, weights, match=match).network
     table = network.get_input_embeddings().weight.detach().numpy()
     return np.array(table, dtype=np.float32)
 
@@ -95,9 +111,10 @@ class Tokens:
 
 
 def text_trainee(
-    folder: Path,
+    architecture: str,
+    weights: Path,
     *,
-    weights: Path | None,
+    match: str = "name",
     boundary: int,
     first_stages: int | None,
     n_classes: int,
@@ -106,8 +123,7 @@ def text_trainee(
     """A text encoder of which the stages from `boundary` on learn.
 
     Args:
-        folder: see `encoders`.
-        weights: see `load_encoder`.
+        architecture, weights, match: see `load_encoder`.
         boundary: stages below, whose outputs are what `body` takes; 0 for token numbers.
         first_stages: with boundary 0, that only so many of the first stages learn; None for all.
         n_classes: k, of the head, which begins at zero.
@@ -117,9 +133,11 @@ def text_trainee(
         BackboneError: see `load_encoder`.
         TrainingError: the encoder has no such stage.
     """
-    encoder = load_encoder(folder, weights)
+    encoder = load_encoder(architecture, weights, match=match)
     if boundary >= max(1, encoder.stages):
-        raise TrainingError(f"{folder.name} has {encoder.stages} stages, cannot train {boundary}")
+        raise TrainingError(
+            f"{title(architecture)} has {encoder.stages} stages, cannot train {boundary}"
+        )
     learning: dict[int, list[Any]] = {}
     for stage, parameters in enumerate(encoder.parts()):
         learns = stage >= boundary and (first_stages is None or stage < first_stages)
@@ -195,21 +213,21 @@ def vectors_trainee(
 
 
 def restore_text_classifier(
-    folder: Path, weights: Path, *, head: tuple[NDArray[Any], NDArray[Any]]
+    architecture: str, weights: Path, *, head: tuple[NDArray[Any], NDArray[Any]]
 ) -> torch.nn.Module:
     """A saved classifier of texts as a torch network: token numbers in, uncalibrated logits out.
 
     As `networks.restore_classifier`: `features` maps int64 (n, t), padded with -1, to (n, d).
 
     Args:
-        folder: the encoder that was trained.
+        architecture: of the encoder that was trained.
         weights: the safetensors file of a model folder.
         head: weights (d, k) and bias (k,).
 
     Raises:
         BackboneError: the weights do not fit the encoder.
     """
-    return with_head(_padded_type()(load_encoder(folder, weights), 0), head)
+    return with_head(_padded_type()(load_encoder(architecture, weights), 0), head)
 
 
 def restore_vectors_classifier(
@@ -355,9 +373,8 @@ def _vectors_type() -> Any:
 
 __all__ = [
     "KINDS",
-    "DescribedEncoder",
     "Tokens",
-    "describe_encoder",
+    "describe",
     "export_encoder",
     "restore_text_classifier",
     "restore_vectors_classifier",

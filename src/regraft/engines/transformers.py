@@ -19,7 +19,7 @@ from typing import Any
 from regraft.errors import BackboneError, MissingExtraError
 
 TRANSFORMERS = "transformers:"
-_LEFT_OUT = (  # names of classes, and what says how a file was made rather than what is in it
+LEFT_OUT = (  # names of classes, and what says how a file was made rather than what is in it
     *("id2label", "label2id", "_name_or_path", "transformers_version", "torch_dtype", "dtype"),
     *("auto_map", "problem_type", "_commit_hash", "finetuning_task", "return_dict"),
 )
@@ -35,7 +35,7 @@ def architecture_of(config: Mapping[str, Any]) -> str:
         BackboneError: transformers has no image model of that kind, or runs code of the repository.
         MissingExtraError: transformers is not installed.
     """
-    kept = {name: value for name, value in config.items() if name not in _LEFT_OUT}
+    kept = {name: value for name, value in config.items() if name not in LEFT_OUT}
     if "id2label" in config:
         kept["num_labels"] = len(config["id2label"])
     architecture = TRANSFORMERS + json.dumps(kept, sort_keys=True, separators=(",", ":"))
@@ -44,10 +44,11 @@ def architecture_of(config: Mapping[str, Any]) -> str:
 
 
 def title(architecture: str) -> str:
-    """An architecture for people: "transformers: vit"."""
-    if not architecture.startswith(TRANSFORMERS):
+    """An architecture for people: "transformers: vit", and of texts "encoder: bert"."""
+    kind, _, described = architecture.partition(":")
+    if not described.startswith("{"):
         return architecture
-    return f"{TRANSFORMERS} {json.loads(architecture.removeprefix(TRANSFORMERS))['model_type']}"
+    return f"{kind}: {json.loads(described)['model_type']}"
 
 
 def create(architecture: str) -> Any:
@@ -255,7 +256,7 @@ def _class_and_config(architecture: str) -> tuple[Any, Any, bool]:
     if plain is None or "pixel_values" not in str(plain.main_input_name):
         raise BackboneError(
             f"{kind} is no image model of transformers; expected one such as vit, swin, convnext, "
-            "resnet or dinov2"
+            "resnet or dinov2, or a text encoder such as bert, mpnet or roberta"
         )
     return plain, config, is_classifier
 

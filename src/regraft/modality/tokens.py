@@ -332,13 +332,33 @@ def tokenizer_from_json(text: str) -> Tokenizer:
     return tokenizer
 
 
-def wordpiece_from_vocab(vocab: str | Path, *, lower_case: bool = True) -> str:
+def in_small_letters(text: str) -> str:
+    """The JSON of a tokenizer with small letters before all else; "" if it makes them itself.
+
+    Some encoders of sentence-transformers make letters small and do not say so in the tokenizer.
+
+    Raises:
+        BackboneError: the text is no tokenizer.
+        MissingExtraError: the package `tokenizers` is missing.
+    """
+    tokenizer = tokenizer_from_json(text)
+    given = tokenizer.normalizer
+    if given is not None and given.normalize_str("A") == "a":
+        return ""
+    lowercase = _library().normalizers.Lowercase()
+    sequence = _library().normalizers.Sequence
+    tokenizer.normalizer = lowercase if given is None else sequence([lowercase, given])
+    return str(tokenizer.to_str())
+
+
+def wordpiece_from_vocab(vocab: str | Path, *, lower_case: bool | None = None) -> str:
     """The JSON of BERT's tokenizer for a folder that has nothing but its `vocab.txt`.
 
     Args:
         vocab: a file with one word piece a line, [UNK], [CLS] and [SEP] among them; the number
             of a piece is that of its line, from 0.
-        lower_case: whether capitals and accents are dropped, as in "uncased" networks.
+        lower_case: whether capitals and accents are dropped, as in "uncased" networks; None does
+            so unless more than one piece in a hundred has a capital.
 
     Raises:
         BackboneError: the file cannot be read, or lacks one of the special tokens.
@@ -354,6 +374,9 @@ def wordpiece_from_vocab(vocab: str | Path, *, lower_case: bool = True) -> str:
         raise BackboneError(
             f"{vocab} lacks {', '.join(missing)}; expected the vocab.txt of a BERT network"
         )
+    if lower_case is None:
+        words = [piece for piece in numbers if not re.fullmatch(r"\[.*\]", piece)]
+        lower_case = not _has_capitals(words)
     model = tokenizers.models.WordPiece(numbers, unk_token="[UNK]", max_input_chars_per_word=100)  # noqa: S106
     tokenizer = tokenizers.Tokenizer(model)
     special = [name for name in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if name in numbers]
@@ -422,7 +445,7 @@ def _by_words(words: Sequence[str]) -> Any:
     while unknown in known:  # a word of that name is a word
         unknown = f"[{unknown}]"
     steps = [normalizers.Replace("’", "'")]
-    if sum(word != word.lower() for word in words) <= _CASED_FROM * len(words):
+    if not _has_capitals(words):
         steps.append(normalizers.Lowercase())
     digit = "0"
     if "##" in known:
@@ -442,6 +465,10 @@ def _by_words(words: Sequence[str]) -> Any:
         regex(pattern + r"|[^\s\p{C}]"), "removed", invert=True
     )
     return tokenizer
+
+
+def _has_capitals(words: Sequence[str]) -> bool:
+    return sum(word != word.lower() for word in words) > _CASED_FROM * len(words)
 
 
 # Oniguruma's regular expressions: letters of scripts that put spaces between words.
