@@ -146,6 +146,8 @@ def test_fastai_is_tried_only_by_name_and_before_scratch(only_built_in: None) ->
     frozen = dataclasses.replace(get_backbone(BASE), architecture="onnx")
     (only,) = candidate_approaches(["fastai", "linear_probe"], [frozen])
     assert isinstance(only, LinearProbe)
+    with pytest.raises(UsageError, match="lite0 is used as it is, and fine_tune would train it; t"):
+        candidate_backbones(["fine_tune"], [frozen])
 
 
 def test_backbones_of_one_fit_read_one_kind_of_input() -> None:

@@ -58,7 +58,7 @@ def working_folder(photo_folder: Path) -> Path:
     """What the examples assume: photos/, more_photos/, cameras/, new.jpg, new_photos/, tables.
 
     And new.txt, and networks of others: weights.pth, theirs.onnx, tiny_vit/, own_network.py,
-    tiny_bert/.
+    tiny_bert/, and word vectors in glove.txt.
     """
     folder = photo_folder.parent
     for name in ("clean", "messy"):
@@ -79,6 +79,9 @@ def working_folder(photo_folder: Path) -> Path:
     (folder / "new.txt").write_text("the soup was lovely and warm", encoding="utf-8")
     save_in_hub_form(folder / "tiny_vit", transformers_model("ViT"), SQUEEZED, "license: mit")
     write_encoder(folder / "tiny_bert", pooling="mean")
+    words = {"warm": "1 0 1", "fresh": "1 0 0", "rude": "0 1 0", "stale": "0 1 1", "soup": "0 0 1"}
+    lines = [f"{word} {vector}" for word, vector in words.items()]
+    (folder / "glove.txt").write_text("\n".join(lines), encoding="utf-8")
     (folder / "own_network.py").write_text(OWN_NETWORK, encoding="utf-8")
     return folder
 

@@ -1,7 +1,8 @@
-"""Backbones of texts: encoders from folders and the hub, found, licensed, read and trained."""
+"""Backbones of texts: encoders and word vectors, found, read and trained."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from regraft.catalogue import embedding_graph, get_backbone, stage_count, with_transform
+import regraft as rg
+from regraft.approaches import LinearProbe, WordVectors, prediction_cost
+from regraft.catalogue import (
+    embedding_graph,
+    get_backbone,
+    stage_count,
+    with_transform,
+    word_table,
+)
 from regraft.catalogue.texts import MOST_TOKENS
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
@@ -243,3 +252,114 @@ def test_an_encoder_is_probed_trained_and_saved_whole(
     assert len(found.rows) == 32
     right = [row["predicted"] == Path(row["path"]).parent.name for row in found.rows]
     assert np.mean(right) > 0.8
+
+
+# --- word vectors
+
+
+VECTORS = {
+    "the": (0.1, 0.0, 0.0, 0.2),
+    "meal": (0.0, 0.1, 0.0, 0.2),
+    "was": (0.0, 0.0, 0.1, 0.2),
+    "lovely": (1.0, 0.0, 0.1, 0.0),
+    "delicious": (0.9, 0.1, 0.0, 0.0),
+    "warm": (0.8, 0.0, 0.0, 0.1),
+    "cold": (-1.0, 0.0, 0.1, 0.0),
+    "rude": (-0.9, 0.1, 0.0, 0.0),
+    "slow": (-0.8, 0.0, 0.0, 0.1),
+}
+
+
+@pytest.fixture
+def glove(tmp_path: Path) -> Path:
+    """Word vectors in GloVe's format."""
+    path = tmp_path / "glove.9.4d.txt"
+    lines = [f"{word} {' '.join(map(str, vector))}" for word, vector in VECTORS.items()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _mean(*words: str) -> np.ndarray:
+    return np.mean([VECTORS[word] for word in words], axis=0)
+
+
+def test_the_mean_of_the_known_words_are_the_features(glove: Path) -> None:
+    told: list[str] = []
+    found = get_backbone(f"vectors:{glove}", progress=lambda text, *_: told.append(text))
+    assert told == ["reading the word vectors in glove.9.4d.txt, once on this machine"]
+    assert (found.name, found.source) == ("glove.9.4d", "vectors glove.9.4d.txt")
+    assert (found.modality, found.is_frozen, found.licence) == ("text", True, "unknown")
+    assert (found.parameters, found.feature_width) == ((len(VECTORS) + 1) * 4, 4)
+    assert stage_count(found) == 0
+    assert prediction_cost(found) < prediction_cost(get_backbone("all_minilm_l6_v2")) / 1_000
+    expected = _mean("the", "meal", "was", "lovely")
+    assert _features(found, "The meal was lovely") == pytest.approx(expected, abs=1e-6)
+    assert _features(found, "The meal was so lovely!") == pytest.approx(expected, abs=1e-6)
+    assert not _features(found, "Überaus köstlich!").any()
+    again = get_backbone(f"vectors:{glove}", progress=lambda text, *_: told.append(text))
+    assert (again, len(told)) == (found, 1)
+
+
+def test_the_same_vectors_in_every_format_are_one_backbone(glove: Path, tmp_path: Path) -> None:
+    width = len(next(iter(VECTORS.values())))
+    header = f"{len(VECTORS)} {width}\n"
+    text = tmp_path / "fast.vec"
+    text.write_text(header + glove.read_text(encoding="utf-8"), encoding="utf-8")
+    packed = tmp_path / "packed.txt.gz"
+    packed.write_bytes(gzip.compress(glove.read_bytes()))
+    binary = tmp_path / "word2vec.bin"
+    rows = [f"{w} ".encode() + np.array(v, "<f4").tobytes() for w, v in VECTORS.items()]
+    binary.write_bytes(header.encode() + b"".join(rows))
+    found = [get_backbone(f"vectors:{path}") for path in (glove, text, packed, binary)]
+    assert len({one.weights_sha256 for one in found}) == 1
+    assert [one.name for one in found] == ["glove.9.4d", "fast", "packed", "word2vec"]
+    assert np.array_equal(*(word_table(one) for one in (found[0], found[3])))
+
+
+def test_large_tables_are_cut(glove: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regraft.catalogue.texts._MOST_NUMBERS", 13)
+    told: list[str] = []
+    found = get_backbone(f"vectors:{glove}", progress=lambda text, *_: told.append(text))
+    assert told[-1] == "glove.9.4d.txt: the first 3 words are used"
+    assert word_table(found).shape == (4, 4)
+
+
+def test_what_is_wrong_with_word_vectors_is_told(glove: Path, tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"there is no file .*gone\.txt; give word vectors of"):
+        get_backbone(f"vectors:{tmp_path / 'gone.txt'}")
+    glove.write_text("Dear all,\nthis is a letter.\n", encoding="utf-8")
+    with pytest.raises(BackboneError, match="is not a table of word vectors: it begins with 'Dear"):
+        get_backbone(f"vectors:{glove}")
+    glove.write_text("the 1 2\nmeal 3 4\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"size is of photos, and glove\.9\.4d reads texts"):
+        get_backbone(f"vectors:{glove}", image_size_px=64)
+
+
+@pytest.mark.slow
+def test_word_vectors_are_probed_read_by_a_network_and_saved_whole(
+    glove: Path, texts: Path, tmp_path: Path, regraft: CommandLine
+) -> None:
+    run = tmp_path / "run"
+    backbone = f"vectors:{glove}"
+    options = ("--budget", "90s", "--out", run)
+    regraft.done("fit", texts, "--backbone", backbone, *options)
+    comparison = rg.read_run(run).comparison["candidates"]
+    tried = {candidate["title"]: candidate["status"] for candidate in comparison}
+    assert tried["linear_probe on glove.9.4d"] == tried["knn on glove.9.4d"] == "done"
+    assert any(title.startswith("word_vectors") for title in tried)
+    assert not any(title.startswith("fine_tune") for title in tried)
+    data = rg.scan(texts)
+    for approach in (LinearProbe(backbone), WordVectors(backbone, epochs=4)):
+        folder = tmp_path / approach.name
+        approach.fit(data).save(folder)
+        moved = folder.rename(tmp_path / f"moved_{approach.name}")
+        shutil.rmtree(tmp_path / "cache")
+        model = rg.load(moved)
+        said = model.predict([data.absolute(row) for row in data.ok])
+        right = [one.predicted == row.label for one, row in zip(said, data.ok, strict=True)]
+        assert np.mean(right) > 0.9, approach.name
+        unknown = tmp_path / "unknown.txt"
+        unknown.write_text("überaus köstlich", encoding="utf-8")
+        assert np.isfinite(model.predict([unknown])[0].unfamiliarity)
+    scored = rg.evaluate(tmp_path / "moved_linear_probe", texts)
+    assert scored.accuracy.value > 0.9

@@ -34,6 +34,7 @@ from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
 
 TRAINED = ("fine_tune", "word_vectors", "scratch", "fastai")
+_ON_PARTS = {"fine_tune", "fastai"}  # approaches that train parts of a backbone
 _SCOPES = ("last_2_stages", "last_4_stages")  # where there is no advice
 
 
@@ -77,7 +78,8 @@ def candidate_backbones(
         progress: told before something is fetched.
 
     Raises:
-        UsageError: an approach is unknown, or the backbones read different kinds of input.
+        UsageError: an approach is unknown, the backbones read different kinds of input, or nothing
+            of them can be trained as asked.
         MissingExtraError: an approach needs an extra that is not installed.
         BackboneError: a backbone is unknown or not installed.
     """
@@ -99,6 +101,11 @@ def candidate_backbones(
                 and is_available(backbone)
                 and backbone not in chosen
             ]
+    if approaches and set(approaches) <= _ON_PARTS and all(b.is_frozen for b in chosen):
+        raise UsageError(
+            f"{chosen[0].name} is used as it is, and {' and '.join(approaches)} would train it; "
+            "take linear_probe, or another backbone"
+        )
     if resize is not None:
         chosen = [with_transform(backbone, resize=resize) for backbone in chosen]
     return chosen
@@ -134,7 +141,7 @@ def candidate_approaches(
             `guide.rank_backbones`; by default as they are listed.
 
     Raises:
-        UsageError: an approach is unknown.
+        UsageError: an approach is unknown, see `candidate_backbones` too.
         BackboneError: a backbone is unknown or not installed.
     """
     chosen = candidate_backbones(approaches, backbones, modality=modality, resize=resize)

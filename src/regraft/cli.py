@@ -220,7 +220,7 @@ BackboneNames = Annotated[
         "--backbone",
         metavar="NAME",
         help="Pretrained network (also timm:NAME, torchvision:NAME, hf:OWNER/NAME or hf:FOLDER, "
-        "module:FILE.py:NAME, onnx:FILE), or a checkpoint.",
+        "module:FILE.py:NAME, onnx:FILE, of texts vectors:FILE), or a checkpoint.",
     ),
 ]
 ApproachNames = Annotated[

@@ -367,7 +367,7 @@ def show_backbones(
         for row in rows
     ]
     header = ("name", "trained on", "input", "size", "licence", "per s", "here")
-    _print_columns(console, header, cells, right={"input", "size", "images/s"})
+    _print_columns(console, header, cells, right={"input", "size", "per s"})
     prose.print()
     if any(row["available_offline"] and not row["images_per_second"] for row in rows):
         prose.print("[dim]?: not measured on this machine yet[/dim]")

@@ -18,7 +18,10 @@ from regraft.engines.networks import Trainee
 from regraft.engines.onnx import OnnxEngine
 from regraft.engines.texts import (
     KINDS,
+    VECTORS,
+    describe,
     export_encoder,
+    export_text_network,
     restore_text_classifier,
     restore_vectors_classifier,
     text_trainee,
@@ -27,7 +30,7 @@ from regraft.engines.texts import (
 )
 from regraft.engines.torch import Exported
 from regraft.engines.training import History, Recipe, measure_speed, train
-from regraft.errors import ModelError, TrainingError, UsageError
+from regraft.errors import BackboneError, ModelError, TrainingError, UsageError
 from tests.tiny_encoders import (
     FAMILIES,
     LAYERS,
@@ -381,6 +384,33 @@ def test_the_table_of_tokens(encoder: Path) -> None:
     assert (table.shape, table.dtype) == ((VOCABULARY, WIDTH), np.float32)
     expected = original(encoder).get_input_embeddings().weight.detach().numpy()
     assert np.array_equal(table, expected)
+
+
+def test_the_mean_of_word_vectors(tmp_path: Path) -> None:
+    table = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    table[0] = 0
+    weights = tmp_path / "table.safetensors"
+    save_file({"backbone.words.weight": table, "head.bias": np.zeros(2, np.float32)}, weights)
+    assert describe(VECTORS, weights) == (36, 4)
+    assert np.array_equal(token_table(VECTORS, weights), table)
+    exported = export_text_network(VECTORS, weights)
+    assert (exported.stages, list(exported.tensors)) == (b"", ["words.weight"])
+    engine = OnnxEngine(exported.features)
+    for tokens, known in (([3, 0, 5, 3], [3, 5, 3]), ([7], [7]), ([1, 8, 0], [1, 8])):
+        (features,) = engine.run(np.array([tokens]))
+        assert features[0] == pytest.approx(table[known].mean(axis=0), abs=1e-6)
+    assert not engine.run(np.array([[0, 0]]))[0].any()
+
+
+def test_what_is_no_table_of_word_vectors(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_file({"head.bias": np.zeros(2, np.float32)}, weights)
+    with pytest.raises(BackboneError, match=r"holds no table of word vectors \(words\.weight\)"):
+        token_table(VECTORS, weights)
+    weights.write_bytes(b"nothing")
+    for path in (weights, tmp_path / "gone.safetensors"):
+        with pytest.raises(BackboneError, match="cannot be read as word vectors"):
+            describe(VECTORS, path)
 
 
 @pytest.mark.parametrize(

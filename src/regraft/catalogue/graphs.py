@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.catalogue.backbone import Backbone, image_transform, weights_path
+from regraft.catalogue.backbone import ONNX, Backbone, image_transform, weights_path
 from regraft.catalogue.speeds import graph_folder
 from regraft.engines import onnx as onnx_engine
 from regraft.errors import BackboneError
@@ -194,7 +194,7 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
         return path
 
     weights = weights_path(backbone)
-    if backbone.is_frozen:
+    if backbone.architecture == ONNX:
         from regraft.catalogue.foreign import read_foreign
 
         found = read_foreign(weights, image_size_px=image_transform(backbone).image_size_px)
@@ -223,15 +223,15 @@ def _export_image_network(backbone: Backbone, weights: Path) -> Exported:
     )
 
 
-def _export_encoder(backbone: Backbone, weights: Path) -> Exported:
-    from regraft.engines.texts import export_encoder
+def _export_text_network(backbone: Backbone, weights: Path) -> Exported:
+    from regraft.engines.texts import export_text_network
 
-    return export_encoder(backbone.architecture, weights, match=backbone.match)
+    return export_text_network(backbone.architecture, weights, match=backbone.match)
 
 
 _EXPORTERS: Mapping[str, Callable[[Backbone, Path], Exported]] = {
     IMAGE: _export_image_network,
-    "text": _export_encoder,
+    "text": _export_text_network,
 }
 """How a network of each modality becomes ONNX."""
 

@@ -6,6 +6,7 @@ torchvision:NAME[:WEIGHTS]     what torchvision publishes
 hf:OWNER/NAME[@REVISION]       an image model or text encoder of the Hugging Face hub, or hf:FOLDER
                                in its form
 module:FILE.py:NAME            a network of one's own, see `modules`
+vectors:FILE                   word vectors of GloVe, word2vec or fastText, see `texts`
 onnx:FILE                      any network as ONNX; it stays frozen
 file:WEIGHTS, or a path        a file of weights with its architecture, or a model of regraft
 """
@@ -13,12 +14,10 @@ file:WEIGHTS, or a path        a file of weights with its architecture, or a mod
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -27,10 +26,11 @@ from regraft.catalogue.backbone import (
     DEFAULT_BACKBONE,
     ONNX,
     Backbone,
+    file_digest,
     with_transform,
 )
 from regraft.catalogue.modules import module_backbone
-from regraft.catalogue.texts import encoder_transform
+from regraft.catalogue.texts import encoder_transform, vectors_backbone
 from regraft.engines.modules import MODULE
 from regraft.errors import BackboneError, UsageError
 from regraft.modality import IMAGE, transform_from_dict
@@ -124,6 +124,8 @@ def get_backbone(
         return _resized(found, image_size_px)
     if colon and scheme == "onnx":
         return _foreign(Path(rest), normalize or "", image_size_px or 0)
+    if colon and scheme == "vectors":
+        return _resized(vectors_backbone(Path(rest), progress=progress), image_size_px)
     if colon and scheme == "module":
         return module_backbone(rest, image_size_px=image_size_px, normalize=normalize)
     if (colon and scheme == "file") or os.sep in name or Path(name).exists():
@@ -133,7 +135,7 @@ def get_backbone(
     hint = f"did you mean {' or '.join(near)}?" if near else "see: regraft backbones"
     raise BackboneError(
         f"there is no backbone named {name!r}; {hint} (or timm:NAME, torchvision:NAME, "
-        "hf:OWNER/NAME, module:FILE.py:NAME, onnx:FILE)"
+        "hf:OWNER/NAME, module:FILE.py:NAME, onnx:FILE, vectors:FILE)"
     )
 
 
@@ -179,7 +181,7 @@ def _published(
             "add --accept-licence if yours is allowed"
         )
     weights = found.file(lambda text: note(progress, text))
-    digest = _digest(weights)
+    digest = file_digest(weights)
     named = hubs.hash_in_name(weights)
     if not digest.startswith(named):
         raise BackboneError(
@@ -243,7 +245,7 @@ def _foreign(path: Path, normalize: str, image_size_px: int) -> Backbone:
         package="",
         weights_file="",
         weights_at=str(path.resolve()),
-        weights_sha256=_digest(path),
+        weights_sha256=file_digest(path),
         origin=f"onnx {path.name}",
         extra="",
         pretrained_on="unknown data",
@@ -317,7 +319,7 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
             feature_width=described.feature_width,
             transform=ImageTransform.from_dict(described.transform),
         )
-    digest = _digest(weights)
+    digest = file_digest(weights)
     own = like.transform
     if transform:
         beside = {file.name: file for file in weights.parent.iterdir()}
@@ -336,22 +338,3 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
         match="name",
         transform=own,
     )
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file; a file that has not changed is read once.
-
-    Raises:
-        BackboneError: it cannot be read.
-    """
-    try:
-        status = path.stat()
-        return _digest_of(str(path), status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise BackboneError(f"{path} cannot be read: {error.strerror}") from error
-
-
-@cache
-def _digest_of(path: str, _size: int, _modified: int) -> str:
-    with open(path, "rb") as file:  # noqa: PTH123 - a key of the cache is text
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,27 +1,37 @@
-"""What backbones of texts need beside weights: how a text is taken apart.
+"""What backbones of texts need beside weights: how a text is taken apart; and word vectors as such.
 
-Tokenizers that are made here lie in the cache, by content.
+Tokenizers that are made here lie in the cache, by content, and tables of word vectors beside them.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from regraft.catalogue.backbone import BACKBONES, DEFAULT_BACKBONE, Backbone, file_digest
 from regraft.catalogue.speeds import graph_folder
-from regraft.errors import BackboneError
+from regraft.engines.texts import TABLE, VECTORS, describe
+from regraft.errors import BackboneError, DataError
 from regraft.modality.tokens import (
     TOKENIZER,
     TextTransform,
     in_small_letters,
+    tokenizer_of_words,
     wordpiece_from_vocab,
 )
+from regraft.modality.vectors import read_vectors
+from regraft.progress import Progress, note, silent
 from regraft.storage import write_atomic
 
 MOST_TOKENS = 512
 """Texts are cut to as many, also where a network would take more: time grows faster than they."""
+_MOST_NUMBERS = 30_000_000  # of a table of word vectors: 120 MB, which every model of it holds
+_TABLE_FORMAT = 1  # raise when kept tables change meaning
 
 
 def kept_tokenizer(made: str, *, max_tokens: int) -> TextTransform:
@@ -74,3 +84,69 @@ def encoder_transform(described: Mapping[str, Any], files: Mapping[str, Path]) -
         tokenizer_sha256=hashlib.sha256(content).hexdigest(),
         max_tokens=most,
     )
+
+
+def vectors_backbone(path: Path, *, progress: Progress = silent) -> Backbone:
+    """A backbone of a file of word vectors, whose features are the mean vector of a text's words.
+
+    The file is read once on this machine; its words and vectors are kept in the cache. Of a large
+    one the first words are taken, usually the most frequent: as many as have 30 million numbers,
+    400,000 at the most.
+
+    Args:
+        path: a file of GloVe, word2vec or fastText, see `modality.vectors`.
+        progress: told of what takes time and of what is left out.
+
+    Raises:
+        BackboneError: the file is not there, or is no table of word vectors.
+        MissingExtraError: the package `tokenizers` is missing.
+        StorageError: the cache cannot be written.
+    """
+    if not path.is_file():
+        raise BackboneError(
+            f"there is no file {path}; give word vectors of GloVe, word2vec or fastText"
+        )
+    stem = f"vectors-{file_digest(path)[:16]}-v{_TABLE_FORMAT}"
+    table, words = (graph_folder() / f"{stem}.{suffix}" for suffix in ("safetensors", "json"))
+    if not (table.exists() and words.exists()):
+        note(progress, f"reading the word vectors in {path.name}, once on this machine")
+        _keep_vectors(path, table, words, progress)
+    parameters, width = describe(VECTORS, table)
+    return replace(
+        BACKBONES[DEFAULT_BACKBONE],
+        name=path.name.split(".gz")[0].rpartition(".")[0] or path.name,
+        architecture=VECTORS,
+        package="",
+        weights_file="",
+        weights_at=str(table),
+        weights_sha256=file_digest(table),
+        origin=f"vectors {path.name}",
+        extra="",
+        task="word vectors",
+        pretrained_on="unknown data",
+        licence="unknown",
+        parameters=parameters,
+        feature_width=width,
+        transform=TextTransform(
+            tokenizer_at=str(words), tokenizer_sha256=file_digest(words), max_tokens=MOST_TOKENS
+        ),
+        match="name",
+    )
+
+
+def _keep_vectors(path: Path, table: Path, words: Path, progress: Progress) -> None:
+    """Read a file of word vectors and write its vectors, zeros before them, and its tokenizer."""
+    from safetensors.numpy import save
+
+    try:
+        found = read_vectors(path, most_numbers=_MOST_NUMBERS)
+    except DataError as error:
+        raise BackboneError(str(error)) from error
+    width = found.matrix.shape[1]
+    for text in found.notes:
+        note(progress, f"{path.name}: {text}")
+    if (len(found.words) + 1) * width > _MOST_NUMBERS:
+        note(progress, f"{path.name}: the first {len(found.words):,} words are used")
+    write_atomic(words, tokenizer_of_words(found.words))
+    unknown = np.zeros((1, width), np.float32)
+    write_atomic(table, save({TABLE: np.concatenate([unknown, found.matrix])}))

@@ -1,6 +1,7 @@
 """Networks that read texts: as ONNX graphs, and as networks that can be trained.
 
-An architecture is that of an encoder, see `encoders`.
+An architecture is that of an encoder, see `encoders`, or "vectors": a table of word vectors, whose
+mean over a text are its features.
 
 Texts arrive as token numbers. In a graph every token is real. In a training batch texts differ in
 length: numbers are padded at the end with -1, vectors with rows of zeros, and a text gives the
@@ -9,7 +10,8 @@ same features there as alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,13 +22,15 @@ from numpy.typing import NDArray
 
 from regraft.engines.encoders import Encoder, load_encoder, parameters_in, width_of
 from regraft.engines.networks import Trainee, with_head, zero_head
-from regraft.engines.torch import Exported, export_graph, read_state
+from regraft.engines.torch import OPSET, Exported, export_graph, read_state
 from regraft.engines.transformers import title
-from regraft.errors import ModelError, TrainingError, UsageError
+from regraft.errors import BackboneError, ModelError, TrainingError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
+VECTORS = "vectors"
+TABLE = "words.weight"  # of word vectors, in a file of weights: row 0 is the unknown word
 KINDS = ("cnn", "gru")  # of networks on word vectors
 _LONGEST = 512  # words that a graph on word vectors takes
 _WIDTHS = (2, 3, 4, 5)  # words that a filter sees
@@ -42,7 +46,66 @@ def describe(architecture: str, weights: Path) -> tuple[int, int]:
         BackboneError: the weights cannot be read, or the architecture is not known.
         MissingExtraError: transformers is not installed.
     """
+    if architecture == VECTORS:
+        with _opened_table(weights) as (file, name):
+            rows, width = file.get_slice(name).get_shape()
+        return rows * width, width
     return parameters_in(weights), width_of(architecture)
+
+
+def export_text_network(architecture: str, weights: Path, *, match: str = "name") -> Exported:
+    """A network that reads texts, ready for ONNX Runtime; see `export_encoder` and `export_mean`.
+
+    Raises:
+        BackboneError: see `load_encoder`.
+        MissingExtraError: transformers is not installed.
+    """
+    if architecture == VECTORS:
+        return export_mean(_read_table(weights))
+    return export_encoder(architecture, weights, match=match)
+
+
+def export_mean(table: NDArray[np.float32]) -> Exported:
+    """The mean vector of the words of a text: `tokens` int64 (n, t) in, `features` (n, w) out.
+
+    Words that are not known, number 0, have no part in it; a text of nothing else has zeros. The
+    network cannot be cut.
+
+    Args:
+        table: word vectors (v, w), row 0 all zeros.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    number, whole = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+    constants = {
+        TABLE: table,
+        "along": np.array([1]),
+        "unknown": np.array(0),
+        "one": np.array(1, np.float32),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", [TABLE, "tokens"], ["vectors"]),
+            helper.make_node("ReduceSum", ["vectors", "along"], ["sum"], keepdims=0),
+            helper.make_node("Greater", ["tokens", "unknown"], ["is_known"]),
+            helper.make_node("Cast", ["is_known"], ["known"], to=number),
+            helper.make_node("ReduceSum", ["known", "along"], ["count"], keepdims=1),
+            helper.make_node("Max", ["count", "one"], ["at_least_one"]),
+            helper.make_node("Div", ["sum", "at_least_one"], ["features"]),
+        ],
+        "mean",
+        [helper.make_tensor_value_info("tokens", whole, ["n", "t"])],
+        [helper.make_tensor_value_info("features", number, ["n", table.shape[1]])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=10,
+        producer_name="regraft",
+    )
+    return Exported(model.SerializeToString(), b"", {TABLE: table})
 
 
 def export_encoder(architecture: str, weights: Path, *, match: str = "name") -> Exported:
@@ -71,17 +134,39 @@ def export_encoder(architecture: str, weights: Path, *, match: str = "name") -> 
 
 
 def token_table(architecture: str, weights: Path, *, match: str = "name") -> NDArray[np.float32]:
-    """The vectors (v, h) that an encoder begins with, one for each of its tokens.
+    """The vectors (v, h) of the tokens: of an encoder, those that it begins with.
 
-    They can serve as frozen word vectors, see `vectors_trainee`, with the encoder's tokenizer.
+    They can serve as frozen word vectors, see `vectors_trainee`, with the tokenizer of the network.
 
     Raises:
         BackboneError: see `load_encoder`.
         MissingExtraError: transformers is not installed.
     """
+    if architecture == VECTORS:
+        return _read_table(weights)
     network: Any = load_encoder(architecture, weights, match=match).network
     table = network.get_input_embeddings().weight.detach().numpy()
     return np.array(table, dtype=np.float32)
+
+
+def _read_table(weights: Path) -> NDArray[np.float32]:
+    with _opened_table(weights) as (file, name):
+        return np.asarray(file.get_tensor(name), np.float32)
+
+
+@contextmanager
+def _opened_table(weights: Path) -> Iterator[tuple[Any, str]]:
+    """The table of word vectors in a file of weights, its own or that of a model folder."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="numpy") as file:
+            names = [name for name in file.keys() if name.removeprefix("backbone.") == TABLE]  # noqa: SIM118
+            if not names:
+                raise BackboneError(f"{weights} holds no table of word vectors ({TABLE})")
+            yield file, names[0]
+    except (OSError, SafetensorError) as error:
+        raise BackboneError(f"{weights} cannot be read as word vectors ({error})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,9 +458,13 @@ def _vectors_type() -> Any:
 
 __all__ = [
     "KINDS",
+    "TABLE",
+    "VECTORS",
     "Tokens",
     "describe",
     "export_encoder",
+    "export_mean",
+    "export_text_network",
     "restore_text_classifier",
     "restore_vectors_classifier",
     "text_trainee",

@@ -47,28 +47,33 @@ class WordVectors:
     notes: tuple[str, ...] = ()
 
 
-def read_vectors(path: str | Path, *, most: int = 400_000) -> WordVectors:
-    """The first `most` words of a table of word vectors, which are usually the most frequent.
+def read_vectors(
+    path: str | Path, *, most: int = 400_000, most_numbers: int | None = None
+) -> WordVectors:
+    """The first words of a table of word vectors, which are usually the most frequent.
 
-    The file is read once from start to end and no further than it takes; the memory is about that
-    of the matrix. A word that comes again is left out, as is a line that has not as many numbers
-    as the others, and bytes that are not UTF-8 become U+FFFD: notes count them.
+    These are `most` at the most, and no more than have `most_numbers` numbers together. The file is
+    read once from start to end and no further than it takes; the memory is about that of the
+    matrix. A word that comes again is left out, as is a line that has not as many numbers as the
+    others, and bytes that are not UTF-8 become U+FFFD: notes count them.
 
     Raises:
         DataError: the file cannot be read, is no such table, ends within a word of the binary
             format, or more than one in a hundred of its lines has another width.
-        UsageError: `most` is below 1.
+        UsageError: `most` or `most_numbers` is below 1.
     """
     path = Path(path)
     if most < 1:
         raise UsageError(f"most is {most}, expected a number of words from 1")
+    if most_numbers is not None and most_numbers < 1:
+        raise UsageError(f"most_numbers is {most_numbers}, expected at least 1")
     try:
         with _opened(path) as file:
             head = file.read(_HEAD_BYTES)
         start = _Start.of(path, head)
         with _opened(path) as file:
             file.read(start.header_bytes)
-            table = _Table(start.width, most)
+            table = _Table(start.width, _most_words(start, most, most_numbers))
             (_read_binary if start.is_binary else _read_text)(file, start, table)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
@@ -79,6 +84,12 @@ def read_vectors(path: str | Path, *, most: int = 400_000) -> WordVectors:
     if not table.words:
         raise DataError(f"{path} has no words; {_EXPECTED}")
     return table.finished()
+
+
+def _most_words(start: _Start, most: int, most_numbers: int | None) -> int:
+    if most_numbers is None:
+        return most
+    return max(1, min(most, most_numbers // start.width))
 
 
 class _Readable(Protocol):
