@@ -1,4 +1,4 @@
-"""Backbones of texts: encoders and word vectors, found, read and trained."""
+"""Backbones of texts: encoders, word vectors and models of texts, found, read and trained."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import regraft as rg
-from regraft.approaches import LinearProbe, WordVectors, prediction_cost
+from regraft.approaches import LinearProbe, Tfidf, WordVectors, prediction_cost
 from regraft.catalogue import (
     embedding_graph,
     get_backbone,
+    network_tensors,
     stage_count,
     with_transform,
     word_table,
@@ -363,3 +365,51 @@ def test_word_vectors_are_probed_read_by_a_network_and_saved_whole(
         assert np.isfinite(model.predict([unknown])[0].unfamiliarity)
     scored = rg.evaluate(tmp_path / "moved_linear_probe", texts)
     assert scored.accuracy.value > 0.9
+    glove.unlink()
+    again = get_backbone(str(tmp_path / "moved_linear_probe"))
+    assert (again.architecture, again.feature_width) == ("vectors", 4)
+    assert _features(again, "the meal") == pytest.approx(_mean("the", "meal"), abs=1e-6)
+
+
+# --- what was trained before
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_a_model_of_texts(folder: Path, texts: Path, tmp_path: Path) -> None:
+    data = rg.scan(texts)
+    options = {"train": "last_1_stage", "epochs": 2}
+    before = get_backbone(f"hf:{folder}")
+    pretrained = load_file(folder / "model.safetensors")
+    model = rg.FineTune(before, **options).fit(data)
+    saved = model.save(tmp_path / "model").rename(tmp_path / "moved")
+    shutil.rmtree(folder)
+    shutil.rmtree(tmp_path / "cache")
+
+    onwards = get_backbone(str(saved))
+    assert (onwards.name, onwards.source, onwards.modality) == ("moved", "file moved", "text")
+    assert onwards.licence == "apache-2.0"
+    assert (onwards.parameters, onwards.feature_width) == (before.parameters, WIDTH)
+    assert stage_count(onwards) == 3
+    trained = network_tensors(onwards)
+    changed = {n for n, t in trained.items() if not np.array_equal(t, pretrained[n].numpy())}
+    assert changed
+    assert all(name.startswith("encoder.layer.1.") for name in changed)
+    (whole,) = (onnx.load_from_string(model.graph),)
+    whole.graph.output.append(onnx.helper.make_tensor_value_info("features", 1, [WIDTH]))
+    *_, features = OnnxEngine(whole.SerializeToString()).run(onwards.transform.read(TEXT.encode()))
+    assert _features(onwards) == pytest.approx(features, abs=1e-5)
+
+    again = rg.FineTune(onwards, **options).fit(data).save(tmp_path / "again")
+    probe = rg.LinearProbe(str(again)).fit(data)
+    assert probe.backbone["architecture"] == before.architecture
+    assert len(probe.predict([data.absolute(data.train[0])])) == 1
+
+
+def test_what_cannot_be_gone_on_from_is_told(texts: Path, tmp_path: Path) -> None:
+    saved = Tfidf().fit(rg.scan(texts)).save(tmp_path / "counted")
+    with pytest.raises(BackboneError) as caught:
+        get_backbone(str(saved))
+    assert str(caught.value) == (
+        f"{saved / 'weights.safetensors'} is of the network tfidf, which cannot be gone on from: "
+        "expected a text encoder or word vectors, and the approach linear_probe, knn or fine_tune"
+    )

@@ -7,6 +7,7 @@ saved, so nothing can differ between training and use. On disk it is a folder:
     model.json           format, classes, thresholds, what it was made from, hashes of the rest
     model.onnx           `image` uint8 (h, w, 3) in; `probabilities` (k,), `unfamiliarity` () out
     weights.safetensors  backbone and head parameters, to train on from here
+    tokenizer.json       of texts alone, whose graph has `tokens` int64 (t,) in
 """
 
 from __future__ import annotations

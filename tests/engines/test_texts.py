@@ -411,6 +411,8 @@ def test_what_is_no_table_of_word_vectors(tmp_path: Path) -> None:
     for path in (weights, tmp_path / "gone.safetensors"):
         with pytest.raises(BackboneError, match="cannot be read as word vectors"):
             describe(VECTORS, path)
+    with pytest.raises(BackboneError, match="is of the network small_cnn, which cannot be gone on"):
+        describe("small_cnn", weights)
 
 
 @pytest.mark.parametrize(

@@ -62,16 +62,11 @@ class WordVectors(Trains):
         backbone = self._source
         if backbone.modality != "text":
             raise UsageError(f"{backbone.name} has no word vectors; name a text encoder")
+        small = f"small_{self.kind}"
+        network = replace(backbone, architecture=small, parameters=_LEARNED_WIDTH * 1_000)
         if not self.learned:
-            return replace(backbone, parameters=_LEARNED_WIDTH * 1_000)
-        return replace(
-            backbone,
-            name=f"small_{self.kind}",
-            architecture=f"small_{self.kind}",
-            weights_sha256="",
-            pretrained_on="nothing",
-            parameters=_LEARNED_WIDTH * 1_000,
-        )
+            return network
+        return replace(network, name=small, weights_sha256="", pretrained_on="nothing")
 
     @property
     def settings(self) -> Mapping[str, Any]:

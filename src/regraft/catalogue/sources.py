@@ -26,6 +26,7 @@ from regraft.catalogue.backbone import (
     DEFAULT_BACKBONE,
     ONNX,
     Backbone,
+    default_backbone,
     file_digest,
     with_transform,
 )
@@ -199,12 +200,36 @@ def _published(
         weights_sha256=digest,
         origin=f"folder {Path(rest).resolve().name}" if is_folder else name,
         extra="",
-        task=found.task,
         pretrained_on=found.pretrained_on,
         licence=licence,
         match=found.match,
         **_FACTS[found.modality](found, weights),
     )
+
+
+def _image_described(architecture: str, _weights: Path) -> dict[str, Any]:
+    from regraft.engines.architectures import describe_architecture
+
+    described = describe_architecture(architecture)
+    return {
+        "parameters": described.parameters,
+        "feature_width": described.feature_width,
+        "transform": ImageTransform.from_dict(described.transform),
+    }
+
+
+def _text_described(architecture: str, weights: Path) -> dict[str, Any]:
+    from regraft.engines.texts import describe
+
+    parameters, width = describe(architecture, weights)
+    return {"task": "text encoding", "parameters": parameters, "feature_width": width}
+
+
+_DESCRIBED: Mapping[str, Callable[[str, Path], dict[str, Any]]] = {
+    IMAGE: _image_described,
+    "text": _text_described,
+}
+"""What an architecture says of a backbone of each modality, beside its file of weights."""
 
 
 def _image_facts(found: Published, _weights: Path) -> dict[str, Any]:
@@ -216,11 +241,8 @@ def _image_facts(found: Published, _weights: Path) -> dict[str, Any]:
 
 
 def _text_facts(found: Published, weights: Path) -> dict[str, Any]:
-    from regraft.engines.texts import describe
-
-    parameters, width = describe(found.architecture, weights)
     transform = encoder_transform(found.described.transform, found.companions)
-    return {"parameters": parameters, "feature_width": width, "transform": transform}
+    return {**_text_described(found.architecture, weights), "transform": transform}
 
 
 _FACTS: Mapping[str, Callable[[Published, Path], dict[str, Any]]] = {
@@ -309,15 +331,11 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
             architecture.removeprefix(MODULE), image_size_px=size, normalize="torch"
         )
     elif like is None:
-        from regraft.engines.architectures import describe_architecture
-
-        described = describe_architecture(architecture)
+        modality = str((transform or {}).get("modality", IMAGE))
         like = replace(
-            BACKBONES[DEFAULT_BACKBONE],
+            default_backbone(modality),
             architecture=architecture,
-            parameters=described.parameters,
-            feature_width=described.feature_width,
-            transform=ImageTransform.from_dict(described.transform),
+            **_DESCRIBED[modality](architecture, weights),
         )
     digest = file_digest(weights)
     own = like.transform

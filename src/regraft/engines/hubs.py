@@ -34,7 +34,6 @@ class Published:
         fetch: fetches it.
         instead: what to do where it cannot be fetched; "" for a file of weights.
         modality: the kind of input.
-        task: what it was trained for.
         companions: files that its transform needs, by name.
     """
 
@@ -48,7 +47,6 @@ class Published:
     fetch: Callable[[], Path]
     instead: str = ""
     modality: str = "image"
-    task: str = "image classification"
     companions: Mapping[str, Path] = field(default_factory=dict)
 
     def file(self, told: Callable[[str], None]) -> Path:

@@ -108,7 +108,6 @@ def _encoder(folder: Path, repository: str, facts: Mapping[str, Any], where: str
         fetch=partial(_fetch_weights, repository, folder.name, "" if below == "." else f"{below}/"),
         instead=_instead(repository, "text"),
         modality="text",
-        task="text encoding",
         companions={found.tokenizer.name: found.tokenizer},
     )
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.engines.encoders import Encoder, load_encoder, parameters_in, width_of
+from regraft.engines.encoders import ENCODER, Encoder, load_encoder, parameters_in, width_of
 from regraft.engines.networks import Trainee, with_head, zero_head
 from regraft.engines.torch import OPSET, Exported, export_graph, read_state
 from regraft.engines.transformers import title
@@ -50,6 +50,11 @@ def describe(architecture: str, weights: Path) -> tuple[int, int]:
         with _opened_table(weights) as (file, name):
             rows, width = file.get_slice(name).get_shape()
         return rows * width, width
+    if not architecture.startswith(ENCODER):
+        raise BackboneError(
+            f"{weights} is of the network {architecture}, which cannot be gone on from: expected a "
+            "text encoder or word vectors, and the approach linear_probe, knn or fine_tune"
+        )
     return parameters_in(weights), width_of(architecture)
 
 
