@@ -603,12 +603,11 @@ def _longest_final(candidate: Candidate) -> float:
 _LIGHT = 1e9  # parameters x positions: word vectors have 3e7, a text encoder 6e9, photos 2e11
 
 
-def _dearness(approach: TrainedApproach) -> int:
+def _dearness(approach: TrainedApproach) -> tuple[bool, int]:
     """What comes first in timing: light networks, few last stages, scratch, what has it all."""
-    if prediction_cost(approach.network) < _LIGHT:
-        return 0
+    is_heavy = prediction_cost(approach.network) >= _LIGHT
     stages = re.fullmatch(r"last_(\d+)_stages?", scope_of(approach))
-    return int(stages[1]) if stages else 100 if approach.name == _BASELINE else 101
+    return is_heavy, int(stages[1]) if stages else 100 if approach.name == _BASELINE else 101
 
 
 def _ended(approach: Approach, error: RegraftError, seconds: float) -> Candidate:
