@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from regraft import comparison
 from regraft.approaches import further_epochs
 from regraft.comparison import choose_again, compare
 from regraft.dataset import Dataset
@@ -193,6 +194,21 @@ def test_where_nothing_else_fits_a_single_epoch_has_to_do(data: Dataset, clock: 
     found = compare([Fake(0.7, "probe"), tuned], data, budget_s=3)
     assert tuned.reported == [1]
     assert found.best.settings["epochs"] == 1
+
+
+@pytest.mark.parametrize(("pass_s", "status"), [(80.0, "skipped"), (60.0, "done")])
+def test_what_one_pass_rules_out_is_not_even_timed(
+    data: Dataset, clock: Clock, monkeypatch: pytest.MonkeyPatch, pass_s: float, status: str
+) -> None:
+    monkeypatch.setattr(comparison, "_LIGHT", 0.0)
+    monkeypatch.setattr(comparison, "seconds_expected", lambda _backbone, _n: pass_s)
+    heavy = FakeTrained(0.9, clock, "heavy", train="all", cost_takes_s=1)
+    found = compare([Fake(0.7, "probe"), heavy], data, budget_s=100)
+    assert found.candidates[1].status == status
+    if status == "skipped":
+        reason = "one pass of all photos through heavy_net would need about 80 s; 100 s of the "
+        assert found.candidates[1].reason.startswith(reason), found.candidates[1].reason
+        assert clock.now == 1_000.0, "nothing was timed"
 
 
 def test_on_a_busy_machine_the_dear_ones_are_not_timed(data: Dataset, clock: Clock) -> None:

@@ -34,6 +34,7 @@ from regraft.approaches import (
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError, OutOfTimeError, RegraftError
 from regraft.metrics import Estimate, IntArray, accuracy_estimate, paired_difference
+from regraft.modality import things
 from regraft.progress import Progress, note, silent
 from regraft.race import BehindError, Race, race_key
 
@@ -323,6 +324,8 @@ class _Runner:
         known = self.race.recall(self._key(approach))
         if self.left() <= 0 and not known:
             return _Timed(approach, Candidate(approach, "skipped", "the time budget was used up"))
+        if known is None and (reason := self._hopeless(approach)):
+            return _Timed(approach, Candidate(approach, "skipped", reason))
         started = time.monotonic()
         try:
             note(self.progress, f"timing {_title(approach)}")
@@ -340,6 +343,22 @@ class _Runner:
             wanted=approach.planned_epochs,
         )
         return _Timed(approach, done, cost)
+
+    def _hopeless(self, approach: TrainedApproach) -> str:
+        """Why an approach need not even be timed; "" if it may be worth it.
+
+        Whatever is trained of a heavy network, everything passes through it at least once, and what
+        is trained of it again for the model.
+        """
+        if math.isinf(self.deadline) or not _is_heavy(approach):
+            return ""
+        passes = seconds_expected(approach.network, len(self.data.train))
+        if passes is None or _FEWEST_PASSES * passes <= self.left():
+            return ""
+        return (
+            f"one pass of all {things(self.data.modality)} through {approach.network.name} would "
+            f"need about {passes:.0f} s; {max(0.0, self.left()):.0f} s of the budget were left"
+        )
 
     def _cost(self, approach: TrainedApproach, *, late: bool = False) -> Cost:
         """What it costs, asked until the deadline; of what has its result, `late` as well."""
@@ -600,14 +619,20 @@ def _longest_final(candidate: Candidate) -> float:
     return candidate.cost.export + _most_final_epochs(candidate) * candidate.cost.fit_epoch
 
 
+_FEWEST_PASSES = 1.5  # through the whole network, in which a part of it can be trained
 _LIGHT = 1e9  # parameters x positions: word vectors have 3e7, a text encoder 6e9, photos 2e11
+
+
+def _is_heavy(approach: TrainedApproach) -> bool:
+    return prediction_cost(approach.network) >= _LIGHT
 
 
 def _dearness(approach: TrainedApproach) -> tuple[bool, int]:
     """What comes first in timing: light networks, few last stages, scratch, what has it all."""
-    is_heavy = prediction_cost(approach.network) >= _LIGHT
     stages = re.fullmatch(r"last_(\d+)_stages?", scope_of(approach))
-    return is_heavy, int(stages[1]) if stages else 100 if approach.name == _BASELINE else 101
+    return _is_heavy(approach), int(
+        stages[1]
+    ) if stages else 100 if approach.name == _BASELINE else 101
 
 
 def _ended(approach: Approach, error: RegraftError, seconds: float) -> Candidate:
