@@ -399,8 +399,7 @@ class _Runner:
         started = time.monotonic()
         try:
             with self.race.trial(title, can_stop=not timed.is_baseline) as report:
-                fits = [c.cost.fit for c in found.values() if c.cost and c.accuracy]
-                kept = max([cost.export, *fits])
+                kept = max(cost.export, self._kept_for_the_model(found))
                 limits = Limits(
                     deadline=self.deadline,
                     folds=(0,),
@@ -423,7 +422,7 @@ class _Runner:
     ) -> tuple[int, str]:
         """How many epochs the budget has room for, or why there is room for none."""
         left = self.left()
-        refit = max((c.cost.fit for c in found.values() if c.cost and c.accuracy), default=0.0)
+        refit = self._kept_for_the_model(found)
         waiting = (timed, *later)
         rivals = [c for t in waiting if not t.is_baseline and (c := t.contender) is not None]
         baseline = next((t.contender for t in waiting if t.is_baseline), None)
@@ -452,6 +451,18 @@ class _Runner:
         return 0, (
             f"would need about {needed:.0f} s ({epochs_said} on one fold); "
             f"{max(0.0, left - kept):.0f} s of the budget were left"
+        )
+
+    def _kept_for_the_model(self, found: Mapping[int, Candidate]) -> float:
+        """Seconds of the longest final training of what was trained and may still be chosen."""
+        best = max((c.accuracy.value for c in found.values() if c.accuracy), default=0.0)
+        return max(
+            (
+                c.cost.fit
+                for c in found.values()
+                if c.cost and c.accuracy and c.accuracy.value >= best - _CONTENDS
+            ),
+            default=0.0,
         )
 
     def _worth_another_fold(self, found: Mapping[int, Candidate]) -> int | None:
