@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regraft.auditing import Audit, keep_copies_together
-from regraft.dataset import Dataset, Row
+from regraft import auditing
+from regraft.auditing import Audit, keep_copies_together, look_first
+from regraft.catalogue import get_backbone
+from regraft.dataset import Dataset, Row, scan
 from regraft.issues import Copy, Findings
 from regraft.workflow import audit
+from tests.conftest import MakeImageFolder
 from tests.planting import Planted, plant, score
 
 
@@ -251,3 +255,63 @@ def test_a_split_that_leaks_too_much_is_told_and_not_thinned_out() -> None:
     assert {row.status for row in found.rows} == {"ok"}
     assert "2 of 5 training photos are near duplicates of test photos" in found.notes[-1]
     assert "not independent" in found.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("missing", "seconds", "budget_s", "expected"),
+    [
+        (10_000, 100.0, math.inf, True),
+        (10_000, 100.0, 400.0, True),
+        (10_000, 100.0, 300.0, False),
+        (200, 100.0, 300.0, True),  # too few to be worth timing
+        (0, 0.0, 1.0, True),  # all in the cache
+    ],
+)
+def test_features_take_no_more_than_their_share_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+    missing: int,
+    seconds: float,
+    budget_s: float,
+    expected: bool,
+) -> None:
+    monkeypatch.setattr(auditing, "count_missing", lambda _rows, _network: missing)
+    monkeypatch.setattr(auditing, "seconds_expected", lambda _network, _n: seconds)
+    data = Dataset.from_rows(Path("/nowhere"), [])
+    network = get_backbone("efficientnet_lite0")
+    assert auditing.has_time_to_embed(data, network, budget_s=budget_s) is expected
+
+
+def test_a_backbone_that_was_never_timed_is_timed_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timed: list[float] = []
+    monkeypatch.setattr(auditing, "count_missing", lambda _rows, _network: 10_000)
+    monkeypatch.setattr(
+        auditing, "seconds_expected", lambda _network, _n: 1_000.0 if timed else None
+    )
+    monkeypatch.setattr(auditing, "measure_speed", lambda _network, seconds: timed.append(seconds))
+    data = Dataset.from_rows(Path("/nowhere"), [])
+    network = get_backbone("efficientnet_lite0")
+    assert not auditing.has_time_to_embed(data, network, budget_s=600.0)
+    assert len(timed) == 1
+    assert timed[0] < 1.0
+
+
+def test_without_time_for_features_a_look_still_finds_copies_faults_and_damage(
+    make_image_folder: MakeImageFolder,
+) -> None:
+    root = make_image_folder({"cat": 12, "dog": 12})
+    shutil.copy(root / "cat" / "0.png", root / "cat" / "copy.png")
+    data = scan(root)
+    said: list[str] = []
+    looked = look_first(
+        data,
+        get_backbone("efficientnet_lite0"),
+        embeds=False,
+        progress=lambda what, *_: said.append(what),
+    )
+    assert looked is not None
+    assert looked.features is None
+    assert looked.findings.outliers is None
+    assert {issue.issue for issue in looked.findings.issues} >= {"exact_duplicate"}
+    assert any("were not compared by their features" in text for text in said)
