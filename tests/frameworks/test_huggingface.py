@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -128,6 +129,59 @@ def test_there_and_back(make_image_folder: MakeImageFolder, tmp_path: Path) -> N
     assert theirs["train"][0]["image"].size == (12, 8)
     again = from_datasets(theirs, folder=tmp_path / "again")
     assert again.fingerprint() == data.fingerprint()
+
+
+def reviews(column: str = "text", **more: Any) -> Any:
+    texts = ["lovely soup", "naïve café\nwarm", "cold soup", None, "", "rude waiter", "fine"]
+    columns = {column: texts, "label": [1, 1, 0, 0, 1, 0, -1], "by": list("aabbccd")}
+    kinds = {column: TEXT, "label": datasets.ClassLabel(names=["bad", "good"]), "by": TEXT}
+    return datasets.Dataset.from_dict(columns | more, features=datasets.Features(kinds))
+
+
+def test_texts_become_files_and_come_back_with_their_groups(tmp_path: Path) -> None:
+    data = from_datasets(reviews(), folder=tmp_path / "files", group_column="by")
+    assert data.modality == "text"
+    assert data.classes == ("bad", "good")
+    assert data.status_counts() == {"ok": 4, "unlabelled": 1, "missing": 2}
+    assert {row.group for row in data.train} == {"a", "b", "c"}
+    reasons = {row.reason for row in data.rows if row.status == "missing"}
+    assert reasons == {f"row {i} of the dataset holds no text" for i in (3, 4)}
+    again = to_datasets(data)
+    assert set(again) == {"train", "unlabelled"}
+    rows = {(row["text"], row["label"], row["group"]) for row in again["train"]}
+    assert ("naïve café\nwarm", 1, "a") in rows
+    assert len(rows) == 4
+    assert len(rg.scan(tmp_path / "files", check=False).train) == 4
+
+
+@pytest.mark.parametrize(("column", "asked"), [("review", {"text_column": "review"}), ("text", {})])
+def test_the_column_of_texts_is_found_or_named(
+    tmp_path: Path, column: str, asked: dict[str, str]
+) -> None:
+    data = from_datasets(reviews(column), folder=tmp_path / "files", **asked)
+    assert len(data.train) == 4
+    assert not any(row.group for row in data.rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text_column": "body"}, "there is no column 'body'; expected review or label or by"),
+        (
+            {"text_column": "review", "group_column": "author"},
+            "there is no column 'author'; expected review or label or by",
+        ),
+        ({}, "no image column among review, label, by; name it: image_column=..., or text_column"),
+    ],
+)
+def test_columns_of_texts_that_are_not_clear_are_explained(
+    tmp_path: Path, options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(DataError, match=re.escape(message)):
+        from_datasets(reviews("review"), folder=tmp_path / "files", **options)
+    assert not (tmp_path / "files").exists()
+    with pytest.raises(UsageError, match="both given"):
+        from_datasets(reviews(), folder=tmp_path / "x", image_column="text", text_column="text")
 
 
 def test_an_image_folder_is_read_alike(make_image_folder: MakeImageFolder, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,10 @@ import numpy as np
 from regraft.catalogue import ONNX
 from regraft.dataset import Dataset, Row, scan_files
 from regraft.errors import DataError, ExportError, MissingExtraError, UsageError
+from regraft.modality import IMAGE, thing, things
+from regraft.modality.base import read_input
 from regraft.modality.image import image as images
+from regraft.modality.text import decode, text_of
 from regraft.modality.transform import ImageTransform
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
@@ -48,22 +51,29 @@ def from_datasets(
     *,
     folder: str | Path,
     image_column: str | None = None,
+    text_column: str | None = None,
     label_column: str | None = None,
+    group_column: str | None = None,
     split: str | None = None,
     progress: Progress = silent,
 ) -> Dataset:
-    """The photos of a `datasets.Dataset` or `DatasetDict` as files, and the Dataset of them.
+    """Photos or texts of a `datasets.Dataset` or `DatasetDict` as files, and the Dataset of them.
 
     Photos become `folder/SPLIT/CLASS/HASH.jpg`, which `scan(folder)` reads as well, with the bytes
-    the dataset holds; arrays of grey levels become PNG. A validation split is the test set where
-    there is no test split, as in `scan`. A row without a photo is a row with the status "missing",
-    one that cannot be decoded "unreadable", one without a label "unlabelled".
+    the dataset holds; arrays of grey levels become PNG, texts .txt in UTF-8. A validation split is
+    the test set where there is no test split, as in `scan`. A row without a photo or text is a row
+    with the status "missing", one that cannot be decoded "unreadable", one without a label
+    "unlabelled".
 
     Args:
-        dataset: rows with a photo and a label; nothing of it is changed.
+        dataset: rows with a photo or a text and a label; nothing of it is changed.
         folder: where the files go; empty or not there yet.
         image_column: None for the only column of images.
+        text_column: None for the column "text", or the only one of strings that holds no labels,
+            where there is no column of images.
         label_column: None for the only column of class labels, or one called "label"; "" for none.
+        group_column: what no split may part, such as a person or a thread; None for none. Groups
+            are in the Dataset alone: a later `scan` of the folder does not know them.
         split: of a DatasetDict, the only one to take; of a Dataset, what it is. None for all
             splits, or what the Dataset says of itself.
         progress: told how many rows are done.
@@ -83,43 +93,57 @@ def from_datasets(
     paths: list[Path] = []
     labels: list[str] = []
     splits: list[str] = []
+    groups: list[str] = []
     missing: list[Row] = []
     understood = []  # all of it before the first file is written
     for name, part in _parts(dataset, split).items():
-        column, encoded = _image_column(part, image_column)
-        understood.append((name, part, column, encoded, _labels_of(part, label_column, column)))
-    for name, part, column, encoded, label_of in understood:
+        inputs = _input_column(part, image_column, text_column, label_column)
+        label_of = _labels_of(part, label_column, inputs.name)
+        if group_column is not None and group_column not in part.features:
+            raise DataError(
+                f"there is no column {group_column!r}; expected {' or '.join(part.features)}"
+            )
+        understood.append((name, part, inputs, label_of))
+    kind = understood[0][2].modality if understood else IMAGE
+    one, several = thing(kind), things(kind)
+    for name, part, inputs, label_of in understood:
         top = {"train": "train", "val": "validation", "test": "test"}.get(name, "unlabelled")
         written: Counter[Path] = Counter()
-        for number, (photo, label) in enumerate(_rows(part, column, encoded, label_of)):
+        for number, (photo, label, group) in enumerate(_rows(part, inputs, label_of, group_column)):
             place = root / top / label if label else root / "unlabelled"
             if isinstance(photo, str):
                 path = f"{place.relative_to(root).as_posix()}/row {number}"
-                missing.append(Row(path, label=label, split=name, status="missing", reason=photo))
+                missing.append(
+                    Row(path, label=label, split=name, group=group, status="missing", reason=photo)
+                )
                 continue
             digest = hashlib.sha256(photo).hexdigest()[:16]
             stem = f"{digest}" if label else f"{top}-{digest}"
             written[place / stem] += 1
             if (times := written[place / stem]) > 1:
                 stem += f"-{times}"  # the same photo again is a row of its own
-            path_of = place / f"{stem}{_suffix(photo)}"
+            path_of = place / f"{stem}{inputs.suffix(photo)}"
             make_folder(place)
             write_atomic(path_of, photo)
             paths.append(path_of)
             labels.append(label)
             splits.append(name)
+            groups.append(group)
             if number % _ROWS_SHOWN == 0:
-                progress(f"writing {name or top} photos", number, len(part))
+                progress(f"writing {name or top} {several}", number, len(part))
     if not paths:
-        raise DataError("the dataset holds no photo; expected rows with one each")
-    data = scan_files(paths, labels, splits=splits, root=root, progress=progress)
+        raise DataError(f"the dataset holds no {one}; expected rows with one each")
+    data = scan_files(
+        paths, labels, groups=groups, splits=splits, root=root, modality=kind, progress=progress
+    )
     return replace(data, rows=(*data.rows, *missing), layout="a dataset of Hugging Face")
 
 
 def to_datasets(data: Dataset) -> Any:
-    """A Dataset as a `datasets.DatasetDict`: columns `image` and `label`, splits as they are.
+    """A Dataset as a `datasets.DatasetDict`: columns `image` or `text`, and `label`.
 
-    Photos stay in their files, which are read when a row is asked for. Readable rows without a
+    Splits are as they are; groups, if there are any, are a column `group`. Photos stay in their
+    files, which are read when a row is asked for; texts are read at once. Readable rows without a
     label are the split "unlabelled"; other rows that are not in use are left out, see
     `Dataset.counts`.
 
@@ -131,13 +155,18 @@ def to_datasets(data: Dataset) -> Any:
     import datasets
 
     if not data.classes:
-        raise DataError("no photo is in use; see Dataset.status_counts() for why")
-    features = datasets.Features(
-        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(data.classes))}
-    )
+        raise DataError(f"no {thing(data.modality)} is in use; see Dataset.status_counts() for why")
+    kind, content = _COLUMNS[data.modality]
+    labels_kind = datasets.ClassLabel(names=list(data.classes))
+    features = datasets.Features({data.modality: kind(), "label": labels_kind})
+    has_groups = any(row.group for row in data.rows)
+    if has_groups:
+        features["group"] = datasets.Value("string")
 
     def split(rows: tuple[Row, ...], labels: list[int | None]) -> Any:
-        columns = {"image": [str(data.absolute(row)) for row in rows], "label": labels}
+        columns = {data.modality: [content(data, row) for row in rows], "label": labels}
+        if has_groups:
+            columns["group"] = [row.group for row in rows]
         return datasets.Dataset.from_dict(columns, features=features)
 
     found = {"train": split(data.train, data.labels(data.train).tolist())}
@@ -254,8 +283,24 @@ def _parts(dataset: Any, split: str | None) -> dict[str, Any]:
     return {_SPLITS[name]: part for name, part in dataset.items()}
 
 
-def _image_column(part: Any, asked: str | None) -> tuple[str, bool]:
-    """The column of photos, and whether it holds encoded ones."""
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """The column of photos or texts: its name, the bytes of a cell, the suffix of a file.
+
+    `read` is given a cell and the number of its row, and says why where there are no bytes.
+    """
+
+    name: str
+    modality: str
+    read: Callable[[Any, int], bytes | str]
+    suffix: Callable[[bytes], str]
+    is_encoded: bool = False
+
+
+def _input_column(
+    part: Any, image_column: str | None, text_column: str | None, label_column: str | None
+) -> _Inputs:
+    """The column of photos, or of texts."""
     import datasets
 
     kinds: Mapping[str, Any] = part.features
@@ -265,19 +310,31 @@ def _image_column(part: Any, asked: str | None) -> tuple[str, bool]:
         for name, kind in kinds.items()
         if isinstance(kind, datasets.Array2D | datasets.Array3D)
     ]
-    if asked is not None:
-        if asked not in kinds:
+    if image_column is not None and text_column is not None:
+        raise UsageError("image_column and text_column are both given; expected one of them")
+    for asked in (image_column, text_column):
+        if asked is not None and asked not in kinds:
             raise DataError(f"there is no column {asked!r}; expected {' or '.join(kinds)}")
-        return asked, asked in encoded
-    found = encoded or arrays
-    if len(found) != 1:
-        what = (
-            f"{len(found)} columns of images ({', '.join(found)})" if found else "no image column"
-        )
-        raise DataError(
-            f"the dataset has {what} among {', '.join(kinds)}; name it: image_column=..."
-        )
-    return found[0], bool(encoded)
+    found = [image_column] if image_column is not None else encoded or arrays
+    if text_column is None and len(found) == 1:
+        name = found[0]
+        is_encoded = name in encoded
+        return _Inputs(name, IMAGE, _encoded if is_encoded else _as_png, _suffix, is_encoded)
+    if text_column is None and not found:
+        strings = [
+            name
+            for name, kind in kinds.items()
+            if getattr(kind, "dtype", "") in ("string", "large_string")
+            and name not in (label_column, *_LABELS)
+        ]
+        text_column = next((n for n in strings if n == "text" or len(strings) == 1), None)
+    if text_column is not None:
+        return _Inputs(text_column, "text", _as_utf8, lambda _: ".txt")
+    what = f"{len(found)} columns of images ({', '.join(found)})" if found else "no image column"
+    more = "" if found else ", or text_column=... for texts"
+    raise DataError(
+        f"the dataset has {what} among {', '.join(kinds)}; name it: image_column=...{more}"
+    )
 
 
 def _labels_of(part: Any, asked: str | None, photos: str) -> Callable[[Mapping[str, Any]], str]:
@@ -317,23 +374,31 @@ def _labels_of(part: Any, asked: str | None, photos: str) -> Callable[[Mapping[s
 
 
 def _rows(
-    part: Any, column: str, encoded: bool, label_of: Callable[[Mapping[str, Any]], str]
-) -> Iterator[tuple[bytes | str, str]]:
-    """The bytes of each photo, or why there are none, and its class name."""
+    part: Any,
+    inputs: _Inputs,
+    label_of: Callable[[Mapping[str, Any]], str],
+    group_column: str | None,
+) -> Iterator[tuple[bytes | str, str, str]]:
+    """The bytes of each photo or text, or why there are none, its class name and its group."""
     import datasets
 
     part = part.with_format(None)
-    if encoded:
-        part = part.cast_column(column, datasets.Image(decode=False))
+    if inputs.is_encoded:
+        part = part.cast_column(inputs.name, datasets.Image(decode=False))
     for number, row in enumerate(part):
-        value = row[column]
-        label = label_of(row)
+        value, label = row[inputs.name], label_of(row)
+        group = row[group_column] if group_column is not None else None
+        own = "" if group is None else str(group)
         if value is None:
-            yield f"row {number} of the dataset holds no photo", label
-        elif encoded:
-            yield _encoded(value, number), label
+            yield f"row {number} of the dataset holds no {thing(inputs.modality)}", label, own
         else:
-            yield _as_png(value, number), label
+            yield inputs.read(value, number), label, own
+
+
+def _as_utf8(value: Any, number: int) -> bytes | str:
+    if not isinstance(value, str):
+        return f"row {number} of the dataset holds {type(value).__name__}, expected a text"
+    return value.encode("utf-8", "replace") or f"row {number} of the dataset holds no text"
 
 
 def _encoded(value: Mapping[str, Any], number: int) -> bytes | str:
@@ -359,6 +424,30 @@ def _as_png(value: Any, number: int) -> bytes | str:
     file = io.BytesIO()
     Image.fromarray(levels.astype(np.uint8)).save(file, "PNG")
     return file.getvalue()
+
+
+def _content(data: Dataset, row: Row) -> str:
+    """The text of a row, as every part of regraft sees it."""
+    return text_of(decode(read_input(data.absolute(row))))
+
+
+def _image_feature() -> Any:
+    import datasets
+
+    return datasets.Image()
+
+
+def _text_feature() -> Any:
+    import datasets
+
+    return datasets.Value("string")
+
+
+_COLUMNS: Mapping[str, tuple[Callable[[], Any], Callable[[Dataset, Row], str]]] = {
+    IMAGE: (_image_feature, lambda data, row: str(data.absolute(row))),
+    "text": (_text_feature, _content),
+}
+"""A column of each kind of input, and what stands in it."""
 
 
 def _suffix(photo: bytes) -> str:
