@@ -20,6 +20,7 @@ from regraft.dataset import Dataset, Row, scan
 from regraft.issues import Copy, Findings
 from regraft.workflow import audit
 from tests.conftest import MakeImageFolder
+from tests.fakes import many_rows
 from tests.planting import Planted, plant, score
 
 
@@ -276,7 +277,7 @@ def test_features_take_no_more_than_their_share_of_the_time(
 ) -> None:
     monkeypatch.setattr(auditing, "count_missing", lambda _rows, _network: missing)
     monkeypatch.setattr(auditing, "seconds_expected", lambda _network, _n: seconds)
-    data = Dataset.from_rows(Path("/nowhere"), [])
+    data = many_rows(400)
     network = get_backbone("efficientnet_lite0")
     assert auditing.has_time_to_embed(data, network, budget_s=budget_s) is expected
 
@@ -290,7 +291,7 @@ def test_a_backbone_that_was_never_timed_is_timed_for_a_moment(
         auditing, "seconds_expected", lambda _network, _n: 1_000.0 if timed else None
     )
     monkeypatch.setattr(auditing, "measure_speed", lambda _network, seconds: timed.append(seconds))
-    data = Dataset.from_rows(Path("/nowhere"), [])
+    data = many_rows(400)
     network = get_backbone("efficientnet_lite0")
     assert not auditing.has_time_to_embed(data, network, budget_s=600.0)
     assert len(timed) == 1

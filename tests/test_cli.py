@@ -172,7 +172,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
         ("evaluate missing .", "there is no folder missing"),
         ("report missing", "missing is not a run folder: it has no run.json"),
         ("explain missing", "missing is not a run folder: it has no run.json"),
-        ("explain missing a.jpg", "there is no file, folder or match for a.jpg"),
+        ("explain missing a.jpg", "there is no folder missing; give a model folder or the --out"),
         ("fit . --backbone efficientnet", "no backbone named 'efficientnet'; did you mean"),
     ],
 )

@@ -113,7 +113,7 @@ def has_time_to_embed(data: Dataset, network: Backbone, *, budget_s: float) -> b
 
     What is in the cache costs nothing; a network that was never timed is timed for a moment.
     """
-    if math.isinf(budget_s):
+    if math.isinf(budget_s) or len(data.ok) <= _QUICKLY_EMBEDDED:
         return True
     missing = count_missing(data.ok, network)
     if missing <= _QUICKLY_EMBEDDED:
