@@ -117,7 +117,7 @@ def logistic_fits(
     weight = "balanced" if balanced else None
     for penalty in penalties:
         model = LogisticRegression(C=penalty, tol=_TOLERANCE, max_iter=300, class_weight=weight)
-        with np.errstate(invalid="ignore"):  # OpenBLAS raises the flag on small, sound products
+        with np.errstate(invalid="ignore"):  # raised by chance; the outcome is checked instead
             model.fit(x, labels)
         coefficients, intercepts = model.coef_, model.intercept_
         if not (np.isfinite(coefficients).all() and np.isfinite(intercepts).all()):
