@@ -641,9 +641,8 @@ def _is_heavy(approach: TrainedApproach) -> bool:
 def _dearness(approach: TrainedApproach) -> tuple[bool, int]:
     """What comes first in timing: light networks, few last stages, scratch, what has it all."""
     stages = re.fullmatch(r"last_(\d+)_stages?", scope_of(approach))
-    return _is_heavy(approach), int(
-        stages[1]
-    ) if stages else 100 if approach.name == _BASELINE else 101
+    scope = int(stages[1]) if stages else 100 if approach.name == _BASELINE else 101
+    return _is_heavy(approach), scope
 
 
 def _ended(approach: Approach, error: RegraftError, seconds: float) -> Candidate:

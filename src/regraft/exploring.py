@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from regraft.features import FeatureArray
 from regraft.issues import Findings
 from regraft.measures import Measures
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate
-from regraft.modality.examiner import Word
+from regraft.modality.examiner import Word, spread
 
 MAP_PHOTOS = 1_200  # more would neither be told apart nor leave the page small
 NEAREST = 6
@@ -32,8 +32,6 @@ _STEPS = 500
 _FEWEST_FOR_TSNE = 8
 _BINS = 24
 _CLASSES = 40  # of which facts are counted one by one
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,13 +232,6 @@ def explore(
             [one for one in measures.attributes if one is not None], measures.previews
         ),
     )
-
-
-def spread(items: Sequence[T], most: int) -> list[T]:
-    """At most `most` of the items, evenly spaced, the first among them."""
-    if len(items) <= most:
-        return list(items)
-    return [items[i * len(items) // most] for i in range(most)]
 
 
 def lay_out(features: NDArray[Any], *, seed: int = 0) -> FloatArray:

@@ -18,10 +18,10 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,7 @@ from regraft.storage import cache_dir, limit_from_environment, make_folder, stor
 from regraft.workers import map_threads
 
 FeatureArray = NDArray[np.float32]
+T = TypeVar("T")
 
 CACHE_KINDS = ("features", "graphs", "measures", "activations")
 CACHE_LIMIT_BYTES = 4 * 1024**3
@@ -262,14 +263,19 @@ def _compute(
 
     def work(task: tuple[int, str, str]) -> tuple[int, FeatureArray | str]:
         i, path, sha256 = task
-        try:
-            return i, run_input(engine, transform, path, sha256=sha256)[0]
-        except UnreadableInputError as error:
-            return i, str(error)
-        except Exception as error:  # one image must not stop the others
-            return i, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        return i, _or_reason(lambda: run_input(engine, transform, path, sha256=sha256)[0])
 
     return map_threads(work, tasks, jobs=jobs)
+
+
+def _or_reason(work: Callable[[], T]) -> T | str:
+    """What `work` returns, or why it fails: one input must not stop the others."""
+    try:
+        return work()
+    except UnreadableInputError as error:
+        return str(error)
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def _compute_stacked(
@@ -284,12 +290,7 @@ def _compute_stacked(
 
     def read(task: tuple[int, str, str]) -> tuple[int, NDArray[Any] | str]:
         i, path, sha256 = task
-        try:
-            return i, backbone.transform.read(read_checked(path, sha256=sha256))
-        except UnreadableInputError as error:
-            return i, str(error)
-        except Exception as error:  # one input must not stop the others
-            return i, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        return i, _or_reason(lambda: backbone.transform.read(read_checked(path, sha256=sha256)))
 
     def work(batch: list[tuple[int, NDArray[Any]]]) -> list[tuple[int, FeatureArray | str]]:
         try:

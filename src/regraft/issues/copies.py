@@ -108,21 +108,29 @@ def _coarse(pairs: NDArray[np.int64], sketches: NDArray[np.uint8]) -> FloatArray
     return np.concatenate([np.zeros(0, dtype=np.float32), *scores])
 
 
+def kin_of(neighbours: Neighbours, i: int) -> NDArray[np.int64]:
+    """Some of the farther half of the neighbours of row `i`, as its kind; none of too few."""
+    near: NDArray[np.int64] = neighbours.indices[i][neighbours.indices[i] >= 0]
+    if len(near) < 2 * _KIN:  # other copies may be most
+        return near[:0]
+    kin = near[len(near) // 2 :]
+    return kin[:: len(kin) // _KIN][:_KIN]
+
+
 def _likeness_of_kind(
     rows: NDArray[np.int64], neighbours: Neighbours, sketches: NDArray[np.uint8]
 ) -> FloatArray:
     """How alike other photos of its kind are to each of `rows`: (n,), 0 where that is not known."""
     found = np.zeros(len(sketches), dtype=np.float32)
-    kin_of: dict[int, NDArray[np.int64]] = {}
+    known: dict[int, NDArray[np.int64]] = {}
     for i in map(int, rows):
-        near = neighbours.indices[i][neighbours.indices[i] >= 0]
-        if len(near) >= 2 * _KIN:  # of fewer, other copies may be most
-            kin = near[len(near) // 2 :]
-            kin_of[i] = kin[:: len(kin) // _KIN][:_KIN]
-    if kin_of:
-        pairs = np.array([(i, k) for i, kin in kin_of.items() for k in kin], dtype=np.int64)
+        kin = kin_of(neighbours, i)
+        if len(kin):
+            known[i] = kin
+    if known:
+        pairs = np.array([(i, k) for i, kin in known.items() for k in kin], dtype=np.int64)
         alike = np.median(_coarse(pairs, sketches).reshape(-1, _KIN), axis=1)
-        found[list(kin_of)] = np.maximum(0.0, alike)
+        found[list(known)] = np.maximum(0.0, alike)
     return found
 
 

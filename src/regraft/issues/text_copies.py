@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.issues.copies import Copy
+from regraft.issues.copies import Copy, kin_of
 from regraft.issues.neighbours import Neighbours
 
 # Share of equal runs of three words from which texts are one. Of 90 planted copies among e-mails
@@ -29,7 +29,6 @@ ALIKE = 0.7
 _NEAREST = 5
 _BANDS = 16  # of 4 numbers each: texts that share 0.7 of their runs meet with probability 0.99
 _CROWD = 50  # texts with an equal band beyond which they are a form, and only neighbours count
-_KIN = 5  # of the farther half of a text's neighbours, as its kind
 _OUTSTANDING = 0.5  # how much less than from its kind a copy differs from its twin
 
 
@@ -87,13 +86,9 @@ def _shares(pairs: NDArray[np.int64], sketches: NDArray[Any]) -> NDArray[np.floa
 
 def _likeness_of_kind(i: int, neighbours: Neighbours | None, sketches: NDArray[Any]) -> float:
     """How alike other texts of its kind are to one: the median, 0 where that is not known."""
-    if neighbours is None:
+    kin = () if neighbours is None else kin_of(neighbours, i)
+    if not len(kin):
         return 0.0
-    near = neighbours.indices[i][neighbours.indices[i] >= 0]
-    if len(near) < 2 * _KIN:  # of fewer, other copies may be most
-        return 0.0
-    kin = near[len(near) // 2 :]
-    kin = kin[:: len(kin) // _KIN][:_KIN]
     return float(np.median([np.mean(sketches[i] == sketches[k]) for k in kin]))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ INCIDENTAL, CONTENT = "incidental", "content"
 
 Mask = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
+T = TypeVar("T")
+
+_FENCES = 3.0  # interquartile ranges
 
 
 class Measured(NamedTuple):
@@ -78,6 +81,21 @@ class Portraits:
 
     means: Mapping[str, bytes] = field(default_factory=dict)
     words: Mapping[str, tuple[Word, ...]] = field(default_factory=dict)
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` of the items, evenly spaced, the first among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i * len(items) // most] for i in range(most)]
+
+
+def far_from_others(values: FloatArray) -> Mask:
+    """Which of (n,) values lie beyond Tukey's outer fences, see `_FENCES`."""
+    low, high = np.percentile(values, [25, 75])
+    reach = _FENCES * (high - low)
+    found: Mask = (values < low - reach) | (values > high + reach)
+    return found
 
 
 class Examiner(Protocol):
@@ -150,4 +168,6 @@ __all__ = [
     "Shown",
     "Trait",
     "Word",
+    "far_from_others",
+    "spread",
 ]

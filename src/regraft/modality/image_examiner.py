@@ -26,6 +26,8 @@ from regraft.modality.examiner import (
     Portraits,
     Shown,
     Trait,
+    far_from_others,
+    spread,
 )
 
 # Below which a photo is listed; the score of a good photo is 1.
@@ -36,7 +38,6 @@ THRESHOLDS: Mapping[str, float] = {
     "blurry": 0.29,
     "odd_aspect_ratio": 0.35,
 }
-_SPREADS = 3.0  # interquartile ranges beyond the quartiles from which a size is odd
 _GREY = 0.18  # a histogram as even as this says nothing on sharpness
 _MEAN_CLASSES, _MEAN_PHOTOS, _MEAN_PX = 12, 200, 64
 
@@ -139,7 +140,7 @@ class ImageExaminer:
         means = {}
         for number, name in list(enumerate(classes))[:_MEAN_CLASSES]:
             members = [int(i) for i in np.flatnonzero(labels == number) if previews[int(i)]]
-            some = members[:: -(-len(members) // _MEAN_PHOTOS) or 1]
+            some = spread(members, _MEAN_PHOTOS)
             if not some:
                 continue
             total = np.zeros((_MEAN_PX, _MEAN_PX, 3))
@@ -177,10 +178,7 @@ def quality_scores(attributes: Sequence[Attributes]) -> dict[str, FloatArray]:
 def odd_sizes(attributes: Sequence[Any]) -> Mask:
     """Which photos are far larger or smaller than the others, (n,) (Tukey's fences)."""
     side = np.sqrt([one.width * one.height for one in attributes])
-    low, high = np.percentile(side, [25, 75])
-    spread = _SPREADS * (high - low)
-    found: Mask = (side < low - spread) | (side > high + spread)
-    return found
+    return far_from_others(side)
 
 
 EXAMINER = ImageExaminer()

@@ -25,6 +25,7 @@ from regraft.modality.examiner import (
     Shown,
     Trait,
     Word,
+    far_from_others,
 )
 from regraft.modality.text_attributes import (
     SKETCH_HASHES,
@@ -39,7 +40,6 @@ _REPEATING = 0.1  # different words among the first thousand; ordinary prose has
 _REPEATING_FROM = 50  # words; fewer say nothing on it
 _SIGNS = 0.6  # share of digits and punctuation; tables and addresses have 0.3
 _MOST_ARE = 0.8  # share of the texts in one script or language from which another one is odd
-_SPREADS = 3.0  # interquartile ranges beyond the quartiles from which a length is odd
 _LANGUAGES = {
     "en": "English",
     "de": "German",
@@ -127,7 +127,7 @@ class TextExaminer:
             "repetitive": ((distinct < _REPEATING) & (words >= _REPEATING_FROM), distinct),
             "odd_script": (_unusual([one.script for one in attributes]), half),
             "odd_language": (_unusual([one.language for one in attributes]), half),
-            "odd_length": (_odd(np.log(_column(attributes, "characters"))), half),
+            "odd_length": (far_from_others(np.log(_column(attributes, "characters"))), half),
             "cut": (_column(attributes, "cut") > 0, half),
         }
 
@@ -238,14 +238,6 @@ def _unusual(names: Sequence[str]) -> Mask:
     if count < _MOST_ARE * counts.total():
         return np.zeros(len(names), dtype=bool)
     return np.array([name not in ("", most) for name in names], dtype=bool)
-
-
-def _odd(values: FloatArray) -> Mask:
-    """Which lie far from the others (Tukey's fences)."""
-    low, high = np.percentile(values, [25, 75])
-    spread = _SPREADS * (high - low)
-    found: Mask = (values < low - spread) | (values > high + spread)
-    return found
 
 
 EXAMINER = TextExaminer()
