@@ -156,3 +156,14 @@ def photo_folder(graphs: Path, test_data: Path, tmp_path: Path) -> Path:
             with Image.open(source) as photo:
                 photo.convert("RGB").resize((120, 90)).save(root / name / f"{source.stem}.jpg")
     return root
+
+
+@pytest.fixture
+def hub_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub, and no network."""
+    from huggingface_hub import constants
+
+    home = tmp_path / "hubs"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return home

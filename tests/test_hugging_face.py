@@ -33,17 +33,6 @@ NAME = "someone/tiny-vit"
 
 
 @pytest.fixture
-def hub_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the hub, and no network."""
-    from huggingface_hub import constants
-
-    home = tmp_path / "hubs"
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    return home
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A tiny vision transformer in the hub's form."""
     return save_in_hub_form(tmp_path / "tiny", transformers_model("ViT"), SQUEEZED, CARD)

@@ -24,15 +24,10 @@ TIMM = "test_resnet.r160_in1k"
 
 
 @pytest.fixture
-def hub_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hub_home(hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Empty caches of both hubs, and no network."""
-    from huggingface_hub import constants
-
-    home = tmp_path / "hubs"
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("TORCH_HOME", str(home))
-    return home
+    monkeypatch.setenv("TORCH_HOME", str(hub_home))
+    return hub_home
 
 
 @pytest.fixture

@@ -37,17 +37,6 @@ TEXT = "The meal was lovely, the waiter rude."
 
 
 @pytest.fixture
-def hub_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the hub, and no network."""
-    from huggingface_hub import constants
-
-    home = tmp_path / "hubs"
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    return home
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A tiny BERT in the form of sentence-transformers."""
     folder = write_encoder(tmp_path / "tiny", pooling="cls", normalised=True)
