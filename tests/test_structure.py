@@ -27,6 +27,7 @@ ORDER = (
     "dataset",
     "measures",
     "issues",
+    "grouping",
     "decisions",
     "catalogue",
     "features",

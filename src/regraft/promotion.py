@@ -60,7 +60,8 @@ def promote(new: Run, old: Run) -> Promotion:
         StorageError: the folder cannot be written; the old model is at work then.
     """
     at_work = _at_work(old)
-    on = TEST if new.data.test and at_work.data.test else CROSS_VALIDATION
+    has_tests = new.data.test and at_work.data.test and new.test_is_independent
+    on = TEST if has_tests else CROSS_VALIDATION
     found = paired_accuracy(new, at_work, on)
     gap = found.difference
     if gap is None:

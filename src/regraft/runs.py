@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft._version import __version__
-from regraft.dataset import Dataset, Row
+from regraft.dataset import Dataset, Row, split_groups
 from regraft.errors import DataError, RunError, StorageError
 from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
@@ -106,6 +106,14 @@ class Run:
     evaluations: tuple[Evaluation, ...]
     predictions: tuple[ImagePrediction, ...]
     exploration: Exploration | None = None
+
+    @property
+    def test_is_independent(self) -> bool:
+        """Whether no test row has a copy, or a member of its group, among the training rows."""
+        rows = self.data.ok
+        groups = dict(zip((row.path for row in rows), split_groups(rows).tolist(), strict=True))
+        trained = {groups[row.path] for row in self.data.train}
+        return not any(groups[row.path] in trained for row in self.data.test)
 
 
 def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:

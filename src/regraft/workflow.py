@@ -32,12 +32,14 @@ from regraft.approaches import (
 )
 from regraft.auditing import (
     Audit,
+    ByOrder,
     Looked,
     audit_data,
+    compare_folds,
     effects_on,
     has_time_to_embed,
-    keep_copies_together,
     look_first,
+    pair_of_folds,
 )
 from regraft.candidates import (
     candidate_approaches,
@@ -115,6 +117,7 @@ from regraft.explaining import (
 )
 from regraft.exploring import explore
 from regraft.features import embed_rows, measure_speed
+from regraft.grouping import keep_together
 from regraft.guide import (
     Advice,
     Similarity,
@@ -304,15 +307,19 @@ def fit(
             looked = look_first(
                 found, networks[0], embeds=embeds, budget_s=left, jobs=jobs, progress=progress
             )
-            exploration = None
+            exploration = pair = None
+            by_order = ByOrder()
             if looked is not None:
-                if looked.features is not None:
+                if looked.features is not None and looked.measures is not None:
                     note(progress, f"drawing the map of the {things(found.modality)}")
                     exploration = explore(
                         found, looked.findings, looked.features, looked.measures, seed=seed
                     )
-                found = keep_copies_together(found, looked.findings)
-                found = leave_out_small_classes(found)
+                pair = pair_of_folds(found, looked.findings)
+                grouped = keep_together(found, looked.findings)
+                if looked.findings.series is not None:
+                    by_order = ByOrder.of(looked.findings.series, grouped)
+                found = leave_out_small_classes(grouped.data)
                 require_trainable(found)
         found = set_aside(found, seed=seed)
         guidance = None
@@ -363,7 +370,13 @@ def fit(
             found, others, seen = _predict_the_rest(model, found, jobs=jobs, progress=progress)
             evaluations = _evaluations(found, chosen, seen[: len(found.test)], seed=seed)
             predictions = _predictions(found, chosen, others, seen)
+            if pair is not None:
+                by_order = compare_folds(
+                    by_order, pair, found.with_rows(found.train), networks[0], seed=seed, jobs=jobs
+                )
             issues, audited = _issues(found, looked, predictions)
+            if looked is not None and looked.findings.series is not None:
+                audited["series"] = by_order.to_dict()
             if applied is not None:
                 found, issues = _without_answered(found, issues, applied)
         with phase("evidence"):
@@ -1431,6 +1444,7 @@ def _issues(
     )
     effects = effects_on(found, right) if np.isfinite(right).any() else []
     return found.issues, {
+        "copies": looked.measures is not None,
         "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
         "likely_wrong_labels": found.suspects and found.suspects.likely_wrong,
         "effects": [effect.to_dict() for effect in effects],

@@ -6,6 +6,7 @@ without knowing what they are of.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -64,6 +65,13 @@ class Shown:
 
     picture: bytes = b""
     text: str = ""
+
+
+class Moment(NamedTuple):
+    """When something was made, in seconds (NaN: unknown), and the name of what made it, or ""."""
+
+    taken: float = math.nan
+    camera: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,9 @@ class Examiner(Protocol):
             ValueError, TypeError, AttributeError: it is something else.
         """
 
+    def moment(self, attributes: Any) -> Moment:
+        """When an input was made, where its file says it; None has no attributes."""
+
     def find_faults(self, attributes: Sequence[Any]) -> Mapping[str, tuple[Mask, FloatArray]]:
         """For each of `faults` which inputs have it, and how good each is in that, 0 to 1, (n,)."""
 
@@ -164,6 +175,7 @@ __all__ = [
     "FloatArray",
     "Mask",
     "Measured",
+    "Moment",
     "Portraits",
     "Shown",
     "Trait",

@@ -23,6 +23,7 @@ from regraft.modality.examiner import (
     FloatArray,
     Mask,
     Measured,
+    Moment,
     Portraits,
     Shown,
     Trait,
@@ -110,6 +111,10 @@ class ImageExaminer:
     def attributes_from_json(self, text: str) -> Attributes:
         """See `Attributes.from_json`."""
         return Attributes.from_json(text)
+
+    def moment(self, attributes: Attributes | None) -> Moment:
+        """By the clock of the camera."""
+        return Moment() if attributes is None else Moment(attributes.taken, attributes.camera)
 
     def find_faults(
         self, attributes: Sequence[Attributes]

@@ -21,6 +21,7 @@ from regraft.modality.examiner import (
     FloatArray,
     Mask,
     Measured,
+    Moment,
     Portraits,
     Shown,
     Trait,
@@ -112,6 +113,10 @@ class TextExaminer:
     def attributes_from_json(self, text: str) -> TextAttributes:
         """See `TextAttributes.from_json`."""
         return TextAttributes.from_json(text)
+
+    def moment(self, attributes: TextAttributes | None) -> Moment:  # noqa: ARG002 - of a protocol
+        """Texts do not say it in any one way."""
+        return Moment()
 
     def find_faults(
         self, attributes: Sequence[TextAttributes]

@@ -13,7 +13,8 @@ from regraft.reporting.more_photos import would_more_photos_help
 from regraft.reporting.pages import Card, Header, data_cards, left_out_cards, render
 from regraft.reporting.provenance import moment, what_was_run, what_was_tried
 from regraft.reporting.reviewed import what_the_review_changed
-from regraft.reporting.scores import details, headline, headline_first, hero, metrics
+from regraft.reporting.scores import details, headline_first, headline_of, hero, metrics
+from regraft.reporting.series import what_chance_hides
 from regraft.reporting.training import how_training_went
 from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import Run
@@ -33,7 +34,7 @@ def build_report(run: Run) -> str:
 
 
 def _built(run: Run) -> str:
-    evaluations = headline_first(run.evaluations)
+    evaluations = headline_first(run)
     return render(
         "report.html.jinja",
         header=_header(run),
@@ -58,12 +59,12 @@ def _built(run: Run) -> str:
 
 def _header(run: Run) -> Header:
     about = run.about
-    best = headline(run.evaluations)
+    best = headline_of(run)
     return Header(
         title=run.data.root.name or str(run.data.root),
         verdict=_verdict(best),
         verdict_range=words.percent_between(best.accuracy.low, best.accuracy.high) if best else "",
-        context=tuple(_context(run.evaluations, best)),
+        context=tuple(_context(run, best)),
         when=moment(about.get("finished") or about.get("started")),
         version=str(about.get("regraft") or ""),
         cards=_cards(run, best),
@@ -76,16 +77,19 @@ def _verdict(best: Evaluation | None) -> str:
     return f"Right on {words.percent(best.accuracy.value)} of {things()} it had not seen"
 
 
-def _context(evaluations: Sequence[Evaluation], best: Evaluation | None) -> list[str]:
-    """What the verdict is to be held against: the other estimate, and guessing."""
+def _context(run: Run, best: Evaluation | None) -> list[str]:
+    """What the verdict is to be held against: folds by chance, the other estimate, guessing."""
     if best is None:
         return []
     said = [f"Measured on {words.unseen_photos(best.on, best.n)}."]
-    for other in evaluations:
+    said += filter(None, [what_chance_hides((run.about.get("audit") or {}).get("series"))])
+    for other in run.evaluations:
         if other is not best:
             a = other.accuracy
             where = words.unseen_photos(other.on, other.n)
             few = ", too few to settle it" if other.on == TEST else ""
+            if other.on == TEST and not run.test_is_independent:
+                few = ", of which training holds a part"
             said.append(
                 f"On {where}{few}: {words.percent(a.value)} "
                 f"({words.percent_between(a.low, a.high)})."
