@@ -8,10 +8,13 @@ Letters: n rows, m rows in an order.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 
 from regraft.dataset.drafts import SPLIT_NAMES, class_name
 from regraft.dataset.table import Row, natural_key
+from regraft.modality.cells import row_of, table_of
 
 _DIGITS = re.compile(r"\d+")
 # Random parts of names, which put nothing in order: a UUID, or six and more hexadecimal digits of
@@ -30,9 +34,15 @@ _HASH = re.compile(
     r"|(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{6,})(?![0-9a-z])",
     re.IGNORECASE,
 )
+# A date and a time at the end of a name, whose last number counts nothing.
+_CLOCK = re.compile(
+    r"(20\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?([0-2]\d|3[01])[T _.-]?"
+    r"([01]\d|2[0-3])[-_.:h]?([0-5]\d)(?:[-_.:m]?([0-5]\d))?\D*$"
+)
 _FEWEST_IN_A_RUN = 3
 # Files that were copied or unpacked are milliseconds apart, whatever the time between the photos.
 _APART_S = 1.0
+_LONG_GAP = 10  # times the usual one: a camera that was switched off
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +54,15 @@ class Order:
         rows: their numbers, int64 (m,).
         follows: whether each continues what the one before it belongs to (the same kind of name in
             the same folder, the same camera), bool (m,); the first does not.
+        films: what may be of one film, int64 (m,), -1 where nothing says so: rows whose names
+            differ in their last number alone, behind another number or in a folder of their own;
+            or rows without a gap in time between them.
     """
 
     source: str
     rows: NDArray[np.int64]
     follows: NDArray[np.bool_]
+    films: NDArray[np.int64]
 
 
 class Runs(NamedTuple):
@@ -63,16 +77,28 @@ class Runs(NamedTuple):
     last: str
 
 
+class _Film(NamedTuple):
+    """What may be the name of a film: folders, a kind of name, and the numbers before the last."""
+
+    home: tuple[str, ...]
+    kind: str
+    numbers: tuple[int, ...]
+
+
 class _Name(NamedTuple):
     """A path taken apart: its folders but those of split and class, these, and what is left.
 
-    `kind` is the name with "#" for every number in it, `numbers` what they are.
+    `kind` is the name with "#" for every number in it, `numbers` what they are; `film` is what may
+    be the name of a film, None where the last number counts in nothing; `time` is in seconds, NaN
+    where the name does not end in one.
     """
 
     home: tuple[str, ...]
     cell: tuple[str, ...]
     kind: str
     numbers: tuple[int, ...]
+    film: _Film | None
+    time: float = math.nan
 
 
 def orders_by_name(rows: Sequence[Row]) -> list[Order]:
@@ -89,7 +115,13 @@ def orders_by_name(rows: Sequence[Row]) -> list[Order]:
             (names[i].home, "" if together else _folder(rows[i]), names[i].kind) for i in numbered
         ]
         keys = [(names[i].numbers, natural_key(rows[i].path)) for i in numbered]
-        orders.append(_in_order("names", numbered, families, keys))
+        films = [
+            None if names[i].film is None else (family, names[i].film)
+            for family, i in zip(families, numbered, strict=True)
+        ]
+        order = _in_order("names", numbered, families, keys, films)
+        times = np.array([name.time for name in names], dtype=np.float64)
+        orders.append(_parted_by_gaps(order, times) if np.isfinite(times).any() else order)
     apart, joined = orders
     return [apart] if np.array_equal(apart.rows, joined.rows) else [apart, joined]
 
@@ -102,9 +134,7 @@ def order_by_time(rows: Sequence[Row], times: NDArray[np.float64], cameras: Sequ
         times: float64 (n,), seconds; NaN where the time is not known.
         cameras: n names, "" where unknown.
     """
-    known = [int(i) for i in np.flatnonzero(np.isfinite(times))]
-    keys = [(float(times[i]), natural_key(rows[i].path)) for i in known]
-    return _in_order("time taken", known, [cameras[i] for i in known], keys)
+    return _by_time("time taken", rows, times, cameras)
 
 
 def order_by_file_time(rows: Sequence[Row], changed: NDArray[np.float64]) -> Order | None:
@@ -121,8 +151,7 @@ def order_by_file_time(rows: Sequence[Row], changed: NDArray[np.float64]) -> Ord
     steps = np.diff(np.sort(changed[known]))
     if not len(steps) or np.median(steps) < _APART_S:
         return None
-    keys = [(float(changed[i]), natural_key(rows[i].path)) for i in known]
-    return _in_order("time of the file", known, [""] * len(known), keys)
+    return _by_time("time of the file", rows, changed, [""] * len(rows))
 
 
 def cells_of_order(rows: Sequence[Row]) -> NDArray[np.int64]:
@@ -143,20 +172,19 @@ def numbered_runs(rows: Sequence[Row]) -> Runs | None:
     "clip3_frame0001", "clip3_frame0002"... or "clip3/0001"...: a number that counts within what
     stands before it. None where names count once only, or not at all.
     """
-    runs: defaultdict[tuple[object, ...], list[tuple[int, str]]] = defaultdict(list)
+    runs: defaultdict[_Film, list[tuple[int, str]]] = defaultdict(list)
     for row in rows:
         name = _taken_apart(row)
-        if name.numbers:
-            *before, last = name.numbers
-            runs[name.home, name.kind, tuple(before)].append((last, row.path))
+        if name.numbers and name.film is not None:
+            runs[name.film].append((name.numbers[-1], row.path))
     alike: defaultdict[str, list[list[tuple[int, str]]]] = defaultdict(list)
-    for (_, kind, _), files in runs.items():
+    for film, files in runs.items():
         files.sort()
         step = min((b - a for (a, _), (b, _) in pairwise(files)), default=0)
         if len(files) < _FEWEST_IN_A_RUN or step == 0:
             continue
         if (files[-1][0] - files[0][0]) // step < 2 * len(files):  # not every number need be there
-            alike[str(kind)].append(files)
+            alike[film.kind].append(files)
     several = [found for found in alike.values() if len(found) > 1]
     if not several:
         return None
@@ -166,13 +194,27 @@ def numbered_runs(rows: Sequence[Row]) -> Runs | None:
 
 
 def _taken_apart(row: Row) -> _Name:
+    if number := row_of(row.path):  # a cell of a table
+        return _Name((table_of(row.path),), (), "", (number,), None)
     path = PurePosixPath(row.path)
     own = {name for name in path.parts[:-1] if _is_of_layout(name, row.label)}
     home = tuple(name for name in path.parts[:-1] if name not in own)
     stem = _HASH.sub("~", path.stem)
     kind = _DIGITS.sub("#", stem)
     numbers = tuple(map(int, _DIGITS.findall("/".join((*home, stem)))))
-    return _Name(home, tuple(sorted(own)), kind, numbers)
+    if clock := _CLOCK.search(stem):
+        time = _seconds([int(part or 0) for part in clock.groups()])
+        return _Name(home, tuple(sorted(own)), kind, numbers, None, time)
+    film = _Film(home, kind, numbers[:-1]) if home or len(numbers) > 1 else None
+    return _Name(home, tuple(sorted(own)), kind, numbers, film)
+
+
+def _seconds(parts: Sequence[int]) -> float:
+    """A year, month, day, hour, minute and second as a number of seconds; NaN for no such day."""
+    with contextlib.suppress(ValueError, OverflowError):
+        year, month, day, hour, minute, second = parts
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+    return math.nan
 
 
 def _is_of_layout(folder: str, label: str) -> bool:
@@ -184,13 +226,40 @@ def _folder(row: Row) -> str:
     return row.path.rpartition("/")[0]
 
 
+def _by_time(
+    source: str, rows: Sequence[Row], times: NDArray[np.float64], cameras: Sequence[str]
+) -> Order:
+    known = [int(i) for i in np.flatnonzero(np.isfinite(times))]
+    keys = [(float(times[i]), natural_key(rows[i].path)) for i in known]
+    order = _in_order(source, known, [cameras[i] for i in known], keys)
+    return _parted_by_gaps(order, times)
+
+
+def _parted_by_gaps(order: Order, times: NDArray[np.float64]) -> Order:
+    """The order with films that end where it is unusually long until the next row, by times (n,).
+
+    Rows without a time keep the films they have.
+    """
+    steps = np.diff(times[order.rows])
+    inside = order.follows[1:] & np.isfinite(steps)
+    usual = float(np.median(steps[inside])) if inside.any() else 0.0
+    begins = np.ones(len(order.rows), dtype=bool)
+    begins[1:] = ~inside | (steps > _LONG_GAP * usual) | (steps < 0)  # back: another camera's
+    films = np.cumsum(begins) + order.films.max(initial=-1)
+    return replace(order, films=np.where(np.isfinite(times[order.rows]), films, order.films))
+
+
 def _in_order(
     source: str,
     rows: Sequence[int],
     families: Sequence[object],
     keys: Sequence[tuple[object, ...]],
+    films: Sequence[object] = (),
 ) -> Order:
-    """Rows by family, then by key; families in the order in which they first occur."""
+    """Rows by family, then by key; families in the order in which they first occur.
+
+    `films` says for each row what it is of; None where that is not known.
+    """
     place: dict[object, int] = {}
     of_row = [place.setdefault(family, len(place)) for family in families]
     by_key = sorted(range(len(rows)), key=lambda i: (of_row[i], keys[i]))
@@ -198,4 +267,8 @@ def _in_order(
     family = np.array([of_row[i] for i in by_key], dtype=np.int64)
     follows = np.zeros(len(found), dtype=bool)
     follows[1:] = family[1:] == family[:-1]
-    return Order(source, found, follows)
+    number: dict[object, int] = {None: -1}
+    of_film = np.full(len(found), -1, dtype=np.int64)
+    if films:
+        of_film[:] = [number.setdefault(films[i], len(number)) for i in by_key]
+    return Order(source, found, follows, of_film)

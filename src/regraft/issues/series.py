@@ -23,6 +23,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,15 +33,22 @@ from regraft.dataset import connected
 from regraft.dataset.ordering import Order
 from regraft.metrics import FloatArray, IntArray
 
-# An order is believed if chance alone would show as much less than once in a thousand data sets:
-# on 11,200 shufflings of parts of five sets, 8 series were found where there were none.
+# The likelihood ratio, a thousand to one, from which an order is believed. Chance alone exceeds it
+# in 0.5 to 2 of 100 shuffles, and finds series in 8 of 11,200 (parts of five sets), because what is
+# linked has to be alike as well.
 _BELIEVED = math.log(1_000)
-# The median similarity of what is linked. Frames of films made of photos reach 0.56 (the camera
-# walks through the picture) to 0.9, neighbouring cells of solar modules 0.82; neighbours in folders
-# sorted by kinds of garments reach 0.2 to 0.26, by kinds of simulated faults 0.44.
+# What is linked is a series if it is alike by its median similarity, or somewhat less alike but
+# well told apart: so many more of the neighbours than of pairs far apart are linked. Frames that a
+# camera takes of photos reach a median of 0.56 (it walks through the picture) to 0.9, neighbouring
+# cells of solar modules 0.82, noisy frames of drawings 0.37 and more, with 0.68 more. Independent
+# photos that were sorted by kinds reach 0.2 to 0.26 (garments), or 0.44 with 0.3 more (simulated
+# faults).
 _ALIKE = 0.5
+_SOMEWHAT_ALIKE, _MORE = 0.35, 0.5
 _FAR = 0.1  # of pairs far apart, those that may be as alike as what is linked, at the most
 _RARE = 0.02  # the same of pairs of two classes: a film that shows both of them is the exception
+_HALF = 0.5
+_END = 4  # rows on either side
 _LEAST = 0.3  # of that median, from which on a pair is linked
 _PAIRS = 20_000  # that are drawn at the most to know what is not linked
 _FEWEST_PAIRS = 4_000
@@ -126,6 +134,7 @@ def find_series(
         linked = _linked(slots, near, labels, likeness, random)
         if not linked.any():
             continue
+        linked = _as_named(slots, near, linked, likeness)
         if order.source not in sources:
             sources.append(order.source)
         at = slots.at[linked]
@@ -149,8 +158,7 @@ def berk_jones(near: NDArray[Any], others: NDArray[Any]) -> float:
     """How surprising it is that so many of `near` (m,) exceed so few of `others` (p,).
 
     The log likelihood ratio of m trials at the value of `near` where it is highest; 0 if none of
-    them is exceeded more often than by the others. Without any difference it stays below
-    ln(1,000) in all but about one of a thousand cases.
+    them is reached more often than by the others.
     """
     share, chance = _exceeding(near, others)
     m = len(near)
@@ -174,17 +182,20 @@ def _exceeding(near: NDArray[Any], others: NDArray[Any]) -> tuple[FloatArray, Fl
 class _Slots:
     """An order without the rows that cannot be compared.
 
-    `at` int64 (s,) are the places in `rows` whose next row follows.
+    `at` int64 (s,) are the places in `rows` whose next row follows; `films` go with `rows`, see
+    `Order`.
     """
 
     rows: IntArray
     at: IntArray
+    films: IntArray
 
     @classmethod
     def of(cls, order: Order, known: NDArray[np.bool_]) -> _Slots:
         kept = known[order.rows]
         family = np.cumsum(~order.follows)[kept]
-        return cls(order.rows[kept], np.flatnonzero(family[1:] == family[:-1]))
+        at = np.flatnonzero(family[1:] == family[:-1])
+        return cls(order.rows[kept], at, order.films[kept])
 
 
 class _Likeness:
@@ -205,7 +216,10 @@ class _Likeness:
             self.known[part] = np.isfinite(features[part]).all(axis=1)
             rows = np.where(self.known[part, None], features[part], 0.0)
             self._length[part] = np.maximum(np.linalg.norm(rows, axis=1), 1e-12)
-            np.add.at(sums, labels[part], rows / self._length[part, None])
+            by_class = np.argsort(labels[part], kind="stable")
+            classes, starts = np.unique(labels[part][by_class], return_index=True)
+            unit = (rows / self._length[part, None])[by_class]
+            sums[classes] += np.add.reduceat(unit, starts, axis=0)
         counts = np.bincount(labels[self.known], minlength=len(sums))
         self._means = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
         for part in parts:
@@ -288,12 +302,67 @@ def _linked(
         return linked
     least = _parting(near[same], far[far_same])
     linked[same] = near[same] >= least
-    if not linked.any() or np.median(near[linked]) < _ALIKE:
+    more = float(np.mean(near[same] >= least) - np.mean(far[far_same] >= least))
+    enough = _SOMEWHAT_ALIKE if more >= _MORE else _ALIKE
+    if not linked.any() or np.median(near[linked]) < enough:
         return np.zeros(len(near), dtype=bool)
     if not far_same.all():
         rare = float(np.quantile(far[~far_same], 1 - _RARE))
         linked[~same] = near[~same] >= max(least, rare)
     return linked
+
+
+def _as_named(
+    slots: _Slots, near: NDArray[Any], linked: NDArray[np.bool_], likeness: _Likeness
+) -> NDArray[np.bool_]:
+    """The same links (s,), corrected where names say that a film begins or goes on.
+
+    What rows show decides whether there are series. Where there are and names tell several films
+    apart, one odd frame parts no film and joins no two: what counts there is how alike the frames
+    before it are to those behind it in the median. Within a film as alike as anything that is
+    linked is enough, and so is that half of it is linked in one stretch. From one film to the next
+    it has to be half the median of what is linked, and that for half of all films: then the names
+    count within something larger, such as copies of each frame.
+    """
+    film, following = slots.films[slots.at], slots.films[slots.at + 1]
+    if len(np.unique(slots.films[slots.films >= 0])) < 2:
+        return linked
+    inside = (film == following) & (film >= 0)
+    between = (film != following) & (film >= 0) & (following >= 0)
+    doubtful = np.flatnonzero((inside & ~linked) | (between & linked))
+    enough = np.where(between, _HALF * np.median(near[linked]), near[linked].min())
+    found = linked.copy()
+    found[doubtful] = _alike_around(slots, doubtful, likeness) >= enough[doubtful]
+    if between.any() and found[between].mean() < _HALF:
+        found[between] = False
+    found[inside] |= _is_mostly_linked(slots.films, film, inside & found)[film[inside]]
+    return found
+
+
+def _is_mostly_linked(
+    films: IntArray, of_slot: IntArray, linked: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """For each film whether half of its rows are one stretch of links, bool (f,)."""
+    sizes = np.bincount(films[films >= 0])
+    longest = np.zeros(len(sizes), dtype=np.int64)
+    stretch = np.cumsum(~linked)[linked]  # equal from one break to the next
+    films_and_stretches = np.stack([of_slot[linked], stretch], axis=1)
+    pairs, links = np.unique(films_and_stretches, axis=0, return_counts=True)
+    np.maximum.at(longest, pairs[:, 0], links + 1)
+    return np.asarray(longest >= _HALF * sizes)
+
+
+def _alike_around(slots: _Slots, which: IntArray, likeness: _Likeness) -> FloatArray:
+    """How alike the last few rows of what ends at some slots are to the first of what follows."""
+    at, last = slots.at[which], len(slots.rows) - 1
+    found = np.full((_END * _END, len(which)), np.nan)
+    for k, (back, on) in enumerate(product(range(_END), repeat=2)):
+        first, second = np.maximum(at - back, 0), np.minimum(at + 1 + on, last)
+        there = (at - back >= 0) & (at + 1 + on <= last)
+        there &= slots.films[first] == slots.films[at]
+        there &= slots.films[second] == slots.films[np.minimum(at + 1, last)]
+        found[k, there] = likeness(slots.rows[first[there]], slots.rows[second[there]])
+    return np.asarray(np.nanmedian(found, axis=0), dtype=np.float64)
 
 
 def _parting(near: NDArray[Any], far: NDArray[Any]) -> float:
