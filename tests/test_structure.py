@@ -217,6 +217,7 @@ def test_public_names_are_pinned() -> None:
         "evaluate",
         "explain",
         "export",
+        "find_groups",
         "find_issues",
         "fit",
         "get_backbone",

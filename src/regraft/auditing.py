@@ -38,7 +38,7 @@ _SHARE = 0.15  # of the time there is, for looking at photos before anything is 
 _EMBEDDING_SHARE = 0.3  # the same, for features
 _QUICKLY_EMBEDDED = 300  # rows; of fewer the time is not worth telling beforehand
 _TIMING_S = 0.3
-_BLOCKS = 10  # of the order within a class, where neighbours are alike without being series
+_BLOCKS = 20  # of the order within a class, where neighbours are alike without being series
 _PHOTO_S = 0.02  # to measure one photo and to compare it with others, on one core; measured
 
 
@@ -303,6 +303,35 @@ def look_first(
     return Looked(look(data, features=features, measures=measures), features, measures)
 
 
+def find_groups(
+    data: Dataset,
+    *,
+    backbone: str | Backbone | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Dataset:
+    """The data with a group for all that belongs together, as `fit` looks for it before it splits.
+
+    Near copies of one picture and series of photos taken one after another get a group; training
+    rows that belong to a given test set are left out. Whatever makes folds keeps groups whole.
+
+    Args:
+        data: what `scan` returned.
+        backbone: whose features are compared; None for the built-in one of that kind of input.
+        jobs: worker threads.
+        progress: told how far each step is.
+
+    Raises:
+        BackboneError: the backbone is unknown or its weights are missing.
+    """
+    network = backbone or default_backbone(data.modality)
+    network = get_backbone(network) if isinstance(network, str) else network
+    failures = embed_rows(data, data.ok, network, jobs=jobs, progress=progress).failures
+    readable = data.mark({path: ("unreadable", reason) for path, reason in failures.items()})
+    looked = look_first(readable, network, jobs=jobs, progress=progress)
+    return readable if looked is None else keep_together(readable, looked.findings).data
+
+
 class PairOfFolds(NamedTuple):
     """Groups by path for folds that keep series (or blocks of an order) whole, and for others.
 
@@ -476,6 +505,7 @@ __all__ = [
     "audit_data",
     "compare_folds",
     "effects_on",
+    "find_groups",
     "has_time_to_embed",
     "look_first",
     "pair_of_folds",

@@ -164,7 +164,8 @@ def compare(
 
     Args:
         approaches: in the order in which they are tried.
-        data: its training rows are used, and only those.
+        data: its training rows are used, and only those; groups stay whole, and `find_groups` makes
+            some of near copies and series.
         folds: of each repeat.
         repeats: None for 3 below 1,000 images, else 1.
         budget_s: seconds for all candidates and the final training together; None for no limit.
