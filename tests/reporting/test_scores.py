@@ -45,7 +45,7 @@ def test_a_test_set_of_which_training_holds_a_part_does_not_lead(tmp_path: Path)
         first = headline_of(one)
         assert first is not None
         assert first.on == on
-        assert [e.on for e in headline_first(one)][0] == on
+        assert headline_first(one)[0].on == on
 
 
 def test_metrics_of_all_estimates_share_an_axis(tmp_path: Path) -> None:

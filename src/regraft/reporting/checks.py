@@ -16,7 +16,7 @@ from regraft.modality import get_examiner
 from regraft.modality.examiner import INCIDENTAL
 from regraft.reporting import words
 from regraft.reporting.scores import headline_of
-from regraft.reporting.series import what_chance_hides, why_splits_leak
+from regraft.reporting.series import what_chance_hides, what_chance_says, why_splits_leak
 from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
@@ -118,7 +118,7 @@ def _no_leak(run: Run) -> Check:
     trained_on = {row.path for row in run.data.train}
     told = [leak for leak in leaks if named_file(leak.detail, trained_on)]
     which = words.counted(len(told or leaks), f"test {thing()} has", f"test {things()} have")
-    reason = f"{which} a copy or a group member among the training "
+    reason = f"{which} a copy, or a member of the same group or series, among the training "
     if told:
         return Check("careful", claim, f"{reason}{things()}: see the issues below.")
     check = _kept_together(run, claim)
@@ -143,7 +143,9 @@ def _kept_together(run: Run, claim: str) -> Check:
     if leak := why_splits_leak(series):
         return Check("no" if series.get("cut") else "careful", claim, leak)
     kept = "Exact copies, near copies, series and named groups stay on one side of every split."
-    return Check("yes", claim, f"{kept} {what_chance_hides(series)}".strip())
+    return Check(
+        "yes", claim, f"{kept} {what_chance_hides(series) or what_chance_says(series)}".strip()
+    )
 
 
 def _no_shortcut(run: Run) -> Iterator[Check]:

@@ -40,6 +40,21 @@ def what_chance_hides(found: Mapping[str, Any] | None) -> str:
     )
 
 
+def what_chance_says(found: Mapping[str, Any] | None) -> str:
+    """The same two accuracies where they cannot be told apart; "" where they can or are equal."""
+    if not found or found.get("differs") or found.get("kept") != "series":
+        return ""
+    by_order, by_chance = (
+        words.percent(Estimate.from_dict(found[name]).value) for name in ("accuracy", "by_chance")
+    )
+    if by_order == by_chance:
+        return ""
+    return (
+        f"A linear probe is right on {by_order} in folds by series and on {by_chance} in folds by "
+        "chance, which cannot be told apart here."
+    )
+
+
 def why_splits_leak(found: Mapping[str, Any] | None) -> str:
     """What of series is on both sides of a split all the same; "" if nothing."""
     if not found:
