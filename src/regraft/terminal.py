@@ -36,7 +36,7 @@ from regraft.model import Prediction
 from regraft.progress import NOTE, Progress
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import headline_of
-from regraft.reporting.series import what_chance_hides, why_splits_leak
+from regraft.reporting.series import what_chance_makes, why_splits_leak
 from regraft.reporting.words import THIN_SPACE, speaking_of
 from regraft.runs import Run
 from regraft.watching.outputs import message
@@ -650,7 +650,7 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
 def _show_order(console: Console, found: Mapping[str, Any] | None, modality: str) -> None:
     """What folds by chance would have said, and what splits cannot keep together."""
     with speaking_of(modality):
-        lines = [what_chance_hides(found), why_splits_leak(found)]
+        lines = [what_chance_makes(found), why_splits_leak(found)]
     for line in filter(None, lines):
         console.print(f"[yellow]{_shown(line.replace(THIN_SPACE, ' '))}[/yellow]")
 

@@ -16,7 +16,7 @@ from regraft.modality import get_examiner
 from regraft.modality.examiner import INCIDENTAL
 from regraft.reporting import words
 from regraft.reporting.scores import headline_of
-from regraft.reporting.series import what_chance_hides, what_chance_says, why_splits_leak
+from regraft.reporting.series import what_chance_makes, why_splits_leak
 from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
@@ -143,9 +143,7 @@ def _kept_together(run: Run, claim: str) -> Check:
     if leak := why_splits_leak(series):
         return Check("no" if series.get("cut") else "careful", claim, leak)
     kept = "Exact copies, near copies, series and named groups stay on one side of every split."
-    return Check(
-        "yes", claim, f"{kept} {what_chance_hides(series) or what_chance_says(series)}".strip()
-    )
+    return Check("yes", claim, f"{kept} {what_chance_makes(series)}".strip())
 
 
 def _no_shortcut(run: Run) -> Iterator[Check]:

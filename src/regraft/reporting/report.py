@@ -14,7 +14,7 @@ from regraft.reporting.pages import Card, Header, data_cards, left_out_cards, re
 from regraft.reporting.provenance import moment, what_was_run, what_was_tried
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import details, headline_first, headline_of, hero, metrics
-from regraft.reporting.series import what_chance_hides, why_splits_leak
+from regraft.reporting.series import what_chance_makes, why_splits_leak
 from regraft.reporting.training import how_training_went
 from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import Run
@@ -83,7 +83,7 @@ def _context(run: Run, best: Evaluation | None) -> list[str]:
         return []
     said = [f"Measured on {words.unseen_photos(best.on, best.n)}."]
     series = (run.about.get("audit") or {}).get("series")
-    said += filter(None, [what_chance_hides(series), why_splits_leak(series)])
+    said += filter(None, [what_chance_makes(series), why_splits_leak(series)])
     for other in run.evaluations:
         if other is not best:
             a = other.accuracy

@@ -16,18 +16,29 @@ _SOURCES = {
 }
 
 
-def what_chance_hides(found: Mapping[str, Any] | None) -> str:
-    """The accuracy on folds by series or blocks beside that on folds by chance; "" if they agree.
+def what_chance_makes(found: Mapping[str, Any] | None) -> str:
+    """The accuracy in folds by series or blocks beside that in folds by chance.
+
+    "" where they are shown as the same number, and for blocks where their difference is not
+    significant: any two ways to split give somewhat different numbers.
 
     Args:
         found: what `auditing.ByOrder.to_dict` returned; None where series were not looked for.
     """
-    if not found or not found.get("differs"):
+    if not found or not found.get("kept"):
         return ""
     by_order, by_chance = (
         words.percent(Estimate.from_dict(found[name]).value) for name in ("accuracy", "by_chance")
     )
-    if found["kept"] == "series":
+    is_series = found["kept"] == "series"
+    if not found["differs"]:
+        if by_order == by_chance or not is_series:
+            return ""
+        return (
+            f"A linear probe is right on {by_order} in folds by series and on {by_chance} in folds "
+            "by chance; with this many series that may be chance."
+        )
+    if is_series:
         return (
             f"Folds by chance would have said {by_chance} where folds by series say {by_order} (a "
             f"linear probe): {things()} of one series, as frames of a film are, would have been on "
@@ -37,21 +48,6 @@ def what_chance_hides(found: Mapping[str, Any] | None) -> str:
         f"A linear probe is right on {by_chance} in folds by chance and on {by_order} in folds by "
         f"blocks of order: {things()} that come near each other by {_sources(found)} help each "
         "other, so expect less of others."
-    )
-
-
-def what_chance_says(found: Mapping[str, Any] | None) -> str:
-    """The same two accuracies where they cannot be told apart; "" where they can or are equal."""
-    if not found or found.get("differs") or found.get("kept") != "series":
-        return ""
-    by_order, by_chance = (
-        words.percent(Estimate.from_dict(found[name]).value) for name in ("accuracy", "by_chance")
-    )
-    if by_order == by_chance:
-        return ""
-    return (
-        f"A linear probe is right on {by_order} in folds by series and on {by_chance} in folds by "
-        "chance, which cannot be told apart here."
     )
 
 
