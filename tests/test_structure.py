@@ -31,6 +31,7 @@ ORDER = (
     "catalogue",
     "features",
     "activations",
+    "similarity",
     "guide",
     "heads",
     "learning_curve",

@@ -16,11 +16,12 @@ from regraft.approaches.frozen import training_arrays
 from regraft.comparison import Candidate, Comparison, candidate_difference
 from regraft.dataset import Dataset, split_groups
 from regraft.evaluation import TEST, Evaluation
-from regraft.guide import SCOPES, Advice, Similarity, Size, held
+from regraft.guide import SCOPES, Advice, Size, held
 from regraft.heads import fit_logistic
 from regraft.learning_curve import learning_curve
 from regraft.metrics import Estimate
 from regraft.progress import Progress
+from regraft.similarity import Similarity
 
 
 def guide_entry(

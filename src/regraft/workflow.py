@@ -24,6 +24,7 @@ import numpy as np
 
 from regraft.approaches import (
     FOLDS,
+    Approach,
     CrossValidation,
     Limits,
     is_trained,
@@ -81,6 +82,7 @@ from regraft.errors import (
     DataError,
     ExplanationError,
     ModelError,
+    OutOfTimeError,
     RegraftError,
     RunError,
     StorageError,
@@ -115,15 +117,7 @@ from regraft.explaining import (
 )
 from regraft.exploring import explore
 from regraft.features import embed_rows, measure_speed
-from regraft.guide import (
-    Advice,
-    Similarity,
-    Size,
-    advise,
-    measure_similarity,
-    measure_size,
-    rank_backbones,
-)
+from regraft.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
 from regraft.measures import measure_rows
 from regraft.modality import IMAGE, MODALITIES, get_modality, things
@@ -144,6 +138,7 @@ from regraft.runs import (
     write_about,
     write_results,
 )
+from regraft.similarity import Similarity, measure_similarity
 from regraft.storage import held, make_folder, write_atomic
 
 if TYPE_CHECKING:
@@ -159,6 +154,8 @@ _AFTERWARDS_S = 8.0  # evaluation, learning curve and report
 _AFTERWARDS_IMAGE_S = 0.02  # predicting one more photo
 _EXPLANATIONS_S = 6.0  # heat maps, where networks are trained
 _REPORT_S = 2.0
+_SIMILARITY_SHARE = 0.15  # of the budget, for measuring similarity
+_RANKING_SHARE = 0.05  # of the budget, for finding out which of several backbones to try first
 
 
 class LabelColumns(TypedDict, total=False):
@@ -315,43 +312,49 @@ def fit(
                 found = leave_out_small_classes(found)
                 require_trainable(found)
         found = set_aside(found, seed=seed)
-        guidance = None
-        ranked: list[Backbone] = []
-        if trains_networks(approaches):
-            with phase("guide"):
-                guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
-                if len(networks) > 2:
-                    scored = rank_backbones(
-                        found, networks[1:], seed=seed, jobs=jobs, progress=progress
-                    )
-                    ranked = [backbone for backbone, _ in scored]
-        candidates = candidate_approaches(
-            approaches,
-            networks if backbones else (),
-            modality=found.modality,
-            resize=resize,
-            advice=guidance.advice if guidance else None,
-            architecture=architecture,
-            ranked=ranked,
-        )
         reserve = _AFTERWARDS_S + _AFTERWARDS_IMAGE_S * (len(found.test) + len(found.unlabelled))
         reserve += _EXPLANATIONS_S if trains_networks(approaches) else 0.0
+        reserve = min(reserve, 0.2 * budget_s)
+        entrants = _Entrants(
+            partial(
+                candidate_approaches,
+                approaches,
+                networks if backbones else (),
+                modality=found.modality,
+                resize=resize,
+                architecture=architecture,
+            ),
+            found,
+            networks,
+            trains=trains_networks(approaches),
+            budget_s=budget_s,
+            deadline=started + budget_s - reserve,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
         with phase("comparison"):
             comparison = compare(
-                candidates,
+                entrants,
                 found,
                 budget_s=budget_s - (time.monotonic() - started),
-                reserve_s=min(reserve, 0.2 * budget_s),
+                reserve_s=reserve,
+                trains=entrants.trains,
                 race=Race(folder / RACE) if trains_networks(approaches) else None,
                 seed=seed,
                 jobs=jobs,
                 progress=progress,
             )
+        if entrants.guide_s:
+            about["seconds"]["guide"] = entrants.guide_s
+            about["seconds"]["comparison"] = round(
+                about["seconds"]["comparison"] - entrants.guide_s, 3
+            )
         with phase("final fit"):
             comparison, model = _final_fit(
                 comparison,
                 found,
-                deadline=started + budget_s - min(reserve, 0.2 * budget_s) / 2,
+                deadline=started + budget_s - reserve / 2,
                 seed=seed,
                 jobs=jobs,
                 progress=progress,
@@ -368,7 +371,7 @@ def fit(
                 found, issues = _without_answered(found, issues, applied)
         with phase("evidence"):
             evidence = {
-                "guide": guidance and guide_entry(*guidance, comparison),
+                "guide": entrants.guidance and guide_entry(*entrants.guidance, comparison),
                 "transfer": transfer_entry(comparison),
                 "learning_curve": learning_curve_entry(
                     found, comparison, seed=seed, jobs=jobs, progress=progress
@@ -400,7 +403,10 @@ def fit(
             backbone=dict(model.backbone),
             audit=audited,
             decisions=applied and reviewed and _decided(applied, reviewed, evaluations, found),
-            reading=_reading(found, comparison, model, had_test=had_test),
+            reading=[
+                *_reading(found, comparison, model, had_test=had_test),
+                *filter(None, [entrants.unguided]),
+            ],
         )
         with phase("report"):
             write_results(
@@ -1280,15 +1286,94 @@ class _Guidance(NamedTuple):
 
 
 def _guidance(
-    data: Dataset, backbone: Backbone, *, jobs: int | None, progress: Progress
+    data: Dataset,
+    backbone: Backbone,
+    *,
+    deadline: float = math.inf,
+    jobs: int | None,
+    progress: Progress,
 ) -> _Guidance:
     of = things(data.modality)
     note(progress, f"measuring how similar the {of} are to the pretraining data")
     size = measure_size(data)
     if backbone.is_frozen:  # nothing is known of what it was trained on: the default stands in
         backbone = default_backbone(data.modality)
-    similarity = measure_similarity(data, backbone, jobs=jobs, progress=progress)
+    similarity = measure_similarity(data, backbone, deadline=deadline, jobs=jobs, progress=progress)
     return _Guidance(size, similarity, advise(size, similarity))
+
+
+@dataclass(slots=True)
+class _Entrants:
+    """What a fit compares, one after the other: what is quick comes before what is measured for
+    the rest.
+
+    Args:
+        make: `candidate_approaches` with all but the order and the advice.
+        data: to be trained on.
+        networks: the backbones, the first one embedded already.
+        trains: whether candidates that train a network are wanted.
+        budget_s: of the whole fit.
+        deadline: in seconds of `time.monotonic`, by which the comparison has to be over.
+        seed, jobs, progress: as for `fit`.
+
+    Attributes:
+        guidance: size, similarity and advice; None where they were not asked for.
+        guide_s: seconds that took.
+        unguided: why there was no time for them, a sentence for people; "" otherwise.
+    """
+
+    make: Callable[..., list[Approach]]
+    data: Dataset
+    networks: Sequence[Backbone]
+    trains: bool
+    budget_s: float
+    deadline: float
+    seed: int
+    jobs: int | None
+    progress: Progress
+    guidance: _Guidance | None = None
+    guide_s: float = 0.0
+    unguided: str = ""
+
+    def __iter__(self) -> Iterator[Approach]:
+        others = self.networks[1:]
+        quick = [a for a in self.make() if not is_trained(a) and a.network not in others]
+        yield from quick
+        ranked = self._ranked(others)
+        yield from (a for a in self.make(ranked=ranked) if not is_trained(a) and a not in quick)
+        if self.trains:
+            began = time.monotonic()
+            self._guide()
+            self.guide_s = round(time.monotonic() - began, 3)
+            advice = self.guidance and self.guidance.advice
+            yield from filter(is_trained, self.make(advice=advice, ranked=ranked))
+
+    def _ranked(self, others: Sequence[Backbone]) -> Sequence[Backbone]:
+        """The other backbones in the order to try them, as far as it takes little to know it."""
+        images = min(RANKED_ON, len(self.data.train))
+        expected = [seconds_expected(backbone, images) for backbone in others]
+        if not self.trains or len(others) < 2 or None in expected:
+            return ()
+        if sum(s for s in expected if s) > _RANKING_SHARE * self.budget_s:
+            return ()
+        scored = rank_backbones(
+            self.data, others, seed=self.seed, jobs=self.jobs, progress=self.progress
+        )
+        return [backbone for backbone, _ in scored]
+
+    def _guide(self) -> None:
+        of = things(self.data.modality)
+        until = min(self.deadline, time.monotonic() + _SIMILARITY_SHARE * self.budget_s)
+        try:
+            self.guidance = _guidance(
+                self.data, self.networks[0], deadline=until, jobs=self.jobs, progress=self.progress
+            )
+        except OutOfTimeError as error:
+            self.unguided = (
+                f"How similar the {of} are to the pretraining data was not measured: {error}. "
+                "A larger --budget, or regraft plan, does."
+            )
+            note(self.progress, self.unguided)
 
 
 def _final_fit(
