@@ -571,7 +571,7 @@ class _Runner:
             None if independent else groups,
             folds=folds if folds > 1 else None,
             seed=self.seed,
-        )
+        ).reaching(found.accuracy_gain)
         return Candidate(
             approach,
             "done",
