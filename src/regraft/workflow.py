@@ -1589,12 +1589,6 @@ def _reading(data: Dataset, comparison: Comparison, model: Model, *, had_test: b
             f"{found.folds_done} of {comparison.folds} folds: its cross-validated accuracy and "
             f"predictions are of {int(found.covered.sum()):,} of the {n:,} training {noun}s."
         )
-    if found is not None and found.accuracy_gain >= 0.0005:
-        said.append(
-            f"Models of the folds are trained on fewer {noun}s than the final one, which is "
-            f"expected to be more accurate by {100 * found.accuracy_gain:.1f} points: the upper "
-            "end of the interval is higher by as much."
-        )
     if model.settings.get("final_epochs") == 0:
         said.append(
             "The time was up before the network could be trained on all of them: the model is the "
@@ -1609,6 +1603,12 @@ def _reading(data: Dataset, comparison: Comparison, model: Model, *, had_test: b
         said.append(
             "No test set: the accuracy is that of nested cross-validation, in which settings are "
             f"chosen without the {noun}s they are scored on. The final model uses all {noun}s."
+        )
+    if found is not None and found.accuracy_gain >= 0.0005:
+        said.append(
+            f"Models of the folds are trained on fewer {noun}s than the final one, which is "
+            f"expected to be more accurate by {100 * found.accuracy_gain:.1f} points: the upper "
+            "end of the interval from cross-validation is higher by as much."
         )
     return said
 
