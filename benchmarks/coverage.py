@@ -18,9 +18,10 @@ The other photos are a sample, too: of N, for n training photos, their accuracy 
 sqrt(n / N) of what the interval allows for, so it is compared with the interval widened by
 sqrt(1 + n / N). Draws from small sets overlap, and their hits are not independent.
 
-Nothing in the interval is fitted to data. What would be, if it were, is the share of the rise
-between 3/5 and 4/5 of the photos that the last fifth brings: 0.6 by the theory. The last row fits
-it on all sets but one, and counts the hits on the one that was left out.
+No number in the interval is fitted to data, though its form was chosen with sight of these sets,
+see docs/benchmarks.md. What could be fitted is the share of the rise between 3/5 and 4/5 of the
+photos that the last fifth brings: 0.6 by the theory. The last row fits it on all sets but one, and
+counts the hits on the one that was left out.
 """
 
 from __future__ import annotations
