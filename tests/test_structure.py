@@ -17,6 +17,7 @@ PACKAGE = Path(regraft.__file__).parent
 ORDER = (
     "_version",
     "errors",
+    "csv_table",
     "progress",
     "storage",
     "workers",
@@ -62,7 +63,7 @@ ORDER = (
     "cli",
     "__main__",
 )
-LEAVES = {"_version", "errors", "progress", "storage", "workers", "content_store"}
+LEAVES = {"_version", "errors", "csv_table", "progress", "storage", "workers", "content_store"}
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
 NARROW = {
     "metrics": set(),

@@ -7,8 +7,6 @@ probabilities that are already there, such as those of cross-validation.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.csv_table import csv_text
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError
 from regraft.metrics import (
@@ -184,12 +183,8 @@ def evaluate_model(
 
 def evaluation_csv(evaluation: Evaluation) -> str:
     """A line for each metric: metric, value, low, high, method."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["metric", "value", "low", "high", "method"])
-    for name in METRICS:
-        writer.writerow([name, *getattr(evaluation, name).to_dict().values()])
-    return out.getvalue()
+    rows = ([name, *getattr(evaluation, name).to_dict().values()] for name in METRICS)
+    return csv_text([("metric", "value", "low", "high", "method"), *rows])
 
 
 def class_numbers(labels: list[str], classes: tuple[str, ...]) -> IntArray:

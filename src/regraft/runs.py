@@ -21,8 +21,6 @@ a killed process is never taken for a finished one.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import os
 import platform
@@ -35,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft._version import __version__
+from regraft.csv_table import csv_text, read_csv, read_records
 from regraft.dataset import Dataset, Row
 from regraft.errors import DataError, RunError, StorageError
 from regraft.evaluation import Evaluation
@@ -256,16 +255,14 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
 
 def predictions_csv(predictions: Sequence[ImagePrediction], classes: Sequence[str]) -> str:
     """The text of `predictions.csv`: path, label, predicted, confidence, split, fold, p_<class>."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     names = [f"p_{name}" for name in classes]
-    writer.writerow(["path", "label", "predicted", "confidence", "split", "fold", *names])
+    rows = [["path", "label", "predicted", "confidence", "split", "fold", *names]]
     for p in predictions:
         numbers = [f"{x:.6f}" for x in p.probabilities] or [""] * len(classes)
         confidence = f"{p.confidence:.6f}" if p.probabilities else ""
         fold = str(p.fold) if p.fold >= 0 else ""
-        writer.writerow([p.path, p.label, p.predicted, confidence, p.split, fold, *numbers])
-    return out.getvalue()
+        rows.append([p.path, p.label, p.predicted, confidence, p.split, fold, *numbers])
+    return csv_text(rows)
 
 
 def free_folder(base: Path) -> Path:
@@ -387,11 +384,10 @@ def _versions() -> dict[str, str]:
 
 
 def _read_issues(path: Path) -> tuple[Issue, ...]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Issue(row["path"], row["issue"], float(row["score"]), row["detail"])
-            for row in csv.DictReader(file)
-        )
+    return tuple(
+        Issue(row["path"], row["issue"], float(row["score"]), row["detail"])
+        for row in read_records(path.read_text(encoding="utf-8"))
+    )
 
 
 def _read_exploration(path: Path) -> Exploration | None:
@@ -402,22 +398,21 @@ def _read_exploration(path: Path) -> Exploration | None:
 
 
 def _read_predictions(path: Path) -> tuple[ImagePrediction, ...]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader)
-        first = header.index("fold") + 1
-        return tuple(
-            ImagePrediction(
-                path=row[0],
-                label=row[1],
-                predicted=row[2],
-                confidence=float(row[3] or "nan"),
-                split=row[4],
-                fold=int(row[5] or -1),
-                probabilities=tuple(float(x) for x in row[first:] if x),
-            )
-            for row in reader
+    lines = read_csv(path.read_text(encoding="utf-8"))
+    _, header = next(lines)
+    first = header.index("fold") + 1
+    return tuple(
+        ImagePrediction(
+            path=row[0],
+            label=row[1],
+            predicted=row[2],
+            confidence=float(row[3] or "nan"),
+            split=row[4],
+            fold=int(row[5] or -1),
+            probabilities=tuple(float(x) for x in row[first:] if x),
         )
+        for _, row in lines
+    )
 
 
 def _json(data: Any) -> str:

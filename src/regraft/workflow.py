@@ -6,9 +6,7 @@ here prints.
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
 import math
 import os
 import shlex
@@ -55,6 +53,7 @@ from regraft.corrections import (
     keep_correction,
     read_corrections,
 )
+from regraft.csv_table import csv_text
 from regraft.dataset import (
     Dataset,
     Row,
@@ -1115,15 +1114,13 @@ def expand_inputs(inputs: Sequence[str | Path], *, modality: str = IMAGE) -> lis
 
 def predictions_table(model: Model, predictions: Sequence[Prediction]) -> str:
     """CSV: path, predicted, confidence, set, flag, p_<class>...; a set is joined by `|`."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     header = ["path", "predicted", "confidence", "set", "flag"]
-    writer.writerow([*header, *(f"p_{name}" for name in model.classes)])
+    rows = [[*header, *(f"p_{name}" for name in model.classes)]]
     for p in predictions:
         numbers = [f"{x:.6f}" for x in p.probabilities] or [""] * len(model.classes)
         confidence = f"{p.confidence:.6f}" if p.probabilities else ""
-        writer.writerow([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers])
-    return out.getvalue()
+        rows.append([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers])
+    return csv_text(rows)
 
 
 def correct(

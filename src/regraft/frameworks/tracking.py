@@ -8,7 +8,6 @@ given for MLflow is one of another: its telemetry is off while regraft calls it.
 from __future__ import annotations
 
 import contextlib
-import csv
 import importlib.util
 import io
 import logging
@@ -22,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from regraft.csv_table import read_records
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
 from regraft.evaluation import METRICS, Evaluation
 from regraft.metrics import Estimate
@@ -198,14 +198,13 @@ def read_curves(folder: Path) -> dict[tuple[str, str], list[Point]]:
         return {}
     found: dict[tuple[str, str], list[Point]] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                points = found.setdefault((row["candidate"], f"fold_{int(row['fold']) + 1}"), [])
-                ends = not row["step"]
-                kind, at = ("epoch", int(row["epoch"]) + 1) if ends else ("step", int(row["step"]))
-                points += [
-                    Point(f"{kind}/{name}", at, float(row[name])) for name in _CURVES if row[name]
-                ]
+        for row in read_records(path.read_text(encoding="utf-8")):
+            points = found.setdefault((row["candidate"], f"fold_{int(row['fold']) + 1}"), [])
+            ends = not row["step"]
+            kind, at = ("epoch", int(row["epoch"]) + 1) if ends else ("step", int(row["step"]))
+            points += [
+                Point(f"{kind}/{name}", at, float(row[name])) for name in _CURVES if row[name]
+            ]
     except (ValueError, LookupError, TypeError) as error:
         raise RunError(f"{path} is damaged ({error}); fit again with --force") from error
     return found

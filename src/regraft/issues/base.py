@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from regraft.dataset import csv_line, natural_key
+from regraft.csv_table import csv_text
+from regraft.dataset import natural_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,5 @@ def named_file(detail: str, known: Collection[str]) -> str:
 
 def issues_csv(issues: Iterable[Issue]) -> str:
     """The issues as CSV text below the header `path,issue,score,detail`."""
-    lines = [csv_line(("path", "issue", "score", "detail"))]
-    lines += [
-        csv_line((issue.path, issue.issue, f"{issue.score:.6g}", issue.detail)) for issue in issues
-    ]
-    return "".join(lines)
+    rows = ((issue.path, issue.issue, f"{issue.score:.6g}", issue.detail) for issue in issues)
+    return csv_text([("path", "issue", "score", "detail"), *rows])

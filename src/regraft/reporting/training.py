@@ -7,7 +7,6 @@ step is empty or -1); `lr_range.csv` is the learning-rate range test (Smith 2017
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
+from regraft.csv_table import read_records
 from regraft.reporting import charts, words
 from regraft.reporting.charts import Line, Plot, Scale
 from regraft.reporting.words import things
@@ -308,15 +308,14 @@ def _read_ranges(path: Path) -> dict[str, list[tuple[float, float, bool]]]:
     return found
 
 
-def _rows(path: Path) -> list[dict[str, str | None]]:
+def _rows(path: Path) -> list[dict[str, str]]:
     try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            return list(csv.DictReader(file))
-    except (OSError, csv.Error):
+        return list(read_records(path.read_text(encoding="utf-8", errors="replace")))
+    except (OSError, ValueError):
         return []
 
 
-def _float(row: Mapping[str, str | None], name: str) -> float:
+def _float(row: Mapping[str, str], name: str) -> float:
     try:
         return float(row.get(name) or "nan")
     except ValueError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.csv_table import csv_text
 from regraft.metrics import Estimate
 from regraft.watching.states import UNKNOWN, Event, Rules, Span, history_of, iso
 from regraft.watching.store import Photo, Store
@@ -108,16 +107,16 @@ class Timeline:
 
     def to_csv(self) -> str:
         """A row for each span: camera, state, start, end, seconds, photos, began_with_event."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["camera", "state", "start", "end", "seconds", "photos", "previous"])
+        rows: list[Sequence[object]] = [
+            ("camera", "state", "start", "end", "seconds", "photos", "previous")
+        ]
         for camera in self.cameras:
             begun = {event.at: event.previous for event in camera.events}
             for span in camera.spans:
                 row = [camera.name, span.state, iso(span.start), iso(span.end)]
                 previous = begun.get(span.start, "")
-                writer.writerow([*row, round(span.end - span.start), span.photos, previous])
-        return out.getvalue()
+                rows.append([*row, round(span.end - span.start), span.photos, previous])
+        return csv_text(rows)
 
 
 def read_timeline(
