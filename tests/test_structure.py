@@ -51,6 +51,7 @@ ORDER = (
     "corrections",
     "reporting",
     "promotion",
+    "web",
     "reviewing",
     "exporting",
     "serving",
@@ -87,7 +88,10 @@ RUNTIMES = {
     "fastai": "engines",
 }
 # These are imported by a server that starts, or by who asks for an estimator, and by nothing else.
-WEB = {"serving/app.py", "serving/counting.py", "serving/intake.py"}
+WEB = {
+    *("serving/app.py", "serving/counting.py", "serving/intake.py"),
+    *("reviewing/app.py", "web/patience.py"),
+}
 ESTIMATORS = {"estimators.py"}
 # Classes that Lightning's own are the base of; imported by who asks for such a module.
 LIGHTNING = {"engines/lightning.py"}

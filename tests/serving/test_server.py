@@ -52,6 +52,14 @@ def _wait_until_ready(url: str, within_s: float = 30.0) -> None:
             time.sleep(0.05)
 
 
+def _wait_until_busy(url: str) -> None:
+    """Until a request with photos is under way."""
+    ends = time.monotonic() + 30
+    while "regraft_open_requests 0.0" in httpx.get(f"{url}metrics", timeout=20).text:
+        assert time.monotonic() < ends, "no request came"
+        time.sleep(0.01)
+
+
 def _started(started: Started, run: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
     process = started("serve", run, "--port", "0", *options)
     assert process.stderr is not None
@@ -120,7 +128,7 @@ def test_requests_under_way_are_answered_before_it_ends(
 
     with ThreadPoolExecutor(8) as clients:
         answers = [clients.submit(ask, number) for number in range(24)]
-        time.sleep(0.3)
+        _wait_until_busy(url)
         process.send_signal(sent)
         codes = [answer.result() for answer in answers]
     _, err = process.communicate(timeout=30)

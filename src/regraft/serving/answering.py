@@ -73,8 +73,8 @@ class Answerer:
             _cancel(waiting)
 
     def close(self) -> None:
-        """Let what is under way end, and drop the rest."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Drop what has not begun; nobody waits for the rest any more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _one(self, upload: Upload, *, heat_map: bool) -> Answer:
         try:
