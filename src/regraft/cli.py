@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from regraft.workflow import LabelColumns
 
 INTERRUPTED = 130
+_END_S = 9.0  # after Ctrl-C a watcher ends, though it may be amid a photo
 
 app = typer.Typer(
     name="regraft",
@@ -921,6 +922,7 @@ def watch(
     from regraft.model import load
     from regraft.watching import Rules, Settings
     from regraft.watching.outputs import Mqtt, Output, Webhook
+    from regraft.workers import interrupted_within
 
     outputs: list[Output] = [Webhook(url) for url in webhook or ()]
     if mqtt is not None:
@@ -950,6 +952,7 @@ def watch(
             progress=progress,
         ) as watcher,
         suppress(KeyboardInterrupt),
+        interrupted_within(_END_S),
     ):
         from regraft.terminal import event_line
 

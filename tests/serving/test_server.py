@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -155,6 +156,50 @@ def test_a_slow_client_keeps_nobody_waiting(started: Started, made_once: Path) -
         assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
     process.terminate()
     process.communicate(timeout=30)
+
+
+@pytest.mark.slow
+def test_more_silent_connections_than_descriptors_lock_nobody_out(
+    started: Started, made_once: Path
+) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, before[1]))
+    try:
+        process, url = _started(started, made_once / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    address = ("127.0.0.1", int(url.rstrip("/").rpartition(":")[2]))
+    with ExitStack() as open_:
+        for number in range(min(1_100, before[0] - 200)):
+            connection = open_.enter_context(socket.create_connection(address, timeout=20))
+            if number % 2:
+                connection.sendall(b"POST /predict HTTP/1.1\r\nHost: 127")
+        for _ in range(5):
+            _wait_until_ready(url)
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert all(line.startswith("try ") for line in err.splitlines())
+
+
+@pytest.mark.slow
+def test_malformed_uploads_fill_no_log(started: Started, made_once: Path) -> None:
+    process, url = _started(started, made_once / "run")
+    headers = {"content-type": "multipart/form-data; boundary=-------------x"}
+    bodies = (
+        b"-----------y\r\n",
+        b"--",
+        b"---------------x\r\nContent-Disposition\r\n\r\n",
+        b"\0" * 99,
+    )
+    with httpx.Client(timeout=20) as client:
+        for number in range(200):
+            body = bodies[number % len(bodies)]
+            answer = client.post(f"{url}predict", content=body, headers=headers)
+            assert answer.status_code in (400, 422)
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert all(line.startswith("try ") for line in err.splitlines())
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from PIL import Image, ImageFile
 from regraft.errors import TooLargeError, UnreadableInputError
 
 MAX_SCANS = 500  # of a JPEG; what libjpeg-turbo's own tools are bounded by (djpeg -maxscans)
-MAX_BLOCK_VISITS = 60_000_000  # blocks of a JPEG, once for each scan they are in: 90 ns each
+MAX_BLOCK_VISITS = 40_000_000  # blocks of a JPEG, once for each scan they are in: 90 ns each
 _ARITHMETIC = 16  # times the cost of a block coded by Huffman: up to 63 decisions without data
 _MAX_SEGMENTS = 100_000  # of a JPEG
 _MAX_STRIPS = 100_000  # or tiles of a TIFF: Pillow makes a Python object of each

@@ -111,6 +111,9 @@ class Guard:
                 await self._with_body(scope, receive, answer, dict(headers))
             else:
                 await self._app(scope, receive, answer.send)
+        except asyncio.CancelledError:  # it took longer than the server had when it was told to end
+            await answer.refuse(503, "this server ends")
+            raise
         except (OSError, MemoryError) as error:  # no room for an upload, no descriptor left
             await answer.refuse(503, f"this server is short of something: {_first_line(error)}")
         except RegraftError as error:

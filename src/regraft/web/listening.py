@@ -11,20 +11,22 @@ import ipaddress
 import logging
 import os
 import socket
-import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from regraft.errors import UsageError
+from regraft.workers import EndOfProcess
 
 if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
 HOST = "127.0.0.1"
+WAIT_S = 15.0  # for the headers of a request, on a new connection or after an answer
 GRACE_S = 7  # for requests under way when it is told to stop
 END_S = 9.0  # after which the process ends, whatever hinders it
 _MOST_CONNECTIONS = 1000
+_QUEUE = 2048  # connections that are not accepted yet
 _SHARE = 4  # of the descriptors go to connections; uploads above 1 MB take one each, too
 
 
@@ -38,16 +40,27 @@ class Listener:
         names: under which it may be asked: of this machine where it is local, else () for any.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        wait_s: float = WAIT_S,
+        connections: int | None = None,
+    ) -> None:
         """Begin to listen; `serve` answers.
 
         Args:
             host: address to listen on.
             port: 0 for any that is free.
+            wait_s: seconds without a whole request after which a connection is closed.
+            connections: at once; None for a quarter of the descriptors that this process may open.
 
         Raises:
             UsageError: the address or the port cannot be used.
         """
+        self._wait_s = wait_s
+        self._connections = connections or _most_connections()
         self._socket = _listening(host, port)
         self.port = int(self._socket.getsockname()[1])
         shown = f"[{host}]" if ":" in host else host
@@ -58,7 +71,7 @@ class Listener:
         )
         self._server: uvicorn.Server | None = None
         self._stopped = False
-        self._end: threading.Timer | None = None
+        self._end = EndOfProcess(within_s=END_S)
 
     def serve(self, app: ASGIApp) -> None:
         """Answer until `stop`, SIGTERM or Ctrl-C; requests under way are answered first.
@@ -72,8 +85,7 @@ class Listener:
         try:
             self._server.run(sockets=[self._socket])
         finally:
-            if self._end is not None:
-                self._end.cancel()
+            self._end.call_off()
 
     def stop(self) -> None:
         """End `serve`, from another thread."""
@@ -88,13 +100,18 @@ class Listener:
     def _made(self, app: ASGIApp) -> uvicorn.Server:
         import uvicorn
 
-        from regraft.web.patience import WAIT_S, patient_protocol
+        from regraft.web.patience import patient_protocol
 
-        listener = self
+        end = self._end
 
         class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                for listening in sockets or ():  # the others wait in the system's queue
+                    listening.listen(_QUEUE)
+
             def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-                listener._end_later(sig)
+                end.begin(128 + sig)
                 super().handle_exit(sig, frame)
 
         # What strangers send is answered, and no reason to write a line each.
@@ -103,26 +120,19 @@ class Listener:
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http=patient_protocol(most=_most_connections()),
+                http=patient_protocol(most=self._connections, wait_s=self._wait_s),
                 ws="none",
                 proxy_headers=False,
                 log_config=None,
                 log_level="critical",
                 access_log=False,
                 server_header=False,
-                timeout_keep_alive=int(WAIT_S),
                 timeout_graceful_shutdown=GRACE_S,
-                backlog=2048,
+                # So many are accepted before any of them can be closed. They must not use up the
+                # descriptors: asyncio goes on accepting then (Python 3.11), and does nothing else.
+                backlog=max(4, min(128, self._connections // 4)),
             )
         )
-
-    def _end_later(self, sig: int) -> None:
-        """See to it that the process ends, at once where it is told a second time."""
-        if self._end is not None:
-            os._exit(128 + sig)
-        self._end = threading.Timer(END_S, os._exit, (128 + sig,))
-        self._end.daemon = True
-        self._end.start()
 
 
 def _most_connections() -> int:
@@ -153,7 +163,7 @@ def _listening(host: str, port: int) -> socket.socket:
         if os.name != "nt":  # there it would share a port that is in use
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
-        found.listen(2048)
+        found.listen(_QUEUE)
     except OSError as error:
         found.close()
         raise UsageError(_why_not(host, port, error)) from error

@@ -13,13 +13,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-WAIT_S = 15.0
-"""For a whole request line and headers, on a new connection or after an answer."""
 
-
-def patient_protocol(
-    *, most: int, wait_s: float = WAIT_S, answer_s: float = 120.0
-) -> type[H11Protocol]:
+def patient_protocol(*, most: int, wait_s: float, answer_s: float = 120.0) -> type[H11Protocol]:
     """Uvicorn's protocol with bounds.
 
     Args:
@@ -37,7 +32,7 @@ def patient_protocol(
             self._wait(wait_s)
             if len(self.connections) > most:
                 idle = (one for one in self.connections if isinstance(one, Patient) and one.idle)
-                min(idle, key=lambda one: one.since, default=self).transport.abort()
+                min(idle, key=lambda one: one.since, default=self).give_up()
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self._timer is not None:
@@ -69,13 +64,17 @@ def patient_protocol(
                 self._timer.cancel()
             self.since = self.loop.time()
             self._unsent = self.transport.get_write_buffer_size()
-            self._timer = self.loop.call_later(seconds, self._give_up)
+            self._timer = self.loop.call_later(seconds, self._look)
 
-        def _give_up(self) -> None:
+        def _look(self) -> None:
             unsent = self.transport.get_write_buffer_size()
             if self.idle and 0 < unsent < self._unsent:  # it takes an answer, if slowly
                 self._wait(wait_s)
             else:
-                self.transport.abort()
+                self.give_up()
+
+        def give_up(self) -> None:
+            self.connections.discard(self)  # it is closed only after others were accepted
+            self.transport.abort()
 
     return Patient
