@@ -58,13 +58,43 @@ class OnnxEngine:
             )
         except Exception as error:  # ONNX Runtime raises a different class for each status code
             what = str(graph) if isinstance(graph, Path) else "the graph"
-            reason = str(error).splitlines()[0]
+            reason = str(error).partition("\n")[0]
             raise ModelError(f"ONNX Runtime cannot load {what}: {reason}") from error
-        self._input = self._session.get_inputs()[0].name
+        inputs = self._session.get_inputs()
+        if not inputs:
+            raise ModelError("the graph takes no input")
+        self._input = inputs[0].name
 
     def run(self, array: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """Feed `array` to the graph's input and return its outputs in order."""
-        return tuple(self._session.run(None, {self._input: array}))
+        """Feed `array` to the graph's input and return its outputs in order.
+
+        Raises:
+            ModelError: the graph cannot be run on it.
+        """
+        try:
+            return tuple(self._session.run(None, {self._input: array}))
+        except MemoryError:
+            raise
+        except Exception as error:  # as above
+            reason = str(error).partition("\n")[0]
+            raise ModelError(f"ONNX Runtime cannot run the graph: {reason}") from error
+
+    def check(self, taken: tuple[str, str, int], given: tuple[str, ...]) -> None:
+        """See whether the graph takes and gives what it should.
+
+        Args:
+            taken: name, type ("tensor(uint8)") and number of axes of its one input.
+            given: names of its outputs, in order; all are float32.
+
+        Raises:
+            ModelError: it does not.
+        """
+        inputs = [(i.name, i.type, len(i.shape)) for i in self._session.get_inputs()]
+        outputs = [(o.name, o.type) for o in self._session.get_outputs()]
+        if inputs != [taken]:
+            raise ModelError(f"the graph takes {inputs}, expected {[taken]}")
+        if outputs != [(name, "tensor(float)") for name in given]:
+            raise ModelError(f"the graph gives {outputs}, expected {', '.join(given)}")
 
 
 def pooled_map(graph: bytes, features: str = "features") -> str | None:

@@ -46,7 +46,11 @@ class Answerer:
             model: what predicts.
             most: of one input, see `Transform.read`.
             jobs: worker threads; None for one a core.
+
+        Raises:
+            ModelError: the model's graph is not what the rest of it says.
         """
+        model.check()
         self._model = model
         self._most = most
         self._heat = HeatMapper.of(model)
