@@ -1,4 +1,4 @@
-"""Ways in which a saved file may have been changed, by accident or not; the same ones for a seed."""
+"""Ways in which a saved file may have been changed, by accident or not; a seed repeats them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,36 @@ from typing import Any
 Damage = Callable[[Path, random.Random], None]
 
 _VALUES: tuple[Any, ...] = (
-    *(None, True, -1, 0, 1, 10**6, 2**53, 10**400, -0.5, 1e308, "", "x", "\0", "=1", "../x", [], {}),
+    *(
+        None,
+        True,
+        -1,
+        0,
+        1,
+        10**6,
+        2**53,
+        10**400,
+        -0.5,
+        1e308,
+        "",
+        "x",
+        "\0",
+        "=1",
+        "../x",
+        [],
+        {},
+    ),
     *([[]], {"a": 1}, ["a"], [1e308], [None]),
 )
-_RAW = ("NaN", "-Infinity", "1e999", "9" * 5000, "[" * 5000 + "]" * 5000, '"\\ud800"', '{"a":1,"a":2}')
+_RAW = (
+    "NaN",
+    "-Infinity",
+    "1e999",
+    "9" * 5000,
+    "[" * 5000 + "]" * 5000,
+    '"\\ud800"',
+    '{"a":1,"a":2}',
+)
 
 
 def flip_bits(path: Path, chance: random.Random) -> None:
@@ -90,7 +116,9 @@ def _change_cell(path: Path, chance: random.Random) -> None:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    keys = (
+        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
     for key in list(keys):
         yield value, key
         yield from _places(value[key])

@@ -48,6 +48,7 @@ ORDER = (
     "evidence",
     "auditing",
     "exploring",
+    "run_forms",
     "runs",
     "explaining",
     "corrections",

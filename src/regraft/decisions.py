@@ -35,6 +35,7 @@ from regraft.dataset import Dataset, Row
 from regraft.dataset.drafts import class_name
 from regraft.errors import DataError, StorageError
 from regraft.issues import Issue, named_file
+from regraft.saved import read_bytes
 from regraft.storage import held, storage_errors
 
 DECISIONS = "decisions.csv"
@@ -406,13 +407,13 @@ _PLAIN = {escape: plain for plain, escape in _ESCAPES.items()}
 def _read(file: Path, *, missing_ok: bool) -> tuple[DecisionLog, bytes, bytes]:
     """The log, the bytes of its whole lines, and what has to precede the next line."""
     try:
-        data = file.read_bytes()
+        data = read_bytes(file)
     except FileNotFoundError as error:
         if not missing_ok:
             raise DataError(f"there is no {file}; expected a file of review decisions") from error
         data = b""
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
+    except (OSError, ValueError) as error:
+        why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
         raise DataError(f"{file} cannot be read: {why}; put that right and try again") from error
     *lines, last = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     whole, before, note = data, b"", ""

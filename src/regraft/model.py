@@ -232,28 +232,22 @@ class Model:
         Raises:
             ModelError: what the model says of it is no transform.
         """
-        try:
-            with naming(self._file(RECORD), ModelError, _AGAIN):
-                return transform_from_dict(self.backbone["transform"], self.companions)
-        except UsageError as error:
-            raise ModelError(f"{self._file(RECORD)} is damaged: {error}; {_AGAIN}") from error
+        with naming(self._file(RECORD), ModelError, _AGAIN):
+            return transform_from_dict(self.backbone["transform"], self.companions)
 
     def check(self) -> None:
-        """Load what predicts, and see whether it goes with the rest.
+        """Predict something, to see whether the graph goes with the rest of the model.
 
         Raises:
-            ModelError: the graph cannot be loaded, or takes or gives something else.
+            ModelError: the graph cannot be loaded or run, or takes or gives something else.
         """
-        _ = self._engine
+        self.predict_array(self.transform.read(self.transform.sample()))
 
     @cached_property
     def _engine(self) -> OnnxEngine:
         kind = MODALITIES[self.transform.modality]
-        try:
-            engine = OnnxEngine(self.graph)
-            engine.check(kind.graph_input, ("probabilities", "unfamiliarity"))
-        except ModelError as error:
-            raise ModelError(f"{self._file(GRAPH)}: {error}; {_AGAIN}") from error
+        engine = OnnxEngine(self.graph, name=str(self._file(GRAPH)))
+        engine.check(kind.graph_input, ("probabilities", "unfamiliarity"))
         return engine
 
     def _file(self, name: str) -> Path:

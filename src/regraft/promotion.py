@@ -21,6 +21,7 @@ from regraft.metrics import Estimate
 from regraft.model import load
 from regraft.reporting.pairing import paired_accuracy
 from regraft.runs import Run, read_run
+from regraft.saved import read_json
 from regraft.storage import make_folder, storage_errors, write_atomic
 
 _BEFORE, _ORIGIN = "models", "origin.json"
@@ -98,7 +99,7 @@ def roll_back(folder: str | Path) -> Path:
 def _at_work(run: Run) -> Run:
     """The run that the model of a folder comes from: itself, or one that was promoted over it."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RegraftError):
-        origin = json.loads((run.folder / "model" / _ORIGIN).read_text(encoding="utf-8"))
+        origin: dict[str, str] = read_json(run.folder / "model" / _ORIGIN, dict[str, str])
         return read_run(run.folder / origin["run"])
     return run
 

@@ -95,12 +95,12 @@ def naming(path: Path, kind: type[RegraftError], advice: str) -> Iterator[None]:
 
     Args:
         path: of the file, or the folder, that is read or used in the block.
-        kind: of the error; errors of regraft pass as they are.
+        kind: of the error; those of this kind pass as they are.
         advice: what to do next.
     """
     try:
         yield
-    except (RegraftError, MemoryError):
+    except (kind, MemoryError):
         raise
     except FileNotFoundError as error:
         raise kind(f"{error.filename or path} is missing; {advice}") from error
@@ -115,7 +115,7 @@ def reason_of(error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
     if isinstance(error, KeyError):
         return f"it lacks {text}"
-    if isinstance(error, ValueError) and text:
+    if isinstance(error, ValueError | RegraftError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -134,6 +134,7 @@ from regraft.runs import (
     free_folder,
     open_run,
     read_run,
+    shown_from,
     write_about,
     write_results,
 )
@@ -423,7 +424,7 @@ def fit(
                 write_explanations(folder, explanations)
             about["seconds_total"] = round(time.monotonic() - started, 3)
             write_about(folder, about)
-            write_atomic(folder / "report.html", _report(folder, unfinished=True))
+            write_atomic(folder / "report.html", _report(read_run(folder, unfinished=True)))
         about["seconds_total"] = round(time.monotonic() - started, 3)
     if corrected is not None:
         about["promotion"] = promote(read_run(folder), corrected.run).to_dict()
@@ -908,6 +909,7 @@ def watch(
         "regraft serve answers for texts as they come, and regraft predict for a folder of them",
     )
     require_folder(folder)  # before there is a history of it
+    loaded.check()
     with Store(db) as store:
         guard = store.file.with_name(f"{store.file.name}.lock")
         busy = StorageError(
@@ -1004,7 +1006,10 @@ def report(run: str | Path | Sequence[str | Path], out: str | Path) -> Path:
     """
     if not isinstance(run, str | Path):
         return report_side_by_side(run, out, force=True).path
-    write_atomic(Path(out), _report(run))
+    found = read_run(run)
+    with shown_from(found):
+        page = _report(found)
+    write_atomic(Path(out), page)
     return Path(out)
 
 
@@ -1058,8 +1063,11 @@ def report_side_by_side(
             "single run, give it alone"
         )
     shown = list(found.values())
-    write_atomic(target, build_side_by_side(shown, left_out=left_out))
-    return SideBySide(target, shown[best_run(shown)].folder, tuple(left_out))
+    with shown_from(*shown):
+        page = build_side_by_side(shown, left_out=left_out)
+        best = shown[best_run(shown)].folder
+    write_atomic(target, page)
+    return SideBySide(target, best, tuple(left_out))
 
 
 def predict(
@@ -1687,10 +1695,10 @@ def _run_name(source: Path) -> str:
     return (path.name if path.is_dir() else path.stem) or "data"
 
 
-def _report(run: str | Path, *, unfinished: bool = False) -> str:
+def _report(run: Run) -> str:
     from regraft.reporting import build_report
 
-    return build_report(read_run(run, unfinished=unfinished))
+    return build_report(run)
 
 
 def _inputs_below(folder: Path, kind: Modality) -> list[str]:

@@ -19,6 +19,7 @@ from regraft.reporting import charts, words
 from regraft.reporting.charts import Line, Plot, Scale
 from regraft.reporting.words import things
 from regraft.runs import Run
+from regraft.saved import read_bytes
 
 RISES = 0.10
 """Rise of the loss on unseen photos above its lowest value that counts as overfitting."""
@@ -310,7 +311,7 @@ def _read_ranges(path: Path) -> dict[str, list[tuple[float, float, bool]]]:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
-        return list(read_records(path.read_text(encoding="utf-8", errors="replace")))
+        return list(read_records(read_bytes(path).decode("utf-8", "replace")))
     except (OSError, ValueError):
         return []
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from regraft.csv_table import csv_text
+from regraft.errors import StorageError
 from regraft.metrics import Estimate
+from regraft.saved import naming
 from regraft.watching.states import UNKNOWN, Event, Rules, Span, history_of, iso
 from regraft.watching.store import Photo, Store
 
@@ -132,7 +134,8 @@ def read_timeline(
     """
     about = store.about()
     classes = tuple(about.get("classes", ()))
-    chosen = rules or Rules(**about.get("rules", {}))
+    with naming(store.file, StorageError, "choose another --db"):
+        chosen = rules or Rules(**about.get("rules", {}))
     familiar = float(about.get("familiar", 1.0))
     names = [name for name in store.cameras() if not cameras or name in cameras]
     return Timeline(
@@ -154,6 +157,12 @@ def _camera(
     familiar: float,
 ) -> CameraTimeline:
     photos = list(store.photos(name, since=since))
+    odd = next((p for p in photos if len(p.probabilities) not in (0, len(classes))), None)
+    if odd is not None:
+        raise StorageError(
+            f"{store.file} is damaged: {odd.path} has {len(odd.probabilities)} probabilities for "
+            f"{len(classes)} classes; choose another --db"
+        )
     found = history_of([photo.reading for photo in photos], classes, rules)
     seconds: dict[str, float] = {}
     for span in found.spans:
