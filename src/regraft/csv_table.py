@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 # What a minus and digits make is a number, and no formula.
 _FORMULA = r"(?:[=+@\t\r\n＝＋－＠]|-(?![0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z))"
@@ -67,14 +67,22 @@ def read_csv(text: str) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"line {reader.line_num}: {error}") from error
 
 
-def read_records(text: str) -> Iterator[dict[str, str]]:
+def read_records(text: str, *, columns: Sequence[str] = ()) -> Iterator[dict[str, str]]:
     """Each record below the header, by column; cells that are missing are empty.
 
+    Args:
+        text: the table.
+        columns: that its header has to begin with.
+
     Raises:
-        ValueError: the text is no CSV, or a record has more cells than the header.
+        ValueError: the text is no CSV, has other columns, or a record more cells than the header.
     """
     lines = read_csv(text)
     _, header = next(lines, (0, []))
+    if header[: len(columns)] != list(columns):
+        raise ValueError(
+            f"its first line is {','.join(header)[:80]!r}, expected {','.join(columns)!r}"
+        )
     for number, cells in lines:
         if len(cells) > len(header):
             raise ValueError(f"line {number} has {len(cells)} cells, expected {len(header)}")

@@ -146,3 +146,7 @@ class EvaluationForm(msgspec.Struct, kw_only=True):
         """Raises ValueError: other classes are scored than are in the matrix."""
         if set(self.per_class) != set(self.confusion.classes):
             raise ValueError("per_class and confusion are not of the same classes")
+
+
+EvaluationsForm = Annotated[list[EvaluationForm], msgspec.Meta(min_length=1)]
+"""`evaluation.json`."""

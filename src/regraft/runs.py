@@ -43,9 +43,10 @@ from regraft.errors import RegraftError, RunError, StorageError
 from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
 from regraft.issues import Issue, issues_csv
+from regraft.issues.base import COLUMNS as ISSUE_COLUMNS
 from regraft.metrics import FloatArray
 from regraft.modality import IMAGE
-from regraft.run_forms import ComparisonForm, EvaluationForm, RunForm
+from regraft.run_forms import ComparisonForm, EvaluationsForm, RunForm
 from regraft.saved import naming, read_json, read_text, reason_of
 from regraft.storage import held, make_folder, storage_errors, write_atomic
 
@@ -231,7 +232,7 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
             f"{about.get('command') or 'the same regraft fit again'}"
         )
     comparison = _record(folder, "comparison.json", ComparisonForm)
-    evaluations = _record(folder, "evaluation.json", list[EvaluationForm])
+    evaluations = _record(folder, "evaluation.json", EvaluationsForm)
     with _naming(folder / "dataset.csv"):
         table = read_text(folder / "dataset.csv")
         data = Dataset.from_csv(table, Path(about["data"]), modality=about.get("modality", IMAGE))
@@ -423,7 +424,7 @@ def _versions() -> dict[str, str]:
 def _read_issues(path: Path) -> tuple[Issue, ...]:
     return tuple(
         Issue(row["path"], row["issue"], _finite(row["score"]), row["detail"])
-        for row in read_records(read_text(path))
+        for row in read_records(read_text(path), columns=ISSUE_COLUMNS)
     )
 
 

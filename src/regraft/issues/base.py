@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from regraft.csv_table import csv_text
 from regraft.dataset import natural_key
 
+COLUMNS = ("path", "issue", "score", "detail")
+"""Of `issues.csv`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Issue:
@@ -41,6 +44,6 @@ def named_file(detail: str, known: Collection[str]) -> str:
 
 
 def issues_csv(issues: Iterable[Issue]) -> str:
-    """The issues as CSV text below the header `path,issue,score,detail`."""
+    """The issues as CSV text below the header of `COLUMNS`."""
     rows = ((issue.path, issue.issue, f"{issue.score:.6g}", issue.detail) for issue in issues)
-    return csv_text([("path", "issue", "score", "detail"), *rows])
+    return csv_text([COLUMNS, *rows])

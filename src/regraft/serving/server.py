@@ -49,6 +49,7 @@ class Server:
 
         Raises:
             UsageError: the address or the port cannot be used.
+            ModelError: the model's graph is not what the rest of it says.
         """
         from regraft.serving.app import create_app
         from regraft.serving.intake import intake_of
@@ -57,15 +58,19 @@ class Server:
         self.url = self._listener.url
         self.is_local = self._listener.is_local
         self.example = intake_of(model.transform.modality).example(self.url)
-        self._app = create_app(
-            model,
-            limits=limits,
-            token=token,
-            hosts=self._listener.names,
-            pages=pages,
-            keep=keep,
-            jobs=jobs,
-        )
+        try:
+            self._app = create_app(
+                model,
+                limits=limits,
+                token=token,
+                hosts=self._listener.names,
+                pages=pages,
+                keep=keep,
+                jobs=jobs,
+            )
+        except BaseException:
+            self.close()
+            raise
 
     def serve(self) -> None:
         """Answer until `stop`, SIGTERM or Ctrl-C; requests under way are answered first.
