@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image
 
 from regraft import csv_table
 from regraft.csv_table import csv_line, csv_text, guarded, read_csv, read_records, unguarded
-from regraft.dataset import Dataset, Row
+from regraft.dataset import Dataset, Row, scan
 from regraft.decisions import new_decision, open_log, read_decisions
 from regraft.issues import Issue, issues_csv
 from regraft.runs import ImagePrediction, predictions_csv
@@ -123,6 +124,24 @@ def test_names_come_back_from_every_table_of_a_run(name: str, tmp_path: Path) ->
         log.add(new_decision(row, "keep"))
     (decision,) = read_decisions(file).entries
     assert (decision.path, decision.label) == (row.path, name)
+
+
+def test_a_table_of_a_scan_is_a_label_table(tmp_path: Path) -> None:
+    for name in ("=a", "@b"):
+        for number in range(3):
+            photo = tmp_path / "photos" / name / f"-{number}.jpg"
+            photo.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (40 * number, 9, ord(name[0]))).save(photo)
+    found = scan(tmp_path / "photos", min_class_images=1)
+    table = tmp_path / "photos" / "dataset.csv"
+    table.write_text(found.to_csv(), encoding="utf-8")
+    again = scan(table, min_class_images=1)
+    assert {(r.path, r.label, r.status) for r in again.rows if r.label} == {
+        (r.path, r.label, r.status) for r in found.rows
+    }
+    table.write_text("path,label\n=a/-0.jpg,'=a\n@b/-0.jpg,'s\n", encoding="utf-8")
+    others = scan(table, min_class_images=1).rows  # of somebody else
+    assert {r.label for r in others if r.label} == {"'=a", "'s"}
 
 
 def test_a_class_that_looks_like_a_formula_is_fitted_and_predicted(

@@ -28,6 +28,7 @@ from regraft.reviewing.app import PAGE
 from regraft.runs import Run
 from tests.reporting.sample_runs import make_run
 from tests.reporting.test_report import NASTY
+from tests.schema import ask_all
 
 Review = Callable[..., "Client"]
 
@@ -511,3 +512,12 @@ def test_unlabelled_rows_and_twins_without_photos_do_no_harm(
     assert photo["confidence"] is None
     assert photo["reasons"][0]["twin"] is None
     assert window.get(f"photo/{photo['id']}").status == 410
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_no_request_that_fits_the_description_breaks_it(window: Client) -> None:
+    statuses = ask_all(window.server.url, examples=60)
+    assert statuses.total() > 100
+    assert {200, 400} <= set(statuses)
+    assert window.get("start").status == 200

@@ -22,6 +22,7 @@ import regraft as rg
 from regraft.errors import UsageError
 from regraft.serving import Server
 from tests.commands import CommandLine, Started
+from tests.schema import ask_all
 
 
 @pytest.fixture(scope="module")
@@ -205,29 +206,5 @@ def test_malformed_uploads_fill_no_log(started: Started, made_once: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_no_request_that_fits_the_description_breaks_it(server: Server) -> None:
-    """schemathesis makes requests from the description, valid and not."""
-    import schemathesis
-    from hypothesis import HealthCheck, Phase, given, settings
-    from schemathesis.checks import not_a_server_error
-
-    schema = schemathesis.openapi.from_url(f"{server.url}openapi.json")
-    seen = 0
-    for found in schema.get_all_operations():
-        operation = found.ok()
-
-        @given(case=operation.as_strategy())
-        @settings(
-            max_examples=60,
-            deadline=None,
-            derandomize=True,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-            database=None,
-        )
-        def ask(case: schemathesis.Case) -> None:
-            nonlocal seen
-            seen += 1
-            case.call_and_validate(checks=[not_a_server_error])
-
-        ask()
-    assert seen > 50
+    statuses = ask_all(server.url, examples=60)
+    assert statuses.total() > 50
