@@ -386,7 +386,7 @@ def test_corrections_name_only_their_own_photos(tmp_path: Path, path: str) -> No
 def test_errors_of_a_kind_pass_and_others_are_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"^as it is$"), naming(tmp_path, StorageError, "do"):
         raise StorageError("as it is")
-    damaged_for = pytest.raises(StorageError, match="is damaged: a reason; do")
+    damaged_for = pytest.raises(StorageError, match=r"is damaged \(a reason\); do")
     with damaged_for, naming(tmp_path, StorageError, "do"):
         raise DataError("a reason")
     with pytest.raises(MemoryError), naming(tmp_path, StorageError, "do"):

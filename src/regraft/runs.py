@@ -287,8 +287,8 @@ def shown_from(*runs: Run) -> Iterator[None]:
             raise
         names = " or of ".join(str(run.folder) for run in runs)
         raise RunError(
-            f"the run.json, comparison.json or exploration.json of {names} is damaged: "
-            f"{reason_of(error)}; fit again with --force, or if nobody changed them, report it as "
+            f"the run.json, comparison.json or exploration.json of {names} is damaged "
+            f"({reason_of(error)}); fit again with --force, or if nobody changed it, report that as "
             "a defect in regraft"
         ) from error
 

@@ -107,7 +107,7 @@ def naming(path: Path, kind: type[RegraftError], advice: str) -> Iterator[None]:
     except OSError as error:
         raise kind(f"{path} cannot be read: {error.strerror or error}; {advice}") from error
     except Exception as error:  # what else than the wrapped reading would have to be foreseen here
-        raise kind(f"{path} is damaged: {reason_of(error)}; {advice}") from error
+        raise kind(f"{path} is damaged ({reason_of(error)}); {advice}") from error
 
 
 def reason_of(error: Exception) -> str:

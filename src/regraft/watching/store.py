@@ -257,7 +257,7 @@ class Store:
         # A view could compute for ever, and a trigger do anything: regraft makes neither.
         odd = "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')"
         if self._connection.execute(odd).fetchone() is not None:
-            raise StorageError(f"{self.file} is damaged: it holds views or triggers; {_ADVICE}")
+            raise StorageError(f"{self.file} is damaged (it holds views or triggers); {_ADVICE}")
         row = self._connection.execute("SELECT value FROM about WHERE name = 'format'").fetchone()
         if row is None:
             self._connection.execute(

@@ -160,8 +160,8 @@ def _camera(
     odd = next((p for p in photos if len(p.probabilities) not in (0, len(classes))), None)
     if odd is not None:
         raise StorageError(
-            f"{store.file} is damaged: {odd.path} has {len(odd.probabilities)} probabilities for "
-            f"{len(classes)} classes; choose another --db"
+            f"{store.file} is damaged ({odd.path} has {len(odd.probabilities)} probabilities for "
+            f"{len(classes)} classes); choose another --db"
         )
     found = history_of([photo.reading for photo in photos], classes, rules)
     seconds: dict[str, float] = {}
