@@ -288,8 +288,8 @@ def shown_from(*runs: Run) -> Iterator[None]:
         names = " or of ".join(str(run.folder) for run in runs)
         raise RunError(
             f"the run.json, comparison.json or exploration.json of {names} is damaged "
-            f"({reason_of(error)}); fit again with --force, or if nobody changed it, report that as "
-            "a defect in regraft"
+            f"({reason_of(error)}); fit again with --force, or if nobody changed it, report that "
+            "as a defect in regraft"
         ) from error
 
 
