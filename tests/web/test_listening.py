@@ -188,6 +188,8 @@ async def application(scope, receive, send):
     if scope["type"] == "lifespan":
         while True:
             kind = (await receive())["type"]
+            if kind == "lifespan.startup":
+                print("ready", flush=True)
             if kind == "lifespan.shutdown":
                 time.sleep(1_000)  # as in a decoder: nothing can end it
             await send({"type": kind + ".complete"})
@@ -206,9 +208,9 @@ def test_it_ends_whatever_hinders_it(sent: signal.Signals, times: int) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
+        assert process.stdout.readline() == "ready\n"
         connected(port).close()
-        time.sleep(0.5)
         for _ in range(times):
             process.send_signal(sent)
             time.sleep(0.5)
-        assert process.wait(timeout=10 if times == 1 else 3) == 128 + sent
+        assert process.wait(timeout=60 if times == 1 else 8) == 128 + sent

@@ -119,7 +119,7 @@ class Listener:
         return Server(
             uvicorn.Config(
                 app,
-                loop="asyncio",
+                loop="auto",
                 http=patient_protocol(most=self._connections, wait_s=self._wait_s),
                 ws="none",
                 proxy_headers=False,

@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_MOST_HEAD = 65_536  # bytes of a request line and headers
 
 
-def patient_protocol(*, most: int, wait_s: float, answer_s: float = 120.0) -> type[H11Protocol]:
+def patient_protocol(
+    *, most: int, wait_s: float, answer_s: float = 120.0
+) -> type[HttpToolsProtocol]:
     """Uvicorn's protocol with bounds.
 
     Args:
@@ -25,10 +28,11 @@ def patient_protocol(*, most: int, wait_s: float, answer_s: float = 120.0) -> ty
         answer_s: seconds from the headers to the end of the answer.
     """
 
-    class Patient(H11Protocol):
+    class Patient(HttpToolsProtocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._timer: asyncio.TimerHandle | None = None
+            self._head = 0
             self._wait(wait_s)
             if len(self.connections) > most:
                 idle = (one for one in self.connections if isinstance(one, Patient) and one.idle)
@@ -39,21 +43,23 @@ def patient_protocol(*, most: int, wait_s: float, answer_s: float = 120.0) -> ty
                 self._timer.cancel()
             super().connection_lost(exc)
 
-        def handle_events(self) -> None:
+        def data_received(self, data: bytes) -> None:
             before: Any = self.cycle
-            super().handle_events()
-            if self.cycle is not before and not self.idle:
-                self._wait(answer_s)
+            super().data_received(data)
+            if self.cycle is not before:
+                self._head = 0
+                if not self.idle:
+                    self._wait(answer_s)
+            elif self.idle:
+                self._head += len(data)
+                if self._head > _MOST_HEAD:
+                    self.give_up()
 
         def on_response_complete(self) -> None:
             self._wait(wait_s)
             super().on_response_complete()  # which may begin with the next request
-
-        def send_400_response(self, msg: str) -> None:
-            try:
-                super().send_400_response(msg)
-            except h11.LocalProtocolError:  # amid an answer
-                self.transport.abort()
+            if not self.idle:
+                self._wait(answer_s)
 
         @property
         def idle(self) -> bool:
