@@ -143,7 +143,7 @@ def _free_large_buffers() -> None:
     """Give buffers of megabytes back to the system when they are freed.
 
     The C library keeps them otherwise, in pieces: after uploads of 30 MB among small ones a server
-    held 650 MB for good. What networks allocate is smaller, and stays. Only glibc has such settings.
+    held 650 MB for good. What networks allocate is smaller, and stays. Only glibc has this.
     """
     with contextlib.suppress(Exception):
         library = ctypes.CDLL(None)
