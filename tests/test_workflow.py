@@ -509,7 +509,7 @@ def test_a_budget_of_a_second_still_returns_the_probe(fit: Any, photo_folder: Pa
     for candidate in left_out:
         assert candidate["status"] == "skipped"
         reasons = r"would need about \d+ s|the time budget was used up|timing the cheaper ones took"
-        assert re.match(reasons, candidate["reason"])
+        assert re.search(reasons, candidate["reason"])
         assert candidate["title"] in comparison["verdict"]
     assert {path.name for path in run.iterdir()} - {"explanations.json"} == RUN_FILES - {
         "exploration.json"
