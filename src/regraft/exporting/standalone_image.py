@@ -4,12 +4,15 @@ Needs only: pip install onnxruntime numpy pillow. Prints a line of JSON for each
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from PIL import Image, ImageOps
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import: else it reports
+import onnxruntime
 
 session = onnxruntime.InferenceSession(str(Path(__file__).with_suffix(".onnx")))
 facts = session.get_modelmeta().custom_metadata_map

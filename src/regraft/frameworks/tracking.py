@@ -27,6 +27,7 @@ from regraft.evaluation import METRICS, Evaluation
 from regraft.metrics import Estimate
 from regraft.runs import Run, read_run
 from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.telemetry import opt_out
 
 EXPERIMENT = "regraft"
 EVENTS = "events.out.tfevents.regraft"
@@ -148,6 +149,7 @@ def to_mlflow(run: str | Path | Run, tracking_uri: str | Path, experiment: str =
     found = _run(run)
     uri = _store(tracking_uri)
     with _quiet_mlflow():
+        opt_out()
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
         from mlflow.exceptions import MlflowException
@@ -302,9 +304,8 @@ def _store(tracking_uri: str | Path) -> str:
 
 @contextlib.contextmanager
 def _quiet_mlflow() -> Iterator[None]:
-    """MLflow without its telemetry and its lines of log, with folders as stores, and impatient."""
+    """MLflow without its lines of log, with folders as stores, and impatient."""
     wanted = {
-        "MLFLOW_DISABLE_TELEMETRY": "true",  # else importing it starts a thread that reports
         "MLFLOW_ALLOW_FILE_STORE": "true",  # in maintenance mode, and the only one without more
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"),
     }
