@@ -38,6 +38,7 @@ from regraft.reporting.scores import headline
 from regraft.reporting.words import THIN_SPACE
 from regraft.runs import Run
 from regraft.watching.outputs import message
+from regraft.watching.sentences import answers, remarks
 from regraft.watching.states import Event, local_minute
 from regraft.watching.timeline import Timeline
 from regraft.workflow import Explained
@@ -486,22 +487,19 @@ def event_line(camera: str, event: Event, *, as_json: bool) -> str:
 
 
 def show_timeline(out: Console, timeline: Timeline) -> None:
-    """For each camera its state, the changes a week, and what could not be relied on."""
+    """For each camera how often its state changed, how long it lasted, and what is not known."""
     if not timeline.cameras:
         out.print("no photo has been recorded yet")
     for camera in timeline.cameras:
-        out.print(f"[bold]{_shown(camera.name)}[/bold]: {_shown(camera.state)}")
+        for answer in answers(camera):
+            out.print(f"[bold]{_shown(camera.name)}[/bold] {_shown(', '.join(answer))}")
+        for remark in remarks(camera):
+            out.print(f"  {_shown(remark)}")
         out.print(f"  {camera.photos:,} photos", end="")
         for flag in ("unsure", "unfamiliar", "dark", "unreadable"):
             if camera.flags.get(flag):
                 out.print(f", {100 * camera.share(flag):.1f} % {flag}", end="")
         out.print()
-        for rate in camera.rates:
-            week = rate.a_week
-            out.print(
-                f"  {_shown(rate.previous)} -> {_shown(rate.state)}: {rate.count:,} times, "
-                f"{week.value:.1f} [{week.low:.1f}, {week.high:.1f}] a week"
-            )
         for warning in camera.warnings:
             out.print(f"  [yellow]{_shown(warning)}[/yellow]")
 

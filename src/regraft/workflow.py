@@ -845,7 +845,10 @@ def _timeline_pages(history: str | Path) -> dict[str, ExtraPage]:
 
     timeline(history)  # it is there, and can be read
     return {
-        "/timeline": ExtraPage("text/html", lambda: build_timeline_page(timeline(history))),
+        "/timeline": ExtraPage(
+            "text/html",  # others may reach it: figures, without a look into the room
+            lambda: build_timeline_page(timeline(history), with_pictures=False),
+        ),
         "/timeline.csv": ExtraPage("text/csv", lambda: timeline(history).to_csv()),
     }
 

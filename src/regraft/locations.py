@@ -1,0 +1,91 @@
+"""Where things lie on this machine, kept out of files that people share.
+
+A file that may be shared (run.json, a report, a history) names another file by its path from
+there, where both lie in one project, and by its last name alone elsewhere: that a run was made
+in /home/anna tells nobody but Anna anything. The absolute path goes to a file of its own that
+only its owner can read, and that nothing of regraft copies, shows or exports.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from regraft.storage import write_atomic
+
+_ELSEWHERE = ".../"
+_MOST_STEPS_UP = 3
+_README = (
+    "Private: where the data of this run lie on the machine that made it. Nothing else needs it; "
+    "leave it out when you share the folder."
+)
+
+
+def shareable(path: str | Path, start: str | Path) -> str:
+    """How a file in the folder `start` may name `path`: a relative path, or ".../" and its name.
+
+    It is relative where the way from `start` stays within the user's home, or within a folder that
+    does not hold it, and goes up three steps at the most.
+
+    >>> shareable("/srv/project/photos", "/srv/project/runs/photos")
+    '../../photos'
+    >>> shareable("/mnt/disk/photos", "/srv/project/runs/photos")
+    '.../photos'
+    """
+    there, here = Path(os.path.abspath(path)), Path(os.path.abspath(start))  # noqa: PTH100
+    try:
+        shared = Path(os.path.commonpath([there, here]))
+    except ValueError:  # drives of Windows
+        return _ELSEWHERE + there.name
+    relative = Path(os.path.relpath(there, here))
+    is_near = (
+        shared != Path(shared.anchor)
+        and shared not in Path.home().parents
+        and relative.parts.count("..") <= _MOST_STEPS_UP
+        and _user() not in relative.parts
+    )
+    return relative.as_posix() if is_near else _ELSEWHERE + there.name
+
+
+def find(shared: str, start: str | Path, private: str | None) -> Path:
+    """The absolute path of what a file in `start` names `shared`; see `shareable`.
+
+    What lies beside it comes first, since a project may have been moved or copied as a whole; then
+    what was remembered. Where neither is known, it is looked for beside it.
+    """
+    here = Path(os.path.abspath(start))  # noqa: PTH100 - keeps links
+    beside = Path(os.path.normpath(here / shared.removeprefix(_ELSEWHERE)))
+    if private is None or (not shared.startswith(_ELSEWHERE) and os.path.lexists(beside)):
+        return beside
+    return Path(private)
+
+
+def remember(file: Path, places: Mapping[str, str]) -> None:
+    """Write absolute paths by name into a file that only its owner can read.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    text = json.dumps({"about": _README, **places}, indent=1, ensure_ascii=False)
+    write_atomic(file, text + "\n", private=True)
+
+
+def recall(file: Path) -> dict[str, str]:
+    """What was remembered; nothing where the file is gone or damaged, as in a shared folder."""
+    try:
+        places = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(places, dict):
+        return {}
+    return {name: place for name, place in places.items() if isinstance(place, str)}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # nobody known
+        return ""
