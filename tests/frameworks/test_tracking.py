@@ -197,7 +197,8 @@ import os, threading
 before = dict(os.environ)
 from regraft.frameworks.tracking import to_mlflow
 to_mlflow({str(run.folder)!r}, {str(tmp_path / "store")!r})
-assert dict(os.environ) == before
+from regraft.telemetry import VARIABLES
+assert dict(os.environ) == {{**VARIABLES, **before}}
 from mlflow.telemetry import get_telemetry_client
 print(get_telemetry_client(), sorted(t.name for t in threading.enumerate() if "elemetry" in t.name))
 """
