@@ -137,11 +137,7 @@ def embed_rows(
 
         computing_from = time.monotonic()
         if missing:
-            root = str(data.root)
-            tasks = (
-                (i, os.path.normpath(f"{root}/{rows[i].path}"), sha256)
-                for sha256, i in first.items()
-            )
+            tasks = ((i, str(data.absolute(rows[i])), sha256) for sha256, i in first.items())
             for i, outcome in (
                 _compute_stacked(backbone, tasks, jobs)
                 if backbone.transform.stacks

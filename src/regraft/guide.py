@@ -14,7 +14,6 @@ notices another language, jargon or numbers of machines, and not another subject
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -282,8 +281,7 @@ def _pixel_batches(
 
     def pixels(row: Row) -> NDArray[np.float32] | str:
         try:
-            path = os.path.normpath(f"{data.root}/{row.path}")
-            return run_input(engine, plain, path, sha256=row.sha256)[0]
+            return run_input(engine, plain, data.absolute(row), sha256=row.sha256)[0]
         except UnreadableInputError as error:
             return f"{row.path}: {error}"
         except Exception as error:  # one image must not stop the others

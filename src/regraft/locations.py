@@ -11,6 +11,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def shareable(path: str | Path, start: str | Path) -> str:
     try:
         shared = Path(os.path.commonpath([there, here]))
     except ValueError:  # drives of Windows
-        return _ELSEWHERE + there.name
+        return far_name(there)
     relative = Path(os.path.relpath(there, here))
     is_near = (
         shared != Path(shared.anchor)
@@ -47,7 +48,59 @@ def shareable(path: str | Path, start: str | Path) -> str:
         and relative.parts.count("..") <= _MOST_STEPS_UP
         and _user() not in relative.parts
     )
-    return relative.as_posix() if is_near else _ELSEWHERE + there.name
+    return relative.as_posix() if is_near else far_name(there)
+
+
+def far_name(path: str | Path) -> str:
+    """How a folder or file far away is named: ".../photos"."""
+    return _ELSEWHERE + plain_name(path)
+
+
+def plain_name(path: str | Path) -> str:
+    """The last name of a path, unless it is that of the user or there is none."""
+    name = Path(path).name
+    return name if name and name != _user() else "data"
+
+
+def is_far(shared: str) -> bool:
+    """Whether `shareable` said the last name alone."""
+    return shared.startswith(_ELSEWHERE)
+
+
+def shareable_word(word: str, start: str | Path) -> str:
+    """A word of a command, or the name of a backbone, with absolute paths in it as `shareable`.
+
+    Relative ones stay as they were typed, unless they lead up.
+
+    >>> shareable_word("module:/srv/project/own.py:make", "/srv/project")
+    'module:own.py:make'
+    """
+    name, equals, value = word.partition("=")
+    if word.startswith("--") and equals:
+        return f"{name}={shareable_word(value, start)}"
+    if "://" in word:
+        return word
+    if Path(word).is_absolute() or ".." in Path(word).parts:
+        return shareable(Path(start) / word, start)
+    scheme, colon, rest = word.partition(":")
+    return f"{scheme}:{shareable_word(rest, start)}" if colon else word
+
+
+def shareable_command(command: str, start: str | Path) -> str:
+    """A command line without absolute paths; it may need them where files lie far away."""
+    try:
+        return shlex.join(shareable_word(word, start) for word in shlex.split(command))
+    except ValueError:  # quotes that do not close: not one of ours
+        return ""
+
+
+def without_places(text: str, *places: str | Path) -> str:
+    """A message without the absolute paths of some places, the working folder and the home."""
+    here = Path.cwd()
+    known = {os.path.abspath(place) for place in (here, *places)}  # noqa: PTH100 - keeps links
+    for place in sorted(known, key=len, reverse=True):
+        text = text.replace(place, shareable(place, here))
+    return text.replace(str(Path.home()), "~")
 
 
 def find(shared: str, start: str | Path, private: str | None) -> Path:
@@ -58,9 +111,15 @@ def find(shared: str, start: str | Path, private: str | None) -> Path:
     """
     here = Path(os.path.abspath(start))  # noqa: PTH100 - keeps links
     beside = Path(os.path.normpath(here / shared.removeprefix(_ELSEWHERE)))
-    if private is None or (not shared.startswith(_ELSEWHERE) and os.path.lexists(beside)):
+    if private is None or (not is_far(shared) and os.path.lexists(beside)):
         return beside
     return Path(private)
+
+
+def seen_from_here(path: str) -> str:
+    """A path below the working folder as one would type it, any other as it is."""
+    here = Path.cwd()
+    return os.path.relpath(path, here) if Path(path).is_relative_to(here) else path
 
 
 def remember(file: Path, places: Mapping[str, str]) -> None:

@@ -13,9 +13,11 @@
     report.html       all of the above for people
     model/            the model, see `model.py`
     decisions.csv     what people decided in a review, see `decisions.py`; no later fit removes it
+    where.json        private, for its owner alone: absolute paths of the data, settings and command
 
-`run.json` says "running" until the rest is complete and "done" afterwards, so a folder left by
-a killed process is never taken for a finished one.
+No other file holds an absolute path: the folder can be shared without `where.json`. `run.json`
+says "running" until the rest is complete and "done" afterwards, so a folder left by a killed
+process is never taken for a finished one.
 """
 
 from __future__ import annotations
@@ -40,12 +42,24 @@ from regraft.errors import DataError, RunError, StorageError
 from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
 from regraft.issues import Issue, issues_csv
+from regraft.locations import (
+    find,
+    recall,
+    remember,
+    shareable,
+    shareable_command,
+    shareable_word,
+    without_places,
+)
 from regraft.metrics import FloatArray
-from regraft.modality import IMAGE
+from regraft.modality import IMAGE, things
 from regraft.storage import held, make_folder, storage_errors, write_atomic
 
 FORMAT = 1
+WHERE = "where.json"
 _RUN, _LOCK = "run.json", ".lock"
+_PATHS = ("data", "labels", "image_dir", "test")  # settings that are paths
+_SOURCES = ("decisions", "corrections")  # settings with a path in them
 _FILES = (
     "dataset.csv",
     "issues.csv",
@@ -154,8 +168,9 @@ def open_run(
     make_folder(folder)
     with held(folder / _LOCK, RunError(_busy(folder)), doing=f"write in {folder}"):
         _check_free(folder, settings, force=force)
-        about = _about(settings, command)
+        about = _about(shareable_settings(settings, folder), shareable_command(command, Path.cwd()))
         write_about(folder, about)  # from here on the folder does not pass for a finished run
+        remember(folder / WHERE, {"settings": json.dumps(settings), "command": command})
         with storage_errors(f"clear {folder}"):
             _remove_old(folder, race=force)
         try:
@@ -163,12 +178,42 @@ def open_run(
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             if not interrupted:
-                about["error"] = str(error)
+                about["error"] = without_places(str(error), settings["data"], folder)
             with contextlib.suppress(StorageError):  # the first error is the one to report
                 _close(folder, about, "interrupted" if interrupted else "failed")
             raise
         shutil.rmtree(folder / RACE, ignore_errors=True)
         _close(folder, about, "done")
+
+
+def place_data(folder: Path, data: Dataset) -> str:
+    """What run.json says of where the data are; where that is goes into `where.json`.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    known = recall(folder / WHERE) | {"data": str(data.root)}
+    remember(folder / WHERE, known | {"elsewhere": json.dumps(dict(data.elsewhere))})
+    return shareable(data.root, folder)
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """The settings of a run, with paths that can be opened here, as far as they are known."""
+    shared = dict(run.about.get("settings") or {})
+    settings = shared | dict(json.loads(recall(run.folder / WHERE).get("settings", "{}")))
+    for name in _PATHS:
+        if shared.get(name):
+            settings[name] = str(find(shared[name], run.folder, settings[name]))
+    return settings
+
+
+def require_data(run: Run) -> None:
+    """Raises RunError: the folder of the data is not where it was, as after a move."""
+    if not run.data.root.exists():
+        raise RunError(
+            f"the {things(run.data.modality)} of {run.folder} are not in {run.data.root}; put "
+            f'them there, or write where they are into {run.folder / WHERE} as {{"data": "FOLDER"}}'
+        )
 
 
 def write_results(
@@ -222,10 +267,11 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
     if about.get("status") != "done" and not unfinished:
         raise RunError(
             f"the run in {folder} is not finished ({about.get('status')}); to finish it, run: "
-            f"{about.get('command') or 'the same regraft fit again'}"
+            f"{_command_of(folder, about) or 'the same regraft fit again'}"
         )
     try:
-        root = Path(about["data"])
+        places = recall(folder / WHERE)
+        root = find(about["data"], folder, places.get("data"))
         comparison = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
         evaluations = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
         return Run(
@@ -235,6 +281,7 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
                 (folder / "dataset.csv").read_text(encoding="utf-8"),
                 root,
                 modality=about.get("modality", IMAGE),
+                elsewhere=dict(json.loads(places.get("elsewhere", "{}"))),
             ),
             issues=_read_issues(folder / "issues.csv"),
             comparison=comparison,
@@ -300,11 +347,48 @@ def _check_free(folder: Path, settings: Mapping[str, Any], *, force: bool) -> No
         raise RunError(
             f"{folder} holds a finished run; add --force to replace it or choose another --out"
         )
-    if about.get("settings") != json.loads(json.dumps(settings)):
+    if not _are_settings_of(folder, about, settings):
         raise RunError(
             f"{folder} holds an unfinished run with other settings; finish it with its command "
-            f"({about.get('command')}), add --force to replace it, or choose another --out"
+            f"({_command_of(folder, about)}), add --force to replace it, or choose another --out"
         )
+
+
+def _are_settings_of(folder: Path, about: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    wanted = json.loads(json.dumps(settings))
+    private = recall(folder / WHERE).get("settings")
+    if private is not None:
+        return bool(json.loads(private) == wanted)
+    return about.get("settings") in (wanted, shareable_settings(wanted, folder))
+
+
+def _command_of(folder: Path, about: Mapping[str, Any]) -> str:
+    """What repeats a run on this machine."""
+    return str(recall(folder / WHERE).get("command") or about.get("command") or "")
+
+
+def shareable_settings(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings without absolute paths: those of files as they are seen from the run folder."""
+    here, found = Path.cwd(), dict(settings)
+    for name in _PATHS:
+        if found.get(name):
+            found[name] = _unless_relative(found[name], folder)
+    for name in _SOURCES:
+        if found.get(name):
+            found[name] = {**found[name], "path": _unless_relative(found[name]["path"], folder)}
+    found["backbones"] = [shareable_word(name, here) for name in found.get("backbones", ())]
+    if found.get("architecture"):
+        found["architecture"] = shareable_word(found["architecture"], here)
+    options = dict(found.get("backbone_options") or {})
+    if options.get("architecture"):
+        found["backbone_options"] = options | {
+            "architecture": shareable_word(options["architecture"], here)
+        }
+    return found
+
+
+def _unless_relative(path: str, folder: Path) -> str:
+    return shareable(path, folder) if Path(path).is_absolute() else path
 
 
 def _remove_old(folder: Path, *, race: bool) -> None:

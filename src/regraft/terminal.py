@@ -28,6 +28,7 @@ from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
 from regraft.exporting import Exported, facts_of, form_named
 from regraft.frameworks.tracking import Tracked
 from regraft.issues import Issue, find_issues
+from regraft.locations import seen_from_here
 from regraft.metrics import Estimate
 from regraft.modality import IMAGE, MODALITIES, get_examiner, thing, things
 from regraft.modality.examiner import CONTENT, INCIDENTAL
@@ -36,7 +37,7 @@ from regraft.progress import NOTE, Progress
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import headline
 from regraft.reporting.words import THIN_SPACE
-from regraft.runs import Run
+from regraft.runs import Run, settings_of
 from regraft.watching.outputs import message
 from regraft.watching.sentences import answers, remarks
 from regraft.watching.states import Event, local_minute
@@ -181,7 +182,8 @@ def show_run(console: Console, run: Run) -> None:
     _print_line(console, f"model    {_shown(str(run.folder / 'model'))}")
     console.print(f"[dim]{run.about.get('seconds_total', 0):.1f} s in all[/dim]")
     if promotion and promotion["promoted"]:
-        _print_line(console, f"back     regraft rollback {_shown(shlex.quote(promotion['over']))}")
+        over = seen_from_here(settings_of(run)["corrections"]["path"])
+        _print_line(console, f"back     regraft rollback {_shown(shlex.quote(over))}")
     new = f"new_{MODALITIES[run.data.modality].example}"
     show_next(console, f"regraft predict {shlex.quote(str(run.folder))} {new}")
 

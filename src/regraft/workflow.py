@@ -67,6 +67,7 @@ from regraft.dataset import (
     set_aside,
     split_groups,
 )
+from regraft.dataset.elsewhere import without_absolute_paths
 from regraft.dataset.walking import walk
 from regraft.decisions import (
     DECISIONS,
@@ -125,6 +126,7 @@ from regraft.guide import (
     rank_backbones,
 )
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
+from regraft.locations import seen_from_here, shareable
 from regraft.measures import measure_rows
 from regraft.modality import IMAGE, MODALITIES, get_modality, things
 from regraft.modality.base import Modality, read_input
@@ -140,7 +142,10 @@ from regraft.runs import (
     check_folder,
     free_folder,
     open_run,
+    place_data,
     read_run,
+    require_data,
+    settings_of,
     write_about,
     write_results,
 )
@@ -287,6 +292,7 @@ def fit(
     if corrected is not None:
         found = corrected.applied_to(found)
     require_trainable(found)  # until here nothing is written
+    found = without_absolute_paths(found)
     with open_run(folder, settings, command=command, force=force) as about:
         if reviewed is not None:
             carry_over(reviewed.log, folder / DECISIONS)
@@ -390,7 +396,7 @@ def fit(
                     progress=progress,
                 )
         about.update(
-            data=str(found.root),
+            data=place_data(folder, found),
             layout=found.layout,
             modality=found.modality,
             notes=list(found.notes),
@@ -422,7 +428,7 @@ def fit(
         about["seconds_total"] = round(time.monotonic() - started, 3)
     if corrected is not None:
         about["promotion"] = promote(read_run(folder), corrected.run).to_dict()
-        about["promotion"]["over"] = str(corrected.run.folder)
+        about["promotion"]["over"] = shareable(corrected.run.folder, Path.cwd())
         write_about(folder, about)
     return read_run(folder)
 
@@ -705,6 +711,7 @@ def explain(
     if not files:
         run = read_run(model)
         _require_photos(run.data, "explain", instead)
+        require_data(run)
         found = explain_run(
             run.folder / "model",
             run.data,
@@ -981,15 +988,16 @@ def review(run: str | Path, *, port: int = 0) -> ReviewServer:
 
     found = read_run(run)
     _require_photos(found.data, "review", "issues.csv in the run folder lists what to look at")
+    require_data(found)
     return ReviewServer(found, port=port)
 
 
 def review_command(run: Run) -> str:
     """The command that fits the data of a run again with what was decided in its review."""
-    settings = {**_UNSET, **run.about.get("settings", {}), "decisions": {"path": str(run.folder)}}
+    settings = {**_UNSET, **settings_of(run), "decisions": {"path": str(run.folder)}}
     for name in ("data", "labels", "image_dir", "test"):
         if settings[name] is not None:
-            settings[name] = _seen_from_here(settings[name])
+            settings[name] = seen_from_here(settings[name])
     return _command(settings)
 
 
@@ -1587,12 +1595,6 @@ def _command(settings: Mapping[str, Any], folder: Path | None = None) -> str:
     if folder is not None or settings["seed"] != 0:
         words += ["--seed", str(settings["seed"])]
     return shlex.join(words)
-
-
-def _seen_from_here(path: str) -> str:
-    """A path below the working folder as one would type it, any other as it is."""
-    here = Path.cwd()
-    return os.path.relpath(path, here) if Path(path).is_relative_to(here) else path
 
 
 def _run_name(source: Path) -> str:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from regraft.catalogue.backbone import BACKBONES, DEFAULT_BACKBONE, Backbone
 from regraft.catalogue.speeds import graph_folder
 from regraft.engines.modules import MODULE, allow, load_named, look_at
 from regraft.errors import UsageError
+from regraft.locations import shareable_word
 from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
 from regraft.storage import write_atomic
 
@@ -50,7 +52,8 @@ def module_backbone(
     8
     """
     if isinstance(module, str):
-        name, made_by = module, load_named(module, "backbone")
+        name = shareable_word(module, Path.cwd())  # it is written into models
+        made_by = load_named(module, "backbone")
     else:
         name, made_by = str(getattr(module, "__qualname__", type(module).__name__)), module
     architecture = f"{MODULE}{name}"

@@ -15,7 +15,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
@@ -82,6 +82,7 @@ class Dataset:
         layout: how the labels were found, one sentence.
         notes: what was decided on the way, one sentence each.
         modality: the kind of input, see `modality`.
+        elsewhere: absolute folders far from `root`, by how the paths of their rows begin.
     """
 
     root: Path
@@ -90,6 +91,7 @@ class Dataset:
     layout: str = ""
     notes: tuple[str, ...] = ()
     modality: str = IMAGE
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_rows(
@@ -173,7 +175,14 @@ class Dataset:
 
     def absolute(self, row: Row) -> Path:
         """Where the file of `row` can be opened."""
-        return Path(os.path.normpath(self.root / row.path))
+        return self.locate(row.path)
+
+    def locate(self, path: str) -> Path:
+        """Where the file of a row's path can be opened."""
+        for name, folder in self.elsewhere.items():
+            if path.startswith(f"{name}/"):
+                return Path(folder, path.removeprefix(f"{name}/"))
+        return Path(os.path.normpath(self.root / path))
 
     def mark(self, reasons: Mapping[str, tuple[str, str]]) -> Dataset:
         """A new dataset in which some rows have another status.
@@ -231,8 +240,15 @@ class Dataset:
         return "".join(lines)
 
     @classmethod
-    def from_csv(cls, text: str, root: Path, *, modality: str = IMAGE) -> Dataset:
-        """The dataset that `to_csv` wrote; layout, notes and modality are not in the table.
+    def from_csv(
+        cls,
+        text: str,
+        root: Path,
+        *,
+        modality: str = IMAGE,
+        elsewhere: Mapping[str, str] | None = None,
+    ) -> Dataset:
+        """The dataset that `to_csv` wrote; layout, notes and the arguments are not in the table.
 
         Raises:
             DataError: the text is not such a table.
@@ -248,7 +264,8 @@ class Dataset:
             rows = [_row_from_cells(cells, line=reader.line_num) for cells in reader]
         except csv.Error as error:
             raise DataError(f"line {reader.line_num} of the dataset table: {error}") from None
-        return cls.from_rows(root, rows, modality=modality)
+        data = cls.from_rows(root, rows, modality=modality)
+        return dataclasses.replace(data, elsewhere=elsewhere or {})
 
 
 def _classes_of(rows: Iterable[Row]) -> tuple[str, ...]:
