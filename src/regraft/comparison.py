@@ -31,6 +31,7 @@ from regraft.approaches import (
     scope_of,
     seconds_expected,
 )
+from regraft.candidates import candidate_approaches
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError, OutOfTimeError, RegraftError
 from regraft.metrics import Estimate, IntArray, accuracy_estimate, paired_difference
@@ -85,6 +86,10 @@ class Candidate:
             return None
         return self.cost.once + self.cost.fold * self.cross_validation.folds_done
 
+    def __repr__(self) -> str:
+        accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy.percent}"
+        return f"Candidate({self.title}: {self.status}{accuracy})"
+
     def to_dict(self) -> dict[str, Any]:
         """An entry of `candidates` in `comparison.json`."""
         found = self.cross_validation
@@ -117,6 +122,10 @@ class Comparison:
     folds: int
     repeats: int
 
+    def __repr__(self) -> str:
+        of = f"{len(self.candidates):,} candidate" + ("" if len(self.candidates) == 1 else "s")
+        return f"Comparison({of}, chosen {self.winner!r})"
+
     @property
     def winner(self) -> Candidate:
         """The chosen candidate."""
@@ -139,7 +148,7 @@ class Comparison:
 
 
 def compare(
-    approaches: Sequence[Approach],
+    approaches: str | Approach | Sequence[str | Approach],
     data: Dataset,
     *,
     folds: int = 5,
@@ -163,7 +172,7 @@ def compare(
     the budget leaves no time for, is recorded with its reason and the others go on.
 
     Args:
-        approaches: in the order in which they are tried.
+        approaches: one or several, or their names, in the order in which they are tried.
         data: its training rows are used, and only those.
         folds: of each repeat.
         repeats: None for 3 below 1,000 images, else 1.
@@ -176,7 +185,9 @@ def compare(
 
     Raises:
         DataError: the data cannot be trained on, or no candidate could be finished.
+        UsageError: there is no approach of a name.
     """
+    approaches = _named_approaches(approaches, data.modality)
     if not approaches:
         raise DataError("nothing to compare; give at least one approach")
     assignment = repeated_folds(data, folds=folds, repeats=repeats, seed=seed)
@@ -784,6 +795,17 @@ def _on_folds(candidate: Candidate) -> str:
         return ""
     number = found.folds_done
     return f" on {number} of {len(np.unique(found.folds[0]))} folds"
+
+
+def _named_approaches(
+    given: str | Approach | Sequence[str | Approach], modality: str
+) -> list[Approach]:
+    """The approaches, those given by name as `fit` tries them first for that kind of input."""
+    each = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    return [
+        candidate_approaches([one], (), modality=modality)[0] if isinstance(one, str) else one
+        for one in each
+    ]
 
 
 def _title(approach: Approach) -> str:

@@ -74,6 +74,9 @@ class Evaluation:
     majority_share: float
     accuracy_by_repeat: tuple[float, ...]
 
+    def __repr__(self) -> str:
+        return f"Evaluation({self.on}: accuracy {self.accuracy.percent} of {self.n:,})"
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, an entry of `evaluation.json`."""
         return {

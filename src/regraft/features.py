@@ -70,6 +70,10 @@ class Embedding:
     seconds: float
     warning: str = ""
 
+    def __repr__(self) -> str:
+        rows, width = self.features.shape
+        return f"Embedding({rows:,} rows of {width:,} features, {len(self.failures):,} unreadable)"
+
 
 def embed(
     data: Dataset,

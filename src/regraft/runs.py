@@ -53,6 +53,7 @@ from regraft.locations import (
 )
 from regraft.metrics import FloatArray
 from regraft.modality import IMAGE, things
+from regraft.model import Model, load
 from regraft.storage import held, make_folder, storage_errors, write_atomic
 
 FORMAT = 1
@@ -120,6 +121,21 @@ class Run:
     evaluations: tuple[Evaluation, ...]
     predictions: tuple[ImagePrediction, ...]
     exploration: Exploration | None = None
+
+    def __repr__(self) -> str:
+        found = next(iter(self.evaluations), None)
+        accuracy = "" if found is None else f"{found.on} accuracy {found.accuracy.percent}, "
+        chosen = self.comparison["candidates"][self.comparison["chosen"]]["title"]
+        return f"Run({self.folder}: {accuracy}{chosen})"
+
+    @property
+    def model(self) -> Model:
+        """Its model, read at each call.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        return load(self.folder)
 
 
 def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:

@@ -14,7 +14,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,8 @@ STATUSES: Mapping[str, str] = {
     "excluded": "left out on purpose: a training copy of a test image, or by a review",
     "missing": "named by the label table, but not there",
 }
+
+_CLASSES_SHOWN = 6  # in a line
 
 SortKey: TypeAlias = tuple[tuple[tuple[int, str], ...], str]
 
@@ -92,6 +94,24 @@ class Dataset:
     notes: tuple[str, ...] = ()
     modality: str = IMAGE
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        sizes = Counter(row.label for row in self.ok)
+        some = ", ".join(f"{name} {sizes[name]:,}" for name in self.classes[:_CLASSES_SHOWN])
+        more = ", ..." if len(self.classes) > _CLASSES_SHOWN else ""
+        number = f"{len(self.classes):,} {'class' if len(self.classes) == 1 else 'classes'}"
+        test = f"; {len(self.test):,} for testing" if self.test else ""
+        left_out = len(self.rows) - len(self.ok)
+        rest = f"; {left_out:,} not used" if left_out else ""
+        return f"Dataset({counted(len(self.ok))} of {number}: {some}{more}{test}{rest})"
+
+    def __len__(self) -> int:
+        """How many rows there are, those not in use as well."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Every row, those not in use as well."""
+        return iter(self.rows)
 
     @classmethod
     def from_rows(

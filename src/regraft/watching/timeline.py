@@ -62,6 +62,9 @@ class CameraTimeline:
     warnings: tuple[str, ...]
     pictures: tuple[Path | None, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"CameraTimeline({self.name}: {self.state}, {len(self.events):,} changes)"
+
     @property
     def state(self) -> str:
         """The last one."""
@@ -100,6 +103,10 @@ class Timeline:
     file: Path
     classes: tuple[str, ...]
     cameras: tuple[CameraTimeline, ...]
+
+    def __repr__(self) -> str:
+        states = ", ".join(f"{camera.name} {camera.state}" for camera in self.cameras)
+        return f"Timeline({self.file.name}: {states or 'nothing recorded'})"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
