@@ -60,10 +60,13 @@ def test_a_project_that_was_moved_is_found_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "new" / "photos").mkdir(parents=True)
     (tmp_path / "old" / "photos").mkdir(parents=True)
     start, private = tmp_path / "new" / "run", str(tmp_path / "old" / "photos")
+    # Another folder of that name may lie beside a run that was copied.
+    assert find("../photos", start, private) == tmp_path / "old" / "photos"
+    (tmp_path / "old" / "photos").rmdir()
     assert find("../photos", start, private) == tmp_path / "new" / "photos"
+    assert find("../photos", start, None) == tmp_path / "new" / "photos"
     (tmp_path / "new" / "photos").rmdir()
     assert find("../photos", start, private) == tmp_path / "old" / "photos"
-    assert find("../photos", start, None) == tmp_path / "new" / "photos"
     assert find(".../photos", start, None) == start / "photos"
 
 

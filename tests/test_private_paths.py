@@ -6,11 +6,14 @@ import json
 import os
 import shutil
 import stat
+import threading
 from pathlib import Path
 
+import httpx
 import pytest
 
 import regraft as rg
+from regraft.decisions import DECISIONS, new_decision, open_log
 from regraft.runs import WHERE
 from tests.commands import FROZEN, QUICK, CommandLine, read_json, read_table
 from tests.conftest import write_image
@@ -124,8 +127,50 @@ def test_corrections_and_decisions_go_on(home: Home, regraft: CommandLine) -> No
     done = regraft.done("fit", photos, *QUICK, "--with-corrections", "first", "--out", "second")
     assert "first: " in done.err
     assert home.leaks(home.project / "first", home.project / "second") == []
+    with open_log(home.project / "first" / DECISIONS) as writer:
+        writer.add(new_decision(rg.read_run("first").data.ok[0], "keep"))
+    reviewed = ("--decisions", home.project / "first", "--out", home.project / "third")
+    regraft.done("fit", photos, *QUICK, *reviewed)
+    assert read_json(home.project / "third" / "run.json")["decisions"]["from"] == (
+        "first/decisions.csv"
+    )
+    assert home.leaks(home.project / "third") == []
     command = rg.workflow.review_command(rg.read_run("first"))
     assert command == f"regraft fit {photos} --decisions first --approach linear_probe"
+
+
+def test_watching_and_serving(home: Home, regraft: CommandLine) -> None:
+    """The history, its page, and what the server answers."""
+    photos = home.photos(home.disk / "photos")
+    cameras, history = home.disk / "cameras", home.project / "rooms.db"
+    shutil.copytree(photos / "clean", cameras / "attic")
+    regraft.done("fit", photos, *QUICK, "--out", home.project / "run")
+    regraft.done(
+        *("watch", home.project / "run", cameras, "--db", history, "--once", "--settle", "0"),
+        *("--keep-photos", home.disk / "copies"),
+    )
+    regraft.done("timeline", history, "--out", home.project / "rooms.html")
+    places = home.project / "rooms.db.where.json"
+    assert home.leaks(home.project, allowed=(WHERE, places.name)) == []
+    if os.name == "posix":
+        assert stat.S_IMODE(places.stat().st_mode) == 0o600
+    with rg.serve(home.project / "run", port=0, history=history) as server:
+        thread = threading.Thread(target=server.serve, daemon=True)
+        thread.start()
+        for path in ("", "model", "health", "metrics", "openapi.json", "timeline", "timeline.csv"):
+            answer = httpx.get(server.url + path, timeout=60)
+            assert answer.status_code == 200
+            assert str(home.root) not in answer.text
+            assert USER not in answer.text
+        with (photos / "clean" / "0.png").open("rb") as file:
+            answer = httpx.post(server.url + "predict", files={"files": file}, timeout=60)
+        assert str(home.root) not in answer.text
+        history.unlink()
+        gone = httpx.get(server.url + "timeline", timeout=60)
+        assert gone.status_code == 404
+        assert gone.json()["detail"].startswith("there is no history rooms.db")
+        server.stop()
+        thread.join(timeout=30)
 
 
 def test_an_error_says_nothing_of_the_machine(

@@ -34,6 +34,7 @@ from regraft.approaches import (
 from regraft.candidates import candidate_approaches
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError, OutOfTimeError, RegraftError
+from regraft.locations import without_places
 from regraft.metrics import Estimate, IntArray, accuracy_estimate, paired_difference
 from regraft.modality import things
 from regraft.progress import Progress, note, silent
@@ -108,7 +109,7 @@ class Candidate:
                 None if self.predicted_seconds is None else round(self.predicted_seconds, 1)
             ),
             "status": self.status,
-            "reason": self.reason,
+            "reason": without_places(self.reason),
         }
 
 

@@ -106,14 +106,15 @@ def without_places(text: str, *places: str | Path) -> str:
 def find(shared: str, start: str | Path, private: str | None) -> Path:
     """The absolute path of what a file in `start` names `shared`; see `shareable`.
 
-    What lies beside it comes first, since a project may have been moved or copied as a whole; then
-    what was remembered. Where neither is known, it is looked for beside it.
+    What was remembered comes first, as long as it is there; then what lies beside, for a project
+    may have been moved as a whole.
     """
+    if private is not None and os.path.lexists(private):
+        return Path(private)
     here = Path(os.path.abspath(start))  # noqa: PTH100 - keeps links
     beside = Path(os.path.normpath(here / shared.removeprefix(_ELSEWHERE)))
-    if private is None or (not is_far(shared) and os.path.lexists(beside)):
-        return beside
-    return Path(private)
+    is_there = not is_far(shared) and os.path.lexists(beside)
+    return beside if is_there or private is None else Path(private)
 
 
 def seen_from_here(path: str) -> str:

@@ -129,7 +129,7 @@ from regraft.guide import (
 )
 from regraft.inputs import Input, as_files, each, is_one, is_path
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
-from regraft.locations import seen_from_here, shareable
+from regraft.locations import seen_from_here, shareable, without_places
 from regraft.measures import measure_rows
 from regraft.modality import IMAGE, MODALITIES, get_modality, things
 from regraft.modality.base import Modality, read_input
@@ -904,13 +904,20 @@ def _timeline_pages(history: str | Path) -> dict[str, ExtraPage]:
     from regraft.serving.app import ExtraPage
     from regraft.watching.page import build_timeline_page
 
+    def found() -> Timeline:
+        try:
+            return timeline(history)
+        except StorageError as error:  # others may be told: without where it is
+            text = str(error).replace(str(history), Path(history).name)
+            raise StorageError(text) from error
+
     timeline(history)  # it is there, and can be read
     return {
         "/timeline": ExtraPage(
             "text/html",  # others may reach it: figures, without a look into the room
-            lambda: build_timeline_page(timeline(history), with_pictures=False),
+            lambda: build_timeline_page(found(), with_pictures=False),
         ),
-        "/timeline.csv": ExtraPage("text/csv", lambda: timeline(history).to_csv()),
+        "/timeline.csv": ExtraPage("text/csv", lambda: found().to_csv()),
     }
 
 
@@ -1571,7 +1578,7 @@ def _explanations(
         )
     except RegraftError as error:
         note(progress, f"no heat maps: {error}")
-        return Explanations(reason=str(error))
+        return Explanations(reason=without_places(str(error)))
 
 
 def _write_pictures(

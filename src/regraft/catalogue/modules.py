@@ -60,7 +60,7 @@ def module_backbone(
     allow(architecture, made_by)
     found = look_at(architecture, image_size_px=image_size_px)
     digest = hashlib.sha256(found.state).hexdigest()
-    if not isinstance(module, str):  # two of them may have one name
+    if name != module:  # two of them may have one name
         architecture += f"#{digest[:12]}"
         allow(architecture, made_by, feature_width=found.feature_width)
     path = graph_folder() / f"module-{digest[:16]}.safetensors"

@@ -93,7 +93,7 @@ class Dataset:
     layout: str = ""
     notes: tuple[str, ...] = ()
     modality: str = IMAGE
-    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __repr__(self) -> str:
         sizes = Counter(row.label for row in self.ok)

@@ -25,7 +25,7 @@ from typing import Any
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
 from regraft.evaluation import METRICS, Evaluation
 from regraft.metrics import Estimate
-from regraft.runs import Run, read_run
+from regraft.runs import WHERE, Run, read_run
 from regraft.storage import make_folder, storage_errors, write_atomic
 from regraft.telemetry import opt_out
 
@@ -269,8 +269,9 @@ def _params(run: Run) -> dict[str, str]:
 
 
 def _artifacts(folder: Path) -> list[tuple[Path, str]]:
-    """Files of a run with the folder they go to in MLflow."""
+    """Files of a run with the folder they go to in MLflow; what is private stays."""
     own = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".csv", ".html")]
+    own = [p for p in own if p.name != WHERE]
     model = [folder / "model" / name for name in ("model.json", "model.onnx")]
     return [*((p, "") for p in own), *((p, "model") for p in model if p.exists())]
 

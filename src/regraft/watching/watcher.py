@@ -201,8 +201,10 @@ class Watcher:
         try:
             data = read_input(path)
             status = path.stat()
-        except (UnreadableInputError, OSError) as error:
+        except UnreadableInputError as error:
             return self._unreadable(file, b"", str(error))
+        except OSError as error:  # its text would say where the file is
+            return self._unreadable(file, b"", error.strerror or "cannot be read")
         if (status.st_size, status.st_mtime_ns) != (file.size, file.modified):
             return _Looked(file, None, is_waiting=True)  # it grew meanwhile
         sha256 = hashlib.sha256(data).hexdigest()
