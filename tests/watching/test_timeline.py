@@ -8,7 +8,6 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -18,40 +17,7 @@ from regraft.watching import Rules, Store, Timeline, read_timeline
 from regraft.watching.kept import copy_name
 from regraft.watching.page import build_timeline_page
 from regraft.watching.store import Photo
-
-START = datetime(2026, 11, 2).timestamp()  # noqa: DTZ001
-STEP = 600.0
-
-
-def photos(
-    text: str, *, camera: str = "nursery", start: float = START, distance: float = 0.2
-) -> list[Photo]:
-    """c and m: clean or messy; ?: unfamiliar; d: dark; space: no photo."""
-    random = np.random.default_rng(0)
-    found = []
-    for i, letter in enumerate(text):
-        if letter == " ":
-            continue
-        p = 0.97 if letter == "m" else 0.03
-        found.append(
-            Photo(
-                camera=camera,
-                sha256=f"{camera}{start}{i}",
-                path=f"{camera}/{i}.jpg",
-                taken=start + i * STEP,
-                taken_from="name",
-                seen=start + i * STEP,
-                predicted="messy" if p > 0.5 else "clean",
-                confidence=max(p, 1 - p),
-                probabilities=(1 - p, p),
-                flag={"?": "unfamiliar", "d": "dark"}.get(letter, ""),
-                reason="",
-                unfamiliarity=float(distance + 0.01 * random.normal()),
-                brightness=100.0,
-                model="a",
-            )
-        )
-    return found
+from tests.histories import START, photos, three_weeks
 
 
 def summed(tmp_path: Path, *some: list[Photo], familiar: float = 0.98, **places: str) -> Timeline:
@@ -79,16 +45,6 @@ def test_rates_are_of_calendar_time(tmp_path: Path) -> None:
     assert camera.seconds["unknown"] > 0.4 * camera.watched.seconds
     assert sum(week.changes["clean"] for week in camera.weeks) == 7
     assert [round(week.days) for week in camera.weeks] == [7, 7, 7]
-
-
-def three_weeks() -> str:
-    """Photos of 21 days, dark from 20 to 7 o'clock: made clean at noon and messy a day later."""
-    text = ""
-    for step in range(21 * 144):
-        day, hour = divmod(step / 6, 24)
-        is_clean = (24 * day + hour - 12) % 72 < 24
-        text += "d" if not 7 <= hour < 20 else "c" if is_clean else "m"
-    return text
 
 
 def test_what_all_outputs_say(tmp_path: Path) -> None:
