@@ -14,11 +14,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from packaging.requirements import Requirement
 
+from regraft.engines import architectures
 from regraft.telemetry import VARIABLES, opt_out
+from tests.catalogue_hubs import SQUEEZED, randomised, save_in_hub_form, transformers_model
 from tests.conftest import write_image
+from tests.foreign_networks import write_keras_like
 from tests.text_runs import write_texts
+from tests.tiny_encoders import write_encoder
 from tests.tracing import Traced, needs_strace, plain_environment, traced, wait
 
 # Packages that name a collector, or a variable that stops a report, and why regraft's users are
@@ -240,6 +245,32 @@ def test_no_training_leaves_the_machine(machine: Machine) -> None:
     for approach in ("fine_tune", "scratch", "fastai"):
         machine("fit", "photos", "--approach", approach, "--out", approach, "--budget", "3m")
     machine("explain", "fine_tune")
+
+
+@needs_strace
+@pytest.mark.slow
+def test_no_backbone_of_a_file_leaves_the_machine(machine: Machine) -> None:
+    here = machine.folder
+    save_in_hub_form(here / "tiny_vit", transformers_model("ViT"), SQUEEZED, "license: mit")
+    write_encoder(here / "tiny_bert", pooling="mean")
+    write_keras_like(here / "theirs.onnx")
+    network = randomised(architectures.create("torchvision:resnet18"))
+    torch.save(network.state_dict(), here / "weights.pth")
+    (here / "words.txt").write_text("lovely 1 0\nrude 0 1\nwarm 1 1\n", encoding="utf-8")
+    quick = ("--approach", "linear_probe")
+    for number, (data, *backbone) in enumerate(
+        (
+            ("photos", "hf:tiny_vit"),
+            ("photos", "onnx:theirs.onnx", "--normalize", "tf"),
+            ("photos", "weights.pth", "--arch", "torchvision:resnet18"),
+            ("texts", "hf:tiny_bert"),
+            ("texts", "vectors:words.txt"),
+        )
+    ):
+        machine("fit", data, *quick, "--backbone", *backbone, "--out", f"run{number}")
+    machine(
+        "fit", "photos", "--approach", "fine_tune", "--backbone", "hf:tiny_vit", "--out", "tuned"
+    )
 
 
 @needs_strace
