@@ -206,6 +206,21 @@ def test_a_project_that_moves_takes_its_photos_along(home: Home, regraft: Comman
     assert "regraft fit photos --decisions runs/a" in rg.workflow.review_command(run)
 
 
+def test_a_copied_project_and_a_copied_run(home: Home, regraft: CommandLine) -> None:
+    photos = home.photos(home.project / "photos")
+    regraft.done("fit", "photos", *QUICK, "--out", "runs/a")
+    copied = shutil.copytree(home.project, home.root / "copied")
+    assert rg.read_run(copied / "runs" / "a").data.root == copied / "photos"
+    command = rg.workflow.review_command(rg.read_run(copied / "runs" / "a"))
+    assert str(copied / "photos") in command
+    # Beside others of the same name the photos are those that it was trained on.
+    others = Home(home.root / "others")
+    others.photos(others.project / "photos", first=100)
+    alone = shutil.copytree(home.project / "runs" / "a", others.project / "runs" / "a")
+    assert rg.read_run(alone).data.root == photos
+    assert "fit photos --decisions" in rg.workflow.review_command(rg.read_run(alone))  # from here
+
+
 def test_a_run_that_moves_alone_says_what_it_lacks(home: Home, regraft: CommandLine) -> None:
     photos = home.photos(home.project / "photos")
     regraft.done("fit", "photos", *QUICK, "--out", "runs/a")

@@ -103,18 +103,20 @@ def without_places(text: str, *places: str | Path) -> str:
     return text.replace(str(Path.home()), "~")
 
 
-def find(shared: str, start: str | Path, private: str | None) -> Path:
-    """The absolute path of what a file in `start` names `shared`; see `shareable`.
+def find(shared: str, start: str | Path, private: str | None) -> list[Path]:
+    """Absolute paths of what a file in `start` may mean by `shared`, see `shareable`: one or two.
 
-    What was remembered comes first, as long as it is there; then what lies beside, for a project
-    may have been moved as a whole.
+    What lies beside it comes first, for a project may have been moved or copied as a whole; then
+    what was remembered, for a folder of the same name may lie beside a file that was copied alone.
+    What is not there is left out, unless that leaves nothing.
     """
-    if private is not None and os.path.lexists(private):
-        return Path(private)
     here = Path(os.path.abspath(start))  # noqa: PTH100 - keeps links
     beside = Path(os.path.normpath(here / shared.removeprefix(_ELSEWHERE)))
-    is_there = not is_far(shared) and os.path.lexists(beside)
-    return beside if is_there or private is None else Path(private)
+    places = [beside] if private is None else [beside, Path(private)]
+    if is_far(shared) and private is not None:
+        places = places[1:]
+    found = [place for place in dict.fromkeys(places) if os.path.lexists(place)]
+    return found or places[-1:]
 
 
 def seen_from_here(path: str) -> str:

@@ -24,12 +24,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -38,7 +39,7 @@ from typing import Any
 
 from regraft._version import __version__
 from regraft.dataset import Dataset, Row
-from regraft.errors import DataError, RunError, StorageError
+from regraft.errors import DataError, RunError, StorageError, UnreadableInputError
 from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
 from regraft.issues import Issue, issues_csv
@@ -53,6 +54,7 @@ from regraft.locations import (
 )
 from regraft.metrics import FloatArray
 from regraft.modality import IMAGE, things
+from regraft.modality.base import read_input
 from regraft.model import Model, load
 from regraft.storage import held, make_folder, storage_errors, write_atomic
 
@@ -217,9 +219,11 @@ def settings_of(run: Run) -> dict[str, Any]:
     """The settings of a run, with paths that can be opened here, as far as they are known."""
     shared = dict(run.about.get("settings") or {})
     settings = shared | dict(json.loads(recall(run.folder / WHERE).get("settings", "{}")))
+    is_beside = run.data.root == find(run.about["data"], run.folder, None)[0]
     for name in _PATHS:
         if shared.get(name):
-            settings[name] = str(find(shared[name], run.folder, settings[name]))
+            found = find(shared[name], run.folder, settings[name])
+            settings[name] = str(found[0 if is_beside else -1])
     return settings
 
 
@@ -287,17 +291,20 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
         )
     try:
         places = recall(folder / WHERE)
-        root = find(about["data"], folder, places.get("data"))
+        table = (folder / "dataset.csv").read_text(encoding="utf-8")
         comparison = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
         evaluations = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
         return Run(
             folder=folder,
             about=about,
-            data=Dataset.from_csv(
-                (folder / "dataset.csv").read_text(encoding="utf-8"),
-                root,
-                modality=about.get("modality", IMAGE),
-                elsewhere=dict(json.loads(places.get("elsewhere", "{}"))),
+            data=_with_its_photos(
+                Dataset.from_csv(
+                    table,
+                    root,
+                    modality=about.get("modality", IMAGE),
+                    elsewhere=dict(json.loads(places.get("elsewhere", "{}"))),
+                )
+                for root in find(about["data"], folder, places.get("data"))
             ),
             issues=_read_issues(folder / "issues.csv"),
             comparison=comparison,
@@ -368,6 +375,27 @@ def _check_free(folder: Path, settings: Mapping[str, Any], *, force: bool) -> No
             f"{folder} holds an unfinished run with other settings; finish it with its command "
             f"({_command_of(folder, about)}), add --force to replace it, or choose another --out"
         )
+
+
+def _with_its_photos(candidates: Iterable[Dataset]) -> Dataset:
+    """The first dataset in whose folder the first of its files lies, or else the last one."""
+    last = None
+    for data in candidates:
+        if last is not None and _is_there(last):
+            return last
+        last = data
+    assert last is not None
+    return last
+
+
+def _is_there(data: Dataset) -> bool:
+    row = next((row for row in data.ok if row.path.split("/")[0] not in ("..", "...")), None)
+    if row is None:
+        return True
+    try:
+        return hashlib.sha256(read_input(data.absolute(row))).hexdigest() == row.sha256
+    except UnreadableInputError:
+        return False
 
 
 def _are_settings_of(folder: Path, about: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:

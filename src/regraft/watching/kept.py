@@ -26,7 +26,7 @@ class KeptPhotos:
     def __init__(self, store: Store) -> None:
         about, places = store.about(), recall(places_file(store.file))
         self._folders = {
-            name: find(about[name], store.file.parent, places.get(name))
+            name: find(about[name], store.file.parent, places.get(name))[-1]
             for name in ("folder", "copies")
             if about.get(name)
         }
