@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from regraft.telemetry import opt_out
 from tests.commands import CommandLine, Started, make_run
 from tests.text_runs import make_text_run
+
+opt_out()  # tests import ONNX Runtime themselves
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ import regraft as rg
 from regraft import content_store, features, workflow
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, RunError
+from regraft.runs import WHERE
 from tests.commands import (
     FROZEN,
     QUICK,
@@ -67,7 +68,7 @@ def _assert_not_taken_as_whole(run: Path) -> None:
 def _results(run: Path) -> dict[str, bytes]:
     assert read_json(run / "run.json")["status"] == "done"
     left = {p.name for p in run.iterdir()} - {"run.json", "comparison.json", *RESULTS}
-    assert left == {"report.html", "model", "exploration.json"}
+    assert left == {"report.html", "model", "exploration.json", WHERE}
     return {name: (run / name).read_bytes() for name in RESULTS}
 
 

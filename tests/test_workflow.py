@@ -25,6 +25,8 @@ from regraft.approaches import Cost
 from regraft.candidates import candidate_approaches
 from regraft.dataset import COLUMNS
 from regraft.errors import DataError, ExplanationError, OutOfTimeError, UsageError
+from regraft.locations import recall
+from regraft.runs import WHERE
 from tests.commands import (
     FROZEN,
     QUICK,
@@ -41,7 +43,7 @@ from tests.tiny_networks import ARCHITECTURE, write_weights
 RUN_FILES = {
     "exploration.json",
     *("run.json", "dataset.csv", "issues.csv", "comparison.json", "evaluation.json"),
-    *("predictions.csv", "report.html", "model"),
+    *("predictions.csv", "report.html", "model", WHERE),
 }
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
 
@@ -97,7 +99,8 @@ def test_the_run_folder_is_complete_and_holds_nothing_else(run: Path) -> None:
 def test_run_json(finished: Path, run: Path) -> None:
     about = read_json(run / "run.json")
     assert (about["kind"], about["format"], about["status"]) == ("regraft run", 1, "done")
-    assert about["data"] == about["settings"]["data"] == str(finished / "data")
+    assert about["data"] == about["settings"]["data"] == "../data"
+    assert recall(run / WHERE)["data"] == str(finished / "data")
     assert about["settings"]["seed"] == 0
     assert about["settings"]["backbones"] == ["efficientnet_lite0"]
     assert about["versions"].keys() >= {"python", "regraft", "numpy", "onnxruntime", "pillow"}
@@ -591,8 +594,8 @@ def test_a_network_of_ones_own(
     options = ("--approach", "scratch", "--architecture", f"{net}:tiny", "--budget", "40s")
     run = fit(photo_folder, options=options)
     (candidate,) = read_json(run / "comparison.json")["candidates"]
-    assert candidate["settings"]["architecture"] == f"{net}:tiny"
-    assert read_json(run / "run.json")["settings"]["architecture"] == f"{net}:tiny"
+    assert candidate["settings"]["architecture"] == ".../my net.py:tiny"
+    assert read_json(run / "run.json")["settings"]["architecture"] == ".../my net.py:tiny"
     net.unlink()  # the model is whole without it
     found = regraft.done("predict", run, photo_folder, "--format", "csv").rows
     assert len(found) == 24
@@ -990,7 +993,7 @@ def test_fit_from_python_records_a_command_that_repeats_it(
         out=tmp_path / "it's a run",
     )
     assert isinstance(made, rg.Run)
-    words = shlex.split(str(made.about["command"]))
+    words = shlex.split(recall(made.folder / WHERE)["command"])
     assert words[:2] == ["regraft", "fit"]
     before = read_json(tmp_path / "it's a run" / "evaluation.json")
     regraft.done(*words[1:], "--force")

@@ -80,6 +80,9 @@ class Audit:
     accuracy: Estimate | None
     effects: tuple[Effect, ...]
 
+    def __repr__(self) -> str:
+        return f"Audit({self.data!r}: {len(self.findings.issues):,} issues)"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the issues, the shortcut check and the effects."""
         found = self.findings

@@ -1006,9 +1006,10 @@ def timeline(
     ] = "",
     table: Format = TableFormat.text,
 ) -> None:
-    """What cameras saw over time: states, changes a week, gaps.
+    """How often cameras saw a change, for how long, is it changing.
 
-    Also how much could not be relied on, and whether the photos have become unlike those before.
+    By calendar time, with intervals. Also outages, how much could not be relied on, and whether the
+    photos have become unlike those before.
     """
     from regraft import workflow
 

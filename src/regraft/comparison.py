@@ -31,8 +31,10 @@ from regraft.approaches import (
     scope_of,
     seconds_expected,
 )
+from regraft.candidates import candidate_approaches
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError, OutOfTimeError, RegraftError
+from regraft.locations import without_places
 from regraft.metrics import Estimate, IntArray, accuracy_estimate, paired_difference
 from regraft.modality import things
 from regraft.progress import Progress, note, silent
@@ -85,6 +87,10 @@ class Candidate:
             return None
         return self.cost.once + self.cost.fold * self.cross_validation.folds_done
 
+    def __repr__(self) -> str:
+        accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy.percent}"
+        return f"Candidate({self.title}: {self.status}{accuracy})"
+
     def to_dict(self) -> dict[str, Any]:
         """An entry of `candidates` in `comparison.json`."""
         found = self.cross_validation
@@ -103,7 +109,7 @@ class Candidate:
                 None if self.predicted_seconds is None else round(self.predicted_seconds, 1)
             ),
             "status": self.status,
-            "reason": self.reason,
+            "reason": without_places(self.reason),
         }
 
 
@@ -116,6 +122,10 @@ class Comparison:
     verdict: str
     folds: int
     repeats: int
+
+    def __repr__(self) -> str:
+        of = f"{len(self.candidates):,} candidate" + ("" if len(self.candidates) == 1 else "s")
+        return f"Comparison({of}, chosen {self.winner!r})"
 
     @property
     def winner(self) -> Candidate:
@@ -139,7 +149,7 @@ class Comparison:
 
 
 def compare(
-    approaches: Iterable[Approach],
+    approaches: str | Approach | Iterable[str | Approach],
     data: Dataset,
     *,
     folds: int = 5,
@@ -164,8 +174,9 @@ def compare(
     the budget leaves no time for, is recorded with its reason and the others go on.
 
     Args:
-        approaches: in the order in which they are tried. Those on frozen features are run as they
-            are taken from it, so that what the others depend on may be found out after them.
+        approaches: one or several, or their names, in the order in which they are tried. Those on
+            frozen features are run as they are taken from it, so that what the others depend on
+            may be found out after them.
         data: its training rows are used, and only those.
         folds: of each repeat.
         repeats: None for 3 below 1,000 images, else 1.
@@ -180,7 +191,9 @@ def compare(
 
     Raises:
         DataError: the data cannot be trained on, or no candidate could be finished.
+        UsageError: there is no approach of a name.
     """
+    approaches = _named_approaches(approaches, data.modality)
     if trains is None:
         approaches = tuple(approaches)
         trains = any(is_trained(approach) for approach in approaches)
@@ -790,6 +803,16 @@ def _on_folds(candidate: Candidate) -> str:
         return ""
     number = found.folds_done
     return f" on {number} of {len(np.unique(found.folds[0]))} folds"
+
+
+def _named_approaches(
+    given: str | Approach | Iterable[str | Approach], modality: str
+) -> Iterator[Approach]:
+    """The approaches, those given by name as `fit` tries them first for that kind of input."""
+    for one in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
+        yield (
+            candidate_approaches([one], (), modality=modality)[0] if isinstance(one, str) else one
+        )
 
 
 def _title(approach: Approach) -> str:

@@ -35,6 +35,7 @@ from regraft.dataset import Dataset, Row
 from regraft.dataset.drafts import class_name
 from regraft.errors import DataError, StorageError
 from regraft.issues import Issue, named_file
+from regraft.locations import shareable_word
 from regraft.saved import read_bytes
 from regraft.storage import held, storage_errors
 
@@ -278,7 +279,7 @@ class Applied:
                 "kept": len(self.kept),
             },
             "skipped": len(self.skipped),
-            "from": str(self.source),
+            "from": _shown(self.source),
         }
 
     def silence(self, issues: Sequence[Issue]) -> tuple[Issue, ...]:
@@ -362,6 +363,11 @@ def _decided(row: Row, decision: Decision | None, by_content: Mapping[str, str])
     return dataclasses.replace(row, label=decision.label, status="ok", reason="")
 
 
+def _shown(file: Path) -> str:
+    """Where decisions come from, as a run may tell it."""
+    return shareable_word(str(file), Path.cwd())
+
+
 def _note(applied: Applied, changes: Sequence[str]) -> str:
     parts = []
     if changes:
@@ -370,7 +376,7 @@ def _note(applied: Applied, changes: Sequence[str]) -> str:
         parts.append(f"{len(applied.excluded):,} excluded ({_listed(applied.excluded)})")
     if applied.kept:
         parts.append(f"{len(applied.kept):,} kept as labelled")
-    return f"Decided in a review ({applied.source}): {'; '.join(parts) or 'nothing here'}."
+    return f"Decided in a review ({_shown(applied.source)}): {'; '.join(parts) or 'nothing here'}."
 
 
 def _notes_on_new_classes(names: Iterable[str]) -> list[str]:
@@ -420,7 +426,7 @@ def _read(file: Path, *, missing_ok: bool) -> tuple[DecisionLog, bytes, bytes]:
     if last:
         if _is_torn(last, is_header=not lines):
             whole = data[: -len(last)]
-            note = f"The last line of {file} is incomplete and was ignored."
+            note = f"The last line of {_shown(file)} is incomplete and was ignored."
         else:  # written by hand, without a line feed
             lines.append(last)
             before = b"\n"

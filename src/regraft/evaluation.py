@@ -80,6 +80,9 @@ class Evaluation:
     accuracy_by_repeat: tuple[float, ...]
     expected_gain: float = 0.0
 
+    def __repr__(self) -> str:
+        return f"Evaluation({self.on}: accuracy {self.accuracy.percent} of {self.n:,})"
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, an entry of `evaluation.json`."""
         return {

@@ -95,6 +95,10 @@ class HeatMap:
     values: tuple[tuple[float, ...], ...]
     box: Box
 
+    def __repr__(self) -> str:
+        rows, columns = self.grid
+        return f"HeatMap({self.path} for {self.target}, {rows} x {columns})"
+
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of places."""
@@ -149,6 +153,9 @@ class Explanations:
     maps: tuple[HeatMap, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     reason: str = ""
+
+    def __repr__(self) -> str:
+        return f"Explanations({len(self.maps):,} heat maps, {len(self.left_out):,} left out)"
 
     @property
     def shown(self) -> tuple[HeatMap, ...]:

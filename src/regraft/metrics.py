@@ -50,6 +50,11 @@ class Estimate:
         low, high = 100 * self.low, 100 * self.high
         return f"{100 * self.value:+.1f} points [{low:+.1f}, {high:+.1f}]"
 
+    @property
+    def percent(self) -> str:
+        """A rate in percent: "95.3 % [90.7, 97.7]"."""
+        return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
     def widened(self, factor: float, *, lowest: float = 0.0) -> Estimate:
         """The same value with an interval `factor` times as wide.
 

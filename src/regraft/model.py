@@ -19,11 +19,11 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +32,11 @@ from regraft._version import __version__
 from regraft.catalogue import ONNX, Backbone, embedding_graph, network_tensors
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, UnreadableInputError, UsageError
-from regraft.features import run_input
 from regraft.heads import Familiarity, Head
+from regraft.inputs import Input, each, is_one, is_path, name_of, pixels_of
 from regraft.metrics import FloatArray
-from regraft.modality import MODALITIES, transform_from_dict
-from regraft.modality.base import Transform
+from regraft.modality import IMAGE, MODALITIES, transform_from_dict
+from regraft.modality.base import Transform, read_input
 from regraft.model_record import (
     FORMAT,
     GRAPH,
@@ -63,6 +63,7 @@ class Prediction:
     that cannot be excluded (conformal set). `flag` is "" or why to be careful: "unsure" (the
     set is not just the predicted class), "unfamiliar" (unlike the training images) or
     "unreadable", in which case `reason` says why and there are no probabilities.
+    `prediction["messy"]` is the probability of a class.
     """
 
     path: str
@@ -73,6 +74,18 @@ class Prediction:
     unfamiliarity: float
     flag: str
     reason: str = ""
+    classes: tuple[str, ...] = field(default=(), repr=False)
+
+    def __getitem__(self, name: str) -> float:
+        """The probability of a class.
+
+        Raises:
+            KeyError: there is no such class, or the input could not be read.
+        """
+        if name not in self.classes:
+            known = ", ".join(self.classes) or f"none: {self.reason}"
+            raise KeyError(f"there is no class {name!r}; the classes are {known}")
+        return self.probabilities[self.classes.index(name)]
 
     @classmethod
     def unreadable(cls, path: str, error: UnreadableInputError) -> Prediction:
@@ -111,19 +124,47 @@ class Model:
     companions: Mapping[str, Path] = field(default_factory=dict, repr=False)
     made_with: str = __version__
 
+    def __repr__(self) -> str:
+        classes = ", ".join(self.classes)
+        return f"Model({self.approach} on {self.backbone.get('name')}: {classes})"
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is a sequence of them
+        self, inputs: Input, *, jobs: int | None = None, progress: Progress = silent
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, inputs: Iterable[Input], *, jobs: int | None = None, progress: Progress = silent
+    ) -> list[Prediction]: ...
+
     def predict(
         self,
-        paths: Sequence[str | Path],
+        inputs: Input | Iterable[Input],
         *,
         jobs: int | None = None,
         progress: Progress = silent,
-    ) -> list[Prediction]:
-        """Predictions in the order of `paths`; an unreadable file is flagged, not raised."""
+    ) -> Prediction | list[Prediction]:
+        """The prediction of one input, or a list of them in the order of many.
+
+        A file that is not there or cannot be read is flagged, not raised.
+
+        Args:
+            inputs: paths, PIL pictures or upright RGB, uint8 (h, w, 3), one or many; of a model of
+                texts also the texts themselves, see `inputs`.
+            jobs: worker threads.
+            progress: told how many are done.
+
+        Raises:
+            DataError: it is nothing of the kind.
+            ModelError: a picture came, and the model reads texts.
+        """
+        numbered = list(enumerate(each(inputs), start=1))
         found = []
-        for prediction in map_threads(self._predict_one, paths, jobs=jobs):
+        for prediction in map_threads(self._predict_one, numbered, jobs=jobs):
             found.append(prediction)
-            progress("predictions", len(found), len(paths))
-        return found
+            progress("predictions", len(found), len(numbered))
+        return found[0] if is_one(inputs) else found
 
     def flagging_from(self, distance: float | None) -> Model:
         """The same model with another distance from which a photo is unfamiliar; None: as it is.
@@ -183,6 +224,7 @@ class Model:
             set=kept,
             unfamiliarity=distance,
             flag=flag,
+            classes=self.classes,
         )
 
     def save(self, folder: str | Path) -> Path:
@@ -257,12 +299,24 @@ class Model:
     def _refuse(self, what: str) -> NoReturn:
         raise ModelError(f"{self._file(GRAPH)} gives {what}; {_AGAIN}")
 
-    def _predict_one(self, path: str | Path) -> Prediction:
+    def _predict_one(self, numbered: tuple[int, Input]) -> Prediction:
+        number, given = numbered
+        name = name_of(given, number, self.transform.modality)
         try:
-            probabilities, unfamiliarity = run_input(self._engine, self.transform, path)
+            return self.judge(name, *self._engine.run(self._array_of(given)))
         except UnreadableInputError as error:
-            return Prediction.unreadable(str(path), error)
-        return self.judge(str(path), probabilities, unfamiliarity)
+            return Prediction.unreadable(name, error)
+
+    def _array_of(self, given: Input) -> NDArray[Any]:
+        """What the graph takes."""
+        kind = self.transform.modality
+        if isinstance(given, str | os.PathLike):
+            if is_path(given, kind):
+                return self.transform.read(read_input(Path(given)))
+            return self.transform.read(str(given).encode("utf-8", "replace"))
+        if kind != IMAGE:
+            raise ModelError(f"the model reads {kind}s, and a picture came; give it {kind}s")
+        return pixels_of(given)
 
     def _card(self, hashes: Mapping[str, str]) -> dict[str, Any]:
         return {

@@ -13,20 +13,23 @@
     report.html       all of the above for people
     model/            the model, see `model.py`
     decisions.csv     what people decided in a review, see `decisions.py`; no later fit removes it
+    where.json        private, for its owner alone: absolute paths of the data, settings and command
 
-`run.json` says "running" until the rest is complete and "done" afterwards, so a folder left by
-a killed process is never taken for a finished one.
+No other file holds an absolute path: the folder can be shared without `where.json`. `run.json`
+says "running" until the rest is complete and "done" afterwards, so a folder left by a killed
+process is never taken for a finished one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,19 +42,33 @@ import msgspec
 from regraft._version import __version__
 from regraft.csv_table import csv_text, read_csv, read_records
 from regraft.dataset import Dataset, Row
-from regraft.errors import RegraftError, RunError, StorageError
+from regraft.errors import RegraftError, RunError, StorageError, UnreadableInputError
 from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
 from regraft.issues import Issue, issues_csv
 from regraft.issues.base import COLUMNS as ISSUE_COLUMNS
+from regraft.locations import (
+    find,
+    recall,
+    remember,
+    shareable,
+    shareable_command,
+    shareable_word,
+    without_places,
+)
 from regraft.metrics import FloatArray
-from regraft.modality import IMAGE
+from regraft.modality import IMAGE, things
+from regraft.modality.base import read_input
+from regraft.model import Model, load
 from regraft.run_forms import ComparisonForm, EvaluationsForm, RunForm
-from regraft.saved import naming, read_json, read_text, reason_of
+from regraft.saved import naming, parse_json, read_json, read_text, reason_of
 from regraft.storage import held, make_folder, storage_errors, write_atomic
 
 FORMAT = 1
+WHERE = "where.json"
 _RUN, _LOCK = "run.json", ".lock"
+_PATHS = ("data", "labels", "image_dir", "test")  # settings that are paths
+_SOURCES = ("decisions", "corrections")  # settings with a path in them
 _FILES = (
     "dataset.csv",
     "issues.csv",
@@ -114,6 +131,21 @@ class Run:
     predictions: tuple[ImagePrediction, ...]
     exploration: Exploration | None = None
 
+    def __repr__(self) -> str:
+        found = next(iter(self.evaluations), None)
+        accuracy = "" if found is None else f"{found.on} accuracy {found.accuracy.percent}, "
+        chosen = self.comparison["candidates"][self.comparison["chosen"]]["title"]
+        return f"Run({self.folder}: {accuracy}{chosen})"
+
+    @property
+    def model(self) -> Model:
+        """Its model, read at each call.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        return load(self.folder)
+
 
 def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:
     """Raise what `open_run` would raise, before long work, and without touching the folder.
@@ -161,8 +193,9 @@ def open_run(
     make_folder(folder)
     with held(folder / _LOCK, RunError(_busy(folder)), doing=f"write in {folder}"):
         _check_free(folder, settings, force=force)
-        about = _about(settings, command)
+        about = _about(shareable_settings(settings, folder), shareable_command(command, Path.cwd()))
         write_about(folder, about)  # from here on the folder does not pass for a finished run
+        remember(folder / WHERE, {"settings": json.dumps(settings), "command": command})
         with storage_errors(f"clear {folder}"):
             _remove_old(folder, race=force)
         try:
@@ -170,12 +203,44 @@ def open_run(
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             if not interrupted:
-                about["error"] = str(error)
+                about["error"] = without_places(str(error), settings["data"], folder)
             with contextlib.suppress(StorageError):  # the first error is the one to report
                 _close(folder, about, "interrupted" if interrupted else "failed")
             raise
         shutil.rmtree(folder / RACE, ignore_errors=True)
         _close(folder, about, "done")
+
+
+def place_data(folder: Path, data: Dataset) -> str:
+    """What run.json says of where the data are; where that is goes into `where.json`.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    known = recall(folder / WHERE) | {"data": str(data.root)}
+    remember(folder / WHERE, known | {"elsewhere": json.dumps(dict(data.elsewhere))})
+    return shareable(data.root, folder)
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """The settings of a run, with paths that can be opened here, as far as they are known."""
+    shared = dict(run.about.get("settings") or {})
+    settings = shared | dict(json.loads(recall(run.folder / WHERE).get("settings", "{}")))
+    is_beside = run.data.root == find(run.about["data"], run.folder, None)[0]
+    for name in _PATHS:
+        if shared.get(name):
+            found = find(shared[name], run.folder, settings[name])
+            settings[name] = str(found[0 if is_beside else -1])
+    return settings
+
+
+def require_data(run: Run) -> None:
+    """Raises RunError: the folder of the data is not where it was, as after a move."""
+    if not run.data.root.exists():
+        raise RunError(
+            f"the {things(run.data.modality)} of {run.folder} are not in {run.data.root}; put "
+            f'them there, or write where they are into {run.folder / WHERE} as {{"data": "FOLDER"}}'
+        )
 
 
 def write_results(
@@ -229,13 +294,21 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
     if about.get("status") != "done" and not unfinished:
         raise RunError(
             f"the run in {folder} is not finished ({about.get('status')}); to finish it, run: "
-            f"{about.get('command') or 'the same regraft fit again'}"
+            f"{_command_of(folder, about) or 'the same regraft fit again'}"
         )
     comparison = _record(folder, "comparison.json", ComparisonForm)
     evaluations = _record(folder, "evaluation.json", EvaluationsForm)
+    with _naming(folder / WHERE):
+        places = recall(folder / WHERE)
+        elsewhere: dict[str, str] = parse_json(places.get("elsewhere", "{}"), dict[str, str])
     with _naming(folder / "dataset.csv"):
         table = read_text(folder / "dataset.csv")
-        data = Dataset.from_csv(table, Path(about["data"]), modality=about.get("modality", IMAGE))
+        data = _with_its_photos(
+            Dataset.from_csv(
+                table, root, modality=about.get("modality", IMAGE), elsewhere=elsewhere
+            )
+            for root in find(about["data"], folder, places.get("data"))
+        )
     with _naming(folder / "evaluation.json"):
         evaluated = tuple(Evaluation.from_dict(entry) for entry in evaluations)
     with _naming(folder / "issues.csv"):
@@ -337,11 +410,69 @@ def _check_free(folder: Path, settings: Mapping[str, Any], *, force: bool) -> No
         raise RunError(
             f"{folder} holds a finished run; add --force to replace it or choose another --out"
         )
-    if about.get("settings") != json.loads(json.dumps(settings)):
+    if not _are_settings_of(folder, about, settings):
         raise RunError(
             f"{folder} holds an unfinished run with other settings; finish it with its command "
-            f"({about.get('command')}), add --force to replace it, or choose another --out"
+            f"({_command_of(folder, about)}), add --force to replace it, or choose another --out"
         )
+
+
+def _with_its_photos(candidates: Iterable[Dataset]) -> Dataset:
+    """The first dataset in whose folder the first of its files lies, or else the last one."""
+    last = None
+    for data in candidates:
+        if last is not None and _is_there(last):
+            return last
+        last = data
+    assert last is not None
+    return last
+
+
+def _is_there(data: Dataset) -> bool:
+    row = next((row for row in data.ok if row.path.split("/")[0] not in ("..", "...")), None)
+    if row is None:
+        return True
+    try:
+        return hashlib.sha256(read_input(data.absolute(row))).hexdigest() == row.sha256
+    except UnreadableInputError:
+        return False
+
+
+def _are_settings_of(folder: Path, about: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    wanted = json.loads(json.dumps(settings))
+    private = recall(folder / WHERE).get("settings")
+    if private is not None:
+        return bool(json.loads(private) == wanted)
+    return about.get("settings") in (wanted, shareable_settings(wanted, folder))
+
+
+def _command_of(folder: Path, about: Mapping[str, Any]) -> str:
+    """What repeats a run on this machine."""
+    return str(recall(folder / WHERE).get("command") or about.get("command") or "")
+
+
+def shareable_settings(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings without absolute paths: those of files as they are seen from the run folder."""
+    here, found = Path.cwd(), dict(settings)
+    for name in _PATHS:
+        if found.get(name):
+            found[name] = _unless_relative(found[name], folder)
+    for name in _SOURCES:
+        if found.get(name):
+            found[name] = {**found[name], "path": _unless_relative(found[name]["path"], folder)}
+    found["backbones"] = [shareable_word(name, here) for name in found.get("backbones", ())]
+    if found.get("architecture"):
+        found["architecture"] = shareable_word(found["architecture"], here)
+    options = dict(found.get("backbone_options") or {})
+    if options.get("architecture"):
+        found["backbone_options"] = options | {
+            "architecture": shareable_word(options["architecture"], here)
+        }
+    return found
+
+
+def _unless_relative(path: str, folder: Path) -> str:
+    return shareable(path, folder) if Path(path).is_absolute() else path
 
 
 def _remove_old(folder: Path, *, race: bool) -> None:

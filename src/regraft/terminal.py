@@ -27,6 +27,7 @@ from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
 from regraft.exporting import Exported, facts_of, form_named
 from regraft.frameworks.tracking import Tracked
 from regraft.issues import Issue, find_issues
+from regraft.locations import seen_from_here
 from regraft.metrics import Estimate
 from regraft.modality import IMAGE, MODALITIES, get_examiner, thing, things
 from regraft.modality.examiner import CONTENT, INCIDENTAL
@@ -35,8 +36,9 @@ from regraft.progress import NOTE, Progress
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import headline
 from regraft.reporting.words import THIN_SPACE
-from regraft.runs import Run
+from regraft.runs import Run, settings_of
 from regraft.watching.outputs import message
+from regraft.watching.sentences import answers, remarks
 from regraft.watching.states import Event, local_minute
 from regraft.watching.timeline import Timeline
 from regraft.workflow import Explained
@@ -179,7 +181,8 @@ def show_run(console: Console, run: Run) -> None:
     _print_line(console, f"model    {_shown(str(run.folder / 'model'))}")
     console.print(f"[dim]{run.about.get('seconds_total', 0):.1f} s in all[/dim]")
     if promotion and promotion["promoted"]:
-        _print_line(console, f"back     regraft rollback {_shown(shlex.quote(promotion['over']))}")
+        over = seen_from_here(settings_of(run)["corrections"]["path"])
+        _print_line(console, f"back     regraft rollback {_shown(shlex.quote(over))}")
     new = f"new_{MODALITIES[run.data.modality].example}"
     show_next(console, f"regraft predict {shlex.quote(str(run.folder))} {new}")
 
@@ -485,22 +488,19 @@ def event_line(camera: str, event: Event, *, as_json: bool) -> str:
 
 
 def show_timeline(out: Console, timeline: Timeline) -> None:
-    """For each camera its state, the changes a week, and what could not be relied on."""
+    """For each camera how often its state changed, how long it lasted, and what is not known."""
     if not timeline.cameras:
         out.print("no photo has been recorded yet")
     for camera in timeline.cameras:
-        out.print(f"[bold]{_shown(camera.name)}[/bold]: {_shown(camera.state)}")
+        for answer in answers(camera):
+            out.print(f"[bold]{_shown(camera.name)}[/bold] {_shown(', '.join(answer))}")
+        for remark in remarks(camera):
+            out.print(f"  {_shown(remark)}")
         out.print(f"  {camera.photos:,} photos", end="")
         for flag in ("unsure", "unfamiliar", "dark", "unreadable"):
             if camera.flags.get(flag):
                 out.print(f", {100 * camera.share(flag):.1f} % {flag}", end="")
         out.print()
-        for rate in camera.rates:
-            week = rate.a_week
-            out.print(
-                f"  {_shown(rate.previous)} -> {_shown(rate.state)}: {rate.count:,} times, "
-                f"{week.value:.1f} [{week.low:.1f}, {week.high:.1f}] a week"
-            )
         for warning in camera.warnings:
             out.print(f"  [yellow]{_shown(warning)}[/yellow]")
 

@@ -11,14 +11,16 @@ import math
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, overload
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from regraft.approaches import (
     FOLDS,
@@ -67,6 +69,7 @@ from regraft.dataset import (
     set_aside,
     split_groups,
 )
+from regraft.dataset.elsewhere import without_absolute_paths
 from regraft.dataset.walking import walk
 from regraft.decisions import (
     DECISIONS,
@@ -117,7 +120,9 @@ from regraft.explaining import (
 from regraft.exploring import explore
 from regraft.features import embed_rows, measure_speed
 from regraft.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones
+from regraft.inputs import Input, as_files, each, is_one, is_path
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
+from regraft.locations import seen_from_here, shareable, without_places
 from regraft.measures import measure_rows
 from regraft.modality import IMAGE, MODALITIES, get_modality, things
 from regraft.modality.base import Modality, read_input
@@ -133,7 +138,10 @@ from regraft.runs import (
     check_folder,
     free_folder,
     open_run,
+    place_data,
     read_run,
+    require_data,
+    settings_of,
     shown_from,
     write_about,
     write_results,
@@ -169,15 +177,15 @@ class LabelColumns(TypedDict, total=False):
 
 
 def fit(
-    data: str | Path,
+    data: str | Path | Dataset,
     *,
     labels: str | Path | None = None,
     image_dir: str | Path | None = None,
     test: str | Path | None = None,
     columns: LabelColumns | None = None,
     budget_s: float = DEFAULT_BUDGET_S,
-    backbones: Sequence[str] = (),
-    approaches: Sequence[str] = (),
+    backbones: str | Sequence[str] = (),
+    approaches: str | Sequence[str] = (),
     resize: str | None = None,
     backbone_options: BackboneOptions | None = None,
     architecture: str | None = None,
@@ -193,16 +201,17 @@ def fit(
     """From a folder of photos to an honest, saved classifier with its report.
 
     Args:
-        data: a folder or a label table; see `scan` for the layouts.
+        data: a folder or a label table, see `scan` for the layouts; or a Dataset, for which the
+            next four say nothing.
         labels: a label table for the files in `data`.
         image_dir: where the files named by a label table are.
         test: labelled data for the test set, kept out of every choice.
         columns: names of columns of the label table: `path_column`, `text_column`,
             `label_column`, `split_column`, `group_column`.
         budget_s: seconds for the whole run; candidates get fewer epochs, or are left out.
-        backbones: names to try, or checkpoints to go on from; by default the built-in one, and
-            the installed others too unless approaches are named.
-        approaches: names to try; by default all.
+        backbones: name or names to try, or checkpoints to go on from; by default the built-in
+            one, and the installed others too unless approaches are named.
+        approaches: name or names to try; by default all.
         resize: "crop", "pad" or "squash"; by default the backbone's own.
         backbone_options: what the names of backbones do not say, see there.
         architecture: a network for `scratch`, "package.module:name" or "path/file.py:name".
@@ -230,6 +239,7 @@ def fit(
     """
     if budget_s <= 0:
         raise UsageError(f"the budget is {budget_s:g} s, expected more than 0, such as 5m")
+    approaches, backbones = names_in(approaches), names_in(backbones)
     named, networks_for = _backbones_to_try(
         approaches,
         backbones,
@@ -240,7 +250,7 @@ def fit(
     )
     reviewed = None if decisions is None else _review_of(decisions)
     corrected = None if with_corrections is None else _corrections_of(with_corrections)
-    source = Path(data)
+    source = data.root if isinstance(data, Dataset) else Path(data)
     folder = Path(out) if out is not None else free_folder(Path("runs") / _run_name(source))
     settings = {
         "data": os.path.realpath(source),
@@ -258,15 +268,18 @@ def fit(
         "corrections": corrected and corrected.setting,
         "seed": seed,
     }
-    command = command or _command(settings, folder)
+    if isinstance(data, Dataset):  # no command line repeats it
+        settings["dataset"] = data.fingerprint()
+    else:
+        command = command or _command(settings, folder)
     started = time.monotonic()
     check_folder(folder, settings, force=force)
     if reviewed is not None:  # to be added to, so that nobody's decisions are lost
         read_decisions(folder / DECISIONS, missing_ok=True)
         for remark in reviewed.remarks:
             note(progress, remark)
-    found = scan(
-        source,
+    found = scanned(
+        data,
         labels=labels,
         image_dir=image_dir,
         test=test,
@@ -274,7 +287,7 @@ def fit(
         check=reviewed is None,
         jobs=jobs,
         progress=progress,
-        **(columns or LabelColumns()),
+        columns=columns,
     )
     networks = networks_for(found.modality)
     applied = None
@@ -284,6 +297,7 @@ def fit(
     if corrected is not None:
         found = corrected.applied_to(found)
     require_trainable(found)  # until here nothing is written
+    found = without_absolute_paths(found)
     with open_run(folder, settings, command=command, force=force) as about:
         if reviewed is not None:
             carry_over(reviewed.log, folder / DECISIONS)
@@ -393,7 +407,7 @@ def fit(
                     progress=progress,
                 )
         about.update(
-            data=str(found.root),
+            data=place_data(folder, found),
             layout=found.layout,
             modality=found.modality,
             notes=list(found.notes),
@@ -428,9 +442,50 @@ def fit(
         about["seconds_total"] = round(time.monotonic() - started, 3)
     if corrected is not None:
         about["promotion"] = promote(read_run(folder), corrected.run).to_dict()
-        about["promotion"]["over"] = str(corrected.run.folder)
+        about["promotion"]["over"] = shareable(corrected.run.folder, Path.cwd())
         write_about(folder, about)
     return read_run(folder)
+
+
+def names_in(given: str | Sequence[str]) -> list[str]:
+    """One name or several, as a list."""
+    return [given] if isinstance(given, str) else list(given)
+
+
+def scanned(
+    data: str | Path | Dataset,
+    *,
+    labels: str | Path | None = None,
+    image_dir: str | Path | None = None,
+    test: str | Path | None = None,
+    modality: str | None = None,
+    columns: LabelColumns | None = None,
+    **options: Any,
+) -> Dataset:
+    """The Dataset of what was given; one that is a Dataset already stays as it is.
+
+    Raises:
+        UsageError: it is a Dataset, and options for reading one came with it, or it is of another
+            kind than the backbones that were named.
+        DataError: see `scan`.
+    """
+    if not isinstance(data, Dataset):
+        return scan(
+            data,
+            labels=labels,
+            image_dir=image_dir,
+            test=test,
+            modality=modality,
+            **(columns or LabelColumns()),
+            **options,
+        )
+    given = {"labels": labels, "image_dir": image_dir, "test": test, "columns": columns}
+    unused = [name for name, value in given.items() if value]
+    if unused:
+        raise UsageError(f"{unused[0]} is for a path, and a Dataset came; give it to scan instead")
+    if modality not in (None, data.modality):
+        raise UsageError(f"the backbone is for {modality}s, and the data are {data.modality}s")
+    return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,13 +524,13 @@ class Plan:
 
 
 def plan(
-    data: str | Path,
+    data: str | Path | Dataset,
     *,
     labels: str | Path | None = None,
     image_dir: str | Path | None = None,
     columns: LabelColumns | None = None,
-    backbones: Sequence[str] = (),
-    approaches: Sequence[str] = (),
+    backbones: str | Sequence[str] = (),
+    approaches: str | Sequence[str] = (),
     resize: str | None = None,
     backbone_options: BackboneOptions | None = None,
     architecture: str | None = None,
@@ -492,6 +547,7 @@ def plan(
         UsageError: an option is outside its range.
         BackboneError: a backbone is unknown or not installed.
     """
+    approaches, backbones = names_in(approaches), names_in(backbones)
     named, networks_for = _backbones_to_try(
         approaches,
         backbones,
@@ -500,7 +556,7 @@ def plan(
         options=backbone_options,
         progress=progress,
     )
-    found = scan(
+    found = scanned(
         data,
         labels=labels,
         image_dir=image_dir,
@@ -508,7 +564,7 @@ def plan(
         jobs=jobs,
         progress=progress,
         verify=True,
-        **(columns or LabelColumns()),
+        columns=columns,
     )
     require_trainable(found)
     networks = networks_for(found.modality)
@@ -563,17 +619,16 @@ def audit(
         DataError: there is no labelled photo.
         BackboneError: the backbone is unknown or not installed.
     """
-    if not isinstance(data, Dataset):
-        data = scan(
-            data,
-            labels=labels,
-            image_dir=image_dir,
-            test=test,
-            min_class_images=1,
-            jobs=jobs,
-            progress=progress,
-            **(columns or LabelColumns()),
-        )
+    data = scanned(
+        data,
+        labels=labels,
+        image_dir=image_dir,
+        test=test,
+        min_class_images=1,
+        jobs=jobs,
+        progress=progress,
+        columns=columns,
+    )
     if not data.ok:
         require_trainable(data)
     return audit_data(data, backbone=backbone, seed=seed, jobs=jobs, progress=progress)
@@ -620,16 +675,15 @@ def evaluate(
         DataError: no labelled image, or a label the model does not know.
     """
     loaded = model if isinstance(model, Model) else load(model)
-    if not isinstance(data, Dataset):
-        data = scan(
-            data,
-            labels=labels,
-            image_dir=image_dir,
-            min_class_images=1,
-            jobs=jobs,
-            progress=progress,
-            **(columns or LabelColumns()),
-        )
+    data = scanned(
+        data,
+        labels=labels,
+        image_dir=image_dir,
+        min_class_images=1,
+        jobs=jobs,
+        progress=progress,
+        columns=columns,
+    )
     return evaluate_model(loaded, data, jobs=jobs, progress=progress)
 
 
@@ -644,6 +698,10 @@ class Explained:
     explanations: Explanations
     pictures: tuple[tuple[HeatMap, Path], ...] = ()
     report: Path | None = None
+
+    def __repr__(self) -> str:
+        where = self.report or f"{len(self.pictures):,} pictures"
+        return f"Explained({self.explanations!r}, {where})"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -675,7 +733,7 @@ class Explained:
 
 def explain(
     model: str | Path,
-    files: Sequence[str | Path] = (),
+    files: Input | Iterable[Input] = (),
     *,
     out: str | Path = "explanations",
     architecture: str | None = None,
@@ -690,7 +748,7 @@ def explain(
 
     Args:
         model: a run folder; with files a model folder does as well.
-        files: photos, folders or glob patterns.
+        files: photos, folders or glob patterns, PIL pictures or uint8 (h, w, 3), one or many.
         out: the folder of the PNG files.
         architecture: where the network of a model trained from scratch on your own is, as for
             `fit`.
@@ -708,9 +766,11 @@ def explain(
     """
     make = load_architecture(architecture) if architecture is not None else None
     instead = "predictions.csv of its run lists what it was wrong on"
-    if not files:
+    given = each(files)
+    if not given:
         run = read_run(model)
         _require_photos(run.data, "explain", instead)
+        require_data(run)
         found = explain_run(
             run.folder / "model",
             run.data,
@@ -722,11 +782,12 @@ def explain(
         write_explanations(run.folder, found)
         return Explained(found, report=report(run.folder, run.folder / "report.html"))
     _of_photos(load(model), "explain", instead)
-    questions = [Question(path, Path(path)) for path in expand_inputs(files)]
-    found = explain_photos(Path(model), questions, make=make, jobs=jobs, progress=progress)
-    if not found.shown:
-        raise ExplanationError(found.check.text if found.check and found.maps else found.reason)
-    pictures, gone = _write_pictures(found.shown, Path(out))
+    with as_files(given) as paths:
+        questions = [Question(path, Path(path)) for path in expand_inputs(paths)]
+        found = explain_photos(Path(model), questions, make=make, jobs=jobs, progress=progress)
+        if not found.shown:
+            raise ExplanationError(found.check.text if found.check and found.maps else found.reason)
+        pictures, gone = _write_pictures(found.shown, Path(out))
     found = replace(found, left_out=(*found.left_out, *gone))
     return Explained(found, pictures=pictures)
 
@@ -849,10 +910,20 @@ def _timeline_pages(history: str | Path) -> dict[str, ExtraPage]:
     from regraft.serving.app import ExtraPage
     from regraft.watching.page import build_timeline_page
 
+    def found() -> Timeline:
+        try:
+            return timeline(history)
+        except StorageError as error:  # others may be told: without where it is
+            text = str(error).replace(str(history), Path(history).name)
+            raise StorageError(text) from error
+
     timeline(history)  # it is there, and can be read
     return {
-        "/timeline": ExtraPage("text/html", lambda: build_timeline_page(timeline(history))),
-        "/timeline.csv": ExtraPage("text/csv", lambda: timeline(history).to_csv()),
+        "/timeline": ExtraPage(
+            "text/html",  # others may reach it: figures, without a look into the room
+            lambda: build_timeline_page(found(), with_pictures=False),
+        ),
+        "/timeline.csv": ExtraPage("text/csv", lambda: found().to_csv()),
     }
 
 
@@ -985,15 +1056,18 @@ def review(run: str | Path, *, port: int = 0) -> ReviewServer:
 
     found = read_run(run)
     _require_photos(found.data, "review", "issues.csv in the run folder lists what to look at")
+    require_data(found)
     return ReviewServer(found, port=port)
 
 
 def review_command(run: Run) -> str:
     """The command that fits the data of a run again with what was decided in its review."""
-    settings = {**_UNSET, **run.about.get("settings", {}), "decisions": {"path": str(run.folder)}}
+    settings = {**_UNSET, **settings_of(run), "decisions": {"path": str(run.folder)}}
+    if "dataset" in settings:
+        return f"in Python: rg.fit(data, decisions={str(run.folder)!r})"
     for name in ("data", "labels", "image_dir", "test"):
         if settings[name] is not None:
-            settings[name] = _seen_from_here(settings[name])
+            settings[name] = seen_from_here(settings[name])
     return _command(settings)
 
 
@@ -1070,22 +1144,65 @@ def report_side_by_side(
     return SideBySide(target, best, tuple(left_out))
 
 
-def predict(
+@overload
+def predict(  # type: ignore[overload-overlap]  # a str is a sequence of them
     model: str | Path | Model,
-    inputs: Sequence[str | Path],
+    inputs: str | os.PathLike[str],
     *,
     jobs: int | None = None,
     progress: Progress = silent,
-) -> list[Prediction]:
-    """Predict files, folders (with all images below them) and glob patterns.
+) -> Prediction | list[Prediction]: ...
+
+
+@overload
+def predict(  # type: ignore[overload-overlap]  # an array can be gone through
+    model: str | Path | Model,
+    inputs: Image.Image | NDArray[np.uint8],
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Prediction: ...
+
+
+@overload
+def predict(
+    model: str | Path | Model,
+    inputs: Iterable[Input],
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> list[Prediction]: ...
+
+
+def predict(
+    model: str | Path | Model,
+    inputs: Input | Iterable[Input],
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Prediction | list[Prediction]:
+    """Predict files, folders (with all images below them), glob patterns, pictures and arrays.
+
+    One file, picture or array gives one Prediction; several, a folder, a pattern or a table of
+    texts give a list. See `Model.predict`, which flags what is not there where this raises.
 
     Raises:
         ModelError: the model cannot be read.
         DataError: an input is not there, or no image was found.
     """
     loaded = model if isinstance(model, Model) else load(model)
-    paths = expand_inputs(inputs, modality=loaded.transform.modality)
-    return loaded.predict(paths, jobs=jobs, progress=progress)
+    kind = loaded.transform.modality
+    given = each(inputs)
+    if all(is_path(one, kind) for one in given):
+        paths = [os.fspath(one) for one in given]  # type: ignore[arg-type]
+        expanded: Sequence[Input] = expand_inputs(paths, modality=kind)
+    else:
+        for path in (one for one in given if is_path(one, kind)):
+            expand_inputs([os.fspath(path)], modality=kind)  # type: ignore[arg-type]  # raises
+        expanded = given
+    found = loaded.predict(expanded, jobs=jobs, progress=progress)
+    is_single = is_one(inputs) and (expanded is given or expanded == [str(Path(paths[0]))])
+    return found[0] if is_single else found
 
 
 def expand_inputs(inputs: Sequence[str | Path], *, modality: str = IMAGE) -> list[str]:
@@ -1133,7 +1250,7 @@ def predictions_table(model: Model, predictions: Sequence[Prediction]) -> str:
 
 def correct(
     run: str | Path,
-    files: Sequence[str | Path],
+    files: Input | Iterable[Input],
     label: str,
     *,
     source: str = "command",
@@ -1143,7 +1260,7 @@ def correct(
 
     Args:
         run: the run folder whose model said something else.
-        files: photos, folders or glob patterns.
+        files: photos, folders or glob patterns, PIL pictures or uint8 (h, w, 3), one or many.
         label: the class of all of them.
         source: where the corrections come from, see `corrections.SOURCES`.
         jobs: worker threads.
@@ -1157,18 +1274,19 @@ def correct(
     instead = "put texts into the folder of their class, or the table, and fit again"
     _require_photos(found.data, "correct", instead)
     folder = found.folder
-    said = {p.path: p.predicted for p in predict(folder, list(map(str, files)), jobs=jobs)}
-    return [
-        keep_correction(
-            folder,
-            read_input(path),
-            label,
-            said=predicted,
-            source=source,
-            name=Path(path).name,
-        )
-        for path, predicted in said.items()
-    ]
+    with as_files(files) as paths:
+        said = {p.path: p.predicted for p in predict(folder, paths, jobs=jobs)}
+        return [
+            keep_correction(
+                folder,
+                read_input(path),
+                label,
+                said=predicted,
+                source=source,
+                name=Path(path).name,
+            )
+            for path, predicted in said.items()
+        ]
 
 
 def rollback(run: str | Path) -> Path:
@@ -1551,7 +1669,7 @@ def _explanations(
         )
     except RegraftError as error:
         note(progress, f"no heat maps: {error}")
-        return Explanations(reason=str(error))
+        return Explanations(reason=without_places(str(error)))
 
 
 def _write_pictures(
@@ -1681,12 +1799,6 @@ def _command(settings: Mapping[str, Any], folder: Path | None = None) -> str:
     if folder is not None or settings["seed"] != 0:
         words += ["--seed", str(settings["seed"])]
     return shlex.join(words)
-
-
-def _seen_from_here(path: str) -> str:
-    """A path below the working folder as one would type it, any other as it is."""
-    here = Path.cwd()
-    return os.path.relpath(path, here) if Path(path).is_relative_to(here) else path
 
 
 def _run_name(source: Path) -> str:

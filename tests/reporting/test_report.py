@@ -510,11 +510,11 @@ def test_why_there_are_no_heat_maps(tmp_path: Path) -> None:
     run = dataclasses.replace(make_run(tmp_path / "pets"), folder=tmp_path)
     without = build_report(run)
     assert "heat maps" not in check_page(without).text
-    assert f"regraft explain {tmp_path}" in without
+    assert f"regraft explain .../{tmp_path.name}" in without
     write_explanations(tmp_path, Explanations(reason="a knn model has <b>no</b> gradient"))
     page = check_page(build_report(run))
     assert "No heat maps are shown. A knn model has <b>no</b> gradient." in page.text
-    assert f"regraft explain {tmp_path}" not in page.text
+    assert "regraft explain" not in page.text
 
 
 def test_heat_maps_of_photos_that_are_gone_or_unknown(tmp_path: Path) -> None:

@@ -68,6 +68,10 @@ class CrossValidation:
     network: Mapping[str, NDArray[Any]] | None = None
     fewer: FewerImages | None = None
 
+    def __repr__(self) -> str:
+        repeats, n = self.folds.shape
+        return f"CrossValidation({n:,} rows, {self.folds_done} folds done, {repeats} repeats)"
+
     @property
     def covered(self) -> NDArray[np.bool_]:
         """Which images were predicted in every repeat, (n,)."""

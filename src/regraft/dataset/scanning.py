@@ -21,6 +21,7 @@ from regraft.dataset.drafts import (
     relative_path,
     with_test_set,
 )
+from regraft.dataset.elsewhere import without_absolute_paths
 from regraft.dataset.labels import TABLE_SUFFIXES, LabelTable, read_label_table
 from regraft.dataset.layouts import rows_from_folders, rows_of_test_folder
 from regraft.dataset.matching import named_rows, rows_from_table
@@ -138,6 +139,7 @@ def scan(
     data = Dataset.from_rows(
         source.root, rows, layout=draft.layout, notes=draft.notes, modality=kind.name
     )
+    data = without_absolute_paths(data)
     return check_data(data, at_least=min_class_images) if check else data
 
 

@@ -48,6 +48,9 @@ def model_card(
         f"Input {form.graph_input(model)}. Outputs: `probabilities`, "
         f"float32 `[{len(model.classes)}]` in the order {_listed(model.classes)}; "
         "`unfamiliarity`, float32. Classes, thresholds and origin are in the file's metadata.",
+        "ONNX Runtime reports to its maker by itself, from version 1.31 on Linux as well. The "
+        "script switches that off; in code of your own, set the environment variable "
+        "`ORT_DISABLE_TELEMETRY=1` before `onnxruntime` is imported.",
         "## What its answers mean",
         "Probabilities are calibrated. The *set* holds every class whose probability reaches its "
         f"threshold; it holds the true class of about nine {many} in ten, of a class with few "

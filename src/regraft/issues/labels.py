@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.metrics import FloatArray, IntArray
+from regraft.telemetry import opt_out
 
 LISTED = 0.1  # of the photos at the most, unless confident learning suspects more
 
@@ -51,6 +52,7 @@ def suspect_labels(labels: IntArray, probabilities: FloatArray) -> Suspects:
         return Suspects(scores, np.empty(0, dtype=np.int64), 0, said)
     p, y = probabilities[known], labels[known]
     with _quietly():
+        opt_out()
         from cleanlab.filter import find_label_issues
         from cleanlab.rank import get_label_quality_scores
 

@@ -13,7 +13,7 @@ from regraft.issues import Issue, named_file
 from regraft.modality import IMAGE, get_examiner
 from regraft.modality.cells import table_of
 from regraft.reporting import words
-from regraft.reporting.thumbnails import Thumbnail, absolute, make_thumbnails
+from regraft.reporting.thumbnails import Thumbnail, make_thumbnails
 from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
@@ -190,7 +190,7 @@ def _pictures(run: Run, issues: Sequence[Issue]) -> dict[Issue, Pictured]:
     twins = {issue: named_file(issue.detail, known) for issue in issues}
     paths = list(dict.fromkeys(p for i in issues for p in (i.path, twins[i]) if p in known))
     photos = make_thumbnails(
-        [(absolute(run.data.root, path), _PHOTO_PX) for path in paths], run.data.modality
+        [(run.data.locate(path), _PHOTO_PX) for path in paths], run.data.modality
     )
     made = dict(zip(paths, photos, strict=True))
     return {

@@ -20,7 +20,6 @@ from regraft.reporting import words
 from regraft.reporting.heat_maps import Legend, explain_maps, painted_map
 from regraft.reporting.thumbnails import (
     Thumbnail,
-    absolute,
     make_thumbnails,
     paint_thumbnails,
 )
@@ -99,14 +98,12 @@ def choose_photos(run: Run) -> Gallery:
         name: spread(rows[name], SAMPLES_A_CLASS)
         for name in spread(run.data.classes, SAMPLE_CLASSES)
     }
-    root = run.data.root
+    locate = run.data.locate
     pictures = iter(
         make_thumbnails(
-            [(absolute(root, p.path), _LARGE_PX) for p in (*shown_errors, *hits)]
-            + [(absolute(root, p.path), _SMALL_PX) for p in shown_new]
-            + [
-                (absolute(root, r.path), _SMALL_PX) for kept in shown_samples.values() for r in kept
-            ],
+            [(locate(p.path), _LARGE_PX) for p in (*shown_errors, *hits)]
+            + [(locate(p.path), _SMALL_PX) for p in shown_new]
+            + [(locate(r.path), _SMALL_PX) for kept in shown_samples.values() for r in kept],
             run.data.modality,
         )
     )
@@ -134,10 +131,7 @@ def _with_heat(run: Run, photos: Sequence[Shown], maps: dict[str, HeatMap]) -> l
     """The photos, with their heat maps laid over them where they have one."""
     wanted = [maps[p.path] for p in photos if p.path in maps]
     pictures = paint_thumbnails(
-        [
-            (absolute(run.data.root, m.path), _LARGE_PX, partial(painted_map, heat_map=m))
-            for m in wanted
-        ]
+        [(run.data.locate(m.path), _LARGE_PX, partial(painted_map, heat_map=m)) for m in wanted]
     )
     found = {m.path: (m, picture) for m, picture in zip(wanted, pictures, strict=True)}
     shown = []

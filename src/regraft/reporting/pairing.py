@@ -18,7 +18,6 @@ import numpy as np
 from regraft.dataset import Row, split_groups
 from regraft.evaluation import CROSS_VALIDATION, TEST
 from regraft.metrics import Estimate, FloatArray, IntArray, fold_factor, paired_difference
-from regraft.reporting.thumbnails import absolute
 from regraft.runs import ImagePrediction, Run
 
 Photo: TypeAlias = tuple[str, str, int]
@@ -106,7 +105,7 @@ def predictions_on(run: Run, on: str) -> dict[Photo, ImagePrediction]:
         is_counted = p.split == TEST if on == TEST else p.fold >= 0
         if not p.label or not is_counted:
             continue
-        content = hashes.get(p.path) or str(absolute(run.data.root, p.path))
+        content = hashes.get(p.path) or str(run.data.locate(p.path))
         found[content, p.label, copies[content, p.label]] = p
         copies[content, p.label] += 1
     return found

@@ -6,15 +6,17 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from regraft.explaining import read_explanations
+from regraft.locations import shareable, shareable_command
 from regraft.metrics import Estimate
 from regraft.modality import MODALITIES
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.words import things
-from regraft.runs import Run
+from regraft.runs import Run, shareable_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +192,11 @@ def what_was_run(run: Run) -> Provenance:
         total=words.seconds(float(total)),
         facts=_facts(run),
         backbone=_backbone(about.get("backbone") or {}),
-        settings=_flat(about.get("settings") or {}),
+        settings=_flat(shareable_settings(about.get("settings") or {}, run.folder)),
         versions=_flat(about.get("versions") or {}),
         reading=tuple(str(line) for line in about.get("reading") or ()),
         commands=_commands(run),
-        repeat=str(about.get("command") or ""),
+        repeat=shareable_command(str(about.get("command") or ""), Path.cwd()),
     )
 
 
@@ -203,8 +205,8 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     machine = about.get("machine") or {}
     cores = machine.get("cores")
     facts = {
-        "Data": str(run.data.root),
-        "Run folder": str(run.folder),
+        "Data": shareable(run.data.root, run.folder),
+        "Run folder": shareable(run.folder, Path.cwd()),
         "Started": moment(about.get("started")),
         "Finished": moment(about.get("finished")),
         "Machine": ", ".join(
@@ -246,7 +248,7 @@ def _backbone(backbone: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _commands(run: Run) -> tuple[Command, ...]:
-    folder = shlex.quote(str(run.folder))
+    folder = shlex.quote(shareable(run.folder, Path.cwd()))
     found = read_explanations(run.folder)
     unexplained = Command(
         f"regraft explain {folder}", f"see where in the {things()} it finds evidence"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from regraft.evaluation import TEST, Evaluation
+from regraft.locations import plain_name
 from regraft.reporting import words
 from regraft.reporting.checks import trust_checks
 from regraft.reporting.data_report import SCRIPT, about_data
@@ -60,7 +61,7 @@ def _header(run: Run) -> Header:
     about = run.about
     best = headline(run.evaluations)
     return Header(
-        title=run.data.root.name or str(run.data.root),
+        title=plain_name(run.data.root),
         verdict=_verdict(best),
         verdict_range=words.percent_between(best.accuracy.low, best.accuracy.high) if best else "",
         context=tuple(_context(run.evaluations, best)),

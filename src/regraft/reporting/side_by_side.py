@@ -11,9 +11,11 @@ import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from regraft._version import __version__
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
+from regraft.locations import shareable
 from regraft.modality import MODALITIES
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
@@ -376,7 +378,7 @@ def _class_row(name: str, evaluations: Sequence[Evaluation | None]) -> Fact:
 def _commands(
     runs: Sequence[Run], names: Sequence[str], best: int, pairs: Mapping[int, Paired]
 ) -> tuple[Command, ...]:
-    folders = [shlex.quote(str(run.folder)) for run in runs]
+    folders = [shlex.quote(shareable(run.folder, Path.cwd())) for run in runs]
     rivals = [best, *(i for i, pair in pairs.items() if pair.standing != "ahead")]
     name = words.quoted(names[best])
     return (
