@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regraft.differences import Standing, standing
 from regraft.explaining import read_explanations
 from regraft.metrics import Estimate
 from regraft.modality import MODALITIES
@@ -164,9 +165,14 @@ def candidate_title(entry: Mapping[str, Any]) -> str:
 def _compared(gap: Estimate | None) -> str:
     if gap is None:
         return ""
-    if gap.low > 0:
-        return "behind the chosen one"
-    return "ahead of the chosen one" if gap.high < 0 else "cannot be told apart"
+    return _STANDINGS[standing(gap)]
+
+
+_STANDINGS: Mapping[Standing, str] = {  # of the chosen one, told of the other
+    "ahead": "behind the chosen one",
+    "level": "cannot be told apart",
+    "behind": "ahead of the chosen one",
+}
 
 
 def _estimate(data: Mapping[str, Any] | None) -> Estimate | None:
