@@ -26,6 +26,7 @@ from tests.catalogue_hubs import (
     save_in_hub_form,
     transformers_model,
 )
+from tests.commands import copy_photos
 from tests.foreign_networks import write_keras_like
 from tests.tiny_encoders import write_encoder
 
@@ -54,7 +55,7 @@ def _commands() -> list[str]:
 
 
 @pytest.fixture
-def working_folder(photo_folder: Path) -> Path:
+def working_folder(photo_folder: Path, test_data: Path) -> Path:
     """What the examples assume: photos/, more_photos/, cameras/, new.jpg, new_photos/, tables.
 
     And new.txt, and networks of others: weights.pth, theirs.onnx, tiny_vit/, own_network.py,
@@ -63,8 +64,7 @@ def working_folder(photo_folder: Path) -> Path:
     folder = photo_folder.parent
     for name in ("clean", "messy"):
         (folder / "more_photos" / name).mkdir(parents=True)
-        for path in sorted((photo_folder / name).iterdir())[:4]:
-            shutil.copy(path, folder / "more_photos" / name)
+        copy_photos(test_data / "rooms" / "train" / name, folder / "more_photos" / name, 4, skip=12)
     shutil.copytree(photo_folder / "messy", folder / "cameras" / "nursery")
     (folder / "new_photos").mkdir()
     some = sorted(photo_folder.rglob("*.jpg"))

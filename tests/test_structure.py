@@ -21,7 +21,9 @@ ORDER = (
     "storage",
     "workers",
     "content_store",
+    "training_contents",
     "metrics",
+    "differences",
     "modality",
     "engines",
     "dataset",
@@ -31,6 +33,7 @@ ORDER = (
     "catalogue",
     "features",
     "activations",
+    "overlaps",
     "guide",
     "heads",
     "learning_curve",
@@ -61,7 +64,10 @@ ORDER = (
     "cli",
     "__main__",
 )
-LEAVES = {"_version", "errors", "progress", "storage", "workers", "content_store"}
+LEAVES = {
+    *("_version", "errors", "progress", "storage", "workers", "content_store"),
+    "training_contents",
+}
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
 NARROW = {
     "metrics": set(),

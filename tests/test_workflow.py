@@ -841,9 +841,10 @@ def test_class_names_may_hold_anything(
     assert {row["predicted"] for row in found} <= set(NAMES)
     assert "[bold]comma" in regraft.done("scan", data).err
     assert "照片 ✓" in (run / "report.html").read_text(encoding="utf-8")
-    assert set(regraft.done("evaluate", run, data, "--format", "json").data["per_class"]) == set(
-        NAMES
-    )
+    for name, source in zip(NAMES, sources, strict=True):
+        copy_photos(test_data / source, tmp_path / "more" / name, 2, skip=6)
+    found = regraft.done("evaluate", run, tmp_path / "more", "--format", "json").data
+    assert set(found["per_class"]) == set(NAMES)
 
 
 def test_a_class_missing_from_the_test_set(

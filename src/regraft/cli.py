@@ -284,7 +284,9 @@ def fit(
     ] = None,
     with_corrections: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Train on what was corrected; promote if it is no worse."),
+        typer.Option(
+            metavar="RUN", help="Train on what was corrected; promote it unless it is worse."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -603,6 +605,9 @@ def evaluate(
             jobs=jobs,
             progress=progress,
         )
+    from regraft.terminal import show_overlap
+
+    show_overlap(_console(), measured.overlap, modality=loaded.transform.modality)
     if table is TableFormat.json:
         _out_json(measured.to_dict())
     elif table is TableFormat.csv:

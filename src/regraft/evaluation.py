@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,10 @@ from regraft.metrics import (
     weighted_confusion,
     wilson_interval,
 )
+from regraft.modality import things
 from regraft.model import Model
 from regraft.progress import Progress, silent
+from regraft.training_contents import Overlap
 
 CROSS_VALIDATION = "cross-validation"
 TEST = "test"
@@ -55,8 +57,10 @@ class ClassScore:
 class Evaluation:
     """Metrics with 95 % intervals, measured on images the model had not been trained on.
 
-    `confusion` is float64 (k, k), true class by row; over repeats of cross-validation it holds
-    the mean count. `accuracy_by_repeat` has one entry a repeat (a test set is read once).
+    `confusion` is float64 (k, k), true class by row: whole numbers, of the first repeat where there
+    are several, whose predictions a run keeps; all else is a mean over them. `accuracy_by_repeat`
+    has one entry a repeat (a test set is read once). `overlap` says what of the images the model,
+    or its backbone, had been trained on all the same.
     """
 
     on: str
@@ -73,6 +77,7 @@ class Evaluation:
     reliability: tuple[ReliabilityBin, ...]
     majority_share: float
     accuracy_by_repeat: tuple[float, ...]
+    overlap: Overlap = field(default_factory=Overlap)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, an entry of `evaluation.json`."""
@@ -93,7 +98,7 @@ class Evaluation:
             },
             "confusion": {
                 "classes": list(self.classes),
-                "counts": [[round(float(x), 4) for x in row] for row in self.confusion],
+                "counts": [[_count(float(x)) for x in row] for row in self.confusion],
             },
             "reliability": [
                 {
@@ -105,6 +110,7 @@ class Evaluation:
                 }
                 for b in self.reliability
             ],
+            "overlap": self.overlap.to_dict(),
         }
 
     @classmethod
@@ -128,7 +134,13 @@ class Evaluation:
             reliability=tuple(ReliabilityBin(**b) for b in data["reliability"]),
             majority_share=data["majority_share"],
             accuracy_by_repeat=tuple(data["accuracy_by_repeat"]),
+            overlap=Overlap(**data.get("overlap", {})),
         )
+
+
+def _count(number: float) -> int | float:
+    """A whole number as such; runs of earlier versions hold means over repeats."""
+    return int(number) if number.is_integer() else round(number, 4)
 
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
@@ -143,8 +155,11 @@ def evaluate_model(
 ) -> Evaluation:
     """Score a model on the labelled test rows of `data`, or on all its rows if it has no test.
 
+    Rows with the content of what the model was trained on are left out and counted.
+
     Raises:
-        DataError: no labelled image, or a label the model does not know.
+        DataError: no labelled image, a label the model does not know, or the model was trained on
+            all of them.
     """
     rows = data.test or data.train
     if not rows:
@@ -157,19 +172,30 @@ def evaluate_model(
             f"the data has labels the model was not trained on: {', '.join(unknown[:5])}; "
             f"it knows {', '.join(model.classes[:10])}"
         )
+    known = model.contents.known_to_model([row.sha256 for row in rows])
+    if known.all():
+        of = things(data.modality)
+        raise DataError(
+            f"the model was trained on all {len(rows):,} labelled {of} in {data.root}, or chosen "
+            f"by them, so they cannot test it; give {of} that it has not seen (its report says how "
+            "it did on those left out of the training)"
+        )
+    rows = tuple(row for row, is_known in zip(rows, known, strict=True) if not is_known)
     predictions = model.predict([data.absolute(row) for row in rows], jobs=jobs, progress=progress)
     readable = [i for i, p in enumerate(predictions) if p.flag != "unreadable"]
     if not readable:
         raise DataError(f"none of the {len(rows)} labelled images in {data.root} can be read")
     probabilities = np.array([predictions[i].probabilities for i in readable])
     rows = tuple(rows[i] for i in readable)
-    return evaluate_probabilities(
+    found = evaluate_probabilities(
         TEST,
         labels=class_numbers([row.label for row in rows], model.classes),
         probabilities=probabilities[None],
         classes=model.classes,
         groups=split_groups(rows),
     )
+    overlap = Overlap(left_out=int(known.sum()), is_complete=model.contents.is_complete)
+    return replace(found, overlap=overlap)
 
 
 def evaluation_csv(evaluation: Evaluation) -> str:
@@ -237,7 +263,8 @@ def evaluate_probabilities(
         None if independent and repeats == 1 else np.tile(groups, repeats),
         seed=seed,
     )
-    confusion = confusions(np.ones((1, len(row_labels))))[0] / repeats
+    mean_confusion = confusions(np.ones((1, len(row_labels))))[0] / repeats
+    first = weighted_confusion(labels, predicted[0], k, np.ones((1, n)))[0]
     return Evaluation(
         on=on,
         n=n,
@@ -246,8 +273,8 @@ def evaluate_probabilities(
             right.mean(axis=0), None if independent else groups, folds=folds, seed=seed
         ),
         **{name: estimate.widened(factor) for name, estimate in rest.items()},
-        per_class=_per_class(confusion, classes, factor),
-        confusion=confusion,
+        per_class=_per_class(mean_confusion, classes, factor),
+        confusion=first,
         reliability=reliability_bins(confidence, row_right),
         majority_share=float(np.bincount(labels).max() / n),
         accuracy_by_repeat=tuple(float(a) for a in right.mean(axis=1)),

@@ -8,6 +8,7 @@ saved, so nothing can differ between training and use. On disk it is a folder:
     model.onnx           `image` uint8 (h, w, 3) in; `probabilities` (k,), `unfamiliarity` () out
     weights.safetensors  backbone and head parameters, to train on from here
     tokenizer.json       of texts alone, whose graph has `tokens` int64 (t,) in
+    training_contents.safetensors   short hashes of what it was trained on
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,8 @@ from regraft.modality import transform_from_dict
 from regraft.modality.base import Transform
 from regraft.progress import Progress, silent
 from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.training_contents import FILE as _CONTENTS
+from regraft.training_contents import UNKNOWN, TrainingContents, read_training_contents
 from regraft.workers import map_threads
 
 FORMAT = 1
@@ -86,6 +89,7 @@ class Model:
         graph: the ONNX file.
         weights: parameters by name, or the file of them, read only when asked for.
         companions: files that the transform needs, by their name in the model folder.
+        contents: short hashes of what it was trained on or chosen by.
     """
 
     classes: tuple[str, ...]
@@ -100,6 +104,7 @@ class Model:
     weights: Mapping[str, NDArray[Any]] | Path = field(repr=False)
     companions: Mapping[str, Path] = field(default_factory=dict, repr=False)
     made_with: str = __version__
+    contents: TrainingContents = field(default=UNKNOWN, repr=False)
 
     def predict(
         self,
@@ -177,14 +182,16 @@ class Model:
             raise ModelError(
                 f"{folder} exists and is not a model folder; choose another name to save under"
             )
-        contents = {_GRAPH: self.graph, _WEIGHTS: _weights_bytes(self.tensors)}
+        files = {_GRAPH: self.graph, _WEIGHTS: _weights_bytes(self.tensors)}
+        if self.contents is not UNKNOWN:
+            files[_CONTENTS] = self.contents.to_bytes()
         with storage_errors(f"read what belongs to the model beside {folder}"):
-            contents |= {name: path.read_bytes() for name, path in self.companions.items()}
-        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+            files |= {name: path.read_bytes() for name, path in self.companions.items()}
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         make_folder(staging)
         try:
-            for name, data in contents.items():
+            for name, data in files.items():
                 write_atomic(staging / name, data)
             write_atomic(staging / _CARD, json.dumps(self._card(hashes), indent=1) + "\n")
             with storage_errors(f"write {folder}"):
@@ -394,11 +401,13 @@ def assemble(
     approach: str,
     settings: Mapping[str, Any],
     trained_on: Mapping[str, Any],
+    trained_contents: Iterable[str],
     network: TrainedNetwork | None = None,
 ) -> Model:
     """Put a fitted head on its backbone: the Model with its graph and all its parameters.
 
-    `network` is the backbone as it was trained, None for the pretrained one.
+    `network` is the backbone as it was trained, None for the pretrained one; `trained_contents` are
+    the SHA-256 of all that anything in the model was trained on or chosen by.
     """
     if network is None:
         embedding = embedding_graph(backbone).read_bytes()
@@ -428,6 +437,9 @@ def assemble(
             **head.tensors(),
         },
         companions=backbone.transform.companions(),
+        contents=backbone.contents.after_training(
+            trained_contents, trains_backbone=network is not None
+        ),
     )
 
 
@@ -459,8 +471,9 @@ def _from_card(folder: Path, card: Mapping[str, Any]) -> Model:
         trained_on=card["trained_on"],
         graph=graph,
         weights=folder / _WEIGHTS,
-        companions=companions,
+        companions={name: path for name, path in companions.items() if name != _CONTENTS},
         made_with=card["made_with"],
+        contents=read_training_contents(folder),
     )
 
 

@@ -19,6 +19,7 @@ from regraft.engines.modules import MODULE, allow, load_named, look_at
 from regraft.errors import UsageError
 from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
 from regraft.storage import write_atomic
+from regraft.training_contents import UNKNOWN
 
 
 def module_backbone(
@@ -74,6 +75,7 @@ def module_backbone(
         origin=f"{MODULE}{name}",
         extra="",
         pretrained_on="unknown data",
+        contents=UNKNOWN,
         licence="your own",
         parameters=found.parameters,
         feature_width=found.feature_width,

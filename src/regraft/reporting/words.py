@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from regraft import modality
-from regraft.evaluation import TEST
+from regraft.evaluation import TEST, Evaluation
 from regraft.metrics import Estimate
 from regraft.modality import IMAGE
 
@@ -67,7 +67,7 @@ ISSUE_WORDS: Mapping[str, tuple[str, str]] = {
     "exact_duplicate": ("Exact copy", "the same file, byte for byte, is there twice"),
     "near_duplicate": ("Near copy", "almost the same photo is there twice"),
     "leakage": ("Leakage", "a training photo gives this test photo away"),
-    "label_suspect": ("Doubtful label", "the label may be wrong"),
+    "label_suspect": ("Doubtful label", "the model says another class than the label"),
     "label_conflict": ("Two labels", "one and the same photo has two different labels"),
     "outlier": ("Outlier", "does not look as if it belonged here"),
     "quality": ("Quality", "dark, blurred, blank or of an odd size"),
@@ -168,11 +168,15 @@ def estimate_name(on: str) -> str:
     return ESTIMATES.get(on, on)
 
 
-def unseen_photos(on: str, n: int) -> str:
+def measured_on(evaluation: Evaluation) -> str:
     """What an estimate was measured on: "the 20 photos of the test set"."""
-    if on == TEST:
-        return f"the {counted(n, thing())} of the test set"
-    return f"{counted(n, f'training {thing()}')}, each predicted by a model that had not seen it"
+    n, known = evaluation.n, evaluation.overlap.flattering
+    of = f"the {counted(n, thing())} of the test set"
+    if evaluation.on != TEST:
+        of = counted(n, f"training {thing()}")
+    if known:
+        return f"{of}, {known:,} of which its backbone had been trained on before"
+    return of if evaluation.on == TEST else f"{of}, each predicted by a model that had not seen it"
 
 
 def seconds(duration_s: float) -> str:
