@@ -47,11 +47,12 @@ def paired_difference(
         groups: int64 (n,), equal numbers for images that belong together; None for none.
         folds: of the cross-validation that the predictions come from; None for a test set.
     """
-    each = np.asarray((first - second).mean(axis=0), dtype=np.float64)  # (n,)
+    each: FloatArray = (first - second).mean(axis=0)  # (n,)
     trials, method = each, "paired, by image"
     if groups is not None and len(np.unique(groups)) < len(groups):
         sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=each)
-        trials, method = sums * (len(sums) / len(each)), "paired, by group"
+        trials = np.asarray(sums * (len(sums) / len(each)), dtype=np.float64)
+        method = "paired, by group"
     n = len(trials)
     value = float(each.mean())
     spread = float(np.square(trials).sum()) + 1.0

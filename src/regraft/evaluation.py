@@ -278,6 +278,7 @@ def evaluate_probabilities(
         reliability=reliability_bins(confidence, row_right),
         majority_share=float(np.bincount(labels).max() / n),
         accuracy_by_repeat=tuple(float(a) for a in right.mean(axis=1)),
+        overlap=Overlap(),
     )
 
 

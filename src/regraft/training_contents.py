@@ -130,7 +130,7 @@ def _run_of(folder: Path) -> Path:
     if not (folder / "origin.json").exists():
         return run
     origin = json.loads((folder / "origin.json").read_text(encoding="utf-8"))
-    made_in = run / origin["run"]
+    made_in = run / str(origin["run"])
     if (made_in / "model" / "model.json").read_bytes() != (folder / "model.json").read_bytes():
         raise LookupError("the run it was promoted from has another model by now")
     return made_in

@@ -77,6 +77,7 @@ from regraft.decisions import (
     decisions_file,
     read_decisions,
 )
+from regraft.demo import title_of
 from regraft.errors import (
     DataError,
     ExplanationError,
@@ -395,6 +396,7 @@ def fit(
                 )
         about.update(
             data=str(found.root),
+            title=title_of(found.root),
             layout=found.layout,
             modality=found.modality,
             notes=list(found.notes),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from regraft.demo import title_of
 from regraft.evaluation import TEST, Evaluation
 from regraft.reporting import words
 from regraft.reporting.checks import trust_checks
@@ -61,7 +62,7 @@ def _header(run: Run) -> Header:
     about = run.about
     best = headline(run.evaluations)
     return Header(
-        title=run.data.root.name or str(run.data.root),
+        title=str(about.get("title") or title_of(run.data.root)),
         verdict=_verdict(best),
         verdict_range=words.percent_between(best.accuracy.low, best.accuracy.high) if best else "",
         context=tuple(_context(run.evaluations, best)),
