@@ -2,7 +2,8 @@
 
 Command   python -m benchmarks reject
 Data      clothing (50 random halves of its training photos); rooms, clothing, hymenoptera,
-          simulated fabric (extra `demo`), solar cells (extra `bench`), and frames of noise, of one colour and dark
+          simulated fabric (extra `demo`), solar cells (extra `bench`), and frames of noise, of one
+          colour and dark
 Expected  prediction sets hold the true class of 88 to 93 %; unfamiliarity tells every set from
           every other with an AUROC of at least 0.99; fewer than 5 % of held-out photos of the
           model's own kind are flagged; it tells a garment that was left out of training better

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -206,3 +207,19 @@ def test_every_module_is_in_the_architecture() -> None:
             continue
         name = f"`{path.name}/`" if path.is_dir() else f"`{path.name}`"
         assert name in text, f"{name} is missing in docs/architecture.md"
+
+
+def test_the_example_of_the_package_runs(working_folder: Path) -> None:
+    lines = (rg.__doc__ or "").splitlines()
+    example = "\n".join(line for line in lines if line.startswith("    "))
+    assert "rg.evaluate(model" in example
+    (working_folder / "photos").rename(working_folder / "rooms")
+    (working_folder / "more_photos").rename(working_folder / "more_rooms")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(example)],
+        cwd=working_folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Estimate(value=" in done.stdout

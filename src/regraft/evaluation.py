@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -45,7 +46,10 @@ TEST = "test"
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """How one class fares: recall with its interval, precision and F1, 0 to 1; n images."""
+    """How one class fares: recall with its interval, precision and F1, 0 to 1; n images.
+
+    Without an image the recall is NaN.
+    """
 
     n: int
     recall: Estimate
@@ -290,8 +294,8 @@ def _per_class(
         n = round(float(confusion[c].sum()))
         called = float(confusion[:, c].sum())
         hits = float(confusion[c, c])
-        recall = hits / n if n else 0.0
-        low, high = wilson_interval(recall, n / factor**2) if n else (0.0, 1.0)
+        recall = hits / n if n else math.nan
+        low, high = wilson_interval(recall, n / factor**2) if n else (math.nan, math.nan)
         scores[name] = ClassScore(
             n=n,
             recall=Estimate(recall, low, high, "wilson"),

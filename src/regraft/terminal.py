@@ -27,12 +27,13 @@ from regraft.dataset import Dataset
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
 from regraft.exporting import Exported, facts_of, form_named
 from regraft.frameworks.tracking import Tracked
-from regraft.issues import Issue, about_doubts, doubts_of, find_issues
+from regraft.issues import Doubt, Issue, about_doubts, doubts_of, find_issues
 from regraft.metrics import Estimate
 from regraft.modality import IMAGE, MODALITIES, get_examiner, thing, things
 from regraft.modality.examiner import CONTENT, INCIDENTAL
 from regraft.model import Prediction
 from regraft.progress import NOTE, Progress
+from regraft.reporting.findings import label_doubts
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import headline
 from regraft.reporting.words import THIN_SPACE
@@ -176,6 +177,7 @@ def show_run(console: Console, run: Run) -> None:
     if promotion:
         console.print(f"[bold]{_shown(promotion['over'])}: {_shown(promotion['reason'])}[/bold]")
     _show_problems(console, run.data, run.issues, all_in=str(run.folder / "issues.csv"))
+    _show_doubts(console, label_doubts(run), run.data)
     console.print()
     _print_line(console, f"report   {_shown(str(run.folder / 'report.html'))}")
     _print_line(console, f"model    {_shown(str(run.folder / 'model'))}")
@@ -605,6 +607,13 @@ def _show_issues(console: Console, issues: Iterable[Issue]) -> int:
     return left
 
 
+def _show_doubts(console: Console, doubts: Sequence[Doubt], data: Dataset) -> None:
+    """What can be said of all label suspects together."""
+    about = about_doubts(doubts, things(data.modality), n_classes=len(data.classes))
+    if about:
+        console.print(_shown(f"label suspects: {about}"))
+
+
 def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command: str) -> None:
     """What an audit found, what it does to the accuracy, and what to do next."""
     data, found = audit.data, audit.findings
@@ -617,10 +626,7 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
             f"a linear probe is right on {_share(audit.accuracy)} of {of} it had not seen"
         )
     left = _show_issues(console, found.issues)
-    if doubts := doubts_of(found, data.classes):
-        console.print(
-            _shown(f"label suspects: {about_doubts(doubts, of, n_classes=len(data.classes))}")
-        )
+    _show_doubts(console, doubts_of(found, data.classes), data)
     if not found.issues:
         console.print("[green]nothing found that needs a look[/green]")
     shortcuts = found.shortcuts

@@ -77,8 +77,9 @@ def _measured_on_unseen(run: Run, best: Evaluation) -> Check:
             f"{reason} What {name} was trained on before is not recorded: if these {things()} were "
             "among it, the numbers are flattered.",
         )
-    if source := backbone.get("pretrained_on"):
-        reason += f" Whether {source}, on which {name} was pretrained, holds any is not known."
+    source = backbone.get("pretrained_on")
+    if source and source != "nothing":
+        reason += f" Whether what {name} was pretrained on ({source}) holds any is not known."
     return Check("yes", claim, reason)
 
 
@@ -153,13 +154,12 @@ def _labels(run: Run) -> Iterator[Check]:
     claim = "No label is clearly contradicted by the model"
     doubts = label_doubts(run)
     about = about_doubts(doubts, things(), n_classes=len(run.data.classes))
-    if not confident_doubts(doubts):
-        surely = (
-            "On none of them is it at least 90\N{NARROW NO-BREAK SPACE}% sure of another class."
-        )
-        yield Check("yes", claim, f"{surely} {about}".strip())
+    if confident_doubts(doubts):
+        yield Check("careful", claim, about)
         return
-    yield Check("careful", claim, about)
+    listed = words.counted(len(doubts), "doubtful label is", "doubtful labels are")
+    reason = f"Of no {thing()} is it at least 90{words.THIN_SPACE}% sure that it is another class."
+    yield Check("yes", claim, f"{reason} {listed} listed. {about}" if doubts else reason)
 
 
 def _calibrated(best: Evaluation) -> Check:

@@ -277,7 +277,7 @@ def _class_row(evaluation: Evaluation, name: str, scale: Scale) -> ClassRow:
         recall_range=words.estimate_range(score.recall) if score.n else f"no {thing()} of it",
         mark=charts.interval_mark(score.recall, scale) if score.n else None,
         precision=words.percent(score.precision) if was_predicted else "never said",
-        f1=words.percent(score.f1),
+        f1=words.percent(score.f1) if score.n else "n/a",
     )
 
 

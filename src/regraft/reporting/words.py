@@ -69,7 +69,7 @@ ISSUE_WORDS: Mapping[str, tuple[str, str]] = {
     "leakage": ("Leakage", "a training photo gives this test photo away"),
     "label_suspect": ("Doubtful label", "the model says another class than the label"),
     "label_conflict": ("Two labels", "one and the same photo has two different labels"),
-    "outlier": ("Outlier", "does not look as if it belonged here"),
+    "outlier": ("Outlier", "far from all others: it may not belong here"),
     "quality": ("Quality", "dark, blurred, blank or of an odd size"),
     "shortcut": ("Shortcut", "something other than the content gives the label away"),
     "class_balance": ("Class size", "few photos, or far fewer than of another class"),
