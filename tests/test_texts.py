@@ -124,6 +124,7 @@ def test_counted_words_make_a_model_that_is_saved_whole(texts: Path, tmp_path: P
     model.save(tmp_path / "model")
     assert {path.name for path in (tmp_path / "model").iterdir()} == {
         *("model.json", "model.onnx", "weights.safetensors", "tokenizer.json"),
+        "training_contents.safetensors",
     }
     loaded = rg.load(tmp_path / "model")
     new = tmp_path / "new.txt"

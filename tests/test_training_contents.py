@@ -204,8 +204,11 @@ def test_going_on_from_a_network_that_knows_the_labels_is_told(
 
 
 def test_a_flattered_run_is_neither_the_best_nor_promoted(here: Path, regraft: CommandLine) -> None:
-    known = [row.sha256 for row in rg.scan("photos").train]
-    before = trained_on(here / "before", known)
+    data = rg.scan("photos")
+    before = trained_on(here / "before", [row.sha256 for row in data.train])
+    verdict = rg.compare([rg.Knn(), rg.LinearProbe(str(before))], data).verdict
+    assert "linear_probe on before is flattered: its backbone had been trained on 24 of" in verdict
+    assert "knn on efficientnet_lite0 is flattered" not in verdict
     regraft.done("fit", "photos", *QUICK, "--backbone", before, "--out", "on")
     honest, flattered = read_run("run"), read_run("on")
     found = promote(flattered, honest)

@@ -90,7 +90,8 @@ def run(finished: Path) -> Path:
 def test_the_run_folder_is_complete_and_holds_nothing_else(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == RUN_FILES
     assert {path.name for path in (run / "model").iterdir()} == {
-        *("model.json", "model.onnx", "weights.safetensors")
+        *("model.json", "model.onnx", "weights.safetensors"),
+        "training_contents.safetensors",
     }
 
 
@@ -206,10 +207,15 @@ def test_evaluation_json(run: Path) -> None:
             assert evaluation[name]["low"] <= evaluation[name]["value"] <= evaluation[name]["high"]
         assert evaluation["per_class"].keys() == {"clean", "messy"}
         counts = np.array(evaluation["confusion"]["counts"])
-        assert counts.sum() == pytest.approx(evaluation["n"], abs=0.01)
+        assert counts.dtype == np.int64
+        assert counts.sum() == evaluation["n"]
         assert np.trace(counts) / counts.sum() == pytest.approx(
-            evaluation["accuracy"]["value"], abs=1e-4
+            evaluation["accuracy_by_repeat"][0], abs=1e-4
         )
+        split = {"test": "test", "cross-validation": "train"}[evaluation["on"]]
+        predicted = [row for row in read_table(run / "predictions.csv") if row["split"] == split]
+        wrong = sum(row["label"] != row["predicted"] for row in predicted if row["label"])
+        assert counts.sum() - np.trace(counts) == wrong, "one number of errors"
         for name, row in zip(("clean", "messy"), counts, strict=True):
             assert evaluation["per_class"][name]["n"] == round(row.sum())
     assert test["accuracy"]["method"] == "wilson"
@@ -473,7 +479,7 @@ def test_a_probe_against_a_network_from_scratch_shows_what_transfer_bought(
     assert [c["approach"] for c in comparison["candidates"]] == ["linear_probe", "scratch"]
     scratch = comparison["candidates"][1]
     assert (scratch["status"], scratch["folds_done"]) == ("done", 1)
-    assert comparison["transfer"]["text"].startswith("linear_probe on efficientnet_lite0 is ")
+    assert comparison["transfer"]["text"].startswith("linear_probe on efficientnet_lite0 ")
     assert "scratch on small_resnet, trained from random weights" in comparison["transfer"]["text"]
     assert comparison["transfer"]["seconds_scratch"] == pytest.approx(scratch["seconds"], abs=0.1)
     assert comparison["learning_curve"]["approach"] == "linear_probe"

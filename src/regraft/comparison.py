@@ -36,6 +36,7 @@ from regraft.differences import Standing, paired_difference, standing
 from regraft.errors import DataError, OutOfTimeError, RegraftError
 from regraft.metrics import Estimate, IntArray, accuracy_estimate
 from regraft.modality import things
+from regraft.overlaps import overlap_with
 from regraft.progress import Progress, note, silent
 from regraft.race import BehindError, Race, race_key
 
@@ -60,7 +61,8 @@ class Candidate:
     says why for all but the first. `ahead` is the paired difference in accuracy, chosen candidate
     minus this one (None for the chosen). `cost` is what it was predicted to take, where it trains
     a network; `key` names its result in the store. `wanted_epochs` is what it would have trained
-    for with more time; `groups` (n,) has equal numbers for training images that belong together.
+    for with more time; `groups` (n,) has equal numbers for training images that belong together;
+    `flattering` counts those of the images predicted that its backbone had been trained on before.
     """
 
     approach: Approach
@@ -74,6 +76,7 @@ class Candidate:
     key: str = ""
     wanted_epochs: int = 0
     groups: IntArray | None = None
+    flattering: int = 0
 
     @property
     def title(self) -> str:
@@ -106,6 +109,7 @@ class Candidate:
             ),
             "status": self.status,
             "reason": self.reason,
+            "flattering": self.flattering,
         }
 
 
@@ -586,6 +590,10 @@ class _Runner:
             key=key,
             wanted_epochs=wanted,
             groups=self.groups,
+            flattering=overlap_with(
+                [row for row, one in zip(self.data.train, covered, strict=True) if one],
+                approach.network.contents,
+            ).flattering,
         )
 
 
@@ -798,6 +806,12 @@ def _verdict(candidates: Sequence[Candidate], chosen: int, left: float) -> str:
         parts.append(f"On what both predicted it is behind {_listed(by_standing['behind'])}.")
     if late:
         parts.append(f"No time was left for the final training of {_listed(late)}.")
+    parts += [
+        f"{c.title} is flattered: its backbone had been trained on {c.flattering:,} of the images "
+        "before, labels included."
+        for c in candidates
+        if c.flattering
+    ]
     missing = [c for c in candidates if c.status != "done"]
     if missing:
         parts.append(f"Not finished: {_listed([f'{c.title} ({c.reason})' for c in missing])}.")
