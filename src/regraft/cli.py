@@ -490,7 +490,7 @@ def audit(
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
 ) -> None:
-    """Find copies, leaks, wrong labels, outliers, shortcuts.
+    """Find copies, leaks, doubtful labels, outliers, shortcuts.
 
     Nothing is trained but a linear probe, and no file is changed. Photos come ranked, worst first.
     """

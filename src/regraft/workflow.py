@@ -554,7 +554,7 @@ def audit(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Audit:
-    """What is wrong with the data: copies, leakage, wrong labels, outliers, faults, shortcuts.
+    """What is wrong with the data: copies, leakage, doubtful labels, outliers, faults, shortcuts.
 
     Nothing is trained but a linear probe, and no file is changed. Arguments are those of `fit`;
     `data` may be a Dataset as well.
