@@ -216,8 +216,12 @@ def test_a_flattered_run_is_neither_the_best_nor_promoted(here: Path, regraft: C
     assert found.reason == (
         "not promoted: a backbone had been trained on 24 of the photos to compare on before"
     )
-    page = check_page(build_side_by_side([flattered, honest])).text
-    assert "cannot be compared: the backbone of one of them had been trained on 24" in page
+    page = check_page(build_side_by_side([flattered, honest]))
+    assert "cannot be compared: the backbone of one of them had been trained on 24" in page.text
+    (verdict,) = page.all("p", class_="verdict")
+    assert verdict.text == (
+        "“run” and “on” cannot be compared: a backbone had been trained on the photos before"
+    )
 
 
 def rows(*splits: str, group: str = "") -> list[Row]:

@@ -682,6 +682,8 @@ def _share(estimate: Estimate) -> str:
 def _interval(estimate: Estimate) -> str:
     if math.isnan(estimate.value):
         return ""
+    if 0 < estimate.high < 0.0005:  # "[0.000, 0.000]" would look like certainty
+        return "[dim]below 0.001[/dim]"
     return f"[dim]\\[{estimate.low:.3f}, {estimate.high:.3f}][/dim]"
 
 

@@ -281,6 +281,10 @@ def test_what_the_backbone_knew_is_told(tmp_path: Path) -> None:
     found = answers(known)[UNSEEN]
     assert found.answer == "no"
     assert "had been trained on 40 of the 120 and 40 of the 100 photos" in found.reason
+    for claim in (GUESSING, CLASSES, MEANT, LEAK):
+        assert answers(known)[claim].answer != "yes", claim
+    assert answers(known)[GUESSING].reason.endswith("See above: it is flattered.")
+    assert answers(run)[GUESSING].answer == "yes"
     test, other = run.evaluations
     folds_only = (test, dataclasses.replace(other, overlap=Overlap(flattering=100)))
     found = answers(dataclasses.replace(run, evaluations=folds_only))[UNSEEN]

@@ -234,10 +234,11 @@ def _verdict(
         return (
             f"{name} has the highest accuracy, but {behind} is ahead on the {things()} they share"
         )
-    if any(pair.flattered for pair in pairs.values()):
+    known = [words.quoted(names[i]) for i, pair in pairs.items() if pair.flattered]
+    if known:
         return (
-            f"{name} has the highest accuracy, but a backbone had been trained on some of the "
-            f"{things()} before"
+            f"{name} and {words.listed(shortened(known))} cannot be compared: a backbone had been "
+            f"trained on the {things()} before"
         )
     return f"{name} has the highest accuracy, on {things()} that no other run predicted"
 

@@ -132,6 +132,8 @@ def percent_range(low: float, high: float) -> str:
     """0.907 and 0.971 as "90.7–97.1 %"."""
     if math.isnan(low) or math.isnan(high):
         return "n/a"
+    if 0 < high < 0.0005:  # "0.0–0.0 %" would look like certainty
+        return f"below 0.1{THIN_SPACE}%"
     return f"{100 * low:.1f}{_DASH}{100 * high:.1f}{THIN_SPACE}%"
 
 
@@ -160,6 +162,8 @@ def estimate_range(estimate: Estimate, *, percentage: bool = True) -> str:
         return "no interval"
     if percentage:
         return percent_range(estimate.low, estimate.high)
+    if 0 < estimate.high < 0.0005:
+        return "below 0.001"
     return f"{estimate.low:.3f}{_DASH}{estimate.high:.3f}"
 
 
