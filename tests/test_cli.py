@@ -40,8 +40,9 @@ LEAVES = [*sorted(NAMES - {"cache"}), "cache show", "cache clear"]
 def run_folder(
     made_once: Path, warm_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """The run folder of `photos`; both are in the working folder, and the cache is warm."""
-    shutil.copytree(made_once / "photos", tmp_path / "photos")
+    """The run folder of `photos`; with `more`, they are in the working folder, the cache warm."""
+    for name in ("photos", "more"):
+        shutil.copytree(made_once / name, tmp_path / name)
     shutil.copytree(made_once / "run", tmp_path / "runs" / "photos", copy_function=os.link)
     monkeypatch.chdir(tmp_path)
     return Path("runs/photos")
@@ -288,7 +289,7 @@ def test_machine_output_is_all_there_is_on_standard_output(
     expected = {
         ("scan", "photos"): (24, "path"),
         ("predict", run_folder, *photos[:3]): (3, "path"),
-        ("evaluate", run_folder, "photos"): (6, "metric"),
+        ("evaluate", run_folder, "more"): (6, "metric"),
         ("backbones",): (4, "name"),
         ("cache", "show"): (4, "kind"),
     }
@@ -309,7 +310,7 @@ def test_machine_output_is_all_there_is_on_standard_output(
 def test_prose_goes_to_standard_error(regraft: CommandLine, run_folder: Path) -> None:
     for command in (
         ("scan", "photos"),
-        ("evaluate", run_folder, "photos"),
+        ("evaluate", run_folder, "more"),
         ("report", run_folder),
         ("fit", "photos", *QUICK),
         ("cache", "clear", "--features"),
@@ -392,9 +393,9 @@ def test_scan_lists_every_file_and_decodes_unless_told_not_to(
 
 
 def test_evaluate_takes_a_label_table(regraft: CommandLine, run_folder: Path) -> None:
-    lines = [f"{path.name},{path.parent.name}" for path in sorted(Path("photos").rglob("1*.jpg"))]
+    lines = [f"{path.name},{path.parent.name}" for path in sorted(Path("more").rglob("*.jpg"))]
     Path("flat").mkdir()
-    for path in Path("photos/clean").iterdir():
+    for path in Path("more/clean").iterdir():
         shutil.copy(path, "flat")
     table = "bild,art\n" + "\n".join(line for line in lines if line.endswith("clean"))
     Path("labels.csv").write_text(table, encoding="utf-8")
@@ -658,7 +659,7 @@ def test_every_hint_can_be_run(regraft: CommandLine, run_folder: Path, planned_o
         ("fit", spaced, *QUICK, "--out", "runs/it's"),
         ("predict", run_folder, "photos"),
         ("predict", run_folder, "photos/clean", "photos/messy"),
-        ("evaluate", run_folder, "photos"),
+        ("evaluate", run_folder, "more"),
         ("report", run_folder),
         ("explain", run_folder),
         ("explain", run_folder, "photos/clean"),
@@ -689,7 +690,7 @@ def test_nothing_that_is_copied_is_broken_on_a_narrow_terminal(
     fit = regraft.done("fit", long, *QUICK, "--out", long.parent / "run")
     scan = regraft.done("scan", long)
     predict = regraft.done("predict", run_folder, long)
-    evaluate = regraft.done("evaluate", long.parent / "run", long)
+    evaluate = regraft.done("evaluate", long.parent / "run", "more")
     report = long.parent / "run" / "report.html"
     assert f"report   {report}\n" in fit.err
     assert f"regraft predict '{long.parent / 'run'}' new_photo.jpg" in fit.err
@@ -721,7 +722,9 @@ def test_tables_are_utf8_whatever_the_locale(made_once: Path, tmp_path: Path) ->
     shutil.copytree(made_once / "photos", folder)
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
     run = made_once / "run"
-    for command in (["scan", folder], ["predict", run, folder], ["evaluate", run, folder]):
+    more = tmp_path / "更多"
+    shutil.copytree(made_once / "more", more)
+    for command in (["scan", folder], ["predict", run, folder], ["evaluate", run, more]):
         done = process(*command, env=environment, encoding="utf-8")
         assert done.returncode == 0, done.stderr
         table = process(*command, "--format", "csv", env=environment, encoding="utf-8")

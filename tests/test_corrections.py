@@ -1,4 +1,4 @@
-"""Photos that people corrected: kept, trained on, and a model that is only replaced if no worse."""
+"""Corrected photos: kept, trained on, and a model that is replaced unless the new one is worse."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from regraft.corrections import FOLDER, add_corrections, keep_correction, read_c
 from regraft.dataset import Dataset, Row
 from regraft.errors import DataError, RunError
 from regraft.metrics import Estimate
-from regraft.promotion import promote, roll_back
+from regraft.promotion import deployed_run, promote, roll_back
 from regraft.reporting.pairing import Paired
 from regraft.runs import Run, read_run
 from tests.commands import QUICK, CommandLine, copy_photos
@@ -190,7 +190,9 @@ def test_a_model_that_is_no_worse_is_promoted_and_can_be_taken_back(
     _paired(monkeypatch, 0.0)
     found = promote(other, old)
     assert found.promoted
-    assert found.reason == "promoted, it is no worse: +0.0 points [-10.0, +10.0] on 20 photos"
+    assert found.reason == (
+        "promoted, the two cannot be told apart: +0.0 points [-10.0, +10.0] on 20 photos"
+    )
     assert _graph(old.folder) == after
     assert rg.load("run").approach == "knn"
     roll_back("run")
@@ -203,15 +205,42 @@ def test_a_model_that_is_no_worse_is_promoted_and_can_be_taken_back(
 def test_a_model_that_is_worse_is_not_promoted(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = read_run("run")
     before = _graph(old.folder)
-    _paired(monkeypatch, -0.01)
+    _paired(monkeypatch, -0.11)
     found = promote(old, old)
     assert not found.promoted
-    assert found.reason.startswith("not promoted, it is worse: -1.0 points")
+    assert found.reason == "not promoted, it is worse: -11.0 points [-21.0, -1.0] on 20 photos"
     _paired(monkeypatch, None)
-    assert promote(old, old).reason == "both runs have no photo in common to be compared on"
+    assert promote(old, old).reason == (
+        "not promoted: both runs have no photo in common to be compared on"
+    )
     assert _graph(old.folder) == before
     with pytest.raises(RunError, match="run keeps no earlier model; nothing was promoted over it"):
         roll_back("run")
+
+
+@pytest.mark.parametrize(
+    ("difference", "why"),
+    [(-0.01, "the two cannot be told apart: -1.0 points"), (0.11, "it is better: +11.0 points")],
+)
+def test_what_is_not_significantly_worse_is_promoted(
+    here: Path, monkeypatch: pytest.MonkeyPatch, difference: float, why: str
+) -> None:
+    _paired(monkeypatch, difference)
+    found = promote(read_run("run"), read_run("run"))
+    assert found.promoted
+    assert found.reason.startswith(f"promoted, {why}")
+
+
+def test_a_run_that_was_fitted_again_since_is_compared_with_nothing(here: Path) -> None:
+    other = rg.fit("photos", approaches=["knn"], out="other")
+    assert promote(other, read_run("run")).promoted
+    assert deployed_run(read_run("run")) is not None
+    rg.fit("photos", approaches=["knn"], seed=1, resize="pad", out="other", force=True)
+    assert deployed_run(read_run("run")) is None
+    found = promote(read_run("other"), read_run("run"))
+    assert not found.promoted
+    assert "is gone, or has another model by now" in found.reason
+    assert rg.load("run").approach == "knn", "the promoted model is still at work"
 
 
 @pytest.mark.slow
@@ -235,7 +264,7 @@ def test_the_commands(here: Path, regraft: CommandLine) -> None:
     assert len(better.data.train) == 27
     promotion = better.about["promotion"]
     assert promotion["photos"] == 24
-    assert ("promoted, it is no worse" in done.err) == promotion["promoted"]
+    assert ("promoted, " in done.err.replace("not promoted, ", "")) == promotion["promoted"]
     if promotion["promoted"]:
         assert "back     regraft rollback run" in done.err
         assert regraft.done("rollback", "run").err.startswith("model    run/model")

@@ -26,7 +26,10 @@ ORDER = (
     "locations",
     "workers",
     "content_store",
+    "training_contents",
+    "demo",
     "metrics",
+    "differences",
     "modality",
     "engines",
     "dataset",
@@ -37,6 +40,7 @@ ORDER = (
     "features",
     "activations",
     "similarity",
+    "overlaps",
     "guide",
     "heads",
     "learning_curve",
@@ -65,15 +69,13 @@ ORDER = (
     "workflow",
     "estimators",
     "frameworks",
-    "demo",
     "terminal",
     "cli",
     "__main__",
 )
 LEAVES = {
     *("_version", "errors", "csv_table", "progress", "saved", "model_record", "storage", "workers"),
-    *("telemetry", "locations"),
-    "content_store",
+    *("telemetry", "locations", "content_store", "training_contents"),
 }
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
 NARROW = {

@@ -124,6 +124,7 @@ def test_counted_words_make_a_model_that_is_saved_whole(texts: Path, tmp_path: P
     model.save(tmp_path / "model")
     assert {path.name for path in (tmp_path / "model").iterdir()} == {
         *("model.json", "model.onnx", "weights.safetensors", "tokenizer.json"),
+        "training_contents.safetensors",
     }
     loaded = rg.load(tmp_path / "model")
     new = tmp_path / "new.txt"
@@ -183,7 +184,13 @@ def test_from_a_folder_to_predictions_on_the_command_line(
     cells = regraft.done("predict", "run", table, "--format", "csv")
     assert len(cells.rows) == 40
     assert cells.rows[0]["path"].endswith("reviews.csv#cell=2,2")
-    scored = regraft.done("evaluate", "run", table, "--format", "json").data
+    known = regraft("evaluate", "run", table)  # the same texts, in the cells of a table
+    assert "trained on all 40 labelled texts" in known.error
+    more = tmp_path / "more.csv"
+    lines = [f'"{t} !",{label}' for label in ("praise", "blame") for t in sentences(label, 5)]
+    more.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    scored = regraft.done("evaluate", "run", more, "--format", "json").data
+    assert (scored["n"], scored["overlap"]["left_out"]) == (10, 0)
     assert scored["accuracy"]["value"] > 0.8
     assert (tmp_path / "run" / "report.html").exists()
     for command in (("review", "run"), ("correct", "run", "a", "--label", "b")):

@@ -92,7 +92,8 @@ def run(finished: Path) -> Path:
 def test_the_run_folder_is_complete_and_holds_nothing_else(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == RUN_FILES
     assert {path.name for path in (run / "model").iterdir()} == {
-        *("model.json", "model.onnx", "weights.safetensors")
+        *("model.json", "model.onnx", "weights.safetensors"),
+        "training_contents.safetensors",
     }
 
 
@@ -209,10 +210,15 @@ def test_evaluation_json(run: Path) -> None:
             assert evaluation[name]["low"] <= evaluation[name]["value"] <= evaluation[name]["high"]
         assert evaluation["per_class"].keys() == {"clean", "messy"}
         counts = np.array(evaluation["confusion"]["counts"])
-        assert counts.sum() == pytest.approx(evaluation["n"], abs=0.01)
+        assert counts.dtype == np.int64
+        assert counts.sum() == evaluation["n"]
         assert np.trace(counts) / counts.sum() == pytest.approx(
-            evaluation["accuracy"]["value"], abs=1e-4
+            evaluation["accuracy_by_repeat"][0], abs=1e-4
         )
+        split = {"test": "test", "cross-validation": "train"}[evaluation["on"]]
+        predicted = [row for row in read_table(run / "predictions.csv") if row["split"] == split]
+        wrong = sum(row["label"] != row["predicted"] for row in predicted if row["label"])
+        assert counts.sum() - np.trace(counts) == wrong, "one number of errors"
         for name, row in zip(("clean", "messy"), counts, strict=True):
             assert evaluation["per_class"][name]["n"] == round(row.sum())
     assert test["accuracy"]["method"] == "wilson"
@@ -476,7 +482,7 @@ def test_a_probe_against_a_network_from_scratch_shows_what_transfer_bought(
     assert [c["approach"] for c in comparison["candidates"]] == ["linear_probe", "scratch"]
     scratch = comparison["candidates"][1]
     assert (scratch["status"], scratch["folds_done"]) == ("done", 1)
-    assert comparison["transfer"]["text"].startswith("linear_probe on efficientnet_lite0 is ")
+    assert comparison["transfer"]["text"].startswith("linear_probe on efficientnet_lite0 ")
     assert "scratch on small_resnet, trained from random weights" in comparison["transfer"]["text"]
     assert comparison["transfer"]["seconds_scratch"] == pytest.approx(scratch["seconds"], abs=0.1)
     assert comparison["learning_curve"]["approach"] == "linear_probe"
@@ -844,9 +850,10 @@ def test_class_names_may_hold_anything(
     assert {row["predicted"] for row in found} <= set(NAMES)
     assert "[bold]comma" in regraft.done("scan", data).err
     assert "照片 ✓" in (run / "report.html").read_text(encoding="utf-8")
-    assert set(regraft.done("evaluate", run, data, "--format", "json").data["per_class"]) == set(
-        NAMES
-    )
+    for name, source in zip(NAMES, sources, strict=True):
+        copy_photos(test_data / source, tmp_path / "more" / name, 2, skip=6)
+    found = regraft.done("evaluate", run, tmp_path / "more", "--format", "json").data
+    assert set(found["per_class"]) == set(NAMES)
 
 
 def test_a_class_missing_from_the_test_set(

@@ -311,7 +311,9 @@ def fit(
     ] = None,
     with_corrections: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Train on what was corrected; promote if it is no worse."),
+        typer.Option(
+            metavar="RUN", help="Train on what was corrected; promote it unless it is worse."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -515,7 +517,7 @@ def audit(
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
 ) -> None:
-    """Find copies, leaks, wrong labels, outliers, shortcuts.
+    """Find copies, leaks, doubtful labels, outliers, shortcuts.
 
     Nothing is trained but a linear probe, and no file is changed. Photos come ranked, worst first.
     """
@@ -630,6 +632,9 @@ def evaluate(
             jobs=jobs,
             progress=progress,
         )
+    from regraft.terminal import show_overlap
+
+    show_overlap(_console(), measured.overlap, modality=loaded.transform.modality)
     if table is TableFormat.json:
         _out_json(measured.to_dict())
     elif table is TableFormat.csv:

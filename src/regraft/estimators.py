@@ -6,8 +6,10 @@ other: `classifier.model_.save(...)`.
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,6 +114,23 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Labels (n,); see `predict_proba`."""
         probabilities = self.predict_proba(X)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Accuracy on images with their labels.
+
+        Images that the model was trained on say nothing of others: a UserWarning counts them.
+        """
+        accuracy = float(super().score(X, y, sample_weight))
+        with as_files(X) as paths:
+            hashes = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]
+        known = int(self.model_.contents.known_to_model(hashes).sum())
+        if known:
+            warnings.warn(
+                f"the model was trained on {known:,} of these {len(hashes):,} images, so their "
+                "score says nothing of others; use cross_val_score, or images that it has not seen",
+                stacklevel=2,
+            )
+        return accuracy
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

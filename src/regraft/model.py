@@ -8,6 +8,7 @@ saved, so nothing can differ between training and use. On disk it is a folder:
     model.onnx           `image` uint8 (h, w, 3) in; `probabilities` (k,), `unfamiliarity` () out
     weights.safetensors  backbone and head parameters, to train on from here
     tokenizer.json       of texts alone, whose graph has `tokens` int64 (t,) in
+    training_contents.safetensors   short hashes of what it was trained on
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ from regraft.model_record import (
 from regraft.progress import Progress, silent
 from regraft.saved import naming
 from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.training_contents import FILE as _CONTENTS
+from regraft.training_contents import UNKNOWN, TrainingContents, read_training_contents
 from regraft.workers import map_threads
 
 _AGAIN = "copy the whole model folder again, or save the model again"
@@ -109,6 +112,7 @@ class Model:
         graph: the ONNX file.
         weights: parameters by name, or the file of them, read only when asked for.
         companions: files that the transform needs, by their name in the model folder.
+        contents: short hashes of what it was trained on or chosen by.
     """
 
     classes: tuple[str, ...]
@@ -123,6 +127,7 @@ class Model:
     weights: Mapping[str, NDArray[Any]] | Path = field(repr=False)
     companions: Mapping[str, Path] = field(default_factory=dict, repr=False)
     made_with: str = __version__
+    contents: TrainingContents = field(default=UNKNOWN, repr=False)
 
     def __repr__(self) -> str:
         classes = ", ".join(self.classes)
@@ -239,14 +244,16 @@ class Model:
             raise ModelError(
                 f"{folder} exists and is not a model folder; choose another name to save under"
             )
-        contents = {GRAPH: self.graph, WEIGHTS: _weights_bytes(self.tensors)}
+        files = {GRAPH: self.graph, WEIGHTS: _weights_bytes(self.tensors)}
+        if self.contents is not UNKNOWN:
+            files[_CONTENTS] = self.contents.to_bytes()
         with storage_errors(f"read what belongs to the model beside {folder}"):
-            contents |= {name: path.read_bytes() for name, path in self.companions.items()}
-        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+            files |= {name: path.read_bytes() for name, path in self.companions.items()}
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         make_folder(staging)
         try:
-            for name, data in contents.items():
+            for name, data in files.items():
                 write_atomic(staging / name, data)
             write_atomic(staging / RECORD, json.dumps(self._card(hashes), indent=1) + "\n")
             with storage_errors(f"write {folder}"):
@@ -370,8 +377,9 @@ def load(folder: str | Path) -> Model:
         trained_on=record.trained_on,
         graph=graph,
         weights=folder / WEIGHTS,
-        companions={n: folder / n for n in record.files if n not in (GRAPH, WEIGHTS)},
+        companions={n: folder / n for n in record.files if n not in (GRAPH, WEIGHTS, _CONTENTS)},
         made_with=record.made_with,
+        contents=read_training_contents(folder),
     )
 
 
@@ -490,11 +498,13 @@ def assemble(
     approach: str,
     settings: Mapping[str, Any],
     trained_on: Mapping[str, Any],
+    trained_contents: Iterable[str],
     network: TrainedNetwork | None = None,
 ) -> Model:
     """Put a fitted head on its backbone: the Model with its graph and all its parameters.
 
-    `network` is the backbone as it was trained, None for the pretrained one.
+    `network` is the backbone as it was trained, None for the pretrained one; `trained_contents` are
+    the SHA-256 of all that anything in the model was trained on or chosen by.
     """
     if network is None:
         embedding = embedding_graph(backbone).read_bytes()
@@ -524,6 +534,9 @@ def assemble(
             **head.tensors(),
         },
         companions=backbone.transform.companions(),
+        contents=backbone.contents.after_training(
+            trained_contents, trains_backbone=network is not None
+        ),
     )
 
 

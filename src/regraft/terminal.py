@@ -26,17 +26,19 @@ from regraft.dataset import Dataset
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
 from regraft.exporting import Exported, facts_of, form_named
 from regraft.frameworks.tracking import Tracked
-from regraft.issues import Issue, find_issues
+from regraft.issues import Doubt, Issue, about_doubts, doubts_of, find_issues
 from regraft.locations import seen_from_here
 from regraft.metrics import Estimate
 from regraft.modality import IMAGE, MODALITIES, get_examiner, thing, things
 from regraft.modality.examiner import CONTENT, INCIDENTAL
 from regraft.model import Prediction
 from regraft.progress import NOTE, Progress
+from regraft.reporting.findings import label_doubts
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import headline
 from regraft.reporting.words import THIN_SPACE
 from regraft.runs import Run, settings_of
+from regraft.training_contents import Overlap
 from regraft.watching.outputs import message
 from regraft.watching.sentences import answers, remarks
 from regraft.watching.states import Event, local_minute
@@ -176,6 +178,7 @@ def show_run(console: Console, run: Run) -> None:
     if promotion:
         console.print(f"[bold]{_shown(promotion['over'])}: {_shown(promotion['reason'])}[/bold]")
     _show_problems(console, run.data, run.issues, all_in=str(run.folder / "issues.csv"))
+    _show_doubts(console, label_doubts(run), run.data)
     console.print()
     _print_line(console, f"report   {_shown(str(run.folder / 'report.html'))}")
     _print_line(console, f"model    {_shown(str(run.folder / 'model'))}")
@@ -342,6 +345,22 @@ def show_evaluation(
         console.print(f"[dim]{more}[/dim]")
     console.print()
     show_next(console, next_command)
+
+
+def show_overlap(prose: Console, overlap: Overlap, *, modality: str) -> None:
+    """What was left out of a score because the model knew it, and what may flatter it."""
+    if overlap.left_out:
+        of = thing(modality) if overlap.left_out == 1 else things(modality)
+        prose.print(
+            f"[yellow]note:[/yellow] {overlap.left_out:,} {of} not scored: the model was trained "
+            "on the same content, or chosen by it"
+        )
+    if not overlap.is_complete:
+        prose.print(
+            "[yellow]note:[/yellow] it is not fully recorded what this model was trained on (it is "
+            "of an earlier version, or its backbone is from elsewhere): what is scored here and "
+            "was among it flatters it"
+        )
 
 
 def _input(size: Sequence[int]) -> str:
@@ -520,10 +539,14 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _headline(evaluation: Evaluation, things: str) -> str:
-    a = evaluation.accuracy
+    a, known = evaluation.accuracy, evaluation.overlap.flattering
     of = f"{evaluation.n:,} test {things}"
     if evaluation.on == CROSS_VALIDATION:
         of = f"{evaluation.n:,} {things}, none of them seen before (cross-validation)"
+    if known:
+        of = (
+            f"{evaluation.n:,} {things}, {known:,} of which its backbone had been trained on before"
+        )
     return (
         f"Right on {100 * a.value:.1f} % [{100 * a.low:.1f}, {100 * a.high:.1f}] of {of}; always "
         f"guessing the most frequent class: {100 * evaluation.majority_share:.1f} %."
@@ -580,6 +603,13 @@ def _show_issues(console: Console, issues: Iterable[Issue]) -> int:
     return left
 
 
+def _show_doubts(console: Console, doubts: Sequence[Doubt], data: Dataset) -> None:
+    """What can be said of all label suspects together."""
+    about = about_doubts(doubts, things(data.modality), n_classes=len(data.classes))
+    if about:
+        console.print(_shown(f"label suspects: {about}"))
+
+
 def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command: str) -> None:
     """What an audit found, what it does to the accuracy, and what to do next."""
     data, found = audit.data, audit.findings
@@ -591,25 +621,23 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
         console.print(
             f"a linear probe is right on {_share(audit.accuracy)} of {of} it had not seen"
         )
-    if found.suspects is not None and found.suspects.likely_wrong:
-        console.print(
-            f"about {found.suspects.likely_wrong:,} labels are likely wrong by confident "
-            "learning: look at the first of the label suspects"
-        )
     left = _show_issues(console, found.issues)
+    _show_doubts(console, doubts_of(found, data.classes), data)
     if not found.issues:
         console.print("[green]nothing found that needs a look[/green]")
     shortcuts = found.shortcuts
     if shortcuts is not None:
         console.print("[bold]could a model cheat?[/bold]")
         guess = f"guessing: {100 * shortcuts.guess:.1f} %"
+        no_more = "no more than guessing"
         clues = get_examiner(data.modality).clues_of_kind
         for name, estimate in (
             (clues[INCIDENTAL], shortcuts.incidental),
             (clues[CONTENT], shortcuts.content),
         ):
             if estimate is not None:
-                console.print(f"  {name} alone: {_share(estimate)} ({guess})")
+                told = _share(estimate) if estimate.value > shortcuts.guess else no_more
+                console.print(f"  {name} together: {told} ({guess})")
         for culprit in shortcuts.culprits:
             alarm = culprit in shortcuts.alarms
             what = "[yellow]alarm[/yellow]" if alarm else "[dim]for information[/dim]"
@@ -650,6 +678,8 @@ def _share(estimate: Estimate) -> str:
 def _interval(estimate: Estimate) -> str:
     if math.isnan(estimate.value):
         return ""
+    if 0 < estimate.high < 0.0005:  # "[0.000, 0.000]" would look like certainty
+        return "[dim]below 0.001[/dim]"
     return f"[dim]\\[{estimate.low:.3f}, {estimate.high:.3f}][/dim]"
 
 

@@ -80,6 +80,7 @@ from regraft.decisions import (
     decisions_file,
     read_decisions,
 )
+from regraft.demo import title_of
 from regraft.errors import (
     DataError,
     ExplanationError,
@@ -128,8 +129,9 @@ from regraft.modality import IMAGE, MODALITIES, get_modality, things
 from regraft.modality.base import Modality, read_input
 from regraft.modality.cells import table_of
 from regraft.model import Model, Prediction, load
+from regraft.overlaps import overlap_with, without_known_test_rows
 from regraft.progress import Progress, note, silent
-from regraft.promotion import promote, roll_back
+from regraft.promotion import deployed_run, promote, roll_back
 from regraft.race import Race
 from regraft.runs import (
     RACE,
@@ -219,7 +221,7 @@ def fit(
             They go along to the new run folder, so that its review goes on from there.
         with_corrections: a run folder whose model was corrected at work: the corrected photos are
             trained on as well, its test set stays as it was, and the new model replaces the one
-            at work there if it is no worse.
+            at work there unless it is significantly worse.
         out: the run folder; by default `runs/<name of the data>`.
         force: replace a run that is there.
         seed: of splits and folds.
@@ -325,7 +327,7 @@ def fit(
                 found = keep_copies_together(found, looked.findings)
                 found = leave_out_small_classes(found)
                 require_trainable(found)
-        found = set_aside(found, seed=seed)
+        found, had_test = _with_test_set(found, networks, was_given=had_test, seed=seed)
         reserve = _AFTERWARDS_S + _AFTERWARDS_IMAGE_S * (len(found.test) + len(found.unlabelled))
         reserve += _EXPLANATIONS_S if trains_networks(approaches) else 0.0
         reserve = min(reserve, 0.2 * budget_s)
@@ -378,7 +380,10 @@ def fit(
         assert chosen is not None
         with phase("evaluation"):
             found, others, seen = _predict_the_rest(model, found, jobs=jobs, progress=progress)
-            evaluations = _evaluations(found, chosen, seen[: len(found.test)], seed=seed)
+            backbone = comparison.best.network
+            evaluations = _evaluations(
+                found, chosen, seen[: len(found.test)], backbone=backbone, seed=seed
+            )
             predictions = _predictions(found, chosen, others, seen)
             issues, audited = _issues(found, looked, predictions)
             if applied is not None:
@@ -408,6 +413,7 @@ def fit(
                 )
         about.update(
             data=place_data(folder, found),
+            title=title_of(found.root),
             layout=found.layout,
             modality=found.modality,
             notes=list(found.notes),
@@ -610,7 +616,7 @@ def audit(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Audit:
-    """What is wrong with the data: copies, leakage, wrong labels, outliers, faults, shortcuts.
+    """What is wrong with the data: copies, leakage, doubtful labels, outliers, faults, shortcuts.
 
     Nothing is trained but a linear probe, and no file is changed. Arguments are those of `fit`;
     `data` may be a Dataset as well.
@@ -825,7 +831,7 @@ def export(
     loaded = model if isinstance(model, Model) else load(model)
     run = None
     if not isinstance(model, Model) and (Path(model) / "run.json").exists():
-        run = read_run(model)
+        run = deployed_run(read_run(model))  # another one, after a promotion
     some: Dataset | Sequence[str | Path] = ()
     if isinstance(check, Dataset):
         some = check
@@ -1533,6 +1539,27 @@ def _final_fit(
     return comparison, model
 
 
+def _with_test_set(
+    data: Dataset, networks: Sequence[Backbone], *, was_given: bool, seed: int
+) -> tuple[Dataset, bool]:
+    """The data with a test set that no backbone was trained on, and whether it was given."""
+    contents = [network.contents for network in networks]
+    if was_given:
+        data = without_known_test_rows(data, contents, was_given=True)
+    is_given = bool(data.test)
+    data = set_aside(data, seed=seed)
+    if not is_given:
+        data = without_known_test_rows(data, contents, was_given=False)
+    notes = [
+        f"{network.name} had been trained on {overlap.flattering:,} of the {len(data.train):,} "
+        f"training {things(data.modality)}, labels included: cross-validation flatters what is "
+        "built on it."
+        for network in networks
+        if (overlap := overlap_with(data.train, network.contents)).flattering
+    ]
+    return replace(data, notes=(*data.notes, *notes)), is_given
+
+
 def _readable(
     data: Dataset, first: Backbone | None, *, jobs: int | None, progress: Progress
 ) -> Dataset:
@@ -1569,7 +1596,12 @@ def _predict_the_rest(
 
 
 def _evaluations(
-    data: Dataset, chosen: CrossValidation, seen: Sequence[Prediction], *, seed: int
+    data: Dataset,
+    chosen: CrossValidation,
+    seen: Sequence[Prediction],
+    *,
+    backbone: Backbone,
+    seed: int,
 ) -> list[Evaluation]:
     evaluations: list[Evaluation] = []
     if seen:
@@ -1583,7 +1615,10 @@ def _evaluations(
                 seed=seed,
             )
         )
+    overlaps = [overlap_with(data.test, backbone.contents)] if seen else []
     covered = chosen.covered
+    tested = [row for row, is_covered in zip(data.train, covered, strict=True) if is_covered]
+    overlaps.append(overlap_with(tested, backbone.contents))
     evaluations.append(
         evaluate_probabilities(
             CROSS_VALIDATION,
@@ -1596,7 +1631,7 @@ def _evaluations(
             seed=seed,
         )
     )
-    return evaluations
+    return [replace(e, overlap=o) for e, o in zip(evaluations, overlaps, strict=True)]
 
 
 def _predictions(
@@ -1626,12 +1661,11 @@ def _issues(
         return find_issues(data), {}
     found = in_dataset(looked.findings, data)
     said = {p.path: p for p in predictions if len(p.probabilities)}
-    if all(row.label in data.classes for row in found.rows):  # no class was left out
-        nothing = (math.nan,) * len(data.classes)
-        probabilities = np.array(
-            [said[row.path].probabilities if row.path in said else nothing for row in found.rows]
-        )
-        found = with_suspects(data, found, probabilities)
+    nothing = (math.nan,) * len(data.classes)
+    probabilities = np.array(
+        [said[row.path].probabilities if row.path in said else nothing for row in found.rows]
+    )
+    found = with_suspects(data, found, probabilities)
     right = np.array(
         [
             float(said[row.path].predicted == row.label) if row.path in said else math.nan
@@ -1641,7 +1675,8 @@ def _issues(
     effects = effects_on(found, right) if np.isfinite(right).any() else []
     return found.issues, {
         "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
-        "likely_wrong_labels": found.suspects and found.suspects.likely_wrong,
+        # Those of photos are looked for among neighbours by features, those of texts without.
+        "near_copies": looked.features is not None or data.modality != IMAGE,
         "effects": [effect.to_dict() for effect in effects],
     }
 

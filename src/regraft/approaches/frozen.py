@@ -213,6 +213,7 @@ def fit_frozen(
         approach=recipe.approach,
         settings={**settings, **cross_validation.chosen},
         trained_on={"images": len(rows), "fingerprint": data.fingerprint()},
+        trained_contents=[row.sha256 for row in rows],
     )
 
 

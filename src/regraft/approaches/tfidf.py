@@ -131,6 +131,7 @@ class Tfidf:
             approach=self.name,
             settings={**self.settings, "penalty": penalty},
             trained_on={"images": len(labels), "fingerprint": data.fingerprint()},
+            trained_contents=[row.sha256 for row in data.train],
             network=TrainedNetwork(space.graph(), space.tensors()),
         )
 

@@ -389,6 +389,7 @@ def trained_model(
             "images": len(rows) if images is None else images,
             "fingerprint": data.fingerprint(),
         },
+        trained_contents=[row.sha256 for row in rows],
         network=TrainedNetwork(embedding, tensors),
     )
 

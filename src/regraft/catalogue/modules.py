@@ -21,6 +21,7 @@ from regraft.errors import UsageError
 from regraft.locations import shareable_word
 from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
 from regraft.storage import write_atomic
+from regraft.training_contents import UNKNOWN
 
 
 def module_backbone(
@@ -77,6 +78,7 @@ def module_backbone(
         origin=f"{MODULE}{name}",
         extra="",
         pretrained_on="unknown data",
+        contents=UNKNOWN,
         licence="your own",
         parameters=found.parameters,
         feature_width=found.feature_width,

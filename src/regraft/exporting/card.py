@@ -91,6 +91,8 @@ def _measured(evaluations: Sequence[Evaluation], many: str) -> str:
             (f"Recall of {_cell(name)}", _estimate(score.recall))
             for name, score in found.per_class.items()
         ]
+        if known := found.overlap.flattering:
+            title += f"; the backbone had been trained on {known:,} of them before, which flatters"
         blocks.append(f"On {found.n:,} {many} ({title}), with 95 % intervals:\n\n{_table(rows)}")
     return "\n\n".join(blocks)
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from regraft._version import __version__
 from regraft.auditing import Audit
+from regraft.demo import title_of
 from regraft.exploring import explore
-from regraft.locations import plain_name, shareable
+from regraft.locations import shareable
 from regraft.reporting import words
 from regraft.reporting.exploration import changes, first_look, shortcuts
 from regraft.reporting.findings import find_out
@@ -114,7 +115,7 @@ def _data_header(run: Run, audited: Audit) -> Header:
             words.counted(photos, thing()) + " to look at" if photos else "Something to look at"
         )
     return Header(
-        title=plain_name(data.root),
+        title=title_of(data.root),
         verdict=verdict,
         verdict_range="",
         context=tuple(context),

@@ -23,6 +23,7 @@ from regraft.reporting.thumbnails import (
     make_thumbnails,
     paint_thumbnails,
 )
+from regraft.reporting.words import thing
 from regraft.runs import ImagePrediction, Run
 
 ERRORS_SHOWN = 24
@@ -67,6 +68,7 @@ class ClassSamples:
 class Gallery:
     """Every photo on the page; the `n_` are how many there are, shown or not.
 
+    `counted` says how many errors there are of each estimate.
     `legend` explains the heat maps, `hits` are typical photos that have one; None and empty where
     no maps were made.
     """
@@ -74,6 +76,7 @@ class Gallery:
     errors: tuple[Shown, ...]
     n_errors: int
     n_predicted: int
+    counted: str
     samples: tuple[ClassSamples, ...]
     n_classes: int
     new: tuple[Shown, ...]
@@ -115,6 +118,9 @@ def choose_photos(run: Run) -> Gallery:
         legend=legend,
         n_errors=len(errors),
         n_predicted=len(scored),
+        counted=_counted(
+            scored, repeats=max((len(e.accuracy_by_repeat) for e in run.evaluations), default=1)
+        ),
         new=tuple(_predicted(p, next(pictures)) for p in shown_new),
         n_new=len(new),
         samples=tuple(
@@ -125,6 +131,20 @@ def choose_photos(run: Run) -> Gallery:
         ),
         n_classes=len(run.data.classes),
     )
+
+
+def _counted(scored: Sequence[ImagePrediction], *, repeats: int) -> str:
+    """The errors of each estimate in a sentence; those of cross-validation in its first repeat."""
+    parts = []
+    first = f" (the first of {repeats} repeats)" if repeats > 1 else ""
+    for where, of in (
+        ("of the test set", [p for p in scored if p.split == TEST]),
+        (f"in cross-validation{first}", [p for p in scored if p.split != TEST]),
+    ):
+        if of:
+            wrong = sum(p.predicted != p.label for p in of)
+            parts.append(f"{wrong:,} of the {words.counted(len(of), thing())} {where}")
+    return words.sentence(f"Wrong were {words.listed(parts)}") if parts else ""
 
 
 def _with_heat(run: Run, photos: Sequence[Shown], maps: dict[str, HeatMap]) -> list[Shown]:

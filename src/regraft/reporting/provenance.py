@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regraft.differences import Standing, standing
 from regraft.explaining import read_explanations
 from regraft.locations import shareable, shareable_command
 from regraft.metrics import Estimate
@@ -166,9 +167,14 @@ def candidate_title(entry: Mapping[str, Any]) -> str:
 def _compared(gap: Estimate | None) -> str:
     if gap is None:
         return ""
-    if gap.low > 0:
-        return "behind the chosen one"
-    return "ahead of the chosen one" if gap.high < 0 else "cannot be told apart"
+    return _STANDINGS[standing(gap)]
+
+
+_STANDINGS: Mapping[Standing, str] = {  # of the chosen one, told of the other
+    "ahead": "behind the chosen one",
+    "level": "cannot be told apart",
+    "behind": "ahead of the chosen one",
+}
 
 
 def _estimate(data: Mapping[str, Any] | None) -> Estimate | None:
