@@ -180,7 +180,7 @@ def audit_data(
 
 def look_first(
     data: Dataset,
-    network: Backbone,
+    network: Backbone | None,
     *,
     embeds: bool = True,
     budget_s: float = math.inf,
@@ -190,7 +190,8 @@ def look_first(
     """What a fit looks at before it splits anything: copies, outliers, quality, shortcuts.
 
     None, and a note, where that would take more than a share of the time there is. Without
-    features, unless it `embeds`, no outliers are found, and only such copies as sketches tell.
+    features, where there is no network or it does not embed, no outliers are found, and only such
+    copies as sketches tell.
     """
     expected = len(data.ok) * _PHOTO_S / min(jobs or available_cores(), available_cores())
     if expected > _SHARE * budget_s:
@@ -201,13 +202,16 @@ def look_first(
         )
         return None
     features = None
-    if embeds:
+    if embeds and network is not None:
         features = embed_rows(data, data.ok, network, jobs=jobs, progress=progress).features
     else:
+        why = "no network for them is installed"
+        if network is not None:
+            why = f"with {network.name} that would take too much of the time there is"
         note(
             progress,
-            f"the {things(data.modality)} were not compared by their features: with "
-            f"{network.name} that would take too much of the time there is; regraft audit does",
+            f"the {things(data.modality)} were not compared by their features: {why}"
+            f"{'' if network is None else '; regraft audit does'}",
         )
     measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
     if measures.warning:

@@ -45,7 +45,7 @@ from regraft.candidates import (
     check_approaches,
     trains_networks,
 )
-from regraft.catalogue import Backbone, BackboneOptions, default_backbone
+from regraft.catalogue import Backbone, BackboneOptions, default_backbone, weights_path
 from regraft.comparison import Candidate, Comparison, choose_again, compare, with_time_left
 from regraft.corrections import (
     Correction,
@@ -280,6 +280,7 @@ def fit(
         **(columns or LabelColumns()),
     )
     networks = networks_for(found.modality)
+    network = networks[0] if networks else None
     applied = None
     if reviewed is not None:
         found, applied = apply_decisions(found, reviewed.log)
@@ -294,15 +295,15 @@ def fit(
         about["seconds"]["scan"] = round(time.monotonic() - started, 3)
         with phase("features"):
             left = budget_s - (time.monotonic() - started)
-            embeds = has_time_to_embed(found, networks[0], budget_s=left)
-            first = networks[0] if embeds else None
+            embeds = network is not None and has_time_to_embed(found, network, budget_s=left)
+            first = network if embeds else None
             found = _readable(found, first, jobs=jobs, progress=progress)
             require_trainable(found)
         had_test = bool(found.test)
         with phase("audit"):
             left = budget_s - (time.monotonic() - started)
             looked = look_first(
-                found, networks[0], embeds=embeds, budget_s=left, jobs=jobs, progress=progress
+                found, network, embeds=embeds, budget_s=left, jobs=jobs, progress=progress
             )
             exploration = None
             if looked is not None:
@@ -506,6 +507,8 @@ def plan(
     )
     require_trainable(found)
     networks = networks_for(found.modality)
+    if not networks:  # similarity is measured with the built-in one
+        weights_path(default_backbone(found.modality))
     found = set_aside(found, seed=seed)
     guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
     for backbone in networks:
