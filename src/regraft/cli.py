@@ -918,6 +918,7 @@ def watch(
     are printed as they come. Ctrl-C ends it; nothing is lost.
     """
     from regraft import workflow
+    from regraft.dataset.table import counted
     from regraft.model import load
     from regraft.watching import Rules, Settings
     from regraft.watching.outputs import Mqtt, Output, Webhook
@@ -959,7 +960,7 @@ def watch(
             for camera, event in done.events:
                 _out(event_line(camera, event, as_json=table is TableFormat.json))
             if done.added:
-                _say(f"{done.added:,} new photos")
+                _say(counted(done.added, "new photo"))
     _say(f"next     {_command('timeline', file)}")
 
 
@@ -1061,6 +1062,7 @@ def review(
     photos and tables stay as they are. Ctrl-C ends it; fit --decisions RUN applies it.
     """
     from regraft import workflow
+    from regraft.dataset.table import counted
 
     with workflow.review(run_folder, port=port) as server:
         session = server.session
@@ -1069,7 +1071,7 @@ def review(
         if not session.queue:
             _say("nothing to review: no doubtful label, confident error, outlier or poor photo")
         else:
-            photos = "1 photo" if len(session.queue) == 1 else f"{len(session.queue):,} photos"
+            photos = counted(len(session.queue), "photo")
             with suppress(KeyboardInterrupt):  # how a review ends
                 _say(f"review   {server.url}")
                 _say(f"{photos} to go through; every decision is kept at once, Ctrl-C ends it")
@@ -1081,7 +1083,7 @@ def review(
     counts = ", ".join(f"{decided[name]:,} {word}" for name, word in said.items() if decided[name])
     total = sum(decided.values())
     if total:
-        _say(f"{total:,} decision{'s' if total != 1 else ''} in {session.file}: {counts}")
+        _say(f"{counted(total, 'decision')} in {session.file}: {counts}")
         _say(f"next     {workflow.review_command(session.run)}")
     else:
         _say(f"no decision in {session.file}")

@@ -24,6 +24,7 @@ from rich.text import Text
 
 from regraft.auditing import Audit
 from regraft.dataset import Dataset
+from regraft.dataset.table import counted
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
 from regraft.exporting import Exported, facts_of, form_named
 from regraft.frameworks.tracking import Tracked
@@ -462,8 +463,8 @@ def show_exported(console: Console, exported: Exported, *, next_command: str) ->
 
 def show_tracked(console: Console, tracked: Tracked) -> None:
     """What was written, where, and how to look at it."""
-    trainings = f"{tracked.curves:,} training{'s' if tracked.curves != 1 else ''}"
-    numbers = f"{tracked.numbers:,} metrics, the curves of {trainings}"
+    trainings = counted(tracked.curves, "training")
+    numbers = f"{counted(tracked.numbers, 'metric')}, the curves of {trainings}"
     if tracked.tensorboard:
         _print_line(console, f"events   {_shown(tracked.tensorboard)} ({numbers})")
     if tracked.mlflow_run:

@@ -67,6 +67,7 @@ from regraft.dataset import (
     set_aside,
     split_groups,
 )
+from regraft.dataset.table import counted
 from regraft.dataset.walking import walk
 from regraft.decisions import (
     DECISIONS,
@@ -1237,8 +1238,8 @@ def _without_answered(
     answered = len(issues) - len(left)
     if not answered:
         return data, left
-    were = "issue is" if answered == 1 else "issues are"
-    remark = f"{answered:,} {were} not listed again: the review has answered them."
+    are = counted(answered, "issue is", "issues are")
+    remark = f"{are} not listed again: the review has answered them."
     return replace(data, notes=(*data.notes, remark)), left
 
 

@@ -312,6 +312,6 @@ def a_noun(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def counted(count: int, noun: str = "image") -> str:
-    """ "1 image", "2,000 images"."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def counted(count: int, noun: str = "image", plural: str = "") -> str:
+    """ "1 image", "2,000 images", "2 classes"."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
