@@ -17,6 +17,7 @@ import numpy as np
 from regraft.approaches import LinearProbe, repeated_folds, seconds_expected
 from regraft.catalogue import Backbone, default_backbone, get_backbone
 from regraft.dataset import Dataset, Row, connected, pairs_by, split_groups
+from regraft.dataset.checking import COPY_GROUP
 from regraft.errors import RegraftError
 from regraft.features import FeatureArray, count_missing, embed_rows, measure_speed
 from regraft.issues import Copy, Findings, look, with_suspects
@@ -26,7 +27,6 @@ from regraft.modality import thing, things
 from regraft.progress import Progress, note, silent
 from regraft.workers import available_cores
 
-_GROUP = "one picture"
 _MOST_LEFT_OUT = 0.2  # of the training photos; a split that leaks more is not mended by leaving out
 _SHARE = 0.15  # of the time there is, for looking at photos before anything is trained
 _EMBEDDING_SHARE = 0.3  # the same, for features
@@ -266,7 +266,7 @@ def _grouped(rows: Sequence[Row], copies: Sequence[Copy]) -> dict[str, str]:
     first = np.unique(numbers, return_index=True)[1]
     with_copies = {int(numbers[i]) for i, _ in alike}
     return {
-        row.path: f"{_GROUP} {rows[first[number]].path}"
+        row.path: f"{COPY_GROUP} {rows[first[number]].path}"
         for row, number in zip(rows, map(int, numbers), strict=True)
         if number in with_copies
     }

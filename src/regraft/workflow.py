@@ -7,16 +7,16 @@ here prints.
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import math
 import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
@@ -56,19 +56,17 @@ from regraft.corrections import (
 )
 from regraft.dataset import (
     Dataset,
+    InputOptions,
     Row,
-    cells_of,
     check_data,
-    is_table_of,
+    find_inputs,
     leave_out_small_classes,
-    natural_key,
     require_trainable,
     scan,
     set_aside,
     split_groups,
 )
 from regraft.dataset.table import counted
-from regraft.dataset.walking import walk
 from regraft.decisions import (
     DECISIONS,
     Applied,
@@ -128,8 +126,8 @@ from regraft.guide import (
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
 from regraft.measures import measure_rows
 from regraft.modality import IMAGE, MODALITIES, get_modality, things
-from regraft.modality.base import Modality, read_input
-from regraft.modality.cells import table_of
+from regraft.modality.base import read_input
+from regraft.modality.text import read_text
 from regraft.model import Model, Prediction, load
 from regraft.progress import Progress, note, silent
 from regraft.promotion import promote, roll_back
@@ -160,6 +158,7 @@ _AFTERWARDS_S = 8.0  # evaluation, learning curve and report
 _AFTERWARDS_IMAGE_S = 0.02  # predicting one more photo
 _EXPLANATIONS_S = 6.0  # heat maps, where networks are trained
 _REPORT_S = 2.0
+_BEGINNING = 40  # characters of a text that stand for it
 
 
 class LabelColumns(TypedDict, total=False):
@@ -245,7 +244,10 @@ def fit(
     reviewed = None if decisions is None else _review_of(decisions)
     corrected = None if with_corrections is None else _corrections_of(with_corrections)
     source = Path(data)
-    folder = Path(out) if out is not None else free_folder(Path("runs") / _run_name(source))
+    usual = Path("runs") / _run_name(source)
+    folder = Path(out) if out is not None else free_folder(usual)
+    if out is None and folder != usual:
+        note(progress, f"{usual} holds a finished run, so this one goes to {folder}")
     settings = {
         "data": os.path.realpath(source),
         "labels": os.path.realpath(labels) if labels else None,
@@ -507,6 +509,7 @@ def plan(
         **(columns or LabelColumns()),
     )
     require_trainable(found)
+    _tell(found, progress)
     networks = networks_for(found.modality)
     if not networks:  # similarity is measured with the built-in one
         weights_path(default_backbone(found.modality))
@@ -572,6 +575,8 @@ def audit(
             progress=progress,
             **(columns or LabelColumns()),
         )
+        if data.ok:
+            _tell(data, progress)
     if not data.ok:
         require_trainable(data)
     return audit_data(data, backbone=backbone, seed=seed, jobs=jobs, progress=progress)
@@ -623,12 +628,22 @@ def evaluate(
             data,
             labels=labels,
             image_dir=image_dir,
+            remembered=loaded.columns,
+            classes=loaded.classes,
             min_class_images=1,
             jobs=jobs,
             progress=progress,
             **(columns or LabelColumns()),
         )
-    return evaluate_model(loaded, data, jobs=jobs, progress=progress)
+    evaluation = evaluate_model(loaded, data, jobs=jobs, progress=progress)
+    _tell(data, progress)
+    return evaluation
+
+
+def _tell(data: Dataset, progress: Progress) -> None:
+    """Tell what was taken for what, where no result shows it."""
+    for text in data.notes:
+        note(progress, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -767,8 +782,7 @@ def export(
     if isinstance(check, Dataset):
         some = check
     elif check is not None:
-        kind = loaded.transform.modality
-        some = _labelled_or_not(check, modality=kind, jobs=jobs, progress=progress)
+        some = _labelled_or_not(check, loaded, jobs=jobs, progress=progress)
     elif run is not None:
         some = sample_of_run(run.data)
     return export_model(
@@ -954,13 +968,23 @@ def timeline(
 
 
 def _labelled_or_not(
-    source: str | Path, *, modality: str, jobs: int | None, progress: Progress
+    source: str | Path, model: Model, *, jobs: int | None, progress: Progress
 ) -> Dataset | Sequence[str | Path]:
     """The inputs of a data set with their labels, or plain files where there are none."""
+    kind, before = model.transform.modality, model.columns
     try:
-        return scan(source, modality=modality, min_class_images=1, jobs=jobs, progress=progress)
+        return scan(
+            source,
+            modality=kind,
+            remembered=before,
+            classes=model.classes,
+            min_class_images=1,
+            jobs=jobs,
+            progress=progress,
+        )
     except DataError:
-        return expand_inputs([source], modality=modality)
+        options = InputOptions(remembered=before)
+        return list(find_inputs([source], modality=kind, options=options).paths)
 
 
 def review(run: str | Path, *, port: int = 0) -> ReviewServer:
@@ -1065,62 +1089,106 @@ def predict(
     model: str | Path | Model,
     inputs: Sequence[str | Path],
     *,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> list[Prediction]:
-    """Predict files, folders (with all images below them) and glob patterns.
+    """Predict files, folders (with all inputs below them), glob patterns and tables.
+
+    A table stands for the files that it names, or for the texts or images that it holds. Files that
+    are no inputs come last, with the flag "ignored" and the reason.
+
+    Args:
+        model: a Model, or a model or run folder.
+        inputs: what to predict.
+        image_dir: the folder of the files that a table names; by default that of the table.
+        columns: `path_column` or `text_column` of the tables; by default what the model was trained
+            on, else what they are recognised by.
+        jobs: worker threads.
+        progress: told how many are done, and what was taken for what.
 
     Raises:
         ModelError: the model cannot be read.
-        DataError: an input is not there, or no image was found.
+        DataError: an input is not there, or none was found.
     """
     loaded = model if isinstance(model, Model) else load(model)
-    paths = expand_inputs(inputs, modality=loaded.transform.modality)
-    return loaded.predict(paths, jobs=jobs, progress=progress)
+    named = columns or LabelColumns()
+    options = InputOptions(
+        path_column=named.get("path_column"),
+        text_column=named.get("text_column"),
+        image_dir=image_dir,
+        remembered=loaded.columns,
+    )
+    found = find_inputs(inputs, modality=loaded.transform.modality, options=options)
+    for text in found.notes:
+        note(progress, text)
+    predictions = loaded.predict(list(found.paths), jobs=jobs, progress=progress)
+    return [*predictions, *starmap(Prediction.ignored, found.left_out.items())]
+
+
+def predict_texts(model: str | Path | Model, texts: Sequence[str]) -> list[Prediction]:
+    """Predict texts as such; their paths are "text 1", "text 2"...
+
+    Raises:
+        ModelError: the model cannot be read, or is not one of texts.
+    """
+    loaded = model if isinstance(model, Model) else load(model)
+    if loaded.transform.modality != "text":
+        raise ModelError("the model reads photos, and --text is for models of texts; give files")
+    predictions = []
+    for number, text in enumerate(texts, start=1):
+        name = f"text {number}"
+        try:
+            array = loaded.transform.read(text.encode("utf-8", "replace"))
+            predictions.append(loaded.predict_array(array, name))
+        except UnreadableInputError as error:
+            predictions.append(Prediction.unreadable(name, error))
+    return predictions
+
+
+def beginnings(
+    model: Model, predictions: Sequence[Prediction], texts: Sequence[str] = ()
+) -> dict[str, str]:
+    """The first characters of the texts that were predicted, by path; {} for other inputs.
+
+    Args:
+        model: that predicted them.
+        predictions: of files or cells, and of `texts` (see `predict_texts`).
+        texts: which lie in no file.
+    """
+    if model.transform.modality != "text":
+        return {}
+    found = {f"text {number}": text for number, text in enumerate(texts, start=1)}
+    for p in predictions:
+        if p.probabilities and p.path not in found:
+            with suppress(UnreadableInputError):  # gone since it was predicted
+                found[p.path] = read_text(read_input(p.path))[0]
+    return {
+        path: " ".join(text[: 4 * _BEGINNING].split())[:_BEGINNING] for path, text in found.items()
+    }
 
 
 def expand_inputs(inputs: Sequence[str | Path], *, modality: str = IMAGE) -> list[str]:
-    """Files as given; folders and patterns as the inputs they hold, sorted, each once.
-
-    Where texts are meant, a table stands for the texts in it.
+    """Files as given; folders, patterns and tables as the inputs they hold, sorted, each once.
 
     Raises:
         DataError: an input is not there, or none was found.
     """
-    kind = get_modality(modality)
-    found: dict[str, None] = {}
-    for given in inputs:
-        path = Path(given)
-        try:
-            names = _inputs_below(path, kind) if path.is_dir() else [str(path)]
-            if path.is_file() and is_table_of(path, kind):
-                names = cells_of(path)
-            is_pattern = not os.path.lexists(path) and not table_of(path)
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise DataError(f"{given} cannot be opened: {why}; give another path") from error
-        if is_pattern:
-            names = sorted(glob.glob(str(given), recursive=True), key=natural_key)  # noqa: PTH207
-            if not names:
-                raise DataError(f"there is no file, folder or match for {given}; check its name")
-            names = expand_inputs(names, modality=modality)
-        found.update(dict.fromkeys(names))
-    if not found:
-        listed = ", ".join(str(given) for given in inputs)
-        raise DataError(f"no {kind.noun} found in {listed}; expected {kind.usual}")
-    return list(found)
+    return list(find_inputs(inputs, modality=modality).paths)
 
 
 def predictions_table(model: Model, predictions: Sequence[Prediction]) -> str:
-    """CSV: path, predicted, confidence, set, flag, p_<class>...; a set is joined by `|`."""
+    """CSV: path, predicted, confidence, set, flag, p_<class>..., reason; a set is joined by `|`."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     header = ["path", "predicted", "confidence", "set", "flag"]
-    writer.writerow([*header, *(f"p_{name}" for name in model.classes)])
+    writer.writerow([*header, *(f"p_{name}" for name in model.classes), "reason"])
     for p in predictions:
         numbers = [f"{x:.6f}" for x in p.probabilities] or [""] * len(model.classes)
         confidence = f"{p.confidence:.6f}" if p.probabilities else ""
-        writer.writerow([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers])
+        cells = [p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers, p.reason]
+        writer.writerow(cells)
     return out.getvalue()
 
 
@@ -1131,6 +1199,7 @@ def correct(
     *,
     source: str = "command",
     jobs: int | None = None,
+    progress: Progress = silent,
 ) -> list[Correction]:
     """Keep photos under their right label, to be trained on by `fit` with `with_corrections`.
 
@@ -1140,6 +1209,7 @@ def correct(
         label: the class of all of them.
         source: where the corrections come from, see `corrections.SOURCES`.
         jobs: worker threads.
+        progress: told of files that are no photos.
 
     Raises:
         RunError: there is no such run.
@@ -1150,7 +1220,12 @@ def correct(
     instead = "put texts into the folder of their class, or the table, and fit again"
     _require_photos(found.data, "correct", instead)
     folder = found.folder
-    said = {p.path: p.predicted for p in predict(folder, list(map(str, files)), jobs=jobs)}
+    said = {}
+    for p in predict(folder, list(map(str, files)), jobs=jobs):
+        if p.flag == "ignored":
+            note(progress, f"{p.path} is not kept: {p.reason}")
+        else:
+            said[p.path] = p.predicted
     return [
         keep_correction(
             folder,
@@ -1608,15 +1683,9 @@ def _report(run: str | Path, *, unfinished: bool = False) -> str:
     return build_report(read_run(run, unfinished=unfinished))
 
 
-def _inputs_below(folder: Path, kind: Modality) -> list[str]:
-    """Every input below `folder`; those that cannot be opened too, to be flagged."""
-    listing = walk(Path(os.path.abspath(folder)), suffixes=kind.suffixes)  # noqa: PTH100 - keeps links
-    closed = [row.path for row in listing.left_out if row.status == "unreadable"]
-    return [str(folder / path) for path in sorted([*listing.files, *closed], key=natural_key)]
-
-
 __all__ = [
     "audit",
+    "beginnings",
     "candidate_approaches",
     "correct",
     "evaluate",
@@ -1626,6 +1695,7 @@ __all__ = [
     "fit",
     "plan",
     "predict",
+    "predict_texts",
     "predictions_table",
     "report",
     "report_data",

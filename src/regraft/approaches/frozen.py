@@ -200,7 +200,7 @@ def fit_frozen(
         classes=data.classes,
         approach=recipe.approach,
         settings={**settings, **cross_validation.chosen},
-        trained_on={"images": len(rows), "fingerprint": data.fingerprint()},
+        trained_on={"images": len(rows), **data.facts()},
     )
 
 

@@ -387,7 +387,7 @@ def trained_model(
         settings=settings,
         trained_on={
             "images": len(rows) if images is None else images,
-            "fingerprint": data.fingerprint(),
+            **data.facts(),
         },
         network=TrainedNetwork(embedding, tensors),
     )

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,7 @@ class Dataset:
         layout: how the labels were found, one sentence.
         notes: what was decided on the way, one sentence each.
         modality: the kind of input, see `modality`.
+        columns: names of the columns of a table by role, see `LabelTable`; {} without one.
     """
 
     root: Path
@@ -90,6 +91,7 @@ class Dataset:
     layout: str = ""
     notes: tuple[str, ...] = ()
     modality: str = IMAGE
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_rows(
@@ -100,10 +102,11 @@ class Dataset:
         layout: str = "",
         notes: Sequence[str] = (),
         modality: str = IMAGE,
+        columns: Mapping[str, str] | None = None,
     ) -> Dataset:
         """The dataset of `rows`, with the classes that they contain."""
         kept = tuple(rows)
-        return cls(root, kept, _classes_of(kept), layout, tuple(notes), modality)
+        return cls(root, kept, _classes_of(kept), layout, tuple(notes), modality, columns or {})
 
     def with_rows(self, rows: Iterable[Row], *, notes: Sequence[str] | None = None) -> Dataset:
         """The same dataset with other rows, and the classes that they contain."""
@@ -170,6 +173,11 @@ class Dataset:
         """
         used = sorted((row.sha256, row.label, row.split, row.group) for row in self.ok)
         return hashlib.sha256(json.dumps(used, ensure_ascii=True).encode("ascii")).hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """What a model keeps of the data that it was trained on: JSON values."""
+        columns = {"columns": dict(self.columns)} if self.columns else {}
+        return {"fingerprint": self.fingerprint(), **columns}
 
     def absolute(self, row: Row) -> Path:
         """Where the file of `row` can be opened."""
