@@ -778,6 +778,9 @@ def correct(
         list[str], typer.Argument(metavar="FILES", help="Files, folders or glob patterns.")
     ],
     label: Annotated[str, typer.Option(metavar="NAME", help="The class of all of them.")],
+    new_class: Annotated[
+        bool, typer.Option("--new-class", help="NAME may be a class that the run does not know.")
+    ] = False,
     jobs: Jobs = None,
 ) -> None:
     """Keep photos that the model got wrong, to learn from.
@@ -789,7 +792,9 @@ def correct(
     from regraft.dataset.table import counted
 
     with _progress() as progress:
-        found = workflow.correct(run_folder, files, label, jobs=jobs, progress=progress)
+        found = workflow.correct(
+            run_folder, files, label, new_class=new_class, jobs=jobs, progress=progress
+        )
     wrong = sum(one.said != one.label for one in found)
     what = counted(len(found), "photo")
     of_them = "it" if len(found) == 1 else f"{wrong:,} of them"

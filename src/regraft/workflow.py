@@ -50,9 +50,11 @@ from regraft.comparison import Candidate, Comparison, choose_again, compare, wit
 from regraft.corrections import (
     Correction,
     add_corrections,
+    class_meant,
     corrections_log,
     keep_correction,
     read_corrections,
+    with_note_on_corrections,
 )
 from regraft.dataset import (
     Dataset,
@@ -379,6 +381,8 @@ def fit(
                 ),
                 "selection": selection_entry(comparison, evaluations),
             }
+        if corrected is not None:
+            found = corrected.noted_in(found)
         explanations = None
         is_mapped = MODALITIES[found.modality].is_mapped
         # What takes seconds without PyTorch stays without it.
@@ -1197,6 +1201,7 @@ def correct(
     files: Sequence[str | Path],
     label: str,
     *,
+    new_class: bool = False,
     source: str = "command",
     jobs: int | None = None,
     progress: Progress = silent,
@@ -1207,19 +1212,22 @@ def correct(
         run: the run folder whose model said something else.
         files: photos, folders or glob patterns.
         label: the class of all of them.
+        new_class: whether that may be a class that the run does not know.
         source: where the corrections come from, see `corrections.SOURCES`.
         jobs: worker threads.
         progress: told of files that are no photos.
 
     Raises:
         RunError: there is no such run.
-        DataError: a file is not there or no photo, or the label no name.
+        DataError: a file is not there or no photo, or the label no class.
         StorageError: they cannot be kept.
     """
     found = read_run(run)
     instead = "put texts into the folder of their class, or the table, and fit again"
     _require_photos(found.data, "correct", instead)
     folder = found.folder
+    classes = {*found.data.classes, *(one.label for one in read_corrections(folder))}
+    label = class_meant(label, classes, is_new=new_class)
     said = {}
     for p in predict(folder, list(map(str, files)), jobs=jobs):
         if p.flag == "ignored":
@@ -1262,6 +1270,10 @@ class _Corrected:
         """The data with the corrected photos, and the test set of the run."""
         tested = {row.sha256: row.label for row in self.run.data.test}
         return add_corrections(data, self.found, tested=tested)
+
+    def noted_in(self, data: Dataset) -> Dataset:
+        """The data with a note on what became of the corrected photos."""
+        return with_note_on_corrections(data, self.found, self.run.folder)
 
 
 def _corrections_of(path: str | Path) -> _Corrected:
