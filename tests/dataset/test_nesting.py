@@ -90,6 +90,10 @@ def test_a_split_within_each_class() -> None:
     assert labels(listing(*files)) == {
         file: (file.split("/")[1], file.split("/")[0]) for file in files
     }
+    draft = rows_from_folders(listing(*files, "cats/loose.jpg"))
+    ignored = [row.path for row in draft.rows if row.status == "ignored"]
+    assert ignored == ["cats/loose.jpg"]
+    assert {row.split for row in draft.rows if row.status == "ok"} == {"train", "test"}
 
 
 def test_a_split_within_the_name_of_each_class() -> None:

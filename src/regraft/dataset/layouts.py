@@ -65,8 +65,14 @@ def split_of_folder(path: str) -> str:
 
 def _moved_back(draft: Draft, plain: Plain) -> Draft:
     """The rows under the paths at which their files are."""
-    rows = [dataclasses.replace(r, path=plain.origin.get(r.path, r.path)) for r in draft.rows]
-    return Draft(tuple(rows), draft.layout, (*plain.notes, *draft.notes))
+    moved = {new: old for new, old in plain.origin.items() if new != old}
+    rows = draft.rows
+    if moved:
+        rows = tuple(
+            dataclasses.replace(row, path=moved[row.path]) if row.path in moved else row
+            for row in rows
+        )
+    return Draft(rows, draft.layout, (*plain.notes, *draft.notes))
 
 
 def _rows_by_split(listing: Listing, splits: Mapping[str, str], noun: str) -> Draft:

@@ -147,11 +147,11 @@ class _Tree:
         if split_folders(self.files, self.folders) or len(tops) < 2:
             return
         second = {parts[1] for parts in self.files if len(parts) > 2}
-        are_deep = all(len(parts) > 2 for parts in self.files)
         meanings = {split_of_name(name) for name in second}
-        if are_deep and "train" in meanings and len(meanings) > 1 and "" not in meanings:
+        if "train" in meanings and len(meanings) > 1 and "" not in meanings:
             self._move(
-                lambda p: (p[1], p[0], *p[2:]) if len(p) > 1 else None,
+                # A file beside these folders is in no split, and stays where it is.
+                lambda p: (p[1], p[0], *p[2:]) if len(p) > 1 and p[1] in second else None,
                 f"Each class has folders of its own for {listed(sorted(second))}: these are the "
                 "splits.",
             )
