@@ -376,8 +376,9 @@ def test_of_several_columns_of_sentences_the_user_names_one(read: Read) -> None:
 def test_what_is_missing_is_said_of_texts(read: Read) -> None:
     rows = [[i % 7, text, 1 + i % 5, i % 2] for i, (text, _) in enumerate(TEXTS)]
     message = (
-        "no column called 'label' or 'class' beside the texts in 'Review Text'; it has 'Clothing "
-        "ID', 'Rating', 'Recommended IND'; name the one to predict with --label-column"
+        r"no column called 'label' or 'class' beside the texts in 'Review Text' \(--text-column "
+        "names another\\); it has 'Clothing ID', 'Rating', 'Recommended IND'; name the one to "
+        "predict with --label-column"
     )
     with pytest.raises(DataError, match=message):
         read(csv_of("Clothing ID,Review Text,Rating,Recommended IND", rows), text_column=None)

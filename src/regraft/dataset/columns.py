@@ -271,10 +271,11 @@ def no_label_column(table: Table, chosen: Columns) -> str:
     free = [index for index in range(len(table.header)) if index not in held]
     rest = [index for index in free if _could_be_labels(table, index)] or free
     what = {"text": "texts", "path": "files", "file": "images"}[chosen.input]
+    other = " (--text-column names another)" if chosen.input == "text" else ""
     there = f"it has {table.described(rest)}" if rest else "it has no other"
     return (
         f"{table.name} has no column called 'label' or 'class' beside the {what} in "
-        f"{table.header[chosen.at[chosen.input]]!r}; {there}; name the one to predict with "
+        f"{table.header[chosen.at[chosen.input]]!r}{other}; {there}; name the one to predict with "
         "--label-column"
     )
 
