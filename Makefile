@@ -28,7 +28,7 @@ $(VENV)/.user: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[demo,lite,heif,mqtt,text,fastai,lightning,huggingface,tracking,bench,dev]'
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[demo,lite,heif,mqtt,text,fastai,lightning,huggingface,parquet,tracking,bench,dev]'
 	@touch $@ $(VENV)/.user
 
 setup: $(VENV)/.dev

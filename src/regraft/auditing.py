@@ -17,6 +17,7 @@ import numpy as np
 from regraft.approaches import LinearProbe, repeated_folds, seconds_expected
 from regraft.catalogue import Backbone, default_backbone, get_backbone
 from regraft.dataset import Dataset, Row, connected, pairs_by, split_groups
+from regraft.dataset.checking import COPY_GROUP
 from regraft.differences import paired_difference
 from regraft.errors import RegraftError
 from regraft.features import FeatureArray, count_missing, embed_rows, measure_speed
@@ -27,7 +28,6 @@ from regraft.modality import thing, things
 from regraft.progress import Progress, note, silent
 from regraft.workers import available_cores
 
-_GROUP = "one picture"
 _MOST_LEFT_OUT = 0.2  # of the training photos; a split that leaks more is not mended by leaving out
 _SHARE = 0.15  # of the time there is, for looking at photos before anything is trained
 _EMBEDDING_SHARE = 0.3  # the same, for features
@@ -186,7 +186,7 @@ def audit_data(
 
 def look_first(
     data: Dataset,
-    network: Backbone,
+    network: Backbone | None,
     *,
     embeds: bool = True,
     budget_s: float = math.inf,
@@ -196,7 +196,8 @@ def look_first(
     """What a fit looks at before it splits anything: copies, outliers, quality, shortcuts.
 
     None, and a note, where that would take more than a share of the time there is. Without
-    features, unless it `embeds`, no outliers are found, and only such copies as sketches tell.
+    features, where there is no network or it does not embed, no outliers are found, and only such
+    copies as sketches tell.
     """
     expected = len(data.ok) * _PHOTO_S / min(jobs or available_cores(), available_cores())
     if expected > _SHARE * budget_s:
@@ -207,13 +208,16 @@ def look_first(
         )
         return None
     features = None
-    if embeds:
+    if embeds and network is not None:
         features = embed_rows(data, data.ok, network, jobs=jobs, progress=progress).features
     else:
+        why = "no network for them is installed"
+        if network is not None:
+            why = f"with {network.name} that would take too much of the time there is"
         note(
             progress,
-            f"the {things(data.modality)} were not compared by their features: with "
-            f"{network.name} that would take too much of the time there is; regraft audit does",
+            f"the {things(data.modality)} were not compared by their features: {why}"
+            f"{'' if network is None else '; regraft audit does'}",
         )
     measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
     if measures.warning:
@@ -268,7 +272,7 @@ def _grouped(rows: Sequence[Row], copies: Sequence[Copy]) -> dict[str, str]:
     first = np.unique(numbers, return_index=True)[1]
     with_copies = {int(numbers[i]) for i, _ in alike}
     return {
-        row.path: f"{_GROUP} {rows[first[number]].path}"
+        row.path: f"{COPY_GROUP} {rows[first[number]].path}"
         for row, number in zip(rows, map(int, numbers), strict=True)
         if number in with_copies
     }

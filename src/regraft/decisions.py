@@ -33,6 +33,7 @@ from typing import Any, TypeAlias
 from regraft.csv_table import csv_line, read_csv
 from regraft.dataset import Dataset, Row
 from regraft.dataset.drafts import class_name
+from regraft.dataset.table import counted
 from regraft.errors import DataError, StorageError
 from regraft.issues import Issue, named_file
 from regraft.locations import shareable_word
@@ -390,7 +391,7 @@ def _notes_on_skipped(applied: Applied, *, has_others: bool) -> list[str]:
     n = len(applied.skipped)
     if not n:
         return []
-    which = "1 decision was" if n == 1 else f"{n:,} decisions were"
+    which = counted(n, "decision was", "decisions were")
     note = f"{which} not applied, the file is gone or has changed: {_listed(applied.skipped)}."
     if not has_others:
         note += " No decision fits this data: was the review one of other photos?"

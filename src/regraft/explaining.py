@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.dataset import Dataset
+from regraft.dataset.table import counted
 from regraft.engines.modules import MODULE, allow, is_allowed, origin_of
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ExplanationError, RegraftError, UnreadableInputError
@@ -126,7 +127,7 @@ class SanityCheck:
     @property
     def text(self) -> str:
         """The result in a sentence."""
-        photos = f"{self.photos:,} photo{'s' if self.photos != 1 else ''}"
+        photos = counted(self.photos, "photo")
         figures = (
             f"(median rank correlation {self.correlation:.2f} of {photos} with {self.networks} "
             f"random networks; 0 is unrelated, 1 the same, below {UNCHANGED_FROM:g} is asked for)"

@@ -64,9 +64,9 @@ class Prediction:
 
     `probabilities` are calibrated, (k,) in class order, summing to 1. `set` holds the classes
     that cannot be excluded (conformal set). `flag` is "" or why to be careful: "unsure" (the
-    set is not just the predicted class), "unfamiliar" (unlike the training images) or
-    "unreadable", in which case `reason` says why and there are no probabilities.
-    `prediction["messy"]` is the probability of a class.
+    set is not just the predicted class), "unfamiliar" (unlike the training images), "unreadable"
+    or "ignored" (not an input at all); of the latter two `reason` says why, and there are no
+    probabilities. `prediction["messy"]` is the probability of a class.
     """
 
     path: str
@@ -95,6 +95,11 @@ class Prediction:
         """Of a file that cannot be decoded."""
         return cls(path, "", math.nan, (), (), math.nan, "unreadable", str(error))
 
+    @classmethod
+    def ignored(cls, path: str, reason: str) -> Prediction:
+        """Of a file that is no input, for example of another suffix."""
+        return cls(path, "", math.nan, (), (), math.nan, "ignored", reason)
+
 
 @dataclass(frozen=True)
 class Model:
@@ -108,7 +113,7 @@ class Model:
         unfamiliar_from: unfamiliarity, 0 to 4, beyond which an image is flagged; see
             `heads.familiarity`.
         temperature: what logits were divided by.
-        trained_on: facts on the data: fingerprint, number of images.
+        trained_on: facts on the data: fingerprint, number of images, columns of its table.
         graph: the ONNX file.
         weights: parameters by name, or the file of them, read only when asked for.
         companions: files that the transform needs, by their name in the model folder.
@@ -273,6 +278,12 @@ class Model:
             with naming(self.weights, ModelError, _AGAIN):
                 return dict(load_file(self.weights))
         return self.weights
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Names of the columns, by role, of the table that it was trained on; {} without one."""
+        columns = self.trained_on.get("columns", {})
+        return columns if isinstance(columns, Mapping) else {}
 
     @cached_property
     def transform(self) -> Transform:

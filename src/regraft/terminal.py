@@ -23,6 +23,7 @@ from rich.text import Text
 from regraft import csv_table
 from regraft.auditing import Audit
 from regraft.dataset import Dataset
+from regraft.dataset.table import counted
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
 from regraft.exporting import Exported, facts_of, form_named
 from regraft.frameworks.tracking import Tracked
@@ -30,6 +31,7 @@ from regraft.issues import Doubt, Issue, about_doubts, doubts_of, find_issues
 from regraft.locations import seen_from_here
 from regraft.metrics import Estimate
 from regraft.modality import IMAGE, MODALITIES, get_examiner, thing, things
+from regraft.modality.cells import table_of
 from regraft.modality.examiner import CONTENT, INCIDENTAL
 from regraft.model import Prediction
 from regraft.progress import NOTE, Progress
@@ -60,6 +62,7 @@ _FLAGS = {
     "unsure": "another class is possible too, or none fits well, so look at these yourself",
     "unfamiliar": "unlike what it was trained on, so do not rely on the class",
     "unreadable": "could not be predicted",
+    "ignored": "not looked at",
 }
 
 
@@ -195,7 +198,8 @@ def show_dataset(
 ) -> None:
     """What a scan found, ending with what to do next; `every_file` is the command for the rest."""
     console.print()
-    count = f"{len(data.rows):,} file{'s' if len(data.rows) != 1 else ''}"
+    of_cells = any(table_of(row.path) for row in data.rows)
+    count = counted(len(data.rows), thing(data.modality) if of_cells else "file")
     _print_line(console, f"[bold]{count}[/bold] in {_shown(shown_as)}")
     console.print(_shown(data.layout))
     _show_classes(console, data)
@@ -277,15 +281,22 @@ def _duration(seconds: float | None) -> str:
 
 
 def show_predictions(
-    console: Console, prose: Console, predictions: Sequence[Prediction], *, next_command: str
+    console: Console,
+    prose: Console,
+    predictions: Sequence[Prediction],
+    *,
+    texts: Mapping[str, str] | None = None,
+    next_command: str,
 ) -> None:
     """A line for each file on `console`; what the flags mean and what to do next on `prose`.
 
-    The file comes last, so that long paths leave the other columns aligned.
+    The file comes last, so that long paths leave the other columns aligned; of `texts`, by path,
+    the beginning stands behind it. Files that are no inputs are told of on `prose`.
     """
-    with_sets = any(p.flag in ("unsure", "unfamiliar") for p in predictions)
+    looked_at = [p for p in predictions if p.flag != "ignored"]
+    with_sets = any(p.flag in ("unsure", "unfamiliar") for p in looked_at)
     rows = []
-    for p in predictions:
+    for p in looked_at:
         if p.flag == "unreadable":
             file = f"{_shown(p.path)} [dim]({_shown(p.reason)})[/dim]"
             cells = ["", "", "[red]unreadable[/red]", "", file]
@@ -293,6 +304,8 @@ def show_predictions(
             others = _some(p.set) if p.set else "none fits well"
             flag = f"[yellow]{p.flag}[/yellow]" if p.flag else ""
             file = _shown(p.path)
+            if texts and p.path in texts:
+                file += f"  [dim]{_shown(texts[p.path])}[/dim]"
             cells = [_shown(p.predicted), f"{p.confidence:.3f}", flag, _shown(others), file]
         rows.append(cells if with_sets else cells[:3] + cells[4:])
     header = ["predicted", "confidence", "flag", "cannot be excluded", "file"]
@@ -300,13 +313,19 @@ def show_predictions(
         header.remove("cannot be excluded")
     _print_columns(console, header, rows, right={"confidence"})
     counts = Counter(p.predicted for p in predictions if p.predicted)
-    many = f"{len(predictions):,} file{'s' if len(predictions) != 1 else ''}"
+    many = counted(len(looked_at), "text" if texts else "file")
+    classes = _some([f"{n:,} {c}" for c, n in counts.most_common()])
     prose.print()
-    prose.print(_shown(": ".join([many, _some([f"{n:,} {c}" for c, n in counts.most_common()])])))
+    prose.print(_shown(f"{many}: {classes}" if classes else many))
     for flag, meaning in _FLAGS.items():
         flagged = sum(p.flag == flag for p in predictions)
         if flagged:
             prose.print(f"[yellow]{flagged:,} {flag}[/yellow]: {meaning}")
+    ignored = [p for p in predictions if p.flag == "ignored"]
+    for p in ignored[:_MOST_ISSUES]:
+        _print_line(prose, f"  {_shown(p.path)}: {_shown(p.reason)}")
+    if len(ignored) > _MOST_ISSUES:
+        prose.print(f"  [dim]and {len(ignored) - _MOST_ISSUES:,} more, see --format csv[/dim]")
     show_next(prose, next_command)
 
 
@@ -483,8 +502,8 @@ def show_exported(console: Console, exported: Exported, *, next_command: str) ->
 
 def show_tracked(console: Console, tracked: Tracked) -> None:
     """What was written, where, and how to look at it."""
-    trainings = f"{tracked.curves:,} training{'s' if tracked.curves != 1 else ''}"
-    numbers = f"{tracked.numbers:,} metrics, the curves of {trainings}"
+    trainings = counted(tracked.curves, "training")
+    numbers = f"{counted(tracked.numbers, 'metric')}, the curves of {trainings}"
     if tracked.tensorboard:
         _print_line(console, f"events   {_shown(tracked.tensorboard)} ({numbers})")
     if tracked.mlflow_run:

@@ -6,15 +6,15 @@ here prints.
 
 from __future__ import annotations
 
-import glob
 import math
 import os
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, overload
 
@@ -46,31 +46,33 @@ from regraft.candidates import (
     check_approaches,
     trains_networks,
 )
-from regraft.catalogue import Backbone, BackboneOptions, default_backbone
+from regraft.catalogue import Backbone, BackboneOptions, default_backbone, weights_path
 from regraft.comparison import Candidate, Comparison, choose_again, compare, with_time_left
 from regraft.corrections import (
     Correction,
     add_corrections,
+    class_meant,
     corrections_log,
     keep_correction,
     read_corrections,
+    with_note_on_corrections,
 )
 from regraft.csv_table import csv_text
 from regraft.dataset import (
     Dataset,
+    InputOptions,
+    Inputs,
     Row,
-    cells_of,
     check_data,
-    is_table_of,
+    find_inputs,
     leave_out_small_classes,
-    natural_key,
     require_trainable,
     scan,
     set_aside,
     split_groups,
 )
 from regraft.dataset.elsewhere import without_absolute_paths
-from regraft.dataset.walking import walk
+from regraft.dataset.table import counted
 from regraft.decisions import (
     DECISIONS,
     Applied,
@@ -126,8 +128,8 @@ from regraft.issues import Issue, find_issues, in_dataset, with_suspects
 from regraft.locations import seen_from_here, shareable, without_places
 from regraft.measures import measure_rows
 from regraft.modality import IMAGE, MODALITIES, get_modality, things
-from regraft.modality.base import Modality, read_input
-from regraft.modality.cells import table_of
+from regraft.modality.base import read_input
+from regraft.modality.text import read_text
 from regraft.model import Model, Prediction, load
 from regraft.overlaps import overlap_with, without_known_test_rows
 from regraft.progress import Progress, note, silent
@@ -166,6 +168,7 @@ _EXPLANATIONS_S = 6.0  # heat maps, where networks are trained
 _REPORT_S = 2.0
 _SIMILARITY_SHARE = 0.15  # of the budget, for measuring similarity
 _RANKING_SHARE = 0.05  # of the budget, for finding out which of several backbones to try first
+_BEGINNING = 40  # characters of a text that stand for it
 
 
 class LabelColumns(TypedDict, total=False):
@@ -253,7 +256,10 @@ def fit(
     reviewed = None if decisions is None else _review_of(decisions)
     corrected = None if with_corrections is None else _corrections_of(with_corrections)
     source = data.root if isinstance(data, Dataset) else Path(data)
-    folder = Path(out) if out is not None else free_folder(Path("runs") / _run_name(source))
+    usual = Path("runs") / _run_name(source)
+    folder = Path(out) if out is not None else free_folder(usual)
+    if out is None and folder != usual:
+        note(progress, f"{usual} holds a finished run, so this one goes to {folder}")
     settings = {
         "data": os.path.realpath(source),
         "labels": os.path.realpath(labels) if labels else None,
@@ -292,6 +298,7 @@ def fit(
         columns=columns,
     )
     networks = networks_for(found.modality)
+    network = networks[0] if networks else None
     applied = None
     if reviewed is not None:
         found, applied = apply_decisions(found, reviewed.log)
@@ -307,15 +314,15 @@ def fit(
         about["seconds"]["scan"] = round(time.monotonic() - started, 3)
         with phase("features"):
             left = budget_s - (time.monotonic() - started)
-            embeds = has_time_to_embed(found, networks[0], budget_s=left)
-            first = networks[0] if embeds else None
+            embeds = network is not None and has_time_to_embed(found, network, budget_s=left)
+            first = network if embeds else None
             found = _readable(found, first, jobs=jobs, progress=progress)
             require_trainable(found)
         had_test = bool(found.test)
         with phase("audit"):
             left = budget_s - (time.monotonic() - started)
             looked = look_first(
-                found, networks[0], embeds=embeds, budget_s=left, jobs=jobs, progress=progress
+                found, network, embeds=embeds, budget_s=left, jobs=jobs, progress=progress
             )
             exploration = None
             if looked is not None:
@@ -397,6 +404,8 @@ def fit(
                 ),
                 "selection": selection_entry(comparison, evaluations),
             }
+        if corrected is not None:
+            found = corrected.noted_in(found)
         explanations = None
         is_mapped = MODALITIES[found.modality].is_mapped
         # What takes seconds without PyTorch stays without it.
@@ -573,7 +582,10 @@ def plan(
         columns=columns,
     )
     require_trainable(found)
+    _tell(found, progress)
     networks = networks_for(found.modality)
+    if not networks:  # similarity is measured with the built-in one
+        weights_path(default_backbone(found.modality))
     found = set_aside(found, seed=seed)
     guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
     for backbone in networks:
@@ -625,6 +637,7 @@ def audit(
         DataError: there is no labelled photo.
         BackboneError: the backbone is unknown or not installed.
     """
+    is_dataset = isinstance(data, Dataset)
     data = scanned(
         data,
         labels=labels,
@@ -635,6 +648,8 @@ def audit(
         progress=progress,
         columns=columns,
     )
+    if data.ok and not is_dataset:
+        _tell(data, progress)
     if not data.ok:
         require_trainable(data)
     return audit_data(data, backbone=backbone, seed=seed, jobs=jobs, progress=progress)
@@ -685,12 +700,22 @@ def evaluate(
         data,
         labels=labels,
         image_dir=image_dir,
+        remembered=loaded.columns,
+        classes=loaded.classes,
         min_class_images=1,
         jobs=jobs,
         progress=progress,
         columns=columns,
     )
-    return evaluate_model(loaded, data, jobs=jobs, progress=progress)
+    evaluation = evaluate_model(loaded, data, jobs=jobs, progress=progress)
+    _tell(data, progress)
+    return evaluation
+
+
+def _tell(data: Dataset, progress: Progress) -> None:
+    """Tell what was taken for what, where no result shows it."""
+    for text in data.notes:
+        note(progress, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -836,8 +861,7 @@ def export(
     if isinstance(check, Dataset):
         some = check
     elif check is not None:
-        kind = loaded.transform.modality
-        some = _labelled_or_not(check, modality=kind, jobs=jobs, progress=progress)
+        some = _labelled_or_not(check, loaded, jobs=jobs, progress=progress)
     elif run is not None:
         some = sample_of_run(run.data)
     return export_model(
@@ -1034,13 +1058,23 @@ def timeline(
 
 
 def _labelled_or_not(
-    source: str | Path, *, modality: str, jobs: int | None, progress: Progress
+    source: str | Path, model: Model, *, jobs: int | None, progress: Progress
 ) -> Dataset | Sequence[str | Path]:
     """The inputs of a data set with their labels, or plain files where there are none."""
+    kind, before = model.transform.modality, model.columns
     try:
-        return scan(source, modality=modality, min_class_images=1, jobs=jobs, progress=progress)
+        return scan(
+            source,
+            modality=kind,
+            remembered=before,
+            classes=model.classes,
+            min_class_images=1,
+            jobs=jobs,
+            progress=progress,
+        )
     except DataError:
-        return expand_inputs([source], modality=modality)
+        options = InputOptions(remembered=before)
+        return list(find_inputs([source], modality=kind, options=options).paths)
 
 
 def review(run: str | Path, *, port: int = 0) -> ReviewServer:
@@ -1155,6 +1189,8 @@ def predict(  # type: ignore[overload-overlap]  # a str is a sequence of them
     model: str | Path | Model,
     inputs: str | os.PathLike[str],
     *,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Prediction | list[Prediction]: ...
@@ -1175,6 +1211,8 @@ def predict(
     model: str | Path | Model,
     inputs: Iterable[Input],
     *,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> list[Prediction]: ...
@@ -1184,73 +1222,111 @@ def predict(
     model: str | Path | Model,
     inputs: Input | Iterable[Input],
     *,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Prediction | list[Prediction]:
-    """Predict files, folders (with all images below them), glob patterns, pictures and arrays.
+    """Predict files, folders (with all inputs below them), glob patterns, tables, pictures, arrays.
 
-    One file, picture or array gives one Prediction; several, a folder, a pattern or a table of
-    texts give a list. See `Model.predict`, which flags what is not there where this raises.
+    One file, picture or array gives one Prediction; several, a folder, a pattern or a table give a
+    list. A table stands for the files that it names, or for the texts or images that it holds.
+    Files that are no inputs come last, with the flag "ignored" and the reason. See `Model.predict`,
+    which flags what is not there where this raises.
+
+    Args:
+        model: a Model, or a model or run folder.
+        inputs: what to predict, one or many.
+        image_dir: the folder of the files that a table names; by default that of the table.
+        columns: `path_column` or `text_column` of the tables; by default what the model was trained
+            on, else what they are recognised by.
+        jobs: worker threads.
+        progress: told how many are done, and what was taken for what.
 
     Raises:
         ModelError: the model cannot be read.
-        DataError: an input is not there, or no image was found.
+        DataError: an input is not there, or none was found.
     """
     loaded = model if isinstance(model, Model) else load(model)
     kind = loaded.transform.modality
+    named = columns or LabelColumns()
+    options = InputOptions(
+        path_column=named.get("path_column"),
+        text_column=named.get("text_column"),
+        image_dir=image_dir,
+        remembered=loaded.columns,
+    )
     given = each(inputs)
-    if all(is_path(one, kind) for one in given):
-        paths = [os.fspath(one) for one in given]  # type: ignore[arg-type]
-        expanded: Sequence[Input] = expand_inputs(paths, modality=kind)
-    else:
-        for path in (one for one in given if is_path(one, kind)):
-            expand_inputs([os.fspath(path)], modality=kind)  # type: ignore[arg-type]  # raises
-        expanded = given
-    found = loaded.predict(expanded, jobs=jobs, progress=progress)
-    is_single = is_one(inputs) and (expanded is given or expanded == [str(Path(paths[0]))])
-    return found[0] if is_single else found
+    paths = [os.fspath(one) for one in given if is_path(one, kind)]  # type: ignore[arg-type]
+    found = find_inputs(paths, modality=kind, options=options) if paths else Inputs()
+    for text in found.notes:
+        note(progress, text)
+    expanded = list(found.paths) if len(paths) == len(given) else given
+    predictions = loaded.predict(expanded, jobs=jobs, progress=progress)
+    if is_one(inputs) and (expanded is given or expanded == [str(Path(paths[0]))]):
+        return predictions[0]
+    return [*predictions, *starmap(Prediction.ignored, found.left_out.items())]
+
+
+def predict_texts(model: str | Path | Model, texts: Sequence[str]) -> list[Prediction]:
+    """Predict texts as such; their paths are "text 1", "text 2"...
+
+    Raises:
+        ModelError: the model cannot be read, or is not one of texts.
+    """
+    loaded = model if isinstance(model, Model) else load(model)
+    if loaded.transform.modality != "text":
+        raise ModelError("the model reads photos, and --text is for models of texts; give files")
+    predictions = []
+    for number, text in enumerate(texts, start=1):
+        name = f"text {number}"
+        try:
+            array = loaded.transform.read(text.encode("utf-8", "replace"))
+            predictions.append(loaded.predict_array(array, name))
+        except UnreadableInputError as error:
+            predictions.append(Prediction.unreadable(name, error))
+    return predictions
+
+
+def beginnings(
+    model: Model, predictions: Sequence[Prediction], texts: Sequence[str] = ()
+) -> dict[str, str]:
+    """The first characters of the texts that were predicted, by path; {} for other inputs.
+
+    Args:
+        model: that predicted them.
+        predictions: of files or cells, and of `texts` (see `predict_texts`).
+        texts: which lie in no file.
+    """
+    if model.transform.modality != "text":
+        return {}
+    found = {f"text {number}": text for number, text in enumerate(texts, start=1)}
+    for p in predictions:
+        if p.probabilities and p.path not in found:
+            with suppress(UnreadableInputError):  # gone since it was predicted
+                found[p.path] = read_text(read_input(p.path))[0]
+    return {
+        path: " ".join(text[: 4 * _BEGINNING].split())[:_BEGINNING] for path, text in found.items()
+    }
 
 
 def expand_inputs(inputs: Sequence[str | Path], *, modality: str = IMAGE) -> list[str]:
-    """Files as given; folders and patterns as the inputs they hold, sorted, each once.
-
-    Where texts are meant, a table stands for the texts in it.
+    """Files as given; folders, patterns and tables as the inputs they hold, sorted, each once.
 
     Raises:
         DataError: an input is not there, or none was found.
     """
-    kind = get_modality(modality)
-    found: dict[str, None] = {}
-    for given in inputs:
-        path = Path(given)
-        try:
-            names = _inputs_below(path, kind) if path.is_dir() else [str(path)]
-            if path.is_file() and is_table_of(path, kind):
-                names = cells_of(path)
-            is_pattern = not os.path.lexists(path) and not table_of(path)
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise DataError(f"{given} cannot be opened: {why}; give another path") from error
-        if is_pattern:
-            names = sorted(glob.glob(str(given), recursive=True), key=natural_key)  # noqa: PTH207
-            if not names:
-                raise DataError(f"there is no file, folder or match for {given}; check its name")
-            names = expand_inputs(names, modality=modality)
-        found.update(dict.fromkeys(names))
-    if not found:
-        listed = ", ".join(str(given) for given in inputs)
-        raise DataError(f"no {kind.noun} found in {listed}; expected {kind.usual}")
-    return list(found)
+    return list(find_inputs(inputs, modality=modality).paths)
 
 
 def predictions_table(model: Model, predictions: Sequence[Prediction]) -> str:
-    """CSV: path, predicted, confidence, set, flag, p_<class>...; a set is joined by `|`."""
+    """CSV: path, predicted, confidence, set, flag, p_<class>..., reason; a set is joined by `|`."""
     header = ["path", "predicted", "confidence", "set", "flag"]
-    rows = [[*header, *(f"p_{name}" for name in model.classes)]]
+    rows = [[*header, *(f"p_{name}" for name in model.classes), "reason"]]
     for p in predictions:
         numbers = [f"{x:.6f}" for x in p.probabilities] or [""] * len(model.classes)
         confidence = f"{p.confidence:.6f}" if p.probabilities else ""
-        rows.append([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers])
+        rows.append([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers, p.reason])
     return csv_text(rows)
 
 
@@ -1259,8 +1335,10 @@ def correct(
     files: Input | Iterable[Input],
     label: str,
     *,
+    new_class: bool = False,
     source: str = "command",
     jobs: int | None = None,
+    progress: Progress = silent,
 ) -> list[Correction]:
     """Keep photos under their right label, to be trained on by `fit` with `with_corrections`.
 
@@ -1268,20 +1346,29 @@ def correct(
         run: the run folder whose model said something else.
         files: photos, folders or glob patterns, PIL pictures or uint8 (h, w, 3), one or many.
         label: the class of all of them.
+        new_class: whether that may be a class that the run does not know.
         source: where the corrections come from, see `corrections.SOURCES`.
         jobs: worker threads.
+        progress: told of files that are no photos.
 
     Raises:
         RunError: there is no such run.
-        DataError: a file is not there or no photo, or the label no name.
+        DataError: a file is not there or no photo, or the label no class.
         StorageError: they cannot be kept.
     """
     found = read_run(run)
     instead = "put texts into the folder of their class, or the table, and fit again"
     _require_photos(found.data, "correct", instead)
     folder = found.folder
+    classes = {*found.data.classes, *(one.label for one in read_corrections(folder))}
+    label = class_meant(label, classes, is_new=new_class)
     with as_files(files) as paths:
-        said = {p.path: p.predicted for p in predict(folder, paths, jobs=jobs)}
+        said = {}
+        for p in predict(folder, paths, jobs=jobs):
+            if p.flag == "ignored":
+                note(progress, f"{p.path} is not kept: {p.reason}")
+            else:
+                said[p.path] = p.predicted
         return [
             keep_correction(
                 folder,
@@ -1318,6 +1405,10 @@ class _Corrected:
         """The data with the corrected photos, and the test set of the run."""
         tested = {row.sha256: row.label for row in self.run.data.test}
         return add_corrections(data, self.found, tested=tested)
+
+    def noted_in(self, data: Dataset) -> Dataset:
+        """The data with a note on what became of the corrected photos."""
+        return with_note_on_corrections(data, self.found, self.run.folder)
 
 
 def _corrections_of(path: str | Path) -> _Corrected:
@@ -1369,8 +1460,8 @@ def _without_answered(
     answered = len(issues) - len(left)
     if not answered:
         return data, left
-    were = "issue is" if answered == 1 else "issues are"
-    remark = f"{answered:,} {were} not listed again: the review has answered them."
+    are = counted(answered, "issue is", "issues are")
+    remark = f"{are} not listed again: the review has answered them."
     return replace(data, notes=(*data.notes, remark)), left
 
 
@@ -1848,15 +1939,9 @@ def _report(run: Run) -> str:
     return build_report(run)
 
 
-def _inputs_below(folder: Path, kind: Modality) -> list[str]:
-    """Every input below `folder`; those that cannot be opened too, to be flagged."""
-    listing = walk(Path(os.path.abspath(folder)), suffixes=kind.suffixes)  # noqa: PTH100 - keeps links
-    closed = [row.path for row in listing.left_out if row.status == "unreadable"]
-    return [str(folder / path) for path in sorted([*listing.files, *closed], key=natural_key)]
-
-
 __all__ = [
     "audit",
+    "beginnings",
     "candidate_approaches",
     "correct",
     "evaluate",
@@ -1866,6 +1951,7 @@ __all__ = [
     "fit",
     "plan",
     "predict",
+    "predict_texts",
     "predictions_table",
     "report",
     "report_data",

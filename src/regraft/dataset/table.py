@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,7 @@ class Dataset:
         layout: how the labels were found, one sentence.
         notes: what was decided on the way, one sentence each.
         modality: the kind of input, see `modality`.
+        columns: names of the columns of a table by role, see `LabelTable`; {} without one.
         elsewhere: absolute folders far from `root`, by how the paths of their rows begin.
     """
 
@@ -92,6 +93,7 @@ class Dataset:
     layout: str = ""
     notes: tuple[str, ...] = ()
     modality: str = IMAGE
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
     elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __repr__(self) -> str:
@@ -121,10 +123,11 @@ class Dataset:
         layout: str = "",
         notes: Sequence[str] = (),
         modality: str = IMAGE,
+        columns: Mapping[str, str] | None = None,
     ) -> Dataset:
         """The dataset of `rows`, with the classes that they contain."""
         kept = tuple(rows)
-        return cls(root, kept, _classes_of(kept), layout, tuple(notes), modality)
+        return cls(root, kept, _classes_of(kept), layout, tuple(notes), modality, columns or {})
 
     def with_rows(self, rows: Iterable[Row], *, notes: Sequence[str] | None = None) -> Dataset:
         """The same dataset with other rows, and the classes that they contain."""
@@ -191,6 +194,11 @@ class Dataset:
         """
         used = sorted((row.sha256, row.label, row.split, row.group) for row in self.ok)
         return hashlib.sha256(json.dumps(used, ensure_ascii=True).encode("ascii")).hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """What a model keeps of the data that it was trained on: JSON values."""
+        columns = {"columns": dict(self.columns)} if self.columns else {}
+        return {"fingerprint": self.fingerprint(), **columns}
 
     def absolute(self, row: Row) -> Path:
         """Where the file of `row` can be opened."""
@@ -315,6 +323,6 @@ def a_noun(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def counted(count: int, noun: str = "image") -> str:
-    """ "1 image", "2,000 images"."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def counted(count: int, noun: str = "image", plural: str = "") -> str:
+    """ "1 image", "2,000 images", "2 classes"."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -224,7 +224,7 @@ def _outliers(rows: Sequence[Row], outliers: Outliers | None) -> Iterator[Issue]
     if outliers is None:
         return
     for place, i in enumerate(outliers.order):
-        detail = f"unlike the others, number {place + 1} of {len(outliers.order)} listed"
+        detail = f"unlike the others, rank {place + 1} by its distance to them"
         yield Issue(rows[i].path, "outlier", float(outliers.scores[i]), detail)
 
 

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from regraft import modality
+from regraft.dataset.table import counted as counted  # one function for plurals
 from regraft.evaluation import TEST, Evaluation
 from regraft.metrics import Estimate
 from regraft.modality import IMAGE
@@ -202,11 +203,6 @@ def number(count: float) -> str:
     if abs(count - round(count)) < 0.05:
         return f"{round(count):,}"
     return f"{count:,.1f}"
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """ "1 photo", "212 photos"."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def listed(items: Sequence[str]) -> str:
