@@ -7,13 +7,14 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as reference
 
 from regraft.metrics import (
     Estimate,
+    FewerImages,
     accuracy_estimate,
     area_under_roc,
     balanced_accuracy,
@@ -23,9 +24,9 @@ from regraft.metrics import (
     log_losses,
     macro_area_under_roc,
     macro_f1,
-    paired_difference,
     rank_correlation,
     reliability_bins,
+    remaining_share,
     weighted_confusion,
     wilson_interval,
 )
@@ -142,7 +143,7 @@ def test_reliability_bins_hold_every_row_once(confidence) -> None:
     correct = np.zeros(len(confidence), dtype=bool)
     bins = reliability_bins(confidence, correct)
     assert sum(b.n for b in bins) == len(confidence)
-    assert all(b.low <= b.confidence <= b.high + 1e-12 for b in bins)
+    assert all(b.low - 1e-12 <= b.confidence <= b.high + 1e-12 for b in bins)
 
 
 def test_bootstrap_interval_of_a_mean_is_close_to_the_normal_one() -> None:
@@ -164,6 +165,42 @@ def test_intervals_from_cross_validation_are_wider() -> None:
     assert folded.high - folded.low == pytest.approx(math.sqrt(5 / 4) * (plain.high - plain.low))
     assert Estimate(0.99, 0.9, 1.0, "x").widened(2).high == 1.0
     assert Estimate(2.0, 1.5, 3.0, "x").widened(2) == Estimate(2.0, 1.0, 4.0, "x")
+
+
+def test_an_interval_reaches_further_without_leaving_its_range() -> None:
+    rate = Estimate(0.9, 0.85, 0.94, "x")
+    assert rate.reaching(0.02) == Estimate(0.9, 0.85, pytest.approx(0.96), "x")
+    assert rate.reaching(0.2).high == 1.0
+    assert rate.reaching(0.0) == rate.reaching(math.nan) == rate
+    loss = Estimate(1.2, 0.9, 1.6, "x")
+    assert loss.reaching(-0.1) == Estimate(1.2, pytest.approx(0.8), 1.6, "x")
+    assert loss.reaching(-2.0).low == 0.0
+    assert loss.reaching(0.1).high == pytest.approx(1.7)
+
+
+def test_the_remaining_share_follows_one_over_the_number_of_images() -> None:
+    assert remaining_share(60, 80, 100) == pytest.approx(0.6)  # five folds
+    assert remaining_share(80, 90, 100) == pytest.approx(0.8)  # ten
+    # Of errors a + b / m it tells what is left exactly, whatever a and b are.
+    error = {m: 0.05 + 7 / m for m in (300, 430, 500)}
+    left = FewerImages(np.zeros((0, 1, 2)), remaining_share(300, 430, 500))
+    assert left.change(error[430], error[300]) == pytest.approx(error[500] - error[430])
+
+
+@given(
+    st.integers(2, 10_000).flatmap(
+        lambda n: st.tuples(st.integers(1, n), st.integers(1, n), st.just(n + 1))
+    )
+)
+def test_the_remaining_share_is_positive_and_shrinks_with_the_distance(
+    sizes: tuple[int, int, int],
+) -> None:
+    fewest, fewer, every = sizes
+    if fewest < fewer:
+        share = remaining_share(fewest, fewer, every)
+        assert share > 0
+        assert remaining_share(fewest, fewer, every + 1) > share
+        assert fewest == 1 or remaining_share(fewest - 1, fewer, every) < share
 
 
 def test_without_spread_a_bootstrap_falls_back_on_wilson() -> None:
@@ -196,45 +233,6 @@ def test_wilson_interval_covers_as_often_as_it_says() -> None:
         low, high = wilson_interval(rng.binomial(200, 0.9) / 200, 200)
         hits += low <= 0.9 <= high
     assert 0.935 <= hits / 2_000 <= 0.97
-
-
-def test_paired_difference_by_hand() -> None:
-    # Four folds of two images: gaps 0.5, 0, 0.5, 0, variance 1/12, corrected by 1/4 + 2/6.
-    first = np.array([[1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0]])
-    second = np.array([[0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
-    found = paired_difference(first, second, np.arange(8)[None] // 2)
-    half = 3.18244631 * math.sqrt(1 / 12 * (1 / 4 + 1 / 3))
-    assert (found.value, found.method) == (0.25, "corrected resampled t")
-    assert found.low == pytest.approx(0.25 - half)
-    assert found.high == pytest.approx(0.25 + half)
-    calm = paired_difference(np.ones((1, 40)), np.zeros((1, 40)), np.arange(40)[None] % 5)
-    assert (calm.value, calm.low, calm.high) == (1.0, 1.0, 1.0)
-
-
-def test_with_few_folds_the_difference_is_judged_by_its_images() -> None:
-    # Four images, two of them apart: (2 + 1 - 4 x 0.5^2) / (4 + 2)^2.
-    first = np.array([[1.0, 1.0, 1.0, 0.0]])
-    second = np.array([[0.0, 0.0, 1.0, 0.0]])
-    half = 1.96 * math.sqrt(2 / 36)
-    for folds in ([0, 0, 1, 1], [0, 0, 0, 0]):
-        found = paired_difference(first, second, np.array([folds]))
-        assert (found.value, found.method) == (0.5, "paired, by image")
-        assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
-    same = paired_difference(first, first, np.zeros((1, 4), dtype=np.int64))
-    assert same.low < same.value == 0.0 < same.high, "four images do not show that none differs"
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 1_000))
-def test_paired_difference_changes_sign_when_candidates_change_places(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    first = (rng.random((2, 40)) < 0.8).astype(float)
-    second = (rng.random((2, 40)) < 0.7).astype(float)
-    folds = np.stack([rng.permutation(np.arange(40) % 5) for _ in range(2)])
-    one, other = paired_difference(first, second, folds), paired_difference(second, first, folds)
-    assert one.value == pytest.approx(-other.value)
-    assert one.low == pytest.approx(-other.high)
-    assert one.low <= one.value <= one.high
 
 
 @given(st.floats(0, 1) | st.just(math.nan), st.floats(0, 1), st.floats(0, 1), st.text(max_size=10))

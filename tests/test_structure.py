@@ -17,11 +17,19 @@ PACKAGE = Path(regraft.__file__).parent
 ORDER = (
     "_version",
     "errors",
+    "csv_table",
     "progress",
+    "saved",
+    "model_record",
     "storage",
+    "telemetry",
+    "locations",
     "workers",
     "content_store",
+    "training_contents",
+    "demo",
     "metrics",
+    "differences",
     "modality",
     "engines",
     "dataset",
@@ -32,9 +40,12 @@ ORDER = (
     "catalogue",
     "features",
     "activations",
+    "similarity",
+    "overlaps",
     "guide",
     "heads",
     "learning_curve",
+    "inputs",
     "model",
     "approaches",
     "candidates",
@@ -45,11 +56,13 @@ ORDER = (
     "evidence",
     "auditing",
     "exploring",
+    "run_forms",
     "runs",
     "explaining",
     "corrections",
     "reporting",
     "promotion",
+    "web",
     "reviewing",
     "exporting",
     "serving",
@@ -57,12 +70,14 @@ ORDER = (
     "workflow",
     "estimators",
     "frameworks",
-    "demo",
     "terminal",
     "cli",
     "__main__",
 )
-LEAVES = {"_version", "errors", "progress", "storage", "workers", "content_store"}
+LEAVES = {
+    *("_version", "errors", "csv_table", "progress", "saved", "model_record", "storage", "workers"),
+    *("telemetry", "locations", "content_store", "training_contents"),
+}
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
 NARROW = {
     "metrics": set(),
@@ -85,13 +100,25 @@ RUNTIMES = {
     "transformers": "engines",
     "fastai": "engines",
 }
+# Packages that report by themselves, or import one that does or that reads its variable.
+REPORTING = {
+    *("onnxruntime", "mlflow", "huggingface_hub", "transformers", "datasets", "timm", "fastai"),
+    *("lightning_fabric", "pytorch_lightning", "cleanlab"),
+}
 # These are imported by a server that starts, or by who asks for an estimator, and by nothing else.
-WEB = {"serving/app.py", "serving/counting.py", "serving/intake.py"}
+WEB = {
+    *("serving/app.py", "serving/counting.py", "serving/intake.py"),
+    *("reviewing/app.py", "web/patience.py"),
+}
 ESTIMATORS = {"estimators.py"}
 # Classes that Lightning's own are the base of; imported by who asks for such a module.
 LIGHTNING = {"engines/lightning.py"}
 TOP_LEVEL = WEB | ESTIMATORS | LIGHTNING
-LIGHT = {"numpy", "PIL"}  # what modules other than the command line may import when imported
+LIGHT = {
+    "numpy",
+    "PIL",
+    "msgspec",
+}  # what modules other than the command line may import when imported
 
 
 # They go with exported files, and are never imported.
@@ -156,6 +183,66 @@ def test_only_engines_import_a_runtime() -> None:
     assert seen == set(RUNTIMES)
 
 
+def test_one_module_imports_onnx_runtime() -> None:
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for _, path in _modules()
+        if any(name.split(".")[0] == "onnxruntime" for name in _imports(path))
+    }
+    assert users == {"engines/onnx.py"}
+
+
+def test_telemetry_is_off_before_what_reports_is_imported() -> None:
+    seen: set[str] = set()
+    for _, path in _modules():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for scope in (tree, *(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef))):
+            reporting = [
+                (node.lineno, name.split(".")[0])
+                for node, names in _own_imports(scope)
+                for name in names
+                if name.split(".")[0] in REPORTING
+            ]
+            seen.update(name for _, name in reporting)
+            first = min((line for line, _ in reporting), default=0)
+            calls = [
+                node.lineno
+                for node in ast.walk(scope)
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in OPT_OUTS
+            ]
+            assert not reporting or min(calls, default=first) < first, f"{path}:{first}"
+    assert seen == REPORTING
+
+
+OPT_OUTS = {"opt_out", "load_runtime"}
+
+
+def _own_imports(scope: ast.AST) -> list[tuple[ast.stmt, list[str]]]:
+    """Imports that run with a module or function: not those of functions in it, nor of types."""
+    found: list[tuple[ast.stmt, list[str]]] = []
+    for node in ast.iter_child_nodes(scope):
+        if isinstance(node, ast.FunctionDef):
+            continue
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            found.append((node, [alias.name for alias in node.names]))
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node, [node.module or ""]))
+        else:
+            found += _own_imports(node)
+    return found
+
+
+def test_what_is_shipped_turns_telemetry_off_first() -> None:
+    for path in SHIPPED:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        setting = 'os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")'
+        where = next(i for i, line in enumerate(lines) if line.startswith(setting))
+        assert where < lines.index("import onnxruntime")
+    assert len(SHIPPED) == 2
+
+
 def test_heavy_packages_are_imported_inside_functions() -> None:
     checked = 0
     for row, path in _modules():
@@ -213,6 +300,7 @@ def test_public_names_are_pinned() -> None:
         "__version__",
         "audit",
         "compare",
+        "correct",
         "embed",
         "evaluate",
         "explain",
@@ -228,6 +316,8 @@ def test_public_names_are_pinned() -> None:
         "predict",
         "read_run",
         "report",
+        "review",
+        "rollback",
         "scan",
         "serve",
         "timeline",

@@ -4,9 +4,9 @@
 
     data = rg.scan("rooms/")
     comparison = rg.compare([rg.LinearProbe(), rg.Knn()], data)
-    print(comparison.verdict)
-    model = comparison.best.fit(data)
-    print(rg.evaluate(model, data).accuracy)
+    print(comparison.verdict)  # with the accuracy on photos that were left out of the training
+    model = comparison.best.fit(data)  # trained on all of them, so that others have to test it
+    print(rg.evaluate(model, "more_rooms/").accuracy)
     model.save("rooms.model")
 
 or all of it at once: `rg.fit("rooms/")`. Names are imported when they are first used.
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from regraft.runs import Run, read_run
     from regraft.workflow import (
         audit,
+        correct,
         evaluate,
         explain,
         export,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
         plan,
         predict,
         report,
+        review,
+        rollback,
         serve,
         timeline,
         watch,
@@ -66,6 +69,7 @@ _HOME = {
     "Scratch": "approaches",
     "audit": "workflow",
     "compare": "comparison",
+    "correct": "workflow",
     "embed": "features",
     "evaluate": "workflow",
     "explain": "workflow",
@@ -81,6 +85,8 @@ _HOME = {
     "predict": "workflow",
     "read_run": "runs",
     "report": "workflow",
+    "review": "workflow",
+    "rollback": "workflow",
     "scan": "dataset",
     "serve": "workflow",
     "timeline": "workflow",
@@ -108,6 +114,7 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
+    "correct",
     "embed",
     "evaluate",
     "explain",
@@ -123,6 +130,8 @@ __all__ = [
     "predict",
     "read_run",
     "report",
+    "review",
+    "rollback",
     "scan",
     "serve",
     "timeline",

@@ -17,19 +17,22 @@ import numpy as np
 from regraft.approaches import LinearProbe, repeated_folds, seconds_expected
 from regraft.catalogue import Backbone, default_backbone, get_backbone
 from regraft.dataset import Dataset, split_groups
+from regraft.differences import paired_difference, standing
 from regraft.errors import RegraftError
 from regraft.features import FeatureArray, count_missing, embed_rows, measure_speed
 from regraft.grouping import Grouped, blocks_of_order, keep_together
-from regraft.issues import Copy, Findings, Series, look, look_for_series, with_suspects
-from regraft.measures import Measures, measure_rows
-from regraft.metrics import (
-    Estimate,
-    FloatArray,
-    IntArray,
-    accuracy_estimate,
-    fold_factor,
-    paired_difference,
+from regraft.issues import (
+    Copy,
+    Findings,
+    Series,
+    confident_doubts,
+    doubts_of,
+    look,
+    look_for_series,
+    with_suspects,
 )
+from regraft.measures import Measures, measure_rows
+from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate
 from regraft.modality import thing, things
 from regraft.progress import Progress, note, silent
 from regraft.workers import available_cores
@@ -106,7 +109,7 @@ class ByOrder:
     @property
     def differs(self) -> bool:
         """Whether folds by chance flatter, beyond what chance explains."""
-        return self.difference is not None and self.difference.low > 0
+        return self.difference is not None and standing(self.difference) == "ahead"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -149,6 +152,9 @@ class Audit:
     effects: tuple[Effect, ...]
     by_order: ByOrder = ByOrder()
 
+    def __repr__(self) -> str:
+        return f"Audit({self.data!r}: {len(self.findings.issues):,} issues)"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the issues, the shortcut check and the effects."""
         found = self.findings
@@ -159,7 +165,7 @@ class Audit:
                 for i in found.issues
             ],
             "accuracy": self.accuracy and self.accuracy.to_dict(),
-            "likely_wrong_labels": found.suspects and found.suspects.likely_wrong,
+            "confident_label_suspects": confident_doubts(doubts_of(found, self.data.classes)),
             "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
             "effects": [effect.to_dict() for effect in self.effects],
             "series": self.by_order.to_dict(),
@@ -244,7 +250,7 @@ def audit_data(
         parted = keep_together(everything, replace(first, copies=())).data
         apart = _predicted(parted, network, seed=seed, jobs=jobs)
         if apart is not None:
-            effects = [_effect_of_copies(first.copies, together.right, apart.right), *effects]
+            effects = [_effect_of_copies(first.copies, together, apart), *effects]
     pair = pair_of_folds(everything, first)
     if pair is not None:
         by_order = compare_folds(by_order, pair, everything, network, seed=seed, jobs=jobs)
@@ -262,7 +268,7 @@ def audit_data(
 
 def look_first(
     data: Dataset,
-    network: Backbone,
+    network: Backbone | None,
     *,
     embeds: bool = True,
     budget_s: float = math.inf,
@@ -272,16 +278,16 @@ def look_first(
     """What a fit looks at before it splits anything: copies, series, outliers, quality, shortcuts.
 
     A note, and series alone, where looking at the photos would take more than a share of the time
-    there is; without features, unless it `embeds`, neither series nor outliers are found, and only
-    such copies as sketches tell. None where there is time for neither.
+    there is. Without features, where there is no network or it does not embed, neither series nor
+    outliers are found, and only such copies as sketches tell. None where there is time for neither.
     """
     expected = len(data.ok) * _PHOTO_S / min(jobs or available_cores(), available_cores())
     has_time = expected <= _SHARE * budget_s
     features = None
-    if embeds:
+    if embeds and network is not None:
         features = embed_rows(data, data.ok, network, jobs=jobs, progress=progress).features
     if not has_time:
-        what = "near duplicates and" if embeds else "near duplicates, series and"
+        what = "near duplicates, series and" if features is None else "near duplicates and"
         note(
             progress,
             f"{what} outliers were not looked for: it would take about {expected:.0f} s; run "
@@ -291,11 +297,14 @@ def look_first(
             return None
         series = look_for_series(data, features)
         return Looked(Findings(data.ok, series=series), features, None)
-    if not embeds:
+    if features is None:
+        why = "no network for them is installed"
+        if network is not None:
+            why = f"with {network.name} that would take too much of the time there is"
         note(
             progress,
-            f"the {things(data.modality)} were not compared by their features: with "
-            f"{network.name} that would take too much of the time there is; regraft audit does",
+            f"the {things(data.modality)} were not compared by their features: {why}"
+            f"{'' if network is None else '; regraft audit does'}",
         )
     measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
     if measures.warning:
@@ -373,8 +382,7 @@ def compare_folds(
 ) -> ByOrder:
     """What a linear probe reaches on either folds, beside what is known of the order already.
 
-    The interval of the difference is that of paired values, a value for each series or block
-    (`regraft.metrics.paired_difference`), widened as that of any cross-validated accuracy.
+    The difference is paired, each series or block one trial (`differences.paired_difference`).
 
     Args:
         by_order: is returned as it is where there are too few photos for folds.
@@ -389,22 +397,19 @@ def compare_folds(
     if together is None or apart is None:
         return by_order
     known = np.isfinite(together.right) & np.isfinite(apart.right)
-    groups = np.unique(together.groups[known], return_inverse=True)[1]
-    first, second = (_by_group(one.right[known], groups) for one in (apart, together))
-    gap = paired_difference(first[None], second[None], np.zeros((1, len(first)), dtype=np.int64))
+    gap = paired_difference(
+        apart.right[known][None],
+        together.right[known][None],
+        groups=together.groups[known],
+        folds=together.folds,
+    )
     return replace(
         by_order,
         kept=pair.kept,
         accuracy=together.accuracy,
         by_chance=apart.accuracy,
-        difference=gap.widened(fold_factor(together.folds), lowest=-1.0),
+        difference=gap,
     )
-
-
-def _by_group(values: FloatArray, groups: IntArray) -> FloatArray:
-    """A value for each group, so that their mean is that of the values (n,) of all photos."""
-    sums = np.bincount(groups, weights=values)
-    return np.asarray(sums * (len(sums) / len(values)), dtype=np.float64)
 
 
 def _groups(data: Dataset) -> dict[str, str]:
@@ -450,6 +455,9 @@ def _predicted(
 def effects_on(found: Findings, right: FloatArray) -> list[Effect]:
     """What leaving the photos of each kind of issue out does to an accuracy.
 
+    Label suspects are not among them: they are photos that the model got wrong, so the accuracy
+    rises without them whether their labels are right or not.
+
     Args:
         found: the issues, and the rows they are of.
         right: float64 (n,) for the same rows: 1 where a photo was predicted as labelled, 0 where
@@ -457,18 +465,15 @@ def effects_on(found: Findings, right: FloatArray) -> list[Effect]:
     """
     place = {row.path: i for i, row in enumerate(found.rows)}
     effects = []
-    for kind in ("label_suspect", "outlier", "quality", "exact_duplicate"):
+    for kind in ("outlier", "quality", "exact_duplicate"):
         rows = sorted({place[i.path] for i in found.issues if i.issue == kind and i.path in place})
-        if kind == "label_suspect" and found.suspects is not None:
-            rows = sorted(map(int, found.suspects.order[: found.suspects.likely_wrong]))
         kept = np.ones(len(right), dtype=bool)
         kept[rows] = False
         if np.isnan(right[rows]).all() or not kept[np.isfinite(right)].any():
             continue
         change = _change(right, kept)
-        what = "likely wrong labels" if kind == "label_suspect" else "them"
         counted = int(np.isfinite(right[rows]).sum())
-        effects.append(Effect(kind, counted, change, f"leaving {what} out of the score"))
+        effects.append(Effect(kind, counted, change, "leaving them out of the score"))
     return effects
 
 
@@ -488,10 +493,14 @@ def _change(right: FloatArray, kept: np.ndarray[Any, np.dtype[np.bool_]]) -> Est
     return Estimate(value, low, high, "bootstrap")
 
 
-def _effect_of_copies(copies: Sequence[Copy], together: FloatArray, apart: FloatArray) -> Effect:
-    both = np.isfinite(together) & np.isfinite(apart)
-    folds = np.arange(int(both.sum()))[None] % 5
-    change = paired_difference(together[both][None], apart[both][None], folds)
+def _effect_of_copies(copies: Sequence[Copy], together: _Predicted, apart: _Predicted) -> Effect:
+    both = np.isfinite(together.right) & np.isfinite(apart.right)
+    change = paired_difference(
+        together.right[both][None],
+        apart.right[both][None],
+        groups=together.groups[both],
+        folds=together.folds,
+    )
     photos = len({i for copy in copies for i in (copy.first, copy.second)})
     return Effect("near_duplicate", photos, change, "keeping copies on one side of every split")
 

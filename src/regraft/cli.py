@@ -8,12 +8,14 @@ Nothing heavy is imported until a command needs it: `regraft --help` is instant.
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from regraft.workflow import LabelColumns
 
 INTERRUPTED = 130
+_END_S = 9.0  # after Ctrl-C a watcher ends, though it may be amid a photo
 
 app = typer.Typer(
     name="regraft",
@@ -84,33 +87,31 @@ class Resize(StrEnum):
 
 
 Data = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Folder of images, or a CSV with a label per file.")
+    Path, typer.Argument(metavar="DATA", help="Folder of photos or texts, or a table of them.")
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option(metavar="CSV", help="CSV with a file or id column and a label column."),
+    typer.Option(metavar="TABLE", help="Table with a file or id column and a label column."),
 ]
 ImageDir = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Where the files named in the CSV are.")
+    Path | None, typer.Option(metavar="FOLDER", help="Where the files named in the table are.")
 ]
 Test = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="Labelled images kept out of every choice: the test set."),
 ]
-PathColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="CSV column with the file or id.")
-]
+PathColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column with the file or id.")]
 TextColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Column with the texts themselves.", show_default=False),
 ]
-LabelColumn = Annotated[str | None, typer.Option(metavar="NAME", help="CSV column with the class.")]
+LabelColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column with the class.")]
 SplitColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="CSV column with train, val or test.")
+    str | None, typer.Option(metavar="NAME", help="Column with train, val or test.")
 ]
 GroupColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="CSV column whose equal values stay on one side of a split."),
+    typer.Option(metavar="NAME", help="Column whose equal values stay on one side of a split."),
 ]
 Jobs = Annotated[
     int | None,
@@ -136,18 +137,19 @@ def run(arguments: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 0
     except typer.TyperException as error:
         return _explain_usage(error)
-    except RegraftError as error:
-        _say_error(str(error))
-        return error.exit_code
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except MemoryError:
-        _say_error("out of memory; try fewer worker threads, such as --jobs 1")
-        return 1
     except Exception as error:
-        if not _was_interrupted(error):
+        if _was_interrupted(error):
+            code = INTERRUPTED
+        elif _is_out_of_memory(error):
+            _say_error("out of memory; try fewer worker threads, such as --jobs 1")
+            return 1
+        elif isinstance(error, RegraftError):
+            _say_error(str(error))
+            return error.exit_code
+        else:
             return _explain_defect(error)
-        code = INTERRUPTED
     if code == INTERRUPTED:
         _say("interrupted: what was finished is kept; run the same command again to go on")
     return code if isinstance(code, int) else 0
@@ -164,12 +166,35 @@ def _explain_usage(error: typer.TyperException) -> int:
 
 def _was_interrupted(error: BaseException) -> bool:
     """Whether Ctrl-C lies behind an error: libraries may turn it into one while they load."""
+    return any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error))
+
+
+# How the system, the loader of libraries and the runtimes say it.
+_NO_MEMORY = re.compile(
+    r"can't start new thread|can(no|')t allocate memory|failed to map segment|out of memory"
+    r"|not enough memory|bad_alloc|bad allocation|failed to serialize proto",
+    re.IGNORECASE,
+)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether a lack of memory lies behind an error, whatever it was turned into."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError):
+            lacks = cause.errno == errno.ENOMEM
+        else:  # the text of an error of regraft may hold the name of a file
+            lacks = not isinstance(cause, RegraftError) and bool(_NO_MEMORY.search(str(cause)))
+        if lacks or isinstance(cause, MemoryError):
+            return True
+    return False
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those that it was raised from or amid."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, KeyboardInterrupt):
-            return True
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return False
 
 
 def _explain_defect(error: Exception) -> int:
@@ -284,7 +309,9 @@ def fit(
     ] = None,
     with_corrections: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Train on what was corrected; promote if it is no worse."),
+        typer.Option(
+            metavar="RUN", help="Train on what was corrected; promote it unless it is worse."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -488,7 +515,7 @@ def audit(
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
 ) -> None:
-    """Find copies, leaks, wrong labels, outliers, shortcuts.
+    """Find copies, leaks, doubtful labels, outliers, shortcuts.
 
     Nothing is trained but a linear probe, and no file is changed. Photos come ranked, worst first.
     """
@@ -538,23 +565,44 @@ def audit(
 def predict(
     model: ModelPath,
     inputs: Annotated[
-        list[str], typer.Argument(metavar="FILES", help="Files, folders or glob patterns.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="FILES", help="Files, folders, glob patterns or tables."),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", help="A text itself, not a file; repeatable."),
+    ] = None,
+    image_dir: ImageDir = None,
+    path_column: PathColumn = None,
+    text_column: TextColumn = None,
     unfamiliar_from: UnfamiliarFrom = None,
     table: Format = TableFormat.text,
     jobs: Jobs = None,
 ) -> None:
-    """Predict files or folders: class, confidence and flags.
+    """Predict files, folders or tables: class, confidence and flags.
 
     Flags: unsure (another class is possible too, or none fits well), unfamiliar (unlike the
-    training photos), unreadable. In CSV and JSON also the probability of each class.
+    training photos), unreadable, ignored (not an input). In CSV and JSON also the probability of
+    each class, and the reason of the last two.
     """
     from regraft import workflow
+    from regraft.modality import things
     from regraft.model import load
 
+    if not (inputs or text):
+        raise UsageError("nothing to predict; give files, folders, patterns, a table or --text")
     loaded = load(model).flagging_from(unfamiliar_from)
-    with _progress() as progress:
-        found = workflow.predict(loaded, list(inputs), jobs=jobs, progress=progress)
+    found = workflow.predict_texts(loaded, text or ()) if text else []
+    if inputs:
+        with _progress() as progress:
+            found += workflow.predict(
+                loaded,
+                inputs,
+                image_dir=image_dir,
+                columns=_columns(path_column, text_column, None, None, None),
+                jobs=jobs,
+                progress=progress,
+            )
     if table is TableFormat.csv:
         _out(workflow.predictions_table(loaded, found))
     elif table is TableFormat.json:
@@ -562,11 +610,19 @@ def predict(
     else:
         from regraft.terminal import show_predictions
 
-        again = _command("predict", model, *inputs) + " --format csv > predictions.csv"
-        if len(inputs) > 1:
-            again = _command("evaluate", model, "labelled_photos/")
-        show_predictions(_console(stderr=False), _console(), found, next_command=again)
-    if all(p.flag == "unreadable" for p in found):
+        options = {"image_dir": image_dir, "path_column": path_column, "text_column": text_column}
+        again = _command("predict", model, *(inputs or ()), **options)
+        again += " --format csv > predictions.csv"
+        if len(inputs or ()) != 1:
+            again = _command("evaluate", model, f"labelled_{things(loaded.transform.modality)}/")
+        show_predictions(
+            _console(stderr=False),
+            _console(),
+            found,
+            texts=workflow.beginnings(loaded, found, text or ()),
+            next_command=again,
+        )
+    if not any(p.probabilities for p in found):
         first = found[0]
         raise RegraftError(
             f"none of the {len(found)} files could be read; the first is {first.path}: "
@@ -603,6 +659,9 @@ def evaluate(
             jobs=jobs,
             progress=progress,
         )
+    from regraft.terminal import show_overlap
+
+    show_overlap(_console(), measured.overlap, modality=loaded.transform.modality)
     if table is TableFormat.json:
         _out_json(measured.to_dict())
     elif table is TableFormat.csv:
@@ -751,6 +810,9 @@ def correct(
         list[str], typer.Argument(metavar="FILES", help="Files, folders or glob patterns.")
     ],
     label: Annotated[str, typer.Option(metavar="NAME", help="The class of all of them.")],
+    new_class: Annotated[
+        bool, typer.Option("--new-class", help="NAME may be a class that the run does not know.")
+    ] = False,
     jobs: Jobs = None,
 ) -> None:
     """Keep photos that the model got wrong, to learn from.
@@ -759,12 +821,17 @@ def correct(
     trains on them as well.
     """
     from regraft import workflow
+    from regraft.dataset.table import counted
 
-    found = workflow.correct(run_folder, files, label, jobs=jobs)
+    with _progress() as progress:
+        found = workflow.correct(
+            run_folder, files, label, new_class=new_class, jobs=jobs, progress=progress
+        )
     wrong = sum(one.said != one.label for one in found)
-    _say(
-        f"{len(found):,} photos kept as {found[0].label}; the model had got {wrong:,} of them wrong"
-    )
+    what = counted(len(found), "photo")
+    of_them = "it" if len(found) == 1 else f"{wrong:,} of them"
+    judged = f"the model had got {of_them} {'wrong' if wrong or len(found) > 1 else 'right'}"
+    _say(f"{what} kept as {found[0].label}; {judged}")
     _say(f"next     {_command('fit', 'photos/', with_corrections=run_folder)}")
 
 
@@ -918,9 +985,11 @@ def watch(
     are printed as they come. Ctrl-C ends it; nothing is lost.
     """
     from regraft import workflow
+    from regraft.dataset.table import counted
     from regraft.model import load
     from regraft.watching import Rules, Settings
     from regraft.watching.outputs import Mqtt, Output, Webhook
+    from regraft.workers import interrupted_within
 
     outputs: list[Output] = [Webhook(url) for url in webhook or ()]
     if mqtt is not None:
@@ -950,6 +1019,7 @@ def watch(
             progress=progress,
         ) as watcher,
         suppress(KeyboardInterrupt),
+        interrupted_within(_END_S),
     ):
         from regraft.terminal import event_line
 
@@ -959,7 +1029,7 @@ def watch(
             for camera, event in done.events:
                 _out(event_line(camera, event, as_json=table is TableFormat.json))
             if done.added:
-                _say(f"{done.added:,} new photos")
+                _say(counted(done.added, "new photo"))
     _say(f"next     {_command('timeline', file)}")
 
 
@@ -977,9 +1047,10 @@ def timeline(
     ] = "",
     table: Format = TableFormat.text,
 ) -> None:
-    """What cameras saw over time: states, changes a week, gaps.
+    """How often cameras saw a change, for how long, is it changing.
 
-    Also how much could not be relied on, and whether the photos have become unlike those before.
+    By calendar time, with intervals. Also outages, how much could not be relied on, and whether the
+    photos have become unlike those before.
     """
     from regraft import workflow
 
@@ -1035,13 +1106,21 @@ def report(
         run_folder = run_folders[0]
         path = workflow.report(run_folder, out or run_folder / "report.html")
         _say(f"report   {path}")
-        _say(f"next     {_command('predict', run_folder, 'new_photo.jpg')}")
+        _say(f"next     {_command('predict', run_folder, _new_input(run_folder))}")
         return
     found = workflow.report_side_by_side(run_folders, out or Path("comparison.html"), force=force)
     for line in found.left_out:
         _say(f"note     {line}")
     _say(f"report   {found.path}")
-    _say(f"next     {_command('predict', found.best, 'new_photo.jpg')}")
+    _say(f"next     {_command('predict', found.best, _new_input(found.best))}")
+
+
+def _new_input(run_folder: Path) -> str:
+    """A file that a run's model could predict, for a command to copy."""
+    from regraft.modality import MODALITIES
+    from regraft.runs import read_run
+
+    return f"new_{MODALITIES[read_run(run_folder).data.modality].example}"
 
 
 @app.command(epilog="Example: regraft review runs/photos")
@@ -1061,6 +1140,7 @@ def review(
     photos and tables stay as they are. Ctrl-C ends it; fit --decisions RUN applies it.
     """
     from regraft import workflow
+    from regraft.dataset.table import counted
 
     with workflow.review(run_folder, port=port) as server:
         session = server.session
@@ -1069,7 +1149,7 @@ def review(
         if not session.queue:
             _say("nothing to review: no doubtful label, confident error, outlier or poor photo")
         else:
-            photos = "1 photo" if len(session.queue) == 1 else f"{len(session.queue):,} photos"
+            photos = counted(len(session.queue), "photo")
             with suppress(KeyboardInterrupt):  # how a review ends
                 _say(f"review   {server.url}")
                 _say(f"{photos} to go through; every decision is kept at once, Ctrl-C ends it")
@@ -1081,7 +1161,7 @@ def review(
     counts = ", ".join(f"{decided[name]:,} {word}" for name, word in said.items() if decided[name])
     total = sum(decided.values())
     if total:
-        _say(f"{total:,} decision{'s' if total != 1 else ''} in {session.file}: {counts}")
+        _say(f"{counted(total, 'decision')} in {session.file}: {counts}")
         _say(f"next     {workflow.review_command(session.run)}")
     else:
         _say(f"no decision in {session.file}")
@@ -1209,13 +1289,13 @@ def cache_clear(
 
 
 def parse_duration(text: str, what: str = "budget", *, zero: bool = False) -> float:
-    """Seconds from "90", "90s", "5m", "1.5h" or "1h30m".
+    """Seconds from "90s", "5m", "1.5h" or "1h30m"; "0" needs no unit where zero is allowed.
 
     Raises:
         UsageError: it is none of these, or zero where that is not allowed.
     """
     match = re.fullmatch(
-        r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s?)?",
+        r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s)?|0",
         text.strip().lower(),
     )
     parts = match.groupdict(default="0") if match and match[0] else None
@@ -1223,13 +1303,15 @@ def parse_duration(text: str, what: str = "budget", *, zero: bool = False) -> fl
     if parts is not None:
         seconds = 3600 * float(parts["h"]) + 60 * float(parts["m"]) + float(parts["s"])
     if seconds < 0 or (seconds == 0 and not zero):
-        raise UsageError(f"the {what} is {text!r}, expected a duration such as 90s, 5m or 1h")
+        raise UsageError(
+            f"the {what} is {text!r}, expected a duration with its unit, such as 90s, 5m or 1h"
+        )
     return seconds
 
 
 def prediction_json(classes: tuple[str, ...], prediction: Any) -> dict[str, Any]:
     """One prediction as JSON values."""
-    unreadable = prediction.flag == "unreadable"
+    unreadable = not prediction.probabilities
     return {
         "path": prediction.path,
         "predicted": prediction.predicted,
@@ -1320,4 +1402,14 @@ def _out(text: str) -> None:
 
 
 def _out_json(data: Any) -> None:
-    _out(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(_json_values(data), indent=1, ensure_ascii=False, allow_nan=False)
+    _out(text + "\n")
+
+
+def _json_values(data: Any) -> Any:
+    """The same with null for numbers that JSON has none for: no value, no bound."""
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    if isinstance(data, Mapping):
+        return {key: _json_values(value) for key, value in data.items()}
+    return [_json_values(value) for value in data] if isinstance(data, list | tuple) else data

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from regraft.allotment import MARGIN, Contender, allot
+from regraft.allotment import MARGIN, Contender, Shortfall, allot, shortfall
 from regraft.approaches import (
     Approach,
     Cost,
@@ -31,10 +31,14 @@ from regraft.approaches import (
     scope_of,
     seconds_expected,
 )
+from regraft.candidates import candidate_approaches
 from regraft.dataset import Dataset, split_groups
+from regraft.differences import Standing, paired_difference, standing
 from regraft.errors import DataError, OutOfTimeError, RegraftError
-from regraft.metrics import Estimate, IntArray, accuracy_estimate, paired_difference
+from regraft.locations import without_places
+from regraft.metrics import Estimate, IntArray, accuracy_estimate
 from regraft.modality import things
+from regraft.overlaps import overlap_with
 from regraft.progress import Progress, note, silent
 from regraft.race import BehindError, Race, race_key
 
@@ -59,7 +63,8 @@ class Candidate:
     says why for all but the first. `ahead` is the paired difference in accuracy, chosen candidate
     minus this one (None for the chosen). `cost` is what it was predicted to take, where it trains
     a network; `key` names its result in the store. `wanted_epochs` is what it would have trained
-    for with more time.
+    for with more time; `groups` (n,) has equal numbers for training images that belong together;
+    `flattering` counts those of the images predicted that its backbone had been trained on before.
     """
 
     approach: Approach
@@ -72,6 +77,8 @@ class Candidate:
     cost: Cost | None = None
     key: str = ""
     wanted_epochs: int = 0
+    groups: IntArray | None = None
+    flattering: int = 0
 
     @property
     def title(self) -> str:
@@ -84,6 +91,10 @@ class Candidate:
         if self.cost is None or self.cross_validation is None or math.isinf(self.cost.fold):
             return None
         return self.cost.once + self.cost.fold * self.cross_validation.folds_done
+
+    def __repr__(self) -> str:
+        accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy.percent}"
+        return f"Candidate({self.title}: {self.status}{accuracy})"
 
     def to_dict(self) -> dict[str, Any]:
         """An entry of `candidates` in `comparison.json`."""
@@ -103,7 +114,8 @@ class Candidate:
                 None if self.predicted_seconds is None else round(self.predicted_seconds, 1)
             ),
             "status": self.status,
-            "reason": self.reason,
+            "reason": without_places(self.reason),
+            "flattering": self.flattering,
         }
 
 
@@ -116,6 +128,10 @@ class Comparison:
     verdict: str
     folds: int
     repeats: int
+
+    def __repr__(self) -> str:
+        of = f"{len(self.candidates):,} candidate" + ("" if len(self.candidates) == 1 else "s")
+        return f"Comparison({of}, chosen {self.winner!r})"
 
     @property
     def winner(self) -> Candidate:
@@ -139,13 +155,14 @@ class Comparison:
 
 
 def compare(
-    approaches: Sequence[Approach],
+    approaches: str | Approach | Iterable[str | Approach],
     data: Dataset,
     *,
     folds: int = 5,
     repeats: int | None = None,
     budget_s: float | None = None,
     reserve_s: float = 0.0,
+    trains: bool | None = None,
     race: Race | None = None,
     seed: int = 0,
     jobs: int | None = None,
@@ -163,13 +180,17 @@ def compare(
     the budget leaves no time for, is recorded with its reason and the others go on.
 
     Args:
-        approaches: in the order in which they are tried.
+        approaches: one or several, or their names, in the order in which they are tried. Those on
+            frozen features are run as they are taken from it, so that what the others depend on
+            may be found out after them.
         data: its training rows are used, and only those; groups stay whole, and `find_groups` makes
             some of near copies and series.
         folds: of each repeat.
         repeats: None for 3 below 1,000 images, else 1.
         budget_s: seconds for all candidates and the final training together; None for no limit.
         reserve_s: seconds of the budget to keep for what comes after the final training.
+        trains: whether some of them train a network, so that time is kept for these; None where
+            that is to be seen from a list.
         race: where finished results are kept, so that an interrupted comparison goes on.
         seed: of the folds.
         jobs: worker threads.
@@ -177,9 +198,12 @@ def compare(
 
     Raises:
         DataError: the data cannot be trained on, or no candidate could be finished.
+        UsageError: there is no approach of a name.
     """
-    if not approaches:
-        raise DataError("nothing to compare; give at least one approach")
+    approaches = _named_approaches(approaches, data.modality)
+    if trains is None:
+        approaches = tuple(approaches)
+        trains = any(is_trained(approach) for approach in approaches)
     assignment = repeated_folds(data, folds=folds, repeats=repeats, seed=seed)
     runner = _Runner(
         data=data,
@@ -194,17 +218,21 @@ def compare(
         fingerprint=data.fingerprint(),
     )
     found: dict[int, Candidate] = {}
+    waiting: dict[int, TrainedApproach] = {}
     started = time.monotonic()
-    trains = any(is_trained(approach) for approach in approaches)
     for i, approach in enumerate(approaches):
-        if not is_trained(approach):
-            kept = 0.0
-            if trains and budget_s is not None:
-                share = started + _SHARE_OF_FROZEN * budget_s - time.monotonic()
-                kept = max(0.0, runner.left() - share)
-            found[i] = runner.frozen(approach, first=not found, kept=kept)
-    runner.trained({i: a for i, a in enumerate(approaches) if is_trained(a)}, found)
-    candidates = [found[i] for i in range(len(approaches))]
+        if is_trained(approach):
+            waiting[i] = approach
+            continue
+        kept = 0.0
+        if trains and budget_s is not None:
+            share = started + _SHARE_OF_FROZEN * budget_s - time.monotonic()
+            kept = max(0.0, runner.left() - share)
+        found[i] = runner.frozen(approach, first=not found, kept=kept)
+    runner.trained(waiting, found)
+    candidates = [found[i] for i in sorted(found)]
+    if not candidates:
+        raise DataError("nothing to compare; give at least one approach")
     if not any(candidate.status == "done" for candidate in candidates):
         reasons = "; ".join(f"{c.title}: {c.reason}" for c in candidates)
         raise DataError(f"no candidate could be finished ({reasons})")
@@ -358,7 +386,9 @@ class _Runner:
             return ""
         return (
             f"one pass of all {things(self.data.modality)} through {approach.network.name} would "
-            f"need about {passes:.0f} s; {max(0.0, self.left()):.0f} s of the budget were left"
+            f"need about {math.ceil(passes)} s, and training it more than "
+            f"{math.ceil(_FEWEST_PASSES * passes)} s; {math.floor(max(0.0, self.left()))} s of the "
+            "budget were left"
         )
 
     def _cost(self, approach: TrainedApproach, *, late: bool = False) -> Cost:
@@ -437,22 +467,16 @@ class _Runner:
         epochs = given.baseline if timed.is_baseline else given.contenders[0]
         if epochs:
             return epochs, ""
-        assert timed.contender is not None
-        fewest = min(timed.contender.fewest, timed.contender.planned)
-        if not timed.is_baseline and not refit:
-            fewest = 1
-        least = timed.contender.cost.at(fewest)
-        if timed.is_baseline:
-            needed, kept = least.once + least.fold, MARGIN * refit
-        elif refit:
-            needed, kept = least.once + least.fold + max(refit, least.fit), 0.0
-        else:
-            needed, kept = least.once + least.fold + least.export, 0.0
-        epochs_said = "1 epoch" if fewest == 1 else f"{fewest} epochs"
-        return 0, (
-            f"would need about {needed:.0f} s ({epochs_said} on one fold); "
-            f"{max(0.0, left - kept):.0f} s of the budget were left"
+        missing = shortfall(
+            rivals,
+            baseline,
+            left,
+            given=given,
+            is_baseline=timed.is_baseline,
+            baseline_s=_SHARE_OF_BASELINE * self.budget_s,
+            refit_s=refit,
         )
+        return 0, missing.text
 
     def _kept_for_the_model(self, found: Mapping[int, Candidate]) -> float:
         """Seconds of the longest final training of what was trained and may still be chosen."""
@@ -546,7 +570,14 @@ class _Runner:
             return replace(candidate, cost=never, reason=f"fold {fold + 1}: {error}")
         seconds = candidate.seconds + time.monotonic() - started
         both = self.race.keep(candidate.key, merged(known, result), seconds)
-        return self._done(candidate.approach, both, seconds, cost=candidate.cost, key=candidate.key)
+        return self._done(
+            candidate.approach,
+            both,
+            seconds,
+            cost=candidate.cost,
+            key=candidate.key,
+            wanted=candidate.wanted_epochs,
+        )
 
     def _done(
         self,
@@ -567,7 +598,7 @@ class _Runner:
             None if independent else groups,
             folds=folds if folds > 1 else None,
             seed=self.seed,
-        )
+        ).reaching(found.accuracy_gain)
         return Candidate(
             approach,
             "done",
@@ -577,6 +608,11 @@ class _Runner:
             cost=cost,
             key=key,
             wanted_epochs=wanted,
+            groups=self.groups,
+            flattering=overlap_with(
+                [row for row, one in zip(self.data.train, covered, strict=True) if one],
+                approach.network.contents,
+            ).flattering,
         )
 
 
@@ -632,6 +668,7 @@ def _longest_final(candidate: Candidate) -> float:
 
 
 _FEWEST_PASSES = 1.5  # through the whole network, in which a part of it can be trained
+_TRAINING = "candidates that train a network"
 _LIGHT = 1e9  # parameters x positions: word vectors have 3e7, a text encoder 6e9, photos 2e11
 
 
@@ -661,23 +698,29 @@ def _too_late(approach: Approach, images: int, left: float, kept: float) -> str:
     if left <= 0:
         return "the time budget was used up"
     if left <= kept:
-        return f"the {left:.0f} s that were left are kept for what trains"
+        return f"the {math.floor(left)} s that were left are reserved for {_TRAINING}"
     expected = seconds_expected(approach.network, images)
     if expected is not None and expected > left - kept:
-        more = f", {kept:.0f} s of them kept for what trains" if kept else ""
-        return f"would need about {expected:.0f} s and {left:.0f} s of the budget were left{more}"
+        reserved = ((kept, _TRAINING),)
+        return Shortfall(expected, f"for features of {approach.network.name}", left, reserved).text
     return ""
 
 
 def candidate_difference(first: Candidate, second: Candidate) -> Estimate:
-    """Accuracy of first minus second, on the images and in the repeats that both predicted."""
+    """Accuracy of first minus second, on the images and in the repeats that both predicted.
+
+    Images of one group count as one trial.
+    """
     a, b = first.cross_validation, second.cross_validation
     assert a is not None
     assert b is not None
     both = a.covered & b.covered
     repeats = min(len(a.folds), len(b.folds))
     return paired_difference(
-        a.correct[:repeats, both], b.correct[:repeats, both], a.folds[:repeats, both]
+        a.correct[:repeats, both],
+        b.correct[:repeats, both],
+        groups=None if first.groups is None else first.groups[both],
+        folds=len(np.unique(a.folds[0][both])),
     )
 
 
@@ -727,11 +770,15 @@ def _choose(candidates: Sequence[Candidate], left: float) -> int:
         i
         for i in scores
         if scores[top] - scores[i] <= ALIKE
-        and (i == top or candidate_difference(candidates[top], candidates[i]).low <= 0)
+        and (i == top or not _is_ahead(candidates[top], candidates[i]))
     ]
     return min(
         alike, key=lambda i: (prediction_cost(candidates[i].approach.network), -scores[i], i)
     )
+
+
+def _is_ahead(first: Candidate, second: Candidate) -> bool:
+    return standing(candidate_difference(first, second)) == "ahead"
 
 
 def _can_be_fitted(candidate: Candidate, left: float) -> bool:
@@ -752,31 +799,51 @@ def _verdict(candidates: Sequence[Candidate], chosen: int, left: float) -> str:
         f"Chosen: {winner.title}, cross-validated accuracy {_percent(a.value)} % "
         f"[{_percent(a.low)}, {_percent(a.high)}]{_on_folds(winner)} after {winner.seconds:.1f} s."
     ]
-    beaten: list[str] = []
-    level: list[str] = []
+    by_standing: dict[Standing, list[str]] = {"ahead": [], "level": [], "behind": []}
     late: list[str] = []
-    higher = False
+    higher: list[Candidate] = []
     for candidate in candidates:
         gap = candidate.ahead
         if gap is None or candidate.status != "done":
             continue
-        text = f"{candidate.title} ({_points(gap.value)} [{_points(gap.low)}, {_points(gap.high)}])"
+        points = f"{_points(gap.value)} [{_points(gap.low)}, {_points(gap.high)}]"
+        short = cut_short(candidate)
+        text = f"{candidate.title} ({points}{f', after {short}' if short else ''})"
         if gap.value < 0 and not _can_be_fitted(candidate, left):
             late.append(text)
             continue
-        (beaten if gap.low > 0 else level).append(text)
-        higher = higher or gap.value < 0
-    if beaten:
-        parts.append(f"It is ahead of {_listed(beaten)}, in points of accuracy.")
-    if level:
-        why = "; it was preferred because it predicts at lower cost" if higher else ""
-        parts.append(f"It cannot be told apart from {_listed(level)}{why}.")
+        by_standing[standing(gap)].append(text)
+        if gap.value < 0:
+            higher.append(candidate)
+    if by_standing["ahead"]:
+        parts.append(f"It is ahead of {_listed(by_standing['ahead'])}, in points of accuracy.")
+    if by_standing["level"]:
+        cost = prediction_cost(winner.approach.network)
+        cheaper = higher and all(prediction_cost(c.approach.network) > cost for c in higher)
+        why = "; it was preferred because it predicts at lower cost" if cheaper else ""
+        parts.append(f"It cannot be told apart from {_listed(by_standing['level'])}{why}.")
+    if by_standing["behind"]:
+        parts.append(f"On what both predicted it is behind {_listed(by_standing['behind'])}.")
     if late:
         parts.append(f"No time was left for the final training of {_listed(late)}.")
+    parts += [
+        f"{c.title} is flattered: its backbone had been trained on {c.flattering:,} of the images "
+        "before, labels included."
+        for c in candidates
+        if c.flattering
+    ]
     missing = [c for c in candidates if c.status != "done"]
     if missing:
         parts.append(f"Not finished: {_listed([f'{c.title} ({c.reason})' for c in missing])}.")
     return " ".join(parts)
+
+
+def cut_short(candidate: Candidate) -> str:
+    """How a candidate had fewer epochs than planned, so that more of it is possible; "" if not."""
+    cost = candidate.cost
+    if cost is None or candidate.accuracy is None or cost.epochs >= candidate.wanted_epochs:
+        return ""
+    return f"{cost.epochs} of {candidate.wanted_epochs} epochs for want of time"
 
 
 def _on_folds(candidate: Candidate) -> str:
@@ -785,6 +852,16 @@ def _on_folds(candidate: Candidate) -> str:
         return ""
     number = found.folds_done
     return f" on {number} of {len(np.unique(found.folds[0]))} folds"
+
+
+def _named_approaches(
+    given: str | Approach | Iterable[str | Approach], modality: str
+) -> Iterator[Approach]:
+    """The approaches, those given by name as `fit` tries them first for that kind of input."""
+    for one in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
+        yield (
+            candidate_approaches([one], (), modality=modality)[0] if isinstance(one, str) else one
+        )
 
 
 def _title(approach: Approach) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.dataset import Dataset
+from regraft.dataset.table import counted
 from regraft.engines.modules import MODULE, allow, is_allowed, origin_of
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ExplanationError, RegraftError, UnreadableInputError
@@ -33,6 +34,7 @@ from regraft.modality.transform import ImageTransform, seen_box, transform_graph
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
 from regraft.runs import ImagePrediction
+from regraft.saved import read_bytes
 from regraft.storage import write_atomic
 from regraft.workers import map_threads
 
@@ -94,6 +96,10 @@ class HeatMap:
     values: tuple[tuple[float, ...], ...]
     box: Box
 
+    def __repr__(self) -> str:
+        rows, columns = self.grid
+        return f"HeatMap({self.path} for {self.target}, {rows} x {columns})"
+
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of places."""
@@ -121,7 +127,7 @@ class SanityCheck:
     @property
     def text(self) -> str:
         """The result in a sentence."""
-        photos = f"{self.photos:,} photo{'s' if self.photos != 1 else ''}"
+        photos = counted(self.photos, "photo")
         figures = (
             f"(median rank correlation {self.correlation:.2f} of {photos} with {self.networks} "
             f"random networks; 0 is unrelated, 1 the same, below {UNCHANGED_FROM:g} is asked for)"
@@ -148,6 +154,9 @@ class Explanations:
     maps: tuple[HeatMap, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     reason: str = ""
+
+    def __repr__(self) -> str:
+        return f"Explanations({len(self.maps):,} heat maps, {len(self.left_out):,} left out)"
 
     @property
     def shown(self) -> tuple[HeatMap, ...]:
@@ -345,9 +354,11 @@ def write_explanations(folder: Path, explanations: Explanations) -> None:
 def read_explanations(folder: Path) -> Explanations | None:
     """What a run folder holds; None where there is no such file, or it cannot be read."""
     try:
-        text = (folder / FILE).read_bytes().decode("utf-8", "surrogateescape")
+        text = read_bytes(folder / FILE).decode("utf-8", "surrogateescape")
         return Explanations.from_dict(json.loads(text))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    except OverflowError:  # a number that is none
         return None
 
 

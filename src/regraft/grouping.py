@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.dataset import Dataset, Row, connected, pairs_by, split_groups
+from regraft.dataset.checking import COPY_GROUP
 from regraft.issues import Findings, Series
 from regraft.metrics import IntArray
 from regraft.modality import thing, things
@@ -134,7 +135,7 @@ def _names(rows: Sequence[Row], joined: _Joined, in_series: set[int]) -> dict[st
     names: dict[str, str] = {}
     for own in members.values():
         given = sorted({rows[i].group for i in own if rows[i].group})
-        kind = "series" if in_series.intersection(own) else "one picture"
+        kind = "series" if in_series.intersection(own) else COPY_GROUP
         name = " and ".join(given) or f"{kind} {rows[own[0]].path}"
         names |= {rows[i].path: name for i in own}
     return names

@@ -8,6 +8,7 @@ saved, so nothing can differ between training and use. On disk it is a folder:
     model.onnx           `image` uint8 (h, w, 3) in; `probabilities` (k,), `unfamiliarity` () out
     weights.safetensors  backbone and head parameters, to train on from here
     tokenizer.json       of texts alone, whose graph has `tokens` int64 (t,) in
+    training_contents.safetensors   short hashes of what it was trained on
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,17 +33,29 @@ from regraft._version import __version__
 from regraft.catalogue import ONNX, Backbone, embedding_graph, network_tensors
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, UnreadableInputError, UsageError
-from regraft.features import run_input
 from regraft.heads import Familiarity, Head
+from regraft.inputs import Input, each, is_one, is_path, name_of, pixels_of
 from regraft.metrics import FloatArray
-from regraft.modality import transform_from_dict
-from regraft.modality.base import Transform
+from regraft.modality import IMAGE, MODALITIES, transform_from_dict
+from regraft.modality.base import Transform, read_input
+from regraft.model_record import (
+    FORMAT,
+    GRAPH,
+    RECORD,
+    WEIGHTS,
+    is_model_folder,
+    read_graph,
+    read_record,
+)
 from regraft.progress import Progress, silent
+from regraft.saved import naming
 from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.training_contents import FILE as _CONTENTS
+from regraft.training_contents import UNKNOWN, TrainingContents, read_training_contents
 from regraft.workers import map_threads
 
-FORMAT = 1
-_GRAPH, _WEIGHTS, _CARD = "model.onnx", "weights.safetensors", "model.json"
+_AGAIN = "copy the whole model folder again, or save the model again"
+_ROUNDING = 1e-3  # of numbers of half precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +64,9 @@ class Prediction:
 
     `probabilities` are calibrated, (k,) in class order, summing to 1. `set` holds the classes
     that cannot be excluded (conformal set). `flag` is "" or why to be careful: "unsure" (the
-    set is not just the predicted class), "unfamiliar" (unlike the training images) or
-    "unreadable", in which case `reason` says why and there are no probabilities.
+    set is not just the predicted class), "unfamiliar" (unlike the training images), "unreadable"
+    or "ignored" (not an input at all); of the latter two `reason` says why, and there are no
+    probabilities. `prediction["messy"]` is the probability of a class.
     """
 
     path: str
@@ -63,11 +77,28 @@ class Prediction:
     unfamiliarity: float
     flag: str
     reason: str = ""
+    classes: tuple[str, ...] = field(default=(), repr=False)
+
+    def __getitem__(self, name: str) -> float:
+        """The probability of a class.
+
+        Raises:
+            KeyError: there is no such class, or the input could not be read.
+        """
+        if name not in self.classes:
+            known = ", ".join(self.classes) or f"none: {self.reason}"
+            raise KeyError(f"there is no class {name!r}; the classes are {known}")
+        return self.probabilities[self.classes.index(name)]
 
     @classmethod
     def unreadable(cls, path: str, error: UnreadableInputError) -> Prediction:
         """Of a file that cannot be decoded."""
         return cls(path, "", math.nan, (), (), math.nan, "unreadable", str(error))
+
+    @classmethod
+    def ignored(cls, path: str, reason: str) -> Prediction:
+        """Of a file that is no input, for example of another suffix."""
+        return cls(path, "", math.nan, (), (), math.nan, "ignored", reason)
 
 
 @dataclass(frozen=True)
@@ -82,10 +113,11 @@ class Model:
         unfamiliar_from: unfamiliarity, 0 to 4, beyond which an image is flagged; see
             `heads.familiarity`.
         temperature: what logits were divided by.
-        trained_on: facts on the data: fingerprint, number of images.
+        trained_on: facts on the data: fingerprint, number of images, columns of its table.
         graph: the ONNX file.
         weights: parameters by name, or the file of them, read only when asked for.
         companions: files that the transform needs, by their name in the model folder.
+        contents: short hashes of what it was trained on or chosen by.
     """
 
     classes: tuple[str, ...]
@@ -100,20 +132,49 @@ class Model:
     weights: Mapping[str, NDArray[Any]] | Path = field(repr=False)
     companions: Mapping[str, Path] = field(default_factory=dict, repr=False)
     made_with: str = __version__
+    contents: TrainingContents = field(default=UNKNOWN, repr=False)
+
+    def __repr__(self) -> str:
+        classes = ", ".join(self.classes)
+        return f"Model({self.approach} on {self.backbone.get('name')}: {classes})"
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is a sequence of them
+        self, inputs: Input, *, jobs: int | None = None, progress: Progress = silent
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, inputs: Iterable[Input], *, jobs: int | None = None, progress: Progress = silent
+    ) -> list[Prediction]: ...
 
     def predict(
         self,
-        paths: Sequence[str | Path],
+        inputs: Input | Iterable[Input],
         *,
         jobs: int | None = None,
         progress: Progress = silent,
-    ) -> list[Prediction]:
-        """Predictions in the order of `paths`; an unreadable file is flagged, not raised."""
+    ) -> Prediction | list[Prediction]:
+        """The prediction of one input, or a list of them in the order of many.
+
+        A file that is not there or cannot be read is flagged, not raised.
+
+        Args:
+            inputs: paths, PIL pictures or upright RGB, uint8 (h, w, 3), one or many; of a model of
+                texts also the texts themselves, see `inputs`.
+            jobs: worker threads.
+            progress: told how many are done.
+
+        Raises:
+            DataError: it is nothing of the kind.
+            ModelError: a picture came, and the model reads texts.
+        """
+        numbered = list(enumerate(each(inputs), start=1))
         found = []
-        for prediction in map_threads(self._predict_one, paths, jobs=jobs):
+        for prediction in map_threads(self._predict_one, numbered, jobs=jobs):
             found.append(prediction)
-            progress("predictions", len(found), len(paths))
-        return found
+            progress("predictions", len(found), len(numbered))
+        return found[0] if is_one(inputs) else found
 
     def flagging_from(self, distance: float | None) -> Model:
         """The same model with another distance from which a photo is unfamiliar; None: as it is.
@@ -144,8 +205,18 @@ class Model:
     def judge(
         self, path: str, probabilities: NDArray[Any], unfamiliarity: NDArray[Any]
     ) -> Prediction:
-        """Set and flag for what the graph returned of an image: (k,) and ()."""
+        """Set and flag for what the graph returned of an image: (k,) and ().
+
+        Raises:
+            ModelError: these are no probabilities of the classes.
+        """
         p = probabilities.astype(np.float64)
+        if p.shape != (len(self.classes),) or unfamiliarity.shape != ():
+            self._refuse(f"probabilities of the shape {p.shape}, expected ({len(self.classes)},)")
+        if not (np.isfinite(p).all() and np.isfinite(unfamiliarity)):
+            self._refuse("numbers that are not finite")
+        if not (p.min() >= -_ROUNDING and p.max() <= 1 + _ROUNDING):
+            self._refuse("probabilities outside 0 to 1")
         best, distance = int(p.argmax()), float(unfamiliarity)
         kept = tuple(
             name
@@ -163,6 +234,7 @@ class Model:
             set=kept,
             unfamiliarity=distance,
             flag=flag,
+            classes=self.classes,
         )
 
     def save(self, folder: str | Path) -> Path:
@@ -173,20 +245,22 @@ class Model:
             StorageError: it cannot be written.
         """
         folder = Path(folder)
-        if folder.exists() and not (folder / _CARD).exists() and any(folder.iterdir()):
+        if folder.exists() and not is_model_folder(folder) and any(folder.iterdir()):
             raise ModelError(
                 f"{folder} exists and is not a model folder; choose another name to save under"
             )
-        contents = {_GRAPH: self.graph, _WEIGHTS: _weights_bytes(self.tensors)}
+        files = {GRAPH: self.graph, WEIGHTS: _weights_bytes(self.tensors)}
+        if self.contents is not UNKNOWN:
+            files[_CONTENTS] = self.contents.to_bytes()
         with storage_errors(f"read what belongs to the model beside {folder}"):
-            contents |= {name: path.read_bytes() for name, path in self.companions.items()}
-        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+            files |= {name: path.read_bytes() for name, path in self.companions.items()}
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         make_folder(staging)
         try:
-            for name, data in contents.items():
+            for name, data in files.items():
                 write_atomic(staging / name, data)
-            write_atomic(staging / _CARD, json.dumps(self._card(hashes), indent=1) + "\n")
+            write_atomic(staging / RECORD, json.dumps(self._card(hashes), indent=1) + "\n")
             with storage_errors(f"write {folder}"):
                 if folder.exists():
                     shutil.rmtree(folder)
@@ -201,24 +275,66 @@ class Model:
         if isinstance(self.weights, Path):
             from safetensors.numpy import load_file
 
-            return dict(load_file(self.weights))
+            with naming(self.weights, ModelError, _AGAIN):
+                return dict(load_file(self.weights))
         return self.weights
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Names of the columns, by role, of the table that it was trained on; {} without one."""
+        columns = self.trained_on.get("columns", {})
+        return columns if isinstance(columns, Mapping) else {}
 
     @cached_property
     def transform(self) -> Transform:
-        """From the bytes of a file to what the graph takes."""
-        return transform_from_dict(self.backbone["transform"], self.companions)
+        """From the bytes of a file to what the graph takes.
+
+        Raises:
+            ModelError: what the model says of it is no transform.
+        """
+        with naming(self._file(RECORD), ModelError, _AGAIN):
+            return transform_from_dict(self.backbone["transform"], self.companions)
+
+    def check(self) -> None:
+        """Predict something, to see whether the graph goes with the rest of the model.
+
+        Raises:
+            ModelError: the graph cannot be loaded or run, or takes or gives something else.
+        """
+        self.predict_array(self.transform.read(self.transform.sample()))
 
     @cached_property
     def _engine(self) -> OnnxEngine:
-        return OnnxEngine(self.graph)
+        kind = MODALITIES[self.transform.modality]
+        engine = OnnxEngine(self.graph, name=str(self._file(GRAPH)))
+        engine.check(kind.graph_input, ("probabilities", "unfamiliarity"))
+        return engine
 
-    def _predict_one(self, path: str | Path) -> Prediction:
+    def _file(self, name: str) -> Path:
+        """Where a file of the model lies; of a model that was never saved, its name."""
+        return self.weights.parent / name if isinstance(self.weights, Path) else Path(name)
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ModelError(f"{self._file(GRAPH)} gives {what}; {_AGAIN}")
+
+    def _predict_one(self, numbered: tuple[int, Input]) -> Prediction:
+        number, given = numbered
+        name = name_of(given, number, self.transform.modality)
         try:
-            probabilities, unfamiliarity = run_input(self._engine, self.transform, path)
+            return self.judge(name, *self._engine.run(self._array_of(given)))
         except UnreadableInputError as error:
-            return Prediction.unreadable(str(path), error)
-        return self.judge(str(path), probabilities, unfamiliarity)
+            return Prediction.unreadable(name, error)
+
+    def _array_of(self, given: Input) -> NDArray[Any]:
+        """What the graph takes."""
+        kind = self.transform.modality
+        if isinstance(given, str | os.PathLike):
+            if is_path(given, kind):
+                return self.transform.read(read_input(Path(given)))
+            return self.transform.read(str(given).encode("utf-8", "replace"))
+        if kind != IMAGE:
+            raise ModelError(f"the model reads {kind}s, and a picture came; give it {kind}s")
+        return pixels_of(given)
 
     def _card(self, hashes: Mapping[str, str]) -> dict[str, Any]:
         return {
@@ -255,28 +371,27 @@ def load(folder: str | Path) -> Model:
         ModelError: it is not there, is of a newer format, lacks a file or was altered.
     """
     folder = Path(folder)
-    if not (folder / _CARD).exists() and (folder / "model" / _CARD).exists():
+    if not is_model_folder(folder) and is_model_folder(folder / "model"):
         folder = folder / "model"
-    try:
-        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(_why_no_model(folder)) from error
-    except ValueError as error:
-        raise ModelError(f"{folder / _CARD} is not valid JSON; save the model again") from error
-    if not isinstance(card, dict) or card.get("kind") != "regraft model":
-        raise ModelError(f"{folder / _CARD} does not describe a regraft model")
-    if not isinstance(card.get("format"), int) or card["format"] > FORMAT:
-        raise ModelError(
-            f"{folder} has model format {card.get('format')}, made with regraft "
-            f"{card.get('made_with')}; this is regraft {__version__}, which reads up to format "
-            f"{FORMAT}: upgrade with pip install --upgrade regraft"
-        )
-    try:
-        return _from_card(folder, card)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{folder / _CARD} lacks or garbles {error}; save the model again"
-        ) from error
+    if not is_model_folder(folder):
+        raise ModelError(_why_no_model(folder))
+    record, backbone = read_record(folder)
+    graph = read_graph(folder, record)
+    return Model(
+        classes=tuple(record.classes),
+        approach=record.approach,
+        settings=record.settings,
+        backbone=backbone,
+        set_thresholds=tuple(record.set_thresholds),
+        unfamiliar_from=record.unfamiliar_from,
+        temperature=record.temperature,
+        trained_on=record.trained_on,
+        graph=graph,
+        weights=folder / WEIGHTS,
+        companions={n: folder / n for n in record.files if n not in (GRAPH, WEIGHTS, _CONTENTS)},
+        made_with=record.made_with,
+        contents=read_training_contents(folder),
+    )
 
 
 def network_of(
@@ -331,7 +446,7 @@ def _weights_file(model: Model) -> Iterator[Path]:
         yield model.weights
         return
     with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
-        path = Path(folder) / _WEIGHTS
+        path = Path(folder) / WEIGHTS
         path.write_bytes(_weights_bytes(model.weights))
         yield path
 
@@ -394,11 +509,13 @@ def assemble(
     approach: str,
     settings: Mapping[str, Any],
     trained_on: Mapping[str, Any],
+    trained_contents: Iterable[str],
     network: TrainedNetwork | None = None,
 ) -> Model:
     """Put a fitted head on its backbone: the Model with its graph and all its parameters.
 
-    `network` is the backbone as it was trained, None for the pretrained one.
+    `network` is the backbone as it was trained, None for the pretrained one; `trained_contents` are
+    the SHA-256 of all that anything in the model was trained on or chosen by.
     """
     if network is None:
         embedding = embedding_graph(backbone).read_bytes()
@@ -428,45 +545,10 @@ def assemble(
             **head.tensors(),
         },
         companions=backbone.transform.companions(),
+        contents=backbone.contents.after_training(
+            trained_contents, trains_backbone=network is not None
+        ),
     )
-
-
-def _from_card(folder: Path, card: Mapping[str, Any]) -> Model:
-    companions = {name: folder / name for name in card["files"] if name not in (_GRAPH, _WEIGHTS)}
-    for name in (_GRAPH, _WEIGHTS, *companions):
-        if Path(name).name != name:
-            raise ModelError(f"{folder / _CARD} names the file {name!r}, expected one beside it")
-        if not (folder / name).is_file():
-            raise ModelError(f"{folder} lacks {name}; copy the whole model folder again")
-    graph = (folder / _GRAPH).read_bytes()
-    for name, digest in (
-        (_GRAPH, hashlib.sha256(graph).hexdigest()),
-        *((name, _hash_file(folder / name)) for name in (_WEIGHTS, *companions)),
-    ):
-        if digest != card["files"][name]:
-            raise ModelError(
-                f"{folder / name} was altered or damaged: its SHA-256 is {digest[:12]}..., "
-                f"expected {card['files'][name][:12]}...; copy the model folder again"
-            )
-    return Model(
-        classes=tuple(card["classes"]),
-        approach=card["approach"],
-        settings=card["settings"],
-        backbone=card["backbone"],
-        set_thresholds=tuple(card["set_thresholds"]),
-        unfamiliar_from=float(card["unfamiliar_from"]),
-        temperature=float(card["temperature"]),
-        trained_on=card["trained_on"],
-        graph=graph,
-        weights=folder / _WEIGHTS,
-        companions=companions,
-        made_with=card["made_with"],
-    )
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _why_no_model(folder: Path) -> str:

@@ -13,39 +13,62 @@
     report.html       all of the above for people
     model/            the model, see `model.py`
     decisions.csv     what people decided in a review, see `decisions.py`; no later fit removes it
+    where.json        private, for its owner alone: absolute paths of the data, settings and command
 
-`run.json` says "running" until the rest is complete and "done" afterwards, so a folder left by
-a killed process is never taken for a finished one.
+No other file holds an absolute path: the folder can be shared without `where.json`. `run.json`
+says "running" until the rest is complete and "done" afterwards, so a folder left by a killed
+process is never taken for a finished one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
+import hashlib
 import json
+import math
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from regraft._version import __version__
+from regraft.csv_table import csv_text, read_csv, read_records
 from regraft.dataset import Dataset, Row, split_groups
-from regraft.errors import DataError, RunError, StorageError
+from regraft.errors import RegraftError, RunError, StorageError, UnreadableInputError
 from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
 from regraft.issues import Issue, issues_csv
+from regraft.issues.base import COLUMNS as ISSUE_COLUMNS
+from regraft.locations import (
+    find,
+    recall,
+    remember,
+    shareable,
+    shareable_command,
+    shareable_word,
+    without_places,
+)
 from regraft.metrics import FloatArray
-from regraft.modality import IMAGE
+from regraft.modality import IMAGE, things
+from regraft.modality.base import read_input
+from regraft.model import Model, load
+from regraft.run_forms import ComparisonForm, EvaluationsForm, RunForm
+from regraft.saved import naming, parse_json, read_json, read_text, reason_of
 from regraft.storage import held, make_folder, storage_errors, write_atomic
 
 FORMAT = 1
+WHERE = "where.json"
 _RUN, _LOCK = "run.json", ".lock"
+_PATHS = ("data", "labels", "image_dir", "test")  # settings that are paths
+_SOURCES = ("decisions", "corrections")  # settings with a path in them
 _FILES = (
     "dataset.csv",
     "issues.csv",
@@ -58,6 +81,7 @@ _FILES = (
     "exploration.json",
     "explanations.json",
 )
+_PREDICTION_COLUMNS = ["path", "label", "predicted", "confidence", "split", "fold"]
 RACE = "race"  # what a comparison has finished; there while a run is not done
 
 
@@ -106,6 +130,21 @@ class Run:
     evaluations: tuple[Evaluation, ...]
     predictions: tuple[ImagePrediction, ...]
     exploration: Exploration | None = None
+
+    def __repr__(self) -> str:
+        found = next(iter(self.evaluations), None)
+        accuracy = "" if found is None else f"{found.on} accuracy {found.accuracy.percent}, "
+        chosen = self.comparison["candidates"][self.comparison["chosen"]]["title"]
+        return f"Run({self.folder}: {accuracy}{chosen})"
+
+    @property
+    def model(self) -> Model:
+        """Its model, read at each call.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        return load(self.folder)
 
     @property
     def test_is_independent(self) -> bool:
@@ -162,8 +201,9 @@ def open_run(
     make_folder(folder)
     with held(folder / _LOCK, RunError(_busy(folder)), doing=f"write in {folder}"):
         _check_free(folder, settings, force=force)
-        about = _about(settings, command)
+        about = _about(shareable_settings(settings, folder), shareable_command(command, Path.cwd()))
         write_about(folder, about)  # from here on the folder does not pass for a finished run
+        remember(folder / WHERE, {"settings": json.dumps(settings), "command": command})
         with storage_errors(f"clear {folder}"):
             _remove_old(folder, race=force)
         try:
@@ -171,12 +211,44 @@ def open_run(
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             if not interrupted:
-                about["error"] = str(error)
+                about["error"] = without_places(str(error), settings["data"], folder)
             with contextlib.suppress(StorageError):  # the first error is the one to report
                 _close(folder, about, "interrupted" if interrupted else "failed")
             raise
         shutil.rmtree(folder / RACE, ignore_errors=True)
         _close(folder, about, "done")
+
+
+def place_data(folder: Path, data: Dataset) -> str:
+    """What run.json says of where the data are; where that is goes into `where.json`.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    known = recall(folder / WHERE) | {"data": str(data.root)}
+    remember(folder / WHERE, known | {"elsewhere": json.dumps(dict(data.elsewhere))})
+    return shareable(data.root, folder)
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """The settings of a run, with paths that can be opened here, as far as they are known."""
+    shared = dict(run.about.get("settings") or {})
+    settings = shared | dict(json.loads(recall(run.folder / WHERE).get("settings", "{}")))
+    is_beside = run.data.root == find(run.about["data"], run.folder, None)[0]
+    for name in _PATHS:
+        if shared.get(name):
+            found = find(shared[name], run.folder, settings[name])
+            settings[name] = str(found[0 if is_beside else -1])
+    return settings
+
+
+def require_data(run: Run) -> None:
+    """Raises RunError: the folder of the data is not where it was, as after a move."""
+    if not run.data.root.exists():
+        raise RunError(
+            f"the {things(run.data.modality)} of {run.folder} are not in {run.data.root}; put "
+            f'them there, or write where they are into {run.folder / WHERE} as {{"data": "FOLDER"}}'
+        )
 
 
 def write_results(
@@ -230,50 +302,88 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
     if about.get("status") != "done" and not unfinished:
         raise RunError(
             f"the run in {folder} is not finished ({about.get('status')}); to finish it, run: "
-            f"{about.get('command') or 'the same regraft fit again'}"
+            f"{_command_of(folder, about) or 'the same regraft fit again'}"
         )
+    comparison = _record(folder, "comparison.json", ComparisonForm)
+    evaluations = _record(folder, "evaluation.json", EvaluationsForm)
+    with _naming(folder / WHERE):
+        places = recall(folder / WHERE)
+        elsewhere: dict[str, str] = parse_json(places.get("elsewhere", "{}"), dict[str, str])
+    with _naming(folder / "dataset.csv"):
+        table = read_text(folder / "dataset.csv")
+        data = _with_its_photos(
+            Dataset.from_csv(
+                table, root, modality=about.get("modality", IMAGE), elsewhere=elsewhere
+            )
+            for root in find(about["data"], folder, places.get("data"))
+        )
+    with _naming(folder / "evaluation.json"):
+        evaluated = tuple(Evaluation.from_dict(entry) for entry in evaluations)
+    with _naming(folder / "issues.csv"):
+        issues = _read_issues(folder / "issues.csv")
+    with _naming(folder / "predictions.csv"):
+        predictions = _read_predictions(folder / "predictions.csv")
+    with _naming(folder / "exploration.json"):
+        exploration = _read_exploration(folder / "exploration.json")
+    return Run(
+        folder=folder,
+        about=about,
+        data=data,
+        issues=issues,
+        comparison=comparison,
+        evaluations=evaluated,
+        predictions=predictions,
+        exploration=exploration,
+    )
+
+
+def _record(folder: Path, name: str, form: Any) -> Any:
+    """The plain JSON values of a record that has its form.
+
+    Raises:
+        RunError: it has not.
+    """
+    with _naming(folder / name):
+        values: Any = read_json(folder / name)
+        msgspec.convert(values, form)
+        return values
+
+
+def _naming(path: Path) -> AbstractContextManager[None]:
+    return naming(path, RunError, "fit again with --force")
+
+
+@contextlib.contextmanager
+def shown_from(*runs: Run) -> Iterator[None]:
+    """Say of whatever goes wrong while runs are shown that their records are damaged.
+
+    What these hold below their first levels is not checked before.
+    """
     try:
-        root = Path(about["data"])
-        comparison = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-        evaluations = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-        return Run(
-            folder=folder,
-            about=about,
-            data=Dataset.from_csv(
-                (folder / "dataset.csv").read_text(encoding="utf-8"),
-                root,
-                modality=about.get("modality", IMAGE),
-            ),
-            issues=_read_issues(folder / "issues.csv"),
-            comparison=comparison,
-            evaluations=tuple(Evaluation.from_dict(entry) for entry in evaluations),
-            predictions=_read_predictions(folder / "predictions.csv"),
-            exploration=_read_exploration(folder / "exploration.json"),
-        )
-    except OSError as error:
+        yield
+    except (RegraftError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if os.environ.get("REGRAFT_TRACEBACK"):
+            raise
+        names = " or of ".join(str(run.folder) for run in runs)
         raise RunError(
-            f"the run in {folder} is damaged ({Path(error.filename or folder).name}: "
-            f"{error.strerror}); fit again with --force"
-        ) from error
-    except (DataError, ValueError, LookupError, TypeError, StopIteration) as error:
-        what = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise RunError(
-            f"the run in {folder} is damaged ({what}); fit again with --force"
+            f"the run.json, comparison.json or exploration.json of {names} is damaged "
+            f"({reason_of(error)}); fit again with --force, or if nobody changed it, report that "
+            "as a defect in regraft"
         ) from error
 
 
 def predictions_csv(predictions: Sequence[ImagePrediction], classes: Sequence[str]) -> str:
     """The text of `predictions.csv`: path, label, predicted, confidence, split, fold, p_<class>."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     names = [f"p_{name}" for name in classes]
-    writer.writerow(["path", "label", "predicted", "confidence", "split", "fold", *names])
+    rows = [[*_PREDICTION_COLUMNS, *names]]
     for p in predictions:
         numbers = [f"{x:.6f}" for x in p.probabilities] or [""] * len(classes)
         confidence = f"{p.confidence:.6f}" if p.probabilities else ""
         fold = str(p.fold) if p.fold >= 0 else ""
-        writer.writerow([p.path, p.label, p.predicted, confidence, p.split, fold, *numbers])
-    return out.getvalue()
+        rows.append([p.path, p.label, p.predicted, confidence, p.split, fold, *numbers])
+    return csv_text(rows)
 
 
 def free_folder(base: Path) -> Path:
@@ -308,11 +418,69 @@ def _check_free(folder: Path, settings: Mapping[str, Any], *, force: bool) -> No
         raise RunError(
             f"{folder} holds a finished run; add --force to replace it or choose another --out"
         )
-    if about.get("settings") != json.loads(json.dumps(settings)):
+    if not _are_settings_of(folder, about, settings):
         raise RunError(
             f"{folder} holds an unfinished run with other settings; finish it with its command "
-            f"({about.get('command')}), add --force to replace it, or choose another --out"
+            f"({_command_of(folder, about)}), add --force to replace it, or choose another --out"
         )
+
+
+def _with_its_photos(candidates: Iterable[Dataset]) -> Dataset:
+    """The first dataset in whose folder the first of its files lies, or else the last one."""
+    last = None
+    for data in candidates:
+        if last is not None and _is_there(last):
+            return last
+        last = data
+    assert last is not None
+    return last
+
+
+def _is_there(data: Dataset) -> bool:
+    row = next((row for row in data.ok if row.path.split("/")[0] not in ("..", "...")), None)
+    if row is None:
+        return True
+    try:
+        return hashlib.sha256(read_input(data.absolute(row))).hexdigest() == row.sha256
+    except UnreadableInputError:
+        return False
+
+
+def _are_settings_of(folder: Path, about: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    wanted = json.loads(json.dumps(settings))
+    private = recall(folder / WHERE).get("settings")
+    if private is not None:
+        return bool(json.loads(private) == wanted)
+    return about.get("settings") in (wanted, shareable_settings(wanted, folder))
+
+
+def _command_of(folder: Path, about: Mapping[str, Any]) -> str:
+    """What repeats a run on this machine."""
+    return str(recall(folder / WHERE).get("command") or about.get("command") or "")
+
+
+def shareable_settings(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings without absolute paths: those of files as they are seen from the run folder."""
+    here, found = Path.cwd(), dict(settings)
+    for name in _PATHS:
+        if found.get(name):
+            found[name] = _unless_relative(found[name], folder)
+    for name in _SOURCES:
+        if found.get(name):
+            found[name] = {**found[name], "path": _unless_relative(found[name]["path"], folder)}
+    found["backbones"] = [shareable_word(name, here) for name in found.get("backbones", ())]
+    if found.get("architecture"):
+        found["architecture"] = shareable_word(found["architecture"], here)
+    options = dict(found.get("backbone_options") or {})
+    if options.get("architecture"):
+        found["backbone_options"] = options | {
+            "architecture": shareable_word(options["architecture"], here)
+        }
+    return found
+
+
+def _unless_relative(path: str, folder: Path) -> str:
+    return shareable(path, folder) if Path(path).is_absolute() else path
 
 
 def _remove_old(folder: Path, *, race: bool) -> None:
@@ -367,19 +535,17 @@ def write_about(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _read_about(folder: Path) -> dict[str, Any] | None:
-    try:
-        about = json.loads((folder / _RUN).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (folder / _RUN).exists() and not (folder / _RUN).is_symlink():
         return None
-    except NotADirectoryError:
-        return None
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{folder / _RUN} cannot be read ({error}); choose another folder"
-        ) from error
-    if not isinstance(about, dict) or about.get("kind") != "regraft run":
-        raise RunError(f"{folder / _RUN} does not describe a regraft run; choose another folder")
-    return about
+    with naming(folder / _RUN, RunError, "choose another folder"):
+        about: Any = read_json(folder / _RUN)
+        if not isinstance(about, dict) or about.get("kind") != "regraft run":
+            raise RunError(
+                f"{folder / _RUN} does not describe a regraft run; choose another folder"
+            )
+        if isinstance(about.get("format"), int) and about["format"] <= FORMAT:
+            msgspec.convert(about, RunForm)
+        return about
 
 
 def _versions() -> dict[str, str]:
@@ -395,37 +561,50 @@ def _versions() -> dict[str, str]:
 
 
 def _read_issues(path: Path) -> tuple[Issue, ...]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Issue(row["path"], row["issue"], float(row["score"]), row["detail"])
-            for row in csv.DictReader(file)
-        )
+    return tuple(
+        Issue(row["path"], row["issue"], _finite(row["score"]), row["detail"])
+        for row in read_records(read_text(path), columns=ISSUE_COLUMNS)
+    )
 
 
 def _read_exploration(path: Path) -> Exploration | None:
     """None where the time was too short for it, or the run is of an earlier version."""
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return None
-    return Exploration.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    return Exploration.from_dict(read_json(path))
 
 
 def _read_predictions(path: Path) -> tuple[ImagePrediction, ...]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader)
-        first = header.index("fold") + 1
-        return tuple(
+    lines = read_csv(read_text(path))
+    _, header = next(lines, (0, []))
+    if header[:6] != _PREDICTION_COLUMNS:
+        raise ValueError(f"its columns are {', '.join(header)[:80]!r}")
+    predictions = []
+    for number, row in lines:
+        if len(row) != len(header):
+            raise ValueError(f"line {number} has {len(row)} cells, expected {len(header)}")
+        numbers = tuple(_finite(x) for x in row[6:] if x)
+        if numbers and len(numbers) != len(header) - 6:
+            raise ValueError(f"line {number} lacks the probability of a class")
+        predictions.append(
             ImagePrediction(
                 path=row[0],
                 label=row[1],
                 predicted=row[2],
-                confidence=float(row[3] or "nan"),
+                confidence=_finite(row[3]) if row[3] else math.nan,
                 split=row[4],
-                fold=int(row[5] or -1),
-                probabilities=tuple(float(x) for x in row[first:] if x),
+                fold=int(row[5][:9] or -1),
+                probabilities=numbers,
             )
-            for row in reader
         )
+    return tuple(predictions)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is no number")
+    return number
 
 
 def _json(data: Any) -> str:

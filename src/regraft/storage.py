@@ -68,8 +68,10 @@ def held(guard: Path, busy: Exception, *, doing: str, timeout_s: float = 0.0) ->
         lock.release()
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
+def write_atomic(path: Path, data: bytes | str, *, private: bool = False) -> None:
     """Write `data` to `path` so that other processes see the old file or the new, whole one.
+
+    A `private` file can be read by its owner alone.
 
     Raises:
         StorageError: the disk is full or the folder is not writable; `path` is untouched.
@@ -79,6 +81,8 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     with storage_errors(f"write {path}"):
         try:
             with temporary.open("wb") as file:
+                if private:
+                    temporary.chmod(0o600)
                 file.write(raw)
                 file.flush()
                 os.fsync(file.fileno())

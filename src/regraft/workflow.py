@@ -6,24 +6,25 @@ here prints.
 
 from __future__ import annotations
 
-import csv
-import glob
-import io
 import math
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, overload
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from regraft.approaches import (
     FOLDS,
+    Approach,
     CrossValidation,
     Limits,
     is_trained,
@@ -47,29 +48,33 @@ from regraft.candidates import (
     check_approaches,
     trains_networks,
 )
-from regraft.catalogue import Backbone, BackboneOptions, default_backbone
+from regraft.catalogue import Backbone, BackboneOptions, default_backbone, weights_path
 from regraft.comparison import Candidate, Comparison, choose_again, compare, with_time_left
 from regraft.corrections import (
     Correction,
     add_corrections,
+    class_meant,
     corrections_log,
     keep_correction,
     read_corrections,
+    with_note_on_corrections,
 )
+from regraft.csv_table import csv_text
 from regraft.dataset import (
     Dataset,
+    InputOptions,
+    Inputs,
     Row,
-    cells_of,
     check_data,
-    is_table_of,
+    find_inputs,
     leave_out_small_classes,
-    natural_key,
     require_trainable,
     scan,
     set_aside,
     split_groups,
 )
-from regraft.dataset.walking import walk
+from regraft.dataset.elsewhere import without_absolute_paths
+from regraft.dataset.table import counted
 from regraft.decisions import (
     DECISIONS,
     Applied,
@@ -79,10 +84,12 @@ from regraft.decisions import (
     decisions_file,
     read_decisions,
 )
+from regraft.demo import title_of
 from regraft.errors import (
     DataError,
     ExplanationError,
     ModelError,
+    OutOfTimeError,
     RegraftError,
     RunError,
     StorageError,
@@ -118,23 +125,18 @@ from regraft.explaining import (
 from regraft.exploring import explore
 from regraft.features import embed_rows, measure_speed
 from regraft.grouping import keep_together
-from regraft.guide import (
-    Advice,
-    Similarity,
-    Size,
-    advise,
-    measure_similarity,
-    measure_size,
-    rank_backbones,
-)
+from regraft.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones
+from regraft.inputs import Input, as_files, each, is_one, is_path
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
+from regraft.locations import seen_from_here, shareable, without_places
 from regraft.measures import measure_rows
 from regraft.modality import IMAGE, MODALITIES, get_modality, things
-from regraft.modality.base import Modality, read_input
-from regraft.modality.cells import table_of
+from regraft.modality.base import read_input
+from regraft.modality.text import read_text
 from regraft.model import Model, Prediction, load
+from regraft.overlaps import overlap_with, without_known_test_rows
 from regraft.progress import Progress, note, silent
-from regraft.promotion import promote, roll_back
+from regraft.promotion import deployed_run, promote, roll_back
 from regraft.race import Race
 from regraft.runs import (
     RACE,
@@ -143,10 +145,15 @@ from regraft.runs import (
     check_folder,
     free_folder,
     open_run,
+    place_data,
     read_run,
+    require_data,
+    settings_of,
+    shown_from,
     write_about,
     write_results,
 )
+from regraft.similarity import Similarity, measure_similarity
 from regraft.storage import held, make_folder, write_atomic
 
 if TYPE_CHECKING:
@@ -162,6 +169,9 @@ _AFTERWARDS_S = 8.0  # evaluation, learning curve and report
 _AFTERWARDS_IMAGE_S = 0.02  # predicting one more photo
 _EXPLANATIONS_S = 6.0  # heat maps, where networks are trained
 _REPORT_S = 2.0
+_SIMILARITY_SHARE = 0.15  # of the budget, for measuring similarity
+_RANKING_SHARE = 0.05  # of the budget, for finding out which of several backbones to try first
+_BEGINNING = 40  # characters of a text that stand for it
 
 
 class LabelColumns(TypedDict, total=False):
@@ -175,15 +185,15 @@ class LabelColumns(TypedDict, total=False):
 
 
 def fit(
-    data: str | Path,
+    data: str | Path | Dataset,
     *,
     labels: str | Path | None = None,
     image_dir: str | Path | None = None,
     test: str | Path | None = None,
     columns: LabelColumns | None = None,
     budget_s: float = DEFAULT_BUDGET_S,
-    backbones: Sequence[str] = (),
-    approaches: Sequence[str] = (),
+    backbones: str | Sequence[str] = (),
+    approaches: str | Sequence[str] = (),
     resize: str | None = None,
     backbone_options: BackboneOptions | None = None,
     architecture: str | None = None,
@@ -199,16 +209,17 @@ def fit(
     """From a folder of photos to an honest, saved classifier with its report.
 
     Args:
-        data: a folder or a label table; see `scan` for the layouts.
+        data: a folder or a label table, see `scan` for the layouts; or a Dataset, for which the
+            next four say nothing.
         labels: a label table for the files in `data`.
         image_dir: where the files named by a label table are.
         test: labelled data for the test set, kept out of every choice.
         columns: names of columns of the label table: `path_column`, `text_column`,
             `label_column`, `split_column`, `group_column`.
         budget_s: seconds for the whole run; candidates get fewer epochs, or are left out.
-        backbones: names to try, or checkpoints to go on from; by default the built-in one, and
-            the installed others too unless approaches are named.
-        approaches: names to try; by default all.
+        backbones: name or names to try, or checkpoints to go on from; by default the built-in
+            one, and the installed others too unless approaches are named.
+        approaches: name or names to try; by default all.
         resize: "crop", "pad" or "squash"; by default the backbone's own.
         backbone_options: what the names of backbones do not say, see there.
         architecture: a network for `scratch`, "package.module:name" or "path/file.py:name".
@@ -216,7 +227,7 @@ def fit(
             They go along to the new run folder, so that its review goes on from there.
         with_corrections: a run folder whose model was corrected at work: the corrected photos are
             trained on as well, its test set stays as it was, and the new model replaces the one
-            at work there if it is no worse.
+            at work there unless it is significantly worse.
         out: the run folder; by default `runs/<name of the data>`.
         force: replace a run that is there.
         seed: of splits and folds.
@@ -236,6 +247,7 @@ def fit(
     """
     if budget_s <= 0:
         raise UsageError(f"the budget is {budget_s:g} s, expected more than 0, such as 5m")
+    approaches, backbones = names_in(approaches), names_in(backbones)
     named, networks_for = _backbones_to_try(
         approaches,
         backbones,
@@ -246,8 +258,11 @@ def fit(
     )
     reviewed = None if decisions is None else _review_of(decisions)
     corrected = None if with_corrections is None else _corrections_of(with_corrections)
-    source = Path(data)
-    folder = Path(out) if out is not None else free_folder(Path("runs") / _run_name(source))
+    source = data.root if isinstance(data, Dataset) else Path(data)
+    usual = Path("runs") / _run_name(source)
+    folder = Path(out) if out is not None else free_folder(usual)
+    if out is None and folder != usual:
+        note(progress, f"{usual} holds a finished run, so this one goes to {folder}")
     settings = {
         "data": os.path.realpath(source),
         "labels": os.path.realpath(labels) if labels else None,
@@ -264,15 +279,18 @@ def fit(
         "corrections": corrected and corrected.setting,
         "seed": seed,
     }
-    command = command or _command(settings, folder)
+    if isinstance(data, Dataset):  # no command line repeats it
+        settings["dataset"] = data.fingerprint()
+    else:
+        command = command or _command(settings, folder)
     started = time.monotonic()
     check_folder(folder, settings, force=force)
     if reviewed is not None:  # to be added to, so that nobody's decisions are lost
         read_decisions(folder / DECISIONS, missing_ok=True)
         for remark in reviewed.remarks:
             note(progress, remark)
-    found = scan(
-        source,
+    found = scanned(
+        data,
         labels=labels,
         image_dir=image_dir,
         test=test,
@@ -280,9 +298,10 @@ def fit(
         check=reviewed is None,
         jobs=jobs,
         progress=progress,
-        **(columns or LabelColumns()),
+        columns=columns,
     )
     networks = networks_for(found.modality)
+    network = networks[0] if networks else None
     applied = None
     if reviewed is not None:
         found, applied = apply_decisions(found, reviewed.log)
@@ -290,6 +309,7 @@ def fit(
     if corrected is not None:
         found = corrected.applied_to(found)
     require_trainable(found)  # until here nothing is written
+    found = without_absolute_paths(found)
     with open_run(folder, settings, command=command, force=force) as about:
         if reviewed is not None:
             carry_over(reviewed.log, folder / DECISIONS)
@@ -297,15 +317,15 @@ def fit(
         about["seconds"]["scan"] = round(time.monotonic() - started, 3)
         with phase("features"):
             left = budget_s - (time.monotonic() - started)
-            embeds = has_time_to_embed(found, networks[0], budget_s=left)
-            first = networks[0] if embeds else None
+            embeds = network is not None and has_time_to_embed(found, network, budget_s=left)
+            first = network if embeds else None
             found = _readable(found, first, jobs=jobs, progress=progress)
             require_trainable(found)
         had_test = bool(found.test)
         with phase("audit"):
             left = budget_s - (time.monotonic() - started)
             looked = look_first(
-                found, networks[0], embeds=embeds, budget_s=left, jobs=jobs, progress=progress
+                found, network, embeds=embeds, budget_s=left, jobs=jobs, progress=progress
             )
             exploration = pair = None
             by_order = ByOrder()
@@ -321,44 +341,50 @@ def fit(
                     by_order = ByOrder.of(looked.findings.series, grouped)
                 found = leave_out_small_classes(grouped.data)
                 require_trainable(found)
-        found = set_aside(found, seed=seed)
-        guidance = None
-        ranked: list[Backbone] = []
-        if trains_networks(approaches):
-            with phase("guide"):
-                guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
-                if len(networks) > 2:
-                    scored = rank_backbones(
-                        found, networks[1:], seed=seed, jobs=jobs, progress=progress
-                    )
-                    ranked = [backbone for backbone, _ in scored]
-        candidates = candidate_approaches(
-            approaches,
-            networks if backbones else (),
-            modality=found.modality,
-            resize=resize,
-            advice=guidance.advice if guidance else None,
-            architecture=architecture,
-            ranked=ranked,
-        )
+        found, had_test = _with_test_set(found, networks, was_given=had_test, seed=seed)
         reserve = _AFTERWARDS_S + _AFTERWARDS_IMAGE_S * (len(found.test) + len(found.unlabelled))
         reserve += _EXPLANATIONS_S if trains_networks(approaches) else 0.0
+        reserve = min(reserve, 0.2 * budget_s)
+        entrants = _Entrants(
+            partial(
+                candidate_approaches,
+                approaches,
+                networks if backbones else (),
+                modality=found.modality,
+                resize=resize,
+                architecture=architecture,
+            ),
+            found,
+            networks,
+            trains=trains_networks(approaches),
+            budget_s=budget_s,
+            deadline=started + budget_s - reserve,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
         with phase("comparison"):
             comparison = compare(
-                candidates,
+                entrants,
                 found,
                 budget_s=budget_s - (time.monotonic() - started),
-                reserve_s=min(reserve, 0.2 * budget_s),
+                reserve_s=reserve,
+                trains=entrants.trains,
                 race=Race(folder / RACE) if trains_networks(approaches) else None,
                 seed=seed,
                 jobs=jobs,
                 progress=progress,
             )
+        if entrants.guide_s:
+            about["seconds"]["guide"] = entrants.guide_s
+            about["seconds"]["comparison"] = round(
+                about["seconds"]["comparison"] - entrants.guide_s, 3
+            )
         with phase("final fit"):
             comparison, model = _final_fit(
                 comparison,
                 found,
-                deadline=started + budget_s - min(reserve, 0.2 * budget_s) / 2,
+                deadline=started + budget_s - reserve / 2,
                 seed=seed,
                 jobs=jobs,
                 progress=progress,
@@ -368,11 +394,14 @@ def fit(
         assert chosen is not None
         with phase("evaluation"):
             found, others, seen = _predict_the_rest(model, found, jobs=jobs, progress=progress)
-            evaluations = _evaluations(found, chosen, seen[: len(found.test)], seed=seed)
+            backbone = comparison.best.network
+            evaluations = _evaluations(
+                found, chosen, seen[: len(found.test)], backbone=backbone, seed=seed
+            )
             predictions = _predictions(found, chosen, others, seen)
-            if pair is not None:
+            if pair is not None and network is not None:
                 by_order = compare_folds(
-                    by_order, pair, found.with_rows(found.train), networks[0], seed=seed, jobs=jobs
+                    by_order, pair, found.with_rows(found.train), network, seed=seed, jobs=jobs
                 )
             issues, audited = _issues(found, looked, predictions)
             if looked is not None and looked.findings.series is not None:
@@ -381,13 +410,15 @@ def fit(
                 found, issues = _without_answered(found, issues, applied)
         with phase("evidence"):
             evidence = {
-                "guide": guidance and guide_entry(*guidance, comparison),
+                "guide": entrants.guidance and guide_entry(*entrants.guidance, comparison),
                 "transfer": transfer_entry(comparison),
                 "learning_curve": learning_curve_entry(
                     found, comparison, seed=seed, jobs=jobs, progress=progress
                 ),
                 "selection": selection_entry(comparison, evaluations),
             }
+        if corrected is not None:
+            found = corrected.noted_in(found)
         explanations = None
         is_mapped = MODALITIES[found.modality].is_mapped
         # What takes seconds without PyTorch stays without it.
@@ -403,7 +434,8 @@ def fit(
                     progress=progress,
                 )
         about.update(
-            data=str(found.root),
+            data=place_data(folder, found),
+            title=title_of(found.root),
             layout=found.layout,
             modality=found.modality,
             notes=list(found.notes),
@@ -413,7 +445,10 @@ def fit(
             backbone=dict(model.backbone),
             audit=audited,
             decisions=applied and reviewed and _decided(applied, reviewed, evaluations, found),
-            reading=_reading(found, comparison, model, had_test=had_test),
+            reading=[
+                *_reading(found, comparison, model, had_test=had_test),
+                *filter(None, [entrants.unguided]),
+            ],
         )
         with phase("report"):
             write_results(
@@ -431,13 +466,54 @@ def fit(
                 write_explanations(folder, explanations)
             about["seconds_total"] = round(time.monotonic() - started, 3)
             write_about(folder, about)
-            write_atomic(folder / "report.html", _report(folder, unfinished=True))
+            write_atomic(folder / "report.html", _report(read_run(folder, unfinished=True)))
         about["seconds_total"] = round(time.monotonic() - started, 3)
     if corrected is not None:
         about["promotion"] = promote(read_run(folder), corrected.run).to_dict()
-        about["promotion"]["over"] = str(corrected.run.folder)
+        about["promotion"]["over"] = shareable(corrected.run.folder, Path.cwd())
         write_about(folder, about)
     return read_run(folder)
+
+
+def names_in(given: str | Sequence[str]) -> list[str]:
+    """One name or several, as a list."""
+    return [given] if isinstance(given, str) else list(given)
+
+
+def scanned(
+    data: str | Path | Dataset,
+    *,
+    labels: str | Path | None = None,
+    image_dir: str | Path | None = None,
+    test: str | Path | None = None,
+    modality: str | None = None,
+    columns: LabelColumns | None = None,
+    **options: Any,
+) -> Dataset:
+    """The Dataset of what was given; one that is a Dataset already stays as it is.
+
+    Raises:
+        UsageError: it is a Dataset, and options for reading one came with it, or it is of another
+            kind than the backbones that were named.
+        DataError: see `scan`.
+    """
+    if not isinstance(data, Dataset):
+        return scan(
+            data,
+            labels=labels,
+            image_dir=image_dir,
+            test=test,
+            modality=modality,
+            **(columns or LabelColumns()),
+            **options,
+        )
+    given = {"labels": labels, "image_dir": image_dir, "test": test, "columns": columns}
+    unused = [name for name, value in given.items() if value]
+    if unused:
+        raise UsageError(f"{unused[0]} is for a path, and a Dataset came; give it to scan instead")
+    if modality not in (None, data.modality):
+        raise UsageError(f"the backbone is for {modality}s, and the data are {data.modality}s")
+    return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,13 +552,13 @@ class Plan:
 
 
 def plan(
-    data: str | Path,
+    data: str | Path | Dataset,
     *,
     labels: str | Path | None = None,
     image_dir: str | Path | None = None,
     columns: LabelColumns | None = None,
-    backbones: Sequence[str] = (),
-    approaches: Sequence[str] = (),
+    backbones: str | Sequence[str] = (),
+    approaches: str | Sequence[str] = (),
     resize: str | None = None,
     backbone_options: BackboneOptions | None = None,
     architecture: str | None = None,
@@ -499,6 +575,7 @@ def plan(
         UsageError: an option is outside its range.
         BackboneError: a backbone is unknown or not installed.
     """
+    approaches, backbones = names_in(approaches), names_in(backbones)
     named, networks_for = _backbones_to_try(
         approaches,
         backbones,
@@ -507,7 +584,7 @@ def plan(
         options=backbone_options,
         progress=progress,
     )
-    found = scan(
+    found = scanned(
         data,
         labels=labels,
         image_dir=image_dir,
@@ -515,10 +592,13 @@ def plan(
         jobs=jobs,
         progress=progress,
         verify=True,
-        **(columns or LabelColumns()),
+        columns=columns,
     )
     require_trainable(found)
+    _tell(found, progress)
     networks = networks_for(found.modality)
+    if not networks:  # similarity is measured with the built-in one
+        weights_path(default_backbone(found.modality))
     found = set_aside(found, seed=seed)
     guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
     for backbone in networks:
@@ -561,7 +641,7 @@ def audit(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Audit:
-    """What is wrong with the data: copies, leakage, wrong labels, outliers, faults, shortcuts.
+    """What is wrong with the data: copies, leakage, doubtful labels, outliers, faults, shortcuts.
 
     Nothing is trained but a linear probe, and no file is changed. Arguments are those of `fit`;
     `data` may be a Dataset as well.
@@ -570,17 +650,19 @@ def audit(
         DataError: there is no labelled photo.
         BackboneError: the backbone is unknown or not installed.
     """
-    if not isinstance(data, Dataset):
-        data = scan(
-            data,
-            labels=labels,
-            image_dir=image_dir,
-            test=test,
-            min_class_images=1,
-            jobs=jobs,
-            progress=progress,
-            **(columns or LabelColumns()),
-        )
+    is_dataset = isinstance(data, Dataset)
+    data = scanned(
+        data,
+        labels=labels,
+        image_dir=image_dir,
+        test=test,
+        min_class_images=1,
+        jobs=jobs,
+        progress=progress,
+        columns=columns,
+    )
+    if data.ok and not is_dataset:
+        _tell(data, progress)
     if not data.ok:
         require_trainable(data)
     return audit_data(data, backbone=backbone, seed=seed, jobs=jobs, progress=progress)
@@ -627,17 +709,26 @@ def evaluate(
         DataError: no labelled image, or a label the model does not know.
     """
     loaded = model if isinstance(model, Model) else load(model)
-    if not isinstance(data, Dataset):
-        data = scan(
-            data,
-            labels=labels,
-            image_dir=image_dir,
-            min_class_images=1,
-            jobs=jobs,
-            progress=progress,
-            **(columns or LabelColumns()),
-        )
-    return evaluate_model(loaded, data, jobs=jobs, progress=progress)
+    data = scanned(
+        data,
+        labels=labels,
+        image_dir=image_dir,
+        remembered=loaded.columns,
+        classes=loaded.classes,
+        min_class_images=1,
+        jobs=jobs,
+        progress=progress,
+        columns=columns,
+    )
+    evaluation = evaluate_model(loaded, data, jobs=jobs, progress=progress)
+    _tell(data, progress)
+    return evaluation
+
+
+def _tell(data: Dataset, progress: Progress) -> None:
+    """Tell what was taken for what, where no result shows it."""
+    for text in data.notes:
+        note(progress, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -651,6 +742,10 @@ class Explained:
     explanations: Explanations
     pictures: tuple[tuple[HeatMap, Path], ...] = ()
     report: Path | None = None
+
+    def __repr__(self) -> str:
+        where = self.report or f"{len(self.pictures):,} pictures"
+        return f"Explained({self.explanations!r}, {where})"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -682,7 +777,7 @@ class Explained:
 
 def explain(
     model: str | Path,
-    files: Sequence[str | Path] = (),
+    files: Input | Iterable[Input] = (),
     *,
     out: str | Path = "explanations",
     architecture: str | None = None,
@@ -697,7 +792,7 @@ def explain(
 
     Args:
         model: a run folder; with files a model folder does as well.
-        files: photos, folders or glob patterns.
+        files: photos, folders or glob patterns, PIL pictures or uint8 (h, w, 3), one or many.
         out: the folder of the PNG files.
         architecture: where the network of a model trained from scratch on your own is, as for
             `fit`.
@@ -715,9 +810,11 @@ def explain(
     """
     make = load_architecture(architecture) if architecture is not None else None
     instead = "predictions.csv of its run lists what it was wrong on"
-    if not files:
+    given = each(files)
+    if not given:
         run = read_run(model)
         _require_photos(run.data, "explain", instead)
+        require_data(run)
         found = explain_run(
             run.folder / "model",
             run.data,
@@ -729,11 +826,12 @@ def explain(
         write_explanations(run.folder, found)
         return Explained(found, report=report(run.folder, run.folder / "report.html"))
     _of_photos(load(model), "explain", instead)
-    questions = [Question(path, Path(path)) for path in expand_inputs(files)]
-    found = explain_photos(Path(model), questions, make=make, jobs=jobs, progress=progress)
-    if not found.shown:
-        raise ExplanationError(found.check.text if found.check and found.maps else found.reason)
-    pictures, gone = _write_pictures(found.shown, Path(out))
+    with as_files(given) as paths:
+        questions = [Question(path, Path(path)) for path in expand_inputs(paths)]
+        found = explain_photos(Path(model), questions, make=make, jobs=jobs, progress=progress)
+        if not found.shown:
+            raise ExplanationError(found.check.text if found.check and found.maps else found.reason)
+        pictures, gone = _write_pictures(found.shown, Path(out))
     found = replace(found, left_out=(*found.left_out, *gone))
     return Explained(found, pictures=pictures)
 
@@ -771,13 +869,12 @@ def export(
     loaded = model if isinstance(model, Model) else load(model)
     run = None
     if not isinstance(model, Model) and (Path(model) / "run.json").exists():
-        run = read_run(model)
+        run = deployed_run(read_run(model))  # another one, after a promotion
     some: Dataset | Sequence[str | Path] = ()
     if isinstance(check, Dataset):
         some = check
     elif check is not None:
-        kind = loaded.transform.modality
-        some = _labelled_or_not(check, modality=kind, jobs=jobs, progress=progress)
+        some = _labelled_or_not(check, loaded, jobs=jobs, progress=progress)
     elif run is not None:
         some = sample_of_run(run.data)
     return export_model(
@@ -856,10 +953,20 @@ def _timeline_pages(history: str | Path) -> dict[str, ExtraPage]:
     from regraft.serving.app import ExtraPage
     from regraft.watching.page import build_timeline_page
 
+    def found() -> Timeline:
+        try:
+            return timeline(history)
+        except StorageError as error:  # others may be told: without where it is
+            text = str(error).replace(str(history), Path(history).name)
+            raise StorageError(text) from error
+
     timeline(history)  # it is there, and can be read
     return {
-        "/timeline": ExtraPage("text/html", lambda: build_timeline_page(timeline(history))),
-        "/timeline.csv": ExtraPage("text/csv", lambda: timeline(history).to_csv()),
+        "/timeline": ExtraPage(
+            "text/html",  # others may reach it: figures, without a look into the room
+            lambda: build_timeline_page(found(), with_pictures=False),
+        ),
+        "/timeline.csv": ExtraPage("text/csv", lambda: found().to_csv()),
     }
 
 
@@ -916,6 +1023,7 @@ def watch(
         "regraft serve answers for texts as they come, and regraft predict for a folder of them",
     )
     require_folder(folder)  # before there is a history of it
+    loaded.check()
     with Store(db) as store:
         guard = store.file.with_name(f"{store.file.name}.lock")
         busy = StorageError(
@@ -963,13 +1071,23 @@ def timeline(
 
 
 def _labelled_or_not(
-    source: str | Path, *, modality: str, jobs: int | None, progress: Progress
+    source: str | Path, model: Model, *, jobs: int | None, progress: Progress
 ) -> Dataset | Sequence[str | Path]:
     """The inputs of a data set with their labels, or plain files where there are none."""
+    kind, before = model.transform.modality, model.columns
     try:
-        return scan(source, modality=modality, min_class_images=1, jobs=jobs, progress=progress)
+        return scan(
+            source,
+            modality=kind,
+            remembered=before,
+            classes=model.classes,
+            min_class_images=1,
+            jobs=jobs,
+            progress=progress,
+        )
     except DataError:
-        return expand_inputs([source], modality=modality)
+        options = InputOptions(remembered=before)
+        return list(find_inputs([source], modality=kind, options=options).paths)
 
 
 def review(run: str | Path, *, port: int = 0) -> ReviewServer:
@@ -991,15 +1109,18 @@ def review(run: str | Path, *, port: int = 0) -> ReviewServer:
 
     found = read_run(run)
     _require_photos(found.data, "review", "issues.csv in the run folder lists what to look at")
+    require_data(found)
     return ReviewServer(found, port=port)
 
 
 def review_command(run: Run) -> str:
     """The command that fits the data of a run again with what was decided in its review."""
-    settings = {**_UNSET, **run.about.get("settings", {}), "decisions": {"path": str(run.folder)}}
+    settings = {**_UNSET, **settings_of(run), "decisions": {"path": str(run.folder)}}
+    if "dataset" in settings:
+        return f"in Python: rg.fit(data, decisions={str(run.folder)!r})"
     for name in ("data", "labels", "image_dir", "test"):
         if settings[name] is not None:
-            settings[name] = _seen_from_here(settings[name])
+            settings[name] = seen_from_here(settings[name])
     return _command(settings)
 
 
@@ -1012,7 +1133,10 @@ def report(run: str | Path | Sequence[str | Path], out: str | Path) -> Path:
     """
     if not isinstance(run, str | Path):
         return report_side_by_side(run, out, force=True).path
-    write_atomic(Path(out), _report(run))
+    found = read_run(run)
+    with shown_from(found):
+        page = _report(found)
+    write_atomic(Path(out), page)
     return Path(out)
 
 
@@ -1066,111 +1190,209 @@ def report_side_by_side(
             "single run, give it alone"
         )
     shown = list(found.values())
-    write_atomic(target, build_side_by_side(shown, left_out=left_out))
-    return SideBySide(target, shown[best_run(shown)].folder, tuple(left_out))
+    with shown_from(*shown):
+        page = build_side_by_side(shown, left_out=left_out)
+        best = shown[best_run(shown)].folder
+    write_atomic(target, page)
+    return SideBySide(target, best, tuple(left_out))
+
+
+@overload
+def predict(  # type: ignore[overload-overlap]  # a str is a sequence of them
+    model: str | Path | Model,
+    inputs: str | os.PathLike[str],
+    *,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Prediction | list[Prediction]: ...
+
+
+@overload
+def predict(  # type: ignore[overload-overlap]  # an array can be gone through
+    model: str | Path | Model,
+    inputs: Image.Image | NDArray[np.uint8],
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Prediction: ...
+
+
+@overload
+def predict(
+    model: str | Path | Model,
+    inputs: Iterable[Input],
+    *,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> list[Prediction]: ...
 
 
 def predict(
     model: str | Path | Model,
-    inputs: Sequence[str | Path],
+    inputs: Input | Iterable[Input],
     *,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
-) -> list[Prediction]:
-    """Predict files, folders (with all images below them) and glob patterns.
+) -> Prediction | list[Prediction]:
+    """Predict files, folders (with all inputs below them), glob patterns, tables, pictures, arrays.
+
+    One file, picture or array gives one Prediction; several, a folder, a pattern or a table give a
+    list. A table stands for the files that it names, or for the texts or images that it holds.
+    Files that are no inputs come last, with the flag "ignored" and the reason. See `Model.predict`,
+    which flags what is not there where this raises.
+
+    Args:
+        model: a Model, or a model or run folder.
+        inputs: what to predict, one or many.
+        image_dir: the folder of the files that a table names; by default that of the table.
+        columns: `path_column` or `text_column` of the tables; by default what the model was trained
+            on, else what they are recognised by.
+        jobs: worker threads.
+        progress: told how many are done, and what was taken for what.
 
     Raises:
         ModelError: the model cannot be read.
-        DataError: an input is not there, or no image was found.
+        DataError: an input is not there, or none was found.
     """
     loaded = model if isinstance(model, Model) else load(model)
-    paths = expand_inputs(inputs, modality=loaded.transform.modality)
-    return loaded.predict(paths, jobs=jobs, progress=progress)
+    kind = loaded.transform.modality
+    named = columns or LabelColumns()
+    options = InputOptions(
+        path_column=named.get("path_column"),
+        text_column=named.get("text_column"),
+        image_dir=image_dir,
+        remembered=loaded.columns,
+    )
+    given = each(inputs)
+    paths = [os.fspath(one) for one in given if is_path(one, kind)]  # type: ignore[arg-type]
+    found = find_inputs(paths, modality=kind, options=options) if paths else Inputs()
+    for text in found.notes:
+        note(progress, text)
+    expanded = list(found.paths) if len(paths) == len(given) else given
+    predictions = loaded.predict(expanded, jobs=jobs, progress=progress)
+    if is_one(inputs) and (expanded is given or expanded == [str(Path(paths[0]))]):
+        return predictions[0]
+    return [*predictions, *starmap(Prediction.ignored, found.left_out.items())]
+
+
+def predict_texts(model: str | Path | Model, texts: Sequence[str]) -> list[Prediction]:
+    """Predict texts as such; their paths are "text 1", "text 2"...
+
+    Raises:
+        ModelError: the model cannot be read, or is not one of texts.
+    """
+    loaded = model if isinstance(model, Model) else load(model)
+    if loaded.transform.modality != "text":
+        raise ModelError("the model reads photos, and --text is for models of texts; give files")
+    predictions = []
+    for number, text in enumerate(texts, start=1):
+        name = f"text {number}"
+        try:
+            array = loaded.transform.read(text.encode("utf-8", "replace"))
+            predictions.append(loaded.predict_array(array, name))
+        except UnreadableInputError as error:
+            predictions.append(Prediction.unreadable(name, error))
+    return predictions
+
+
+def beginnings(
+    model: Model, predictions: Sequence[Prediction], texts: Sequence[str] = ()
+) -> dict[str, str]:
+    """The first characters of the texts that were predicted, by path; {} for other inputs.
+
+    Args:
+        model: that predicted them.
+        predictions: of files or cells, and of `texts` (see `predict_texts`).
+        texts: which lie in no file.
+    """
+    if model.transform.modality != "text":
+        return {}
+    found = {f"text {number}": text for number, text in enumerate(texts, start=1)}
+    for p in predictions:
+        if p.probabilities and p.path not in found:
+            with suppress(UnreadableInputError):  # gone since it was predicted
+                found[p.path] = read_text(read_input(p.path))[0]
+    return {
+        path: " ".join(text[: 4 * _BEGINNING].split())[:_BEGINNING] for path, text in found.items()
+    }
 
 
 def expand_inputs(inputs: Sequence[str | Path], *, modality: str = IMAGE) -> list[str]:
-    """Files as given; folders and patterns as the inputs they hold, sorted, each once.
-
-    Where texts are meant, a table stands for the texts in it.
+    """Files as given; folders, patterns and tables as the inputs they hold, sorted, each once.
 
     Raises:
         DataError: an input is not there, or none was found.
     """
-    kind = get_modality(modality)
-    found: dict[str, None] = {}
-    for given in inputs:
-        path = Path(given)
-        try:
-            names = _inputs_below(path, kind) if path.is_dir() else [str(path)]
-            if path.is_file() and is_table_of(path, kind):
-                names = cells_of(path)
-            is_pattern = not os.path.lexists(path) and not table_of(path)
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise DataError(f"{given} cannot be opened: {why}; give another path") from error
-        if is_pattern:
-            names = sorted(glob.glob(str(given), recursive=True), key=natural_key)  # noqa: PTH207
-            if not names:
-                raise DataError(f"there is no file, folder or match for {given}; check its name")
-            names = expand_inputs(names, modality=modality)
-        found.update(dict.fromkeys(names))
-    if not found:
-        listed = ", ".join(str(given) for given in inputs)
-        raise DataError(f"no {kind.noun} found in {listed}; expected {kind.usual}")
-    return list(found)
+    return list(find_inputs(inputs, modality=modality).paths)
 
 
 def predictions_table(model: Model, predictions: Sequence[Prediction]) -> str:
-    """CSV: path, predicted, confidence, set, flag, p_<class>...; a set is joined by `|`."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    """CSV: path, predicted, confidence, set, flag, p_<class>..., reason; a set is joined by `|`."""
     header = ["path", "predicted", "confidence", "set", "flag"]
-    writer.writerow([*header, *(f"p_{name}" for name in model.classes)])
+    rows = [[*header, *(f"p_{name}" for name in model.classes), "reason"]]
     for p in predictions:
         numbers = [f"{x:.6f}" for x in p.probabilities] or [""] * len(model.classes)
         confidence = f"{p.confidence:.6f}" if p.probabilities else ""
-        writer.writerow([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers])
-    return out.getvalue()
+        rows.append([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers, p.reason])
+    return csv_text(rows)
 
 
 def correct(
     run: str | Path,
-    files: Sequence[str | Path],
+    files: Input | Iterable[Input],
     label: str,
     *,
+    new_class: bool = False,
     source: str = "command",
     jobs: int | None = None,
+    progress: Progress = silent,
 ) -> list[Correction]:
     """Keep photos under their right label, to be trained on by `fit` with `with_corrections`.
 
     Args:
         run: the run folder whose model said something else.
-        files: photos, folders or glob patterns.
+        files: photos, folders or glob patterns, PIL pictures or uint8 (h, w, 3), one or many.
         label: the class of all of them.
+        new_class: whether that may be a class that the run does not know.
         source: where the corrections come from, see `corrections.SOURCES`.
         jobs: worker threads.
+        progress: told of files that are no photos.
 
     Raises:
         RunError: there is no such run.
-        DataError: a file is not there or no photo, or the label no name.
+        DataError: a file is not there or no photo, or the label no class.
         StorageError: they cannot be kept.
     """
     found = read_run(run)
     instead = "put texts into the folder of their class, or the table, and fit again"
     _require_photos(found.data, "correct", instead)
     folder = found.folder
-    said = {p.path: p.predicted for p in predict(folder, list(map(str, files)), jobs=jobs)}
-    return [
-        keep_correction(
-            folder,
-            read_input(path),
-            label,
-            said=predicted,
-            source=source,
-            name=Path(path).name,
-        )
-        for path, predicted in said.items()
-    ]
+    classes = {*found.data.classes, *(one.label for one in read_corrections(folder))}
+    label = class_meant(label, classes, is_new=new_class)
+    with as_files(files) as paths:
+        said = {}
+        for p in predict(folder, paths, jobs=jobs):
+            if p.flag == "ignored":
+                note(progress, f"{p.path} is not kept: {p.reason}")
+            else:
+                said[p.path] = p.predicted
+        return [
+            keep_correction(
+                folder,
+                read_input(path),
+                label,
+                said=predicted,
+                source=source,
+                name=Path(path).name,
+            )
+            for path, predicted in said.items()
+        ]
 
 
 def rollback(run: str | Path) -> Path:
@@ -1196,6 +1418,10 @@ class _Corrected:
         """The data with the corrected photos, and the test set of the run."""
         tested = {row.sha256: row.label for row in self.run.data.test}
         return add_corrections(data, self.found, tested=tested)
+
+    def noted_in(self, data: Dataset) -> Dataset:
+        """The data with a note on what became of the corrected photos."""
+        return with_note_on_corrections(data, self.found, self.run.folder)
 
 
 def _corrections_of(path: str | Path) -> _Corrected:
@@ -1247,8 +1473,8 @@ def _without_answered(
     answered = len(issues) - len(left)
     if not answered:
         return data, left
-    were = "issue is" if answered == 1 else "issues are"
-    remark = f"{answered:,} {were} not listed again: the review has answered them."
+    are = counted(answered, "issue is", "issues are")
+    remark = f"{are} not listed again: the review has answered them."
     return replace(data, notes=(*data.notes, remark)), left
 
 
@@ -1293,15 +1519,94 @@ class _Guidance(NamedTuple):
 
 
 def _guidance(
-    data: Dataset, backbone: Backbone, *, jobs: int | None, progress: Progress
+    data: Dataset,
+    backbone: Backbone,
+    *,
+    deadline: float = math.inf,
+    jobs: int | None,
+    progress: Progress,
 ) -> _Guidance:
     of = things(data.modality)
     note(progress, f"measuring how similar the {of} are to the pretraining data")
     size = measure_size(data)
     if backbone.is_frozen:  # nothing is known of what it was trained on: the default stands in
         backbone = default_backbone(data.modality)
-    similarity = measure_similarity(data, backbone, jobs=jobs, progress=progress)
+    similarity = measure_similarity(data, backbone, deadline=deadline, jobs=jobs, progress=progress)
     return _Guidance(size, similarity, advise(size, similarity))
+
+
+@dataclass(slots=True)
+class _Entrants:
+    """What a fit compares, one after the other: what is quick comes before what is measured for
+    the rest.
+
+    Args:
+        make: `candidate_approaches` with all but the order and the advice.
+        data: to be trained on.
+        networks: the backbones, the first one embedded already.
+        trains: whether candidates that train a network are wanted.
+        budget_s: of the whole fit.
+        deadline: in seconds of `time.monotonic`, by which the comparison has to be over.
+        seed, jobs, progress: as for `fit`.
+
+    Attributes:
+        guidance: size, similarity and advice; None where they were not asked for.
+        guide_s: seconds that took.
+        unguided: why there was no time for them, a sentence for people; "" otherwise.
+    """
+
+    make: Callable[..., list[Approach]]
+    data: Dataset
+    networks: Sequence[Backbone]
+    trains: bool
+    budget_s: float
+    deadline: float
+    seed: int
+    jobs: int | None
+    progress: Progress
+    guidance: _Guidance | None = None
+    guide_s: float = 0.0
+    unguided: str = ""
+
+    def __iter__(self) -> Iterator[Approach]:
+        others = self.networks[1:]
+        quick = [a for a in self.make() if not is_trained(a) and a.network not in others]
+        yield from quick
+        ranked = self._ranked(others)
+        yield from (a for a in self.make(ranked=ranked) if not is_trained(a) and a not in quick)
+        if self.trains:
+            began = time.monotonic()
+            self._guide()
+            self.guide_s = round(time.monotonic() - began, 3)
+            advice = self.guidance and self.guidance.advice
+            yield from filter(is_trained, self.make(advice=advice, ranked=ranked))
+
+    def _ranked(self, others: Sequence[Backbone]) -> Sequence[Backbone]:
+        """The other backbones in the order to try them, as far as it takes little to know it."""
+        images = min(RANKED_ON, len(self.data.train))
+        expected = [seconds_expected(backbone, images) for backbone in others]
+        if not self.trains or len(others) < 2 or None in expected:
+            return ()
+        if sum(s for s in expected if s) > _RANKING_SHARE * self.budget_s:
+            return ()
+        scored = rank_backbones(
+            self.data, others, seed=self.seed, jobs=self.jobs, progress=self.progress
+        )
+        return [backbone for backbone, _ in scored]
+
+    def _guide(self) -> None:
+        of = things(self.data.modality)
+        until = min(self.deadline, time.monotonic() + _SIMILARITY_SHARE * self.budget_s)
+        try:
+            self.guidance = _guidance(
+                self.data, self.networks[0], deadline=until, jobs=self.jobs, progress=self.progress
+            )
+        except OutOfTimeError as error:
+            self.unguided = (
+                f"How similar the {of} are to the pretraining data was not measured: {error}. "
+                "A larger --budget, or regraft plan, does."
+            )
+            note(self.progress, self.unguided)
 
 
 def _final_fit(
@@ -1336,6 +1641,27 @@ def _final_fit(
         )
         return again, model
     return comparison, model
+
+
+def _with_test_set(
+    data: Dataset, networks: Sequence[Backbone], *, was_given: bool, seed: int
+) -> tuple[Dataset, bool]:
+    """The data with a test set that no backbone was trained on, and whether it was given."""
+    contents = [network.contents for network in networks]
+    if was_given:
+        data = without_known_test_rows(data, contents, was_given=True)
+    is_given = bool(data.test)
+    data = set_aside(data, seed=seed)
+    if not is_given:
+        data = without_known_test_rows(data, contents, was_given=False)
+    notes = [
+        f"{network.name} had been trained on {overlap.flattering:,} of the {len(data.train):,} "
+        f"training {things(data.modality)}, labels included: cross-validation flatters what is "
+        "built on it."
+        for network in networks
+        if (overlap := overlap_with(data.train, network.contents)).flattering
+    ]
+    return replace(data, notes=(*data.notes, *notes)), is_given
 
 
 def _readable(
@@ -1374,7 +1700,12 @@ def _predict_the_rest(
 
 
 def _evaluations(
-    data: Dataset, chosen: CrossValidation, seen: Sequence[Prediction], *, seed: int
+    data: Dataset,
+    chosen: CrossValidation,
+    seen: Sequence[Prediction],
+    *,
+    backbone: Backbone,
+    seed: int,
 ) -> list[Evaluation]:
     evaluations: list[Evaluation] = []
     if seen:
@@ -1388,7 +1719,10 @@ def _evaluations(
                 seed=seed,
             )
         )
+    overlaps = [overlap_with(data.test, backbone.contents)] if seen else []
     covered = chosen.covered
+    tested = [row for row, is_covered in zip(data.train, covered, strict=True) if is_covered]
+    overlaps.append(overlap_with(tested, backbone.contents))
     evaluations.append(
         evaluate_probabilities(
             CROSS_VALIDATION,
@@ -1397,10 +1731,11 @@ def _evaluations(
             classes=data.classes,
             groups=split_groups(data.train)[covered],
             folds=chosen.folds_done if chosen.folds_done > 1 else None,
+            fewer=chosen.fewer,
             seed=seed,
         )
     )
-    return evaluations
+    return [replace(e, overlap=o) for e, o in zip(evaluations, overlaps, strict=True)]
 
 
 def _predictions(
@@ -1430,12 +1765,11 @@ def _issues(
         return find_issues(data), {}
     found = in_dataset(looked.findings, data)
     said = {p.path: p for p in predictions if len(p.probabilities)}
-    if all(row.label in data.classes for row in found.rows):  # no class was left out
-        nothing = (math.nan,) * len(data.classes)
-        probabilities = np.array(
-            [said[row.path].probabilities if row.path in said else nothing for row in found.rows]
-        )
-        found = with_suspects(data, found, probabilities)
+    nothing = (math.nan,) * len(data.classes)
+    probabilities = np.array(
+        [said[row.path].probabilities if row.path in said else nothing for row in found.rows]
+    )
+    found = with_suspects(data, found, probabilities)
     right = np.array(
         [
             float(said[row.path].predicted == row.label) if row.path in said else math.nan
@@ -1444,9 +1778,10 @@ def _issues(
     )
     effects = effects_on(found, right) if np.isfinite(right).any() else []
     return found.issues, {
-        "copies": looked.measures is not None,
         "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
-        "likely_wrong_labels": found.suspects and found.suspects.likely_wrong,
+        # Those of photos are looked for among neighbours by features, those of texts without.
+        "near_copies": looked.measures is not None
+        and (looked.features is not None or data.modality != IMAGE),
         "effects": [effect.to_dict() for effect in effects],
     }
 
@@ -1474,7 +1809,7 @@ def _explanations(
         )
     except RegraftError as error:
         note(progress, f"no heat maps: {error}")
-        return Explanations(reason=str(error))
+        return Explanations(reason=without_places(str(error)))
 
 
 def _write_pictures(
@@ -1531,6 +1866,12 @@ def _reading(data: Dataset, comparison: Comparison, model: Model, *, had_test: b
         said.append(
             "No test set: the accuracy is that of nested cross-validation, in which settings are "
             f"chosen without the {noun}s they are scored on. The final model uses all {noun}s."
+        )
+    if found is not None and found.accuracy_gain >= 0.0005:
+        said.append(
+            f"Models of the folds are trained on fewer {noun}s than the final one, which is "
+            f"expected to be more accurate by {100 * found.accuracy_gain:.1f} points: the upper "
+            "end of the interval from cross-validation is higher by as much."
         )
     return said
 
@@ -1600,33 +1941,21 @@ def _command(settings: Mapping[str, Any], folder: Path | None = None) -> str:
     return shlex.join(words)
 
 
-def _seen_from_here(path: str) -> str:
-    """A path below the working folder as one would type it, any other as it is."""
-    here = Path.cwd()
-    return os.path.relpath(path, here) if Path(path).is_relative_to(here) else path
-
-
 def _run_name(source: Path) -> str:
     """What a run on `source` is called unless `out` says: the name of the folder or table."""
     path = Path(os.path.realpath(source))
     return (path.name if path.is_dir() else path.stem) or "data"
 
 
-def _report(run: str | Path, *, unfinished: bool = False) -> str:
+def _report(run: Run) -> str:
     from regraft.reporting import build_report
 
-    return build_report(read_run(run, unfinished=unfinished))
-
-
-def _inputs_below(folder: Path, kind: Modality) -> list[str]:
-    """Every input below `folder`; those that cannot be opened too, to be flagged."""
-    listing = walk(Path(os.path.abspath(folder)), suffixes=kind.suffixes)  # noqa: PTH100 - keeps links
-    closed = [row.path for row in listing.left_out if row.status == "unreadable"]
-    return [str(folder / path) for path in sorted([*listing.files, *closed], key=natural_key)]
+    return build_report(run)
 
 
 __all__ = [
     "audit",
+    "beginnings",
     "candidate_approaches",
     "correct",
     "evaluate",
@@ -1636,6 +1965,7 @@ __all__ = [
     "fit",
     "plan",
     "predict",
+    "predict_texts",
     "predictions_table",
     "report",
     "report_data",

@@ -40,7 +40,7 @@ ABOUT: Mapping[str, Any] = {
     "fingerprint": "3e7306c32fbf36a0",
     "layout": "one folder per class",
     "notes": ["The val images are the test set."],
-    "audit": {"copies": True, "series": ByOrder().to_dict()},
+    "audit": {"near_copies": True, "series": ByOrder().to_dict()},
     "reading": ["24 training images: every choice was made on them."],
     "backbone": {
         "name": "efficientnet_lite0",
@@ -162,13 +162,12 @@ AUDIT: Mapping[str, Any] = {
         "alarms": ["JPEG quality"],
         "images": 24,
     },
-    "likely_wrong_labels": 1,
     "effects": [
         {
-            "issue": "label_suspect",
+            "issue": "outlier",
             "photos": 1,
             "change": {"value": 0.021, "low": 0.0, "high": 0.06, "method": "bootstrap"},
-            "how": "leaving likely wrong labels out of the score",
+            "how": "leaving them out of the score",
         }
     ],
 }

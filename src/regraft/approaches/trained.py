@@ -387,8 +387,9 @@ def trained_model(
         settings=settings,
         trained_on={
             "images": len(rows) if images is None else images,
-            "fingerprint": data.fingerprint(),
+            **data.facts(),
         },
+        trained_contents=[row.sha256 for row in rows],
         network=TrainedNetwork(embedding, tensors),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from regraft.modality import IMAGE, transform_from_dict
 from regraft.modality.base import Transform
 from regraft.modality.tokens import TextTransform
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
+from regraft.training_contents import NOTHING, TrainingContents
 
 ONNX = "onnx"
 
@@ -32,6 +33,7 @@ class Backbone:
     "encoder:{...}" of texts), "vectors" for a table of word vectors, or "onnx" for a network that
     is not known by name and stays frozen as they do.
     `weights_at` is the weights file of what comes from no package, `origin` where it is from.
+    `contents` are those of the user's that it was trained on, labels included.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Backbone:
     match: str = "name"
     weights_at: str = ""
     origin: str = ""
+    contents: TrainingContents = field(default=NOTHING, compare=False, repr=False)
 
     @property
     def is_frozen(self) -> bool:

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.dataset.drafts import SPLIT_NAMES, class_name
+from regraft.dataset.drafts import class_name
+from regraft.dataset.split_names import split_within
 from regraft.dataset.table import Row, natural_key
 from regraft.modality.cells import row_of, table_of
 
@@ -219,7 +220,7 @@ def _seconds(parts: Sequence[int]) -> float:
 
 def _is_of_layout(folder: str, label: str) -> bool:
     """Whether a folder stands for a class or a split."""
-    return class_name(folder) == label or folder.lower() in SPLIT_NAMES
+    return class_name(folder) == label or split_within(folder)[0] != ""
 
 
 def _folder(row: Row) -> str:

@@ -48,11 +48,14 @@ def model_card(
         f"Input {form.graph_input(model)}. Outputs: `probabilities`, "
         f"float32 `[{len(model.classes)}]` in the order {_listed(model.classes)}; "
         "`unfamiliarity`, float32. Classes, thresholds and origin are in the file's metadata.",
+        "ONNX Runtime reports to its maker by itself, from version 1.31 on Linux as well. The "
+        "script switches that off; in code of your own, set the environment variable "
+        "`ORT_DISABLE_TELEMETRY=1` before `onnxruntime` is imported.",
         "## What its answers mean",
         "Probabilities are calibrated. The *set* holds every class whose probability reaches its "
-        f"threshold; it holds the true class of nine {many} in ten, for each class, as long as "
-        f"{many} are like those it was trained on. A {one} whose set is not just the predicted "
-        "class is `unsure`.",
+        f"threshold; it holds the true class of about nine {many} in ten, of a class with few "
+        f"training {many} less surely so, as long as {many} are like those it was trained on. "
+        f"A {one} whose set is not just the predicted class is `unsure`.",
         _table(
             [
                 (f"Threshold of {cell}", f"{threshold:.3f}")
@@ -88,6 +91,8 @@ def _measured(evaluations: Sequence[Evaluation], many: str) -> str:
             (f"Recall of {_cell(name)}", _estimate(score.recall))
             for name, score in found.per_class.items()
         ]
+        if known := found.overlap.flattering:
+            title += f"; the backbone had been trained on {known:,} of them before, which flatters"
         blocks.append(f"On {found.n:,} {many} ({title}), with 95 % intervals:\n\n{_table(rows)}")
     return "\n\n".join(blocks)
 

@@ -21,15 +21,23 @@ import numpy as np
 
 from regraft.catalogue import ONNX
 from regraft.dataset import Dataset, Row, scan_files
-from regraft.errors import DataError, ExportError, MissingExtraError, UsageError
+from regraft.errors import (
+    DataError,
+    ExportError,
+    MissingExtraError,
+    UnreadableInputError,
+    UsageError,
+)
 from regraft.modality import IMAGE, thing, things
 from regraft.modality.base import read_input
 from regraft.modality.image import image as images
+from regraft.modality.image import inspect_container
 from regraft.modality.text import decode, text_of
 from regraft.modality.transform import ImageTransform
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
 from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.telemetry import opt_out
 
 _SPLITS = {
     "train": "train",
@@ -154,6 +162,7 @@ def to_datasets(data: Dataset) -> Any:
         DataError: no row is in use.
     """
     _require("a DatasetDict")
+    opt_out()
     import datasets
 
     if not data.classes:
@@ -263,6 +272,7 @@ def _require(purpose: str) -> None:
 
 def _parts(dataset: Any, split: str | None) -> dict[str, Any]:
     """The tables by what they are in regraft: "train", "val", "test" or "" for unlabelled."""
+    opt_out()
     import datasets
 
     if isinstance(dataset, datasets.Dataset):
@@ -303,6 +313,7 @@ def _input_column(
     part: Any, image_column: str | None, text_column: str | None, label_column: str | None
 ) -> _Inputs:
     """The column of photos, or of texts."""
+    opt_out()
     import datasets
 
     kinds: Mapping[str, Any] = part.features
@@ -341,6 +352,7 @@ def _input_column(
 
 def _labels_of(part: Any, asked: str | None, photos: str) -> Callable[[Mapping[str, Any]], str]:
     """What gives the class name of a row, "" for none; the function's attribute is its column."""
+    opt_out()
     import datasets
 
     kinds: Mapping[str, Any] = part.features
@@ -382,6 +394,7 @@ def _rows(
     group_column: str | None,
 ) -> Iterator[tuple[bytes | str, str, str]]:
     """The bytes of each photo or text, or why there are none, its class name and its group."""
+    opt_out()
     import datasets
 
     part = part.with_format(None)
@@ -434,12 +447,14 @@ def _content(data: Dataset, row: Row) -> str:
 
 
 def _image_feature() -> Any:
+    opt_out()
     import datasets
 
     return datasets.Image()
 
 
 def _text_feature() -> Any:
+    opt_out()
     import datasets
 
     return datasets.Value("string")
@@ -454,12 +469,9 @@ _COLUMNS: Mapping[str, tuple[Callable[[], Any], Callable[[Dataset, Row], str]]] 
 
 def _suffix(photo: bytes) -> str:
     """The suffix of the format; that of a JPEG for what is none, and shows as unreadable."""
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(photo)) as opened:
-            kind = str(opened.format)
-    except Exception:  # whatever damaged bytes raise: scanning will say it
+        kind = inspect_container(photo).format
+    except UnreadableInputError:  # scanning will say why
         return ".jpg"
     suffix = _SUFFIXES.get(kind, f".{kind.lower()}")
     return suffix if suffix in images.suffixes else ".jpg"

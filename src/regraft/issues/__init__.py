@@ -16,13 +16,20 @@ from regraft.issues.base import Issue, in_order, issues_csv, named_file
 from regraft.issues.copies import Copy, find_copies
 from regraft.issues.finding import (
     Findings,
+    doubts_of,
     find_issues,
     in_dataset,
     look,
     look_for_series,
     with_suspects,
 )
-from regraft.issues.labels import Suspects, suspect_labels
+from regraft.issues.labels import (
+    Doubt,
+    Suspects,
+    about_doubts,
+    confident_doubts,
+    suspect_labels,
+)
 from regraft.issues.neighbours import Neighbours, find_neighbours
 from regraft.issues.outliers import Outliers, find_outliers
 from regraft.issues.quality import Quality, find_faults
@@ -32,6 +39,7 @@ from regraft.issues.shortcuts import Culprit, Shortcuts, find_shortcuts
 __all__ = [
     "Copy",
     "Culprit",
+    "Doubt",
     "Findings",
     "Issue",
     "Neighbours",
@@ -40,6 +48,9 @@ __all__ = [
     "Series",
     "Shortcuts",
     "Suspects",
+    "about_doubts",
+    "confident_doubts",
+    "doubts_of",
     "find_copies",
     "find_faults",
     "find_issues",

@@ -22,6 +22,7 @@ from PIL import Image, ImageOps
 from regraft.errors import UnreadableInputError
 from regraft.modality import IMAGE, get_examiner
 from regraft.modality.base import read_input
+from regraft.modality.bounds import check_structure
 from regraft.modality.examiner import Examiner
 from regraft.modality.image import BACKGROUND, MAX_PIXELS, decode
 
@@ -71,11 +72,6 @@ def paint_thumbnails(photos: Sequence[tuple[Path, int, Painter]]) -> list[Thumbn
             return list(pool.map(lambda photo: _thumbnail(*photo), photos))
 
 
-def absolute(root: Path, path: str) -> Path:
-    """Where the file of a row's path can be opened."""
-    return Path(os.path.normpath(root / path))
-
-
 def small_jpeg(data: bytes, side_px: int, *, quality: int = _QUALITY) -> bytes:
     """The bytes of a photo as a JPEG, upright, its longer side `side_px` at the most.
 
@@ -114,6 +110,7 @@ def _jpeg(picture: Image.Image, quality: int) -> bytes:
 
 def _small(data: bytes, side_px: int) -> Image.Image:
     if data.startswith(b"\xff\xd8"):
+        check_structure(data)
         try:
             return _reduced_jpeg(data, side_px)
         except Exception:  # noqa: S110 - whatever the quick way trips over, the full one explains
