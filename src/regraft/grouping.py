@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from regraft.dataset import Dataset, Row, connected, pairs_by, split_groups
 from regraft.dataset.checking import COPY_GROUP
+from regraft.dataset.ordering import SOURCES
 from regraft.issues import Findings, Series
 from regraft.metrics import IntArray
 from regraft.modality import thing, things
@@ -158,16 +159,17 @@ def _notes(
     if in_series and series is not None:
         photos = len({i for pair in in_series for i in pair})
         count = len({first for first, _ in in_series})
+        by = " and ".join(SOURCES[source] for source in series.sources)
         what = "is one series" if count == 1 else f"are {count:,} series"
         notes.append(
-            f"{photos:,} {several} {what}, taken one after another (by {_listed(series.sources)}) "
-            "and alike; each series stays on one side of every split."
+            f"{photos:,} {several} {what}, one after another by {by} and alike; each series stays "
+            "on one side of every split."
         )
     if parted:
         what = "1 series has" if len(parted) == 1 else f"{len(parted):,} series have"
         notes.append(
-            f"{what} {several} in several of the named groups: taken one after another and alike, "
-            "they can be on both sides of a split. The groups were left as they are."
+            f"{what} {several} in several of the named groups: one after another and alike, they "
+            "can be on both sides of a split. The groups were left as they are."
         )
     return notes
 
@@ -242,15 +244,6 @@ def _leaks(data: Dataset) -> int:
     groups = split_groups(data.ok)
     is_test = np.array([row.split == "test" for row in data.ok], dtype=bool)
     return int(np.isin(groups[is_test], groups[~is_test]).sum())
-
-
-def _listed(sources: Sequence[str]) -> str:
-    words: Mapping[str, str] = {
-        "names": "their names",
-        "time taken": "the time they were taken",
-        "time of the file": "the time of their files",
-    }
-    return " and ".join(words[source] for source in sources)
 
 
 __all__ = ["Grouped", "blocks_of_order", "keep_together"]

@@ -224,7 +224,7 @@ def show_dataset(
             console,
             f"[yellow]note:[/yellow] {runs.files:,} files are numbered in {runs.runs:,} runs, "
             f"{_shown(runs.first)} to {_shown(runs.last)} and others; whether they are series, "
-            "such as frames of films, regraft audit tells",
+            f"such as {get_examiner(data.modality).series_example}, regraft audit tells",
         )
     _show_problems(console, data, find_issues(data), all_in=every_file)
     console.print()

@@ -64,6 +64,7 @@ def test_numbers_in_names_put_them_in_order(first: str, second: str) -> None:
     rows = rows_of(second, first)
     (order,) = orders_by_name(rows)
     assert neighbours(order, rows) == [(first, second)]
+    assert order.source == ("rows" if "#cell=" in first else "names")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from regraft.reporting.series import what_chance_makes, why_splits_leak
+from regraft.reporting.words import speaking_of
 
 
 def order(by_order: float, by_chance: float, **others: Any) -> dict[str, Any]:
@@ -66,3 +67,9 @@ def test_series_on_both_sides_are_told(found: dict[str, Any] | None, words: list
     assert bool(sentence) == bool(words)
     for part in words:
         assert part in sentence
+
+
+def test_texts_are_no_frames_of_a_film() -> None:
+    with speaking_of("text"):
+        sentence = what_chance_makes(order(0.9, 0.97, differs=True, sources=["rows"]))
+    assert "texts of one series, such as parts of a document," in sentence

@@ -12,7 +12,7 @@ import contextlib
 import math
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -26,6 +26,14 @@ from regraft.dataset.drafts import class_name
 from regraft.dataset.split_names import split_within
 from regraft.dataset.table import Row, natural_key
 from regraft.modality.cells import row_of, table_of
+
+SOURCES: Mapping[str, str] = {
+    "names": "their names",
+    "rows": "their rows in the table",
+    "time taken": "the time they were taken",
+    "time of the file": "the time of their files",
+}
+"""What puts rows in order, see `Order.source`, in words."""
 
 _DIGITS = re.compile(r"\d+")
 # Random parts of names, which put nothing in order: a UUID, or six and more hexadecimal digits of
@@ -51,7 +59,7 @@ class Order:
     """Some rows, one after another.
 
     Attributes:
-        source: what puts them in order: "names", "time taken" or "time of the file".
+        source: what puts them in order, of `SOURCES`.
         rows: their numbers, int64 (m,).
         follows: whether each continues what the one before it belongs to (the same kind of name in
             the same folder, the same camera), bool (m,); the first does not.
@@ -120,7 +128,8 @@ def orders_by_name(rows: Sequence[Row]) -> list[Order]:
             None if names[i].film is None else (family, names[i].film)
             for family, i in zip(families, numbered, strict=True)
         ]
-        order = _in_order("names", numbered, families, keys, films)
+        source = "rows" if any(row_of(rows[i].path) for i in numbered) else "names"
+        order = _in_order(source, numbered, families, keys, films)
         times = np.array([name.time for name in names], dtype=np.float64)
         orders.append(_parted_by_gaps(order, times) if np.isfinite(times).any() else order)
     apart, joined = orders

@@ -126,6 +126,10 @@ class Examiner(Protocol):
         """The clues of each kind, named in a few words."""
 
     @property
+    def series_example(self) -> str:
+        """What is in order and alike without being copies, for example "frames of a film"."""
+
+    @property
     def traits(self) -> tuple[Trait, ...]:
         """What is shown of how the classes differ."""
 

@@ -94,6 +94,7 @@ class ImageExaminer:
             CONTENT: "brightness, contrast, sharpness, colour and file size",
         }
     )
+    series_example: str = "frames of a film"
     traits: tuple[Trait, ...] = (
         Trait("brightness", "%", False, lambda a: 100 * a.brightness),
         Trait("contrast", "grey levels", False, lambda a: a.contrast),

@@ -94,6 +94,7 @@ class TextExaminer:
             CONTENT: "length, capitals, punctuation, digits, addresses, language and word length",
         }
     )
+    series_example: str = "parts of a document"
     traits: tuple[Trait, ...] = (
         Trait("length", "words", True, lambda a: max(1.0, a.words)),
         Trait("line length", "characters", True, lambda a: a.characters / max(1, a.lines)),

@@ -161,7 +161,7 @@ def _kept_together(run: Run, claim: str) -> Check:
     if not audit.get("near_copies", bool(audit)):  # earlier versions looked for all or nothing
         not_looked_for.append("near copies")
     if not series:
-        not_looked_for.append(f"series of {things()} such as frames of a film")
+        not_looked_for.append(f"series of {things()} such as {words.series_example()}")
     if not_looked_for:
         reason = (
             "Exact copies and named groups stay on one side of every split; "

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from regraft.dataset.ordering import SOURCES
 from regraft.metrics import Estimate
 from regraft.reporting import words
 from regraft.reporting.words import things
-
-_SOURCES = {
-    "names": "their names",
-    "time taken": "the time they were taken",
-    "time of the file": "the time of their files",
-}
 
 
 def what_chance_makes(found: Mapping[str, Any] | None) -> str:
@@ -41,8 +36,8 @@ def what_chance_makes(found: Mapping[str, Any] | None) -> str:
     if is_series:
         return (
             f"Folds by chance would have said {by_chance} where folds by series say {by_order} (a "
-            f"linear probe): {things()} of one series, as frames of a film are, would have been on "
-            "both sides."
+            f"linear probe): {things()} of one series, such as {words.series_example()}, would "
+            "have been on both sides."
         )
     return (
         f"A linear probe is right on {by_chance} in folds by chance and on {by_order} in folds by "
@@ -68,4 +63,4 @@ def why_splits_leak(found: Mapping[str, Any] | None) -> str:
 
 
 def _sources(found: Mapping[str, Any]) -> str:
-    return words.listed([_SOURCES.get(source, source) for source in found["sources"]])
+    return words.listed([SOURCES.get(source, source) for source in found["sources"]])
