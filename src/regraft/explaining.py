@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from regraft.dataset import Dataset
 from regraft.dataset.table import counted
+from regraft.engines import seconds_to_load
 from regraft.engines.modules import MODULE, allow, is_allowed, origin_of
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ExplanationError, RegraftError, UnreadableInputError
@@ -301,9 +302,11 @@ def explain_photos(
         ExplanationError: it has no gradient, its network cannot be rebuilt or has no layer to look
             at, no photo can be explained, or the time was up before the maps could be checked.
     """
-    explainer = _Explainer.of(load(model), make)
     if not questions:
         raise ExplanationError("there is no photo to explain, because none was predicted")
+    if time.monotonic() + seconds_to_load() > deadline:
+        raise ExplanationError("the time was up before they were begun")
+    explainer = _Explainer.of(load(model), make)
     maps: list[HeatMap] = []
     left_out: list[tuple[str, str]] = []
     compared: list[tuple[_Seen, FloatArray]] = []

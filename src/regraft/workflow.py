@@ -1935,7 +1935,7 @@ def _command(settings: Mapping[str, Any], folder: Path | None = None) -> str:
     words += [word for name in settings["backbones"] for word in ("--backbone", name)]
     words += [word for name in settings["approaches"] for word in ("--approach", name)]
     if folder is not None or settings["budget_s"] != DEFAULT_BUDGET_S:
-        words += ["--budget", f"{settings['budget_s']:g}s"]
+        words += ["--budget", f"{settings['budget_s']:f}".rstrip("0").rstrip(".") + "s"]
     if folder is not None or settings["seed"] != 0:
         words += ["--seed", str(settings["seed"])]
     return shlex.join(words)

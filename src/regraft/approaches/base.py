@@ -138,6 +138,15 @@ class Limits:
         if time.monotonic() > self.deadline:
             raise OutOfTimeError("the time budget ended before it was finished")
 
+    def require(self, seconds: float, what: str) -> None:
+        """Raises OutOfTimeError: `what` takes so many seconds, and fewer are left."""
+        left = self.deadline - time.monotonic()
+        if left < seconds:
+            raise OutOfTimeError(
+                f"{what} would need about {seconds:.0f} s; {max(0, math.floor(left))} s of the "
+                "budget were left"
+            )
+
 
 NO_LIMITS = Limits()
 
