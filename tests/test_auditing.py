@@ -14,10 +14,9 @@ import pytest
 from PIL import Image
 
 from regraft import auditing
-from regraft.auditing import Audit, keep_copies_together, look_first
+from regraft.auditing import Audit, look_first
 from regraft.catalogue import get_backbone
-from regraft.dataset import Dataset, Row, scan
-from regraft.issues import Copy, Findings
+from regraft.dataset import scan
 from regraft.workflow import audit
 from tests.conftest import MakeImageFolder
 from tests.fakes import many_rows
@@ -208,54 +207,6 @@ def test_a_near_duplicate_of_another_class_says_so(photo_folder: Path) -> None:
     (issue,) = [issue for issue in found.findings.issues if issue.issue == "near_duplicate"]
     assert {issue.path, issue.detail.split(", ")[0]} == {"clean/0.jpg", "messy/again.jpg"}
     assert issue.detail.endswith("labelled clean and messy")
-
-
-ROWS = [
-    Row("test/a.jpg", "1", "cat", "test"),
-    Row("train/b.jpg", "2", "cat", "train"),
-    Row("train/c.jpg", "3", "dog", "train", "g"),
-    Row("train/d.jpg", "4", "dog", "train", "g"),
-    Row("train/e.jpg", "5", "dog", "train"),
-    Row("train/f.jpg", "6", "dog", "train"),
-]
-
-
-def together(*pairs: tuple[int, int]) -> Dataset:
-    data = Dataset.from_rows(Path("/x"), ROWS)
-    copies = tuple(Copy(first, second, 0.99, False) for first, second in pairs)
-    return keep_copies_together(data, Findings(data.ok, copies=copies))
-
-
-def test_without_copies_nothing_changes() -> None:
-    assert together().rows == tuple(ROWS)
-
-
-def test_training_photos_that_show_a_test_photo_are_left_out() -> None:
-    found = {row.path: row for row in together((0, 1)).rows}
-    assert found["train/b.jpg"].status == "excluded"
-    assert found["train/b.jpg"].reason.endswith("the test photo test/a.jpg")
-    assert found["test/a.jpg"].status == "ok"
-
-
-def test_copies_join_the_groups_they_touch() -> None:
-    found = {row.path: row.group for row in together((3, 4)).rows}
-    joined = {found[f"train/{name}.jpg"] for name in "cde"}
-    assert len(joined) == 1
-    assert joined != {""}
-    assert found["train/f.jpg"] == ""
-
-
-def test_a_chain_of_copies_is_one_group() -> None:
-    found = {row.path: row.group for row in together((1, 4), (4, 5)).rows}
-    assert found["train/b.jpg"] == found["train/e.jpg"] == found["train/f.jpg"] != ""
-    assert found["train/c.jpg"] == found["train/d.jpg"] == "g"
-
-
-def test_a_split_that_leaks_too_much_is_told_and_not_thinned_out() -> None:
-    found = together((0, 1), (0, 4))  # two of five training photos
-    assert {row.status for row in found.rows} == {"ok"}
-    assert "2 of 5 training photos are near duplicates of test photos" in found.notes[-1]
-    assert "not independent" in found.notes[-1]
 
 
 @pytest.mark.parametrize(

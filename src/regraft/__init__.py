@@ -21,6 +21,7 @@ from regraft._version import __version__
 
 if TYPE_CHECKING:
     from regraft.approaches import Approach, FineTune, Knn, LinearProbe, Scratch
+    from regraft.auditing import find_groups
     from regraft.catalogue import Backbone, get_backbone, list_backbones, module_backbone
     from regraft.comparison import Comparison, compare
     from regraft.dataset import Dataset, Row, scan
@@ -73,6 +74,7 @@ _HOME = {
     "evaluate": "workflow",
     "explain": "workflow",
     "export": "workflow",
+    "find_groups": "auditing",
     "find_issues": "issues",
     "fit": "workflow",
     "get_backbone": "catalogue",
@@ -117,6 +119,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "find_groups",
     "find_issues",
     "fit",
     "get_backbone",

@@ -10,29 +10,38 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from regraft.approaches import LinearProbe, repeated_folds, seconds_expected
 from regraft.catalogue import Backbone, default_backbone, get_backbone
-from regraft.dataset import Dataset, Row, connected, pairs_by, split_groups
-from regraft.dataset.checking import COPY_GROUP
-from regraft.differences import paired_difference
+from regraft.dataset import Dataset, split_groups
+from regraft.differences import paired_difference, standing
 from regraft.errors import RegraftError
 from regraft.features import FeatureArray, count_missing, embed_rows, measure_speed
-from regraft.issues import Copy, Findings, confident_doubts, doubts_of, look, with_suspects
+from regraft.grouping import Grouped, blocks_of_order, keep_together
+from regraft.issues import (
+    Copy,
+    Findings,
+    Series,
+    confident_doubts,
+    doubts_of,
+    look,
+    look_for_series,
+    with_suspects,
+)
 from regraft.measures import Measures, measure_rows
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate
 from regraft.modality import thing, things
 from regraft.progress import Progress, note, silent
 from regraft.workers import available_cores
 
-_MOST_LEFT_OUT = 0.2  # of the training photos; a split that leaks more is not mended by leaving out
 _SHARE = 0.15  # of the time there is, for looking at photos before anything is trained
 _EMBEDDING_SHARE = 0.3  # the same, for features
 _QUICKLY_EMBEDDED = 300  # rows; of fewer the time is not worth telling beforehand
 _TIMING_S = 0.3
+_BLOCKS = 20  # of the order within a class, where neighbours are alike without being series
 _PHOTO_S = 0.02  # to measure one photo and to compare it with others, on one core; measured
 
 
@@ -60,6 +69,66 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class ByOrder:
+    """What the order of the photos means, and what folds by chance make of it.
+
+    Attributes:
+        series: how many there are, of so many `photos`.
+        sources: what orders them, see `dataset.ordering.Order`.
+        cut, leaks, parted: see `grouping.Grouped`.
+        kept: what was kept on one side of each fold: "series", or "blocks" of the order where
+            neighbours are alike without being series; "" where folds were not compared.
+        accuracy: of a linear probe on such folds; None where they were not compared.
+        by_chance: of the same probe on folds that part series as they come, though not copies.
+        difference: `by_chance` minus `accuracy`, paired by what was kept together.
+    """
+
+    series: int = 0
+    photos: int = 0
+    sources: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()
+    leaks: int = 0
+    parted: int = 0
+    kept: str = ""
+    accuracy: Estimate | None = None
+    by_chance: Estimate | None = None
+    difference: Estimate | None = None
+
+    @classmethod
+    def of(cls, series: Series, grouped: Grouped) -> ByOrder:
+        """What was found, before folds are compared."""
+        return cls(
+            series=len(series),
+            photos=int((series.numbers >= 0).sum()),
+            sources=series.sources,
+            cut=grouped.cut,
+            leaks=grouped.leaks,
+            parted=grouped.parted,
+        )
+
+    @property
+    def differs(self) -> bool:
+        """Whether folds by chance flatter, beyond what chance explains."""
+        return self.difference is not None and standing(self.difference) == "ahead"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "series": self.series,
+            "photos": self.photos,
+            "sources": list(self.sources),
+            "cut": list(self.cut),
+            "leaks": self.leaks,
+            "parted": self.parted,
+            "kept": self.kept,
+            "accuracy": self.accuracy and self.accuracy.to_dict(),
+            "by_chance": self.by_chance and self.by_chance.to_dict(),
+            "difference": self.difference and self.difference.to_dict(),
+            "differs": self.differs,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """What an audit found.
 
@@ -69,8 +138,9 @@ class Audit:
         features: float32 (n, d) of `data.ok`.
         measures: of `data.ok`.
         probabilities: out-of-fold, float64 (n, k) of `data.ok`; None where no probe was fitted.
-        accuracy: of the probe on photos it had not seen, near duplicates kept together.
+        accuracy: of the probe on photos it had not seen, near duplicates and series kept together.
         effects: what each kind of issue does to that accuracy.
+        by_order: what the order of the photos means for it.
     """
 
     data: Dataset
@@ -80,6 +150,7 @@ class Audit:
     probabilities: FloatArray | None
     accuracy: Estimate | None
     effects: tuple[Effect, ...]
+    by_order: ByOrder = ByOrder()
 
     def __repr__(self) -> str:
         return f"Audit({self.data!r}: {len(self.findings.issues):,} issues)"
@@ -97,6 +168,7 @@ class Audit:
             "confident_label_suspects": confident_doubts(doubts_of(found, self.data.classes)),
             "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
             "effects": [effect.to_dict() for effect in self.effects],
+            "series": self.by_order.to_dict(),
         }
 
 
@@ -104,12 +176,12 @@ class Audit:
 class Looked:
     """What a fit looks at before it splits anything; all of it goes with `findings.rows`.
 
-    `features` is None where there was no time for them.
+    `features` and `measures` are None where there was no time for them.
     """
 
     findings: Findings
     features: FeatureArray | None
-    measures: Measures
+    measures: Measures | None
 
 
 def has_time_to_embed(data: Dataset, network: Backbone, *, budget_s: float) -> bool:
@@ -138,8 +210,8 @@ def audit_data(
 ) -> Audit:
     """Look for everything that may be wrong with a dataset.
 
-    Labelled photos of all splits are predicted out of fold by one linear probe, near duplicates
-    and named groups kept together, so that a wrong label in a test set is found as well.
+    Labelled photos of all splits are predicted out of fold by one linear probe, near duplicates,
+    series and named groups kept together, so that a wrong label in a test set is found as well.
 
     Args:
         data: what `scan` returned.
@@ -164,24 +236,34 @@ def audit_data(
         note(progress, measures.warning)
     note(progress, f"comparing {things(data.modality)} with each other")
     first = look(data, features=features, measures=measures, seed=seed)
-    kept_together = data.with_groups(_grouped(data.ok, first.copies))
+    everything = data.with_rows([replace(row, split="train") for row in data.ok])
+    grouped = keep_together(everything, first)
+    assert first.series is not None
+    by_order = ByOrder.of(first.series, grouped)
     note(progress, f"predicting every {thing(data.modality)} by a model that has not seen it")
-    probabilities = _out_of_fold(kept_together, network, seed=seed, jobs=jobs)
-    if probabilities is None:
-        return Audit(data, first, features, measures, None, None, ())
-    found = with_suspects(data, first, probabilities)
-    right = _right(data, probabilities)
-    known = np.isfinite(right)
-    rows = kept_together.ok
-    groups = split_groups(rows)[known]
-    accuracy = accuracy_estimate(right[known], groups, folds=5, seed=seed)
-    effects = effects_on(found, right)
+    together = _predicted(grouped.data, network, seed=seed, jobs=jobs)
+    if together is None:
+        return Audit(data, first, features, measures, None, None, (), by_order)
+    found = with_suspects(data, first, together.probabilities)
+    effects = effects_on(found, together.right)
     if first.copies:
-        apart = _out_of_fold(data, network, seed=seed, jobs=jobs)
+        parted = keep_together(everything, replace(first, copies=())).data
+        apart = _predicted(parted, network, seed=seed, jobs=jobs)
         if apart is not None:
-            alone = _right(data, apart)
-            effects = [_effect_of_copies(first.copies, right, alone, split_groups(rows)), *effects]
-    return Audit(data, found, features, measures, probabilities, accuracy, tuple(effects))
+            effects = [_effect_of_copies(first.copies, together, apart), *effects]
+    pair = pair_of_folds(everything, first)
+    if pair is not None:
+        by_order = compare_folds(by_order, pair, everything, network, seed=seed, jobs=jobs)
+    return Audit(
+        data,
+        found,
+        features,
+        measures,
+        together.probabilities,
+        together.accuracy,
+        tuple(effects),
+        by_order,
+    )
 
 
 def look_first(
@@ -193,24 +275,29 @@ def look_first(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Looked | None:
-    """What a fit looks at before it splits anything: copies, outliers, quality, shortcuts.
+    """What a fit looks at before it splits anything: copies, series, outliers, quality, shortcuts.
 
-    None, and a note, where that would take more than a share of the time there is. Without
-    features, where there is no network or it does not embed, no outliers are found, and only such
-    copies as sketches tell.
+    A note, and series alone, where looking at the photos would take more than a share of the time
+    there is. Without features, where there is no network or it does not embed, neither series nor
+    outliers are found, and only such copies as sketches tell. None where there is time for neither.
     """
     expected = len(data.ok) * _PHOTO_S / min(jobs or available_cores(), available_cores())
-    if expected > _SHARE * budget_s:
-        note(
-            progress,
-            f"near duplicates and outliers were not looked for: it would take about {expected:.0f} "
-            "s; run `regraft audit`",
-        )
-        return None
+    has_time = expected <= _SHARE * budget_s
     features = None
     if embeds and network is not None:
         features = embed_rows(data, data.ok, network, jobs=jobs, progress=progress).features
-    else:
+    if not has_time:
+        what = "near duplicates, series and" if features is None else "near duplicates and"
+        note(
+            progress,
+            f"{what} outliers were not looked for: it would take about {expected:.0f} s; run "
+            "`regraft audit`",
+        )
+        if features is None:
+            return None
+        series = look_for_series(data, features)
+        return Looked(Findings(data.ok, series=series), features, None)
+    if features is None:
         why = "no network for them is installed"
         if network is not None:
             why = f"with {network.name} that would take too much of the time there is"
@@ -225,81 +312,144 @@ def look_first(
     return Looked(look(data, features=features, measures=measures), features, measures)
 
 
-def keep_copies_together(data: Dataset, found: Findings) -> Dataset:
-    """The dataset with a group for all photos of one picture, so that no split parts them.
+def find_groups(
+    data: Dataset,
+    *,
+    backbone: str | Backbone | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Dataset:
+    """The data with a group for all that belongs together, as `fit` looks for it before it splits.
 
-    Training photos that show a picture of a test set that was given are left out of the training,
-    unless they are a large part of it: then a note says that the two are not independent.
+    Near copies of one picture and series of photos taken one after another get a group; training
+    rows that belong to a given test set are left out. Whatever makes folds keeps groups whole.
+
+    Args:
+        data: what `scan` returned.
+        backbone: whose features are compared; None for the built-in one of that kind of input.
+        jobs: worker threads.
+        progress: told how far each step is.
+
+    Raises:
+        BackboneError: the backbone is unknown or its weights are missing.
     """
-    one, several = thing(data.modality), things(data.modality)
-    groups = _grouped(data.ok, found.copies)
-    together = data.with_groups(groups)
-    tested: dict[str, str] = {}
-    for row in together.test:
-        tested.setdefault(row.group, row.path)
-    left_out = {
-        row.path: ("excluded", f"is a near copy of the test {one} {tested[row.group]}")
-        for row in together.train
-        if row.group and row.path in groups and row.group in tested
-    }
-    notes = []
-    if groups:
-        notes.append(
-            f"{len(groups):,} {several} are copies or near copies of another; they stay on one "
-            "side of every split."
-        )
-    if len(left_out) > _MOST_LEFT_OUT * len(together.train):
-        notes.append(
-            f"{len(left_out):,} of {len(together.train):,} training {several} are near duplicates "
-            f"of test {several}, too many to be left out: the test set is not independent of the "
-            "training."
-        )
-        left_out = {}
-    if left_out:
-        some = ", ".join(list(left_out)[:3])
-        more = f" and {len(left_out) - 3:,} more" if len(left_out) > 3 else ""
-        notes.append(
-            f"{len(left_out):,} training {several} left out, near duplicates of test {several}: "
-            f"{some}{more}."
-        )
-    return replace(together.mark(left_out), notes=(*together.notes, *notes))
+    network = backbone or default_backbone(data.modality)
+    network = get_backbone(network) if isinstance(network, str) else network
+    failures = embed_rows(data, data.ok, network, jobs=jobs, progress=progress).failures
+    readable = data.mark({path: ("unreadable", reason) for path, reason in failures.items()})
+    looked = look_first(readable, network, jobs=jobs, progress=progress)
+    return readable if looked is None else keep_together(readable, looked.findings).data
 
 
-def _grouped(rows: Sequence[Row], copies: Sequence[Copy]) -> dict[str, str]:
-    """A group for every row that is one picture with another, by path; named groups are joined."""
-    alike = [(copy.first, copy.second) for copy in copies]
-    numbers = connected(len(rows), (*alike, *pairs_by(row.group for row in rows)))
-    first = np.unique(numbers, return_index=True)[1]
-    with_copies = {int(numbers[i]) for i, _ in alike}
-    return {
-        row.path: f"{COPY_GROUP} {rows[first[number]].path}"
-        for row, number in zip(rows, map(int, numbers), strict=True)
-        if number in with_copies
-    }
+class PairOfFolds(NamedTuple):
+    """Groups by path for folds that keep series (or blocks of an order) whole, and for others.
+
+    `kept` is "series" or "blocks".
+    """
+
+    kept: str
+    together: dict[str, str]
+    by_chance: dict[str, str]
 
 
-def _out_of_fold(
+def pair_of_folds(data: Dataset, found: Findings) -> PairOfFolds | None:
+    """What to compare to learn what the order of the photos means; None where it means nothing.
+
+    Args:
+        data: with the rows that `found` is of in use.
+        found: with its series.
+    """
+    series = found.series
+    if series is None or series.order is None:
+        return None
+    by_chance = keep_together(data, replace(found, series=None)).data
+    if len(series):
+        return PairOfFolds("series", _groups(keep_together(data, found).data), _groups(by_chance))
+    if any(row.group for row in data.ok):
+        return None
+    blocks = blocks_of_order(data, series.order, blocks=_BLOCKS)
+    return PairOfFolds("blocks", _groups(blocks), _groups(by_chance))
+
+
+def compare_folds(
+    by_order: ByOrder,
+    pair: PairOfFolds,
+    data: Dataset,
+    network: Backbone,
+    *,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> ByOrder:
+    """What a linear probe reaches on either folds, beside what is known of the order already.
+
+    The difference is paired, each series or block one trial (`differences.paired_difference`).
+
+    Args:
+        by_order: is returned as it is where there are too few photos for folds.
+        pair: what `pair_of_folds` returned.
+        data: all rows in use are training rows.
+        network: whose features the probe sees; they should be in the cache.
+        seed: of the folds.
+        jobs: worker threads.
+    """
+    together = _predicted(data.with_groups(pair.together), network, seed=seed, jobs=jobs)
+    apart = _predicted(data.with_groups(pair.by_chance), network, seed=seed, jobs=jobs)
+    if together is None or apart is None:
+        return by_order
+    known = np.isfinite(together.right) & np.isfinite(apart.right)
+    gap = paired_difference(
+        apart.right[known][None],
+        together.right[known][None],
+        groups=together.groups[known],
+        folds=together.folds,
+    )
+    return replace(
+        by_order,
+        kept=pair.kept,
+        accuracy=together.accuracy,
+        by_chance=apart.accuracy,
+        difference=gap,
+    )
+
+
+def _groups(data: Dataset) -> dict[str, str]:
+    return {row.path: row.group for row in data.ok}
+
+
+class _Predicted(NamedTuple):
+    """Out-of-fold predictions of all rows in use, n of them.
+
+    `probabilities` float64 (n, k) is their mean over repeats; `right` float64 (n,) is the share of
+    repeats in which a row is predicted as labelled, NaN where it was not predicted; `groups` int64
+    (n,) were kept together.
+    """
+
+    probabilities: FloatArray
+    right: FloatArray
+    groups: IntArray
+    folds: int
+    accuracy: Estimate
+
+
+def _predicted(
     data: Dataset, network: Backbone, *, seed: int, jobs: int | None
-) -> FloatArray | None:
-    """Mean out-of-fold probabilities (n, k) of all rows in use; None where there are too few."""
+) -> _Predicted | None:
+    """What a linear probe says of the training rows it has not seen; None for too few to split."""
     if len(data.classes) < 2:
         return None
-    everything = data.with_rows([replace(row, split="train") for row in data.ok])
     try:
-        folds = repeated_folds(everything, seed=seed)
-        found = LinearProbe(network).cross_validate(everything, folds, jobs=jobs)
+        folds = repeated_folds(data, seed=seed)
+        found = LinearProbe(network).cross_validate(data, folds, jobs=jobs)
     except RegraftError:  # too few photos to split
         return None
-    mean: FloatArray = found.probabilities.mean(axis=0)
-    return mean
-
-
-def _right(data: Dataset, probabilities: FloatArray) -> FloatArray:
-    """1.0 where a photo is predicted as labelled, else 0.0; NaN where it was not predicted."""
-    labels = data.labels(data.ok)
-    right: FloatArray = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    probabilities: FloatArray = found.probabilities.mean(axis=0)
+    right = (found.probabilities.argmax(axis=2) == data.labels(data.ok)).mean(axis=0)
     right[np.isnan(probabilities).any(axis=1)] = np.nan
-    return right
+    known = np.isfinite(right)
+    groups = split_groups(data.ok)
+    count = len(np.unique(folds[0]))
+    accuracy = accuracy_estimate(right[known], groups[known], folds=count, seed=seed)
+    return _Predicted(probabilities, right, groups, count, accuracy)
 
 
 def effects_on(found: Findings, right: FloatArray) -> list[Effect]:
@@ -311,7 +461,7 @@ def effects_on(found: Findings, right: FloatArray) -> list[Effect]:
     Args:
         found: the issues, and the rows they are of.
         right: float64 (n,) for the same rows: 1 where a photo was predicted as labelled, 0 where
-            not, NaN where it was not predicted.
+            not, or the share of repeats in which it was; NaN where it was not predicted.
     """
     place = {row.path: i for i, row in enumerate(found.rows)}
     effects = []
@@ -343,12 +493,13 @@ def _change(right: FloatArray, kept: np.ndarray[Any, np.dtype[np.bool_]]) -> Est
     return Estimate(value, low, high, "bootstrap")
 
 
-def _effect_of_copies(
-    copies: Sequence[Copy], together: FloatArray, apart: FloatArray, groups: IntArray
-) -> Effect:
-    both = np.isfinite(together) & np.isfinite(apart)
+def _effect_of_copies(copies: Sequence[Copy], together: _Predicted, apart: _Predicted) -> Effect:
+    both = np.isfinite(together.right) & np.isfinite(apart.right)
     change = paired_difference(
-        together[both][None], apart[both][None], groups=groups[both], folds=5
+        together.right[both][None],
+        apart.right[both][None],
+        groups=together.groups[both],
+        folds=together.folds,
     )
     photos = len({i for copy in copies for i in (copy.first, copy.second)})
     return Effect("near_duplicate", photos, change, "keeping copies on one side of every split")
@@ -356,11 +507,15 @@ def _effect_of_copies(
 
 __all__ = [
     "Audit",
+    "ByOrder",
     "Effect",
     "Looked",
+    "PairOfFolds",
     "audit_data",
+    "compare_folds",
     "effects_on",
+    "find_groups",
     "has_time_to_embed",
-    "keep_copies_together",
     "look_first",
+    "pair_of_folds",
 ]

@@ -183,7 +183,8 @@ def compare(
         approaches: one or several, or their names, in the order in which they are tried. Those on
             frozen features are run as they are taken from it, so that what the others depend on
             may be found out after them.
-        data: its training rows are used, and only those.
+        data: its training rows are used, and only those; groups stay whole, and `find_groups` makes
+            some of near copies and series.
         folds: of each repeat.
         repeats: None for 3 below 1,000 images, else 1.
         budget_s: seconds for all candidates and the final training together; None for no limit.

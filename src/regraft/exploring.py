@@ -300,7 +300,8 @@ def _separation(
 ) -> tuple[Estimate | None, tuple[Separation, ...]]:
     """The class that the nearest neighbours of each photo vote for, held against its label.
 
-    Near duplicates have no vote: they would say the same of a class that nobody could tell.
+    Near duplicates and photos of the same series have no vote: they would say the same of a class
+    that nobody could tell.
     """
     if found.neighbours is None or len(classes) < 2:
         return None, ()
@@ -309,6 +310,9 @@ def _separation(
     for first, second in copies:
         near[first][near[first] == second] = -1
         near[second][near[second] == first] = -1
+    if found.series is not None:
+        own, others = found.series.numbers[:, None], found.series.numbers[np.maximum(near, 0)]
+        near[(own >= 0) & (own == others)] = -1
     votes = np.zeros((len(near), len(classes)))
     given = np.zeros(len(near), dtype=np.int64)
     rows = np.arange(len(near))

@@ -66,7 +66,7 @@ def promote(new: Run, old: Run) -> Promotion:
     if deployed is None:
         reason = "the run that the deployed model comes from is gone, or has another model by now"
         return Promotion(False, 0, None, f"not promoted: {reason}")
-    both_tested = new.data.test and deployed.data.test
+    both_tested = new.data.test and deployed.data.test and new.test_is_independent
     pairs = [
         paired_accuracy(new, deployed, on)
         for on in ((TEST, CROSS_VALIDATION) if both_tested else (CROSS_VALIDATION,))

@@ -41,7 +41,7 @@ import msgspec
 
 from regraft._version import __version__
 from regraft.csv_table import csv_text, read_csv, read_records
-from regraft.dataset import Dataset, Row
+from regraft.dataset import Dataset, Row, split_groups
 from regraft.errors import RegraftError, RunError, StorageError, UnreadableInputError
 from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
@@ -145,6 +145,14 @@ class Run:
             ModelError: it cannot be read.
         """
         return load(self.folder)
+
+    @property
+    def test_is_independent(self) -> bool:
+        """Whether no test row has a copy, or a member of its group, among the training rows."""
+        rows = self.data.ok
+        groups = dict(zip((row.path for row in rows), split_groups(rows).tolist(), strict=True))
+        trained = {groups[row.path] for row in self.data.train}
+        return not any(groups[row.path] in trained for row in self.data.test)
 
 
 def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:

@@ -23,6 +23,7 @@ from rich.text import Text
 from regraft import csv_table
 from regraft.auditing import Audit
 from regraft.dataset import Dataset
+from regraft.dataset.ordering import numbered_runs
 from regraft.dataset.table import counted
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
 from regraft.exporting import Exported, facts_of, form_named
@@ -37,8 +38,9 @@ from regraft.model import Prediction
 from regraft.progress import NOTE, Progress
 from regraft.reporting.findings import label_doubts
 from regraft.reporting.reviewed import what_the_review_changed
-from regraft.reporting.scores import headline
-from regraft.reporting.words import THIN_SPACE
+from regraft.reporting.scores import headline_of
+from regraft.reporting.series import what_chance_makes, why_splits_leak
+from regraft.reporting.words import THIN_SPACE, speaking_of
 from regraft.runs import Run, settings_of
 from regraft.training_contents import Overlap
 from regraft.watching.outputs import message
@@ -56,6 +58,7 @@ _TWIN = {
     "exact_duplicate": "the same as ",
     "near_duplicate": "almost the same as ",
     "leakage": "training has ",
+    "series": "up to ",
 }
 _METRIC_NAMES = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "ece": "ECE"}
 _FLAGS = {
@@ -152,10 +155,11 @@ def _clock(seconds: float) -> str:
 
 def show_run(console: Console, run: Run) -> None:
     """What a fit found, in a screenful, ending with what to do next."""
-    measured = headline(run.evaluations)
+    measured = headline_of(run)
     console.print()
     if measured is not None:
         console.print(f"[bold]{_headline(measured, things(run.data.modality))}[/bold]")
+        _show_order(console, (run.about.get("audit") or {}).get("series"), run.data.modality)
     rows = [
         (
             evaluation.on,
@@ -214,6 +218,14 @@ def show_dataset(
         console.print(f"sizes: {span} {unit}")
     for note in data.notes:
         console.print(f"[yellow]note:[/yellow] {_shown(note)}")
+    runs = numbered_runs(data.ok)
+    if runs is not None:
+        _print_line(
+            console,
+            f"[yellow]note:[/yellow] {runs.files:,} files are numbered in {runs.runs:,} runs, "
+            f"{_shown(runs.first)} to {_shown(runs.last)} and others; whether they are series, "
+            f"such as {get_examiner(data.modality).series_example}, regraft audit tells",
+        )
     _show_problems(console, data, find_issues(data), all_in=every_file)
     console.print()
     show_next(console, next_command)
@@ -640,6 +652,7 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
         console.print(
             f"a linear probe is right on {_share(audit.accuracy)} of {of} it had not seen"
         )
+    _show_order(console, audit.by_order.to_dict(), data.modality)
     left = _show_issues(console, found.issues)
     _show_doubts(console, doubts_of(found, data.classes), data)
     if not found.issues:
@@ -675,6 +688,14 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
         _print_line(console, f"[dim]all of them: {_shown(every_issue)}[/dim]")
     console.print()
     show_next(console, next_command)
+
+
+def _show_order(console: Console, found: Mapping[str, Any] | None, modality: str) -> None:
+    """What folds by chance would have said, and what splits cannot keep together."""
+    with speaking_of(modality):
+        lines = [what_chance_makes(found), why_splits_leak(found)]
+    for line in filter(None, lines):
+        console.print(f"[yellow]{_shown(line.replace(THIN_SPACE, ' '))}[/yellow]")
 
 
 def _shown(text: str) -> str:

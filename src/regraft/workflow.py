@@ -33,12 +33,14 @@ from regraft.approaches import (
 )
 from regraft.auditing import (
     Audit,
+    ByOrder,
     Looked,
     audit_data,
+    compare_folds,
     effects_on,
     has_time_to_embed,
-    keep_copies_together,
     look_first,
+    pair_of_folds,
 )
 from regraft.candidates import (
     candidate_approaches,
@@ -122,6 +124,7 @@ from regraft.explaining import (
 )
 from regraft.exploring import explore
 from regraft.features import embed_rows, measure_speed
+from regraft.grouping import keep_together
 from regraft.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones
 from regraft.inputs import Input, as_files, each, is_one, is_path
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
@@ -324,15 +327,19 @@ def fit(
             looked = look_first(
                 found, network, embeds=embeds, budget_s=left, jobs=jobs, progress=progress
             )
-            exploration = None
+            exploration = pair = None
+            by_order = ByOrder()
             if looked is not None:
-                if looked.features is not None:
+                if looked.features is not None and looked.measures is not None:
                     note(progress, f"drawing the map of the {things(found.modality)}")
                     exploration = explore(
                         found, looked.findings, looked.features, looked.measures, seed=seed
                     )
-                found = keep_copies_together(found, looked.findings)
-                found = leave_out_small_classes(found)
+                pair = pair_of_folds(found, looked.findings)
+                grouped = keep_together(found, looked.findings)
+                if looked.findings.series is not None:
+                    by_order = ByOrder.of(looked.findings.series, grouped)
+                found = leave_out_small_classes(grouped.data)
                 require_trainable(found)
         found, had_test = _with_test_set(found, networks, was_given=had_test, seed=seed)
         reserve = _AFTERWARDS_S + _AFTERWARDS_IMAGE_S * (len(found.test) + len(found.unlabelled))
@@ -392,7 +399,13 @@ def fit(
                 found, chosen, seen[: len(found.test)], backbone=backbone, seed=seed
             )
             predictions = _predictions(found, chosen, others, seen)
+            if pair is not None and network is not None:
+                by_order = compare_folds(
+                    by_order, pair, found.with_rows(found.train), network, seed=seed, jobs=jobs
+                )
             issues, audited = _issues(found, looked, predictions)
+            if looked is not None and looked.findings.series is not None:
+                audited["series"] = by_order.to_dict()
             if applied is not None:
                 found, issues = _without_answered(found, issues, applied)
         with phase("evidence"):
@@ -1767,7 +1780,8 @@ def _issues(
     return found.issues, {
         "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
         # Those of photos are looked for among neighbours by features, those of texts without.
-        "near_copies": looked.features is not None or data.modality != IMAGE,
+        "near_copies": looked.measures is not None
+        and (looked.features is not None or data.modality != IMAGE),
         "effects": [effect.to_dict() for effect in effects],
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from regraft.auditing import ByOrder
 from regraft.dataset import Dataset, Row
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation, evaluate_probabilities
 from regraft.explaining import (
@@ -39,6 +40,7 @@ ABOUT: Mapping[str, Any] = {
     "fingerprint": "3e7306c32fbf36a0",
     "layout": "one folder per class",
     "notes": ["The val images are the test set."],
+    "audit": {"near_copies": True, "series": ByOrder().to_dict()},
     "reading": ["24 training images: every choice was made on them."],
     "backbone": {
         "name": "efficientnet_lite0",
@@ -136,6 +138,7 @@ LEARNING_CURVE: Mapping[str, Any] = {
 }
 
 AUDIT: Mapping[str, Any] = {
+    **ABOUT["audit"],
     "shortcuts": {
         "guess": 0.5,
         "incidental": {"value": 0.93, "low": 0.85, "high": 0.97, "method": "wilson"},
@@ -159,7 +162,6 @@ AUDIT: Mapping[str, Any] = {
         "alarms": ["JPEG quality"],
         "images": 24,
     },
-    "near_copies": True,
     "effects": [
         {
             "issue": "outlier",

@@ -45,8 +45,7 @@ def with_accuracy(run: Run, value: float, low: float, high: float) -> Run:
 
 
 def test_a_good_run_is_trusted(tmp_path: Path) -> None:
-    about = {**ABOUT, "audit": {"near_copies": True}}
-    run = make_run(tmp_path, train=100, wrong=0.1, about=about, write_images=False)
+    run = make_run(tmp_path, train=100, wrong=0.1, write_images=False)
     found = answers(with_accuracy(run, 0.9, 0.86, 0.93))
     for claim in (UNSEEN, GUESSING, ENOUGH, LEAK, CLASSES, LABELS, USED):
         assert found[claim].answer == "yes", claim
@@ -329,10 +328,20 @@ def test_ninety_percent_is_asked_for_where_it_is_said(
     assert answers(run)[MEANT].answer == answer
 
 
-def test_near_copies_that_were_not_looked_for_are_no_tick(tmp_path: Path) -> None:
-    for audit, answer in (({}, "careful"), ({"near_copies": False}, "careful"), (AUDIT, "yes")):
+def test_what_was_not_looked_for_is_no_tick(tmp_path: Path) -> None:
+    series = AUDIT["series"]
+    for audit, answer, reason in (
+        ({}, "careful", "near copies and series of photos such as frames of a film were not"),
+        ({"near_copies": True}, "careful", "series of photos such as frames of a film were not"),
+        ({"near_copies": False, "series": series}, "careful", "near copies were not looked for"),
+        ({"near_copies": True, "series": {**series, "cut": ["cat"]}}, "no", "of one series"),
+        ({"near_copies": True, "series": {**series, "parted": 2}}, "careful", "2 series have"),
+        (AUDIT, "yes", "series and named groups stay on one side of every split"),
+    ):
         run = make_run(tmp_path, about={**ABOUT, "audit": audit}, write_images=False)
-        assert answers(run)[LEAK].answer == answer, audit
+        check = answers(run)[LEAK]
+        assert check.answer == answer, audit
+        assert reason in check.reason
 
 
 def test_a_run_without_predictions_says_nothing_of_labels(tmp_path: Path) -> None:

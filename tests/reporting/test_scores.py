@@ -7,7 +7,14 @@ import pytest
 
 from regraft.evaluation import Evaluation
 from regraft.metrics import ReliabilityBin
-from regraft.reporting.scores import details, headline, headline_first, hero, metrics
+from regraft.reporting.scores import (
+    details,
+    headline,
+    headline_first,
+    headline_of,
+    hero,
+    metrics,
+)
 from tests.reporting.sample_runs import make_run
 
 
@@ -19,12 +26,26 @@ def evaluations(tmp_path: Path, *, train: int, test: int) -> tuple[Evaluation, .
     ("test", "on"), [(50, "test"), (5, "cross-validation"), (0, "cross-validation")]
 )
 def test_which_estimate_leads(tmp_path: Path, test: int, on: str) -> None:
-    found = evaluations(tmp_path, train=100, test=test)
-    first = headline(found)
+    run = make_run(tmp_path, train=100, test=test, write_images=False)
+    first = headline(run.evaluations)
     assert first is not None
     assert first.on == on
-    assert headline_first(found)[0] is first
+    assert headline_of(run) is first
+    assert headline_first(run)[0] is first
     assert headline([]) is None
+
+
+def test_a_test_set_of_which_training_holds_a_part_does_not_lead(tmp_path: Path) -> None:
+    run = make_run(tmp_path, train=100, test=200, write_images=False)
+    in_both = {run.data.train[0].path: "series 1", run.data.test[0].path: "series 1"}
+    leaking = dataclasses.replace(run, data=run.data.with_groups(in_both))
+    assert run.test_is_independent
+    assert not leaking.test_is_independent
+    for one, on in ((run, "test"), (leaking, "cross-validation")):
+        first = headline_of(one)
+        assert first is not None
+        assert first.on == on
+        assert headline_first(one)[0].on == on
 
 
 def test_metrics_of_all_estimates_share_an_axis(tmp_path: Path) -> None:

@@ -6,10 +6,15 @@ or with the status "unreadable" and the reason. A file is opened once, and never
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from regraft.dataset.table import Row
 from regraft.errors import UnreadableInputError
@@ -60,6 +65,18 @@ def read_rows(
     finally:
         interrupted.set()  # after Ctrl-C the threads stop at their next file
     return result
+
+
+def file_times(rows: Sequence[Row], root: Path) -> NDArray[np.float64]:
+    """When the file of each row was last written, float64 (n,), seconds; NaN where it is not there.
+
+    The cell of a table has no time of its own.
+    """
+    found = np.full(len(rows), np.nan)
+    for i, row in enumerate(rows):
+        with contextlib.suppress(OSError, ValueError):
+            found[i] = os.stat(f"{root}/{row.path}").st_mtime  # noqa: PTH116 - three times as fast
+    return found
 
 
 def _in_batches(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:

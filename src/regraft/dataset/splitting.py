@@ -22,6 +22,8 @@ from regraft.dataset.table import Dataset, Row
 from regraft.errors import DataError, UsageError
 from regraft.modality import get_modality
 
+_FEWEST_TEST_GROUPS = 20  # of fewer the interval would be wider than that of cross-validation
+
 # Letters used below: n rows, m groups, c classes, k sides (folds, or training and test).
 
 
@@ -103,7 +105,8 @@ def set_aside(
     """A dataset with a test set: its own, or a stratified, group-aware part of a large one.
 
     With fewer than `from_size` rows in use nothing is set aside, and everything is to be
-    estimated by cross-validation. At least two groups of every class stay for training.
+    estimated by cross-validation; nor with so few groups, such as series or patients, that a test
+    set would be of a handful of them. At least two groups of every class stay for training.
 
     Args:
         data: returned as it is where it has a test set.
@@ -129,6 +132,13 @@ def set_aside(
 
     group_of_row = split_groups(rows)
     groups = _Groups.of(rows, group_of_row)
+    if fraction * len(groups.sizes) < _FEWEST_TEST_GROUPS:
+        note = (
+            f"No test set: the {len(rows):,} {get_modality(data.modality).noun}s are of "
+            f"{len(groups.sizes):,} independent groups, too few to set a part of them aside, and "
+            "cross-validation estimates everything."
+        )
+        return dataclasses.replace(data, notes=(*data.notes, note))
     shares = np.array([1 - fraction, fraction])
     is_test = _deal(groups, shares, np.random.default_rng(seed)) == 1  # (m,)
     stays = np.bincount(groups.pair_class[~is_test[groups.pair_group]], minlength=groups.n_classes)

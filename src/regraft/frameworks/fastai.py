@@ -61,7 +61,8 @@ def to_dataloaders(
     part. A learner of them can be saved by `Learner.save`, not exported by `Learner.export`.
 
     Args:
-        data: what `scan` returned. Photos that cannot be read are left out.
+        data: what `scan` returned, or `find_groups`, which keeps near copies and series of frames
+            in one part. Photos that cannot be read are left out.
         backbone: whose transform is used.
         batch_size: of both parts.
         fold: the fold of the training rows that is the validation part, 0 to 4: those of `fit`

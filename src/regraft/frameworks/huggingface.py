@@ -67,10 +67,10 @@ def from_datasets(
 ) -> Dataset:
     """Photos or texts of a `datasets.Dataset` or `DatasetDict` as files, and the Dataset of them.
 
-    Photos become `folder/SPLIT/CLASS/HASH.jpg`, which `scan(folder)` reads as well, with the bytes
-    the dataset holds; arrays of grey levels become PNG, texts .txt in UTF-8. A validation split is
-    the test set where there is no test split, as in `scan`. A row without a photo or text is a row
-    with the status "missing", one that cannot be decoded "unreadable", one without a label
+    Photos become `folder/SPLIT/CLASS/ROW-HASH.jpg`, which `scan(folder)` reads as well, with the
+    bytes the dataset holds; arrays of grey levels become PNG, texts .txt in UTF-8. A validation
+    split is the test set where there is no test split, as in `scan`. A row without a photo or text
+    is a row with the status "missing", one that cannot be decoded "unreadable", one without a label
     "unlabelled".
 
     Args:
@@ -125,8 +125,10 @@ def from_datasets(
                     Row(path, label=label, split=name, group=group, status="missing", reason=photo)
                 )
                 continue
+            # The number keeps the order of the rows, which shows frames of one film for what they
+            # are; where a photo is there twice, its hash says so to people.
             digest = hashlib.sha256(photo).hexdigest()[:16]
-            stem = f"{digest}" if label else f"{top}-{digest}"
+            stem = f"{number:06}-{digest}" if label else f"{top}-{number:06}-{digest}"
             written[place / stem] += 1
             if (times := written[place / stem]) > 1:
                 stem += f"-{times}"  # the same photo again is a row of its own

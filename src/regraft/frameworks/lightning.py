@@ -103,7 +103,8 @@ def to_datamodule(
 ) -> PhotoModule:
     """A Dataset as a LightningDataModule, its pixels those that regraft gives the backbone.
 
-    Validation is on one fold of the training rows, stratified, groups and copies kept together;
+    Validation is on one fold of the training rows, stratified, groups and copies kept together
+    (near copies and series of frames where `regraft.find_groups` has made groups of them);
     testing on the test rows; prediction on every row that can be read, labelled or not, in the
     order of the Dataset. Every photo is decoded once: one that cannot be is in none of them, and
     in `left_out` with its reason.

@@ -4,6 +4,7 @@
 
     rows        unreadable files, exact copies, leakage of copies and groups, conflicting labels
     copies      near duplicates: one picture resized, recompressed, mirrored, a little cropped
+    series      photos taken one after another that show almost the same
     labels      photos a model takes for another class
     outliers    photos unlike all others
     quality     dark, pale, blurred, empty photos, odd sizes and shapes
@@ -19,6 +20,7 @@ from regraft.issues.finding import (
     find_issues,
     in_dataset,
     look,
+    look_for_series,
     with_suspects,
 )
 from regraft.issues.labels import (
@@ -31,6 +33,7 @@ from regraft.issues.labels import (
 from regraft.issues.neighbours import Neighbours, find_neighbours
 from regraft.issues.outliers import Outliers, find_outliers
 from regraft.issues.quality import Quality, find_faults
+from regraft.issues.series import Series, find_series
 from regraft.issues.shortcuts import Culprit, Shortcuts, find_shortcuts
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "Neighbours",
     "Outliers",
     "Quality",
+    "Series",
     "Shortcuts",
     "Suspects",
     "about_doubts",
@@ -52,11 +56,13 @@ __all__ = [
     "find_issues",
     "find_neighbours",
     "find_outliers",
+    "find_series",
     "find_shortcuts",
     "in_dataset",
     "in_order",
     "issues_csv",
     "look",
+    "look_for_series",
     "named_file",
     "suspect_labels",
     "with_suspects",

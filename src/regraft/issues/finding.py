@@ -1,8 +1,8 @@
 """All kinds of issue together: a Dataset and what was measured on it in, one table out.
 
 What is given decides what is looked for: rows alone tell copies and conflicts; features add near
-duplicates and outliers, measures add quality and shortcuts, out-of-fold probabilities add label
-suspects.
+duplicates, outliers and series, measures add quality and shortcuts, out-of-fold probabilities add
+label suspects.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.dataset import Dataset, Row, connected, pairs_by, split_groups
+from regraft.dataset import Dataset, Row, connected, pairs_by
+from regraft.dataset.ordering import (
+    Order,
+    cells_of_order,
+    order_by_file_time,
+    order_by_time,
+    orders_by_name,
+)
+from regraft.dataset.reading import file_times
 from regraft.issues import rows as row_issues
 from regraft.issues.base import Issue, in_order
 from regraft.issues.copies import Copy, find_copies
@@ -22,6 +30,7 @@ from regraft.issues.labels import Doubt, Suspects, suspect_labels
 from regraft.issues.neighbours import Neighbours, find_neighbours
 from regraft.issues.outliers import Outliers, find_outliers
 from regraft.issues.quality import Quality, find_faults
+from regraft.issues.series import Series, find_series
 from regraft.issues.shortcuts import Shortcuts, find_shortcuts
 from regraft.issues.text_copies import find_text_copies
 from regraft.measures import Measures
@@ -49,6 +58,7 @@ class Findings:
     rows: tuple[Row, ...]
     neighbours: Neighbours | None = None
     copies: tuple[Copy, ...] = ()
+    series: Series | None = None
     suspects: Suspects | None = None
     outliers: Outliers | None = None
     quality: Quality | None = None
@@ -85,16 +95,16 @@ def look(
     """Like `find_issues`, with what the issues were found from."""
     rows = data.ok
     labels = data.labels(rows)
-    groups = split_groups(rows)
-    neighbours = copies = outliers = quality = shortcuts = None
+    neighbours = copies = series = outliers = quality = shortcuts = None
     if features is not None and len(rows):
         alone = np.array(features, dtype=np.float32)
         alone[_later_copies(rows)] = np.nan  # many copies of a photo would be all its neighbours
         neighbours = find_neighbours(alone, min(NEIGHBOURS, max(1, len(rows) - 1)))
+        series = look_for_series(data, alone, measures)
     if measures is not None and len(rows):
         copies = _FIND_COPIES[data.modality](neighbours, measures.sketches)
     if neighbours is not None:
-        outliers = find_outliers(neighbours, copies=_one_picture(rows, copies or ()))
+        outliers = find_outliers(neighbours, copies=_alike(rows, copies or (), series))
     if measures is not None and len(rows):
         quality = find_faults(measures)
         train = [i for i, row in enumerate(rows) if row.split != "test"]
@@ -103,13 +113,14 @@ def look(
             [measures.attributes[i] for i in train],
             labels[train],
             examiner=measures.examiner,
-            groups=groups[train],
+            groups=_alike(rows, copies or (), series, named=True)[train],
             seed=seed,
         )
     found = Findings(
         rows=rows,
         neighbours=neighbours,
         copies=tuple(copies or ()),
+        series=series,
         outliers=outliers,
         quality=quality,
         shortcuts=shortcuts,
@@ -149,8 +160,13 @@ def _table(data: Dataset, found: Findings) -> tuple[Issue, ...]:
         *row_issues.unreadable(data),
         *row_issues.exact_duplicates(data),
         *row_issues.label_conflicts(data),
-        *_one_each(*row_issues.leakage(data), *_leaks(found.rows, found.copies)),
-        *_copies(found.rows, found.copies),
+        *_one_each(
+            *row_issues.leakage(data),
+            *_leaks(found.rows, found.copies),
+            *_leaks_of_series(found.rows, found.series),
+        ),
+        *_copies(found.rows, found.copies, found.series),
+        *_series(data, found.rows, found.copies, found.series),
         *_suspects(found.rows, found.suspects, data.classes),
         *_outliers(found.rows, found.outliers),
         *_faults(data, found.rows, found.quality),
@@ -171,18 +187,51 @@ def _later_copies(rows: Sequence[Row]) -> list[int]:
     return [i for i, row in enumerate(rows) if first.setdefault(row.sha256, i) != i]
 
 
-def _one_picture(rows: Sequence[Row], copies: Sequence[Copy]) -> IntArray:
-    """Equal numbers for rows that show one picture, int64 (n,)."""
-    alike = ((copy.first, copy.second) for copy in copies)
-    return connected(len(rows), (*alike, *pairs_by(row.sha256 for row in rows)))
+def look_for_series(
+    data: Dataset, features: NDArray[Any], measures: Measures | None = None
+) -> Series:
+    """The series among the rows in use: by their names, by when they were taken, by their files.
+
+    Args:
+        data: their rows.
+        features: float32 (n, d) of `data.ok`; rows with NaN are in no series.
+        measures: of the same rows, for when they were taken.
+    """
+    rows = data.ok
+    orders: list[Order] = orders_by_name(rows)
+    taken = np.full(len(rows), np.nan)
+    if measures is not None:
+        moments = [measures.examiner.moment(one) for one in measures.attributes]
+        taken = np.array([moment.taken for moment in moments])
+        orders.append(order_by_time(rows, taken, [moment.camera for moment in moments]))
+    changed = np.where(np.isfinite(taken), np.nan, file_times(rows, data.root))
+    by_file = order_by_file_time(rows, changed)
+    if by_file is not None:
+        orders.append(by_file)
+    return find_series(features, data.labels(rows), orders, cells=cells_of_order(rows))
 
 
-def _copies(rows: Sequence[Row], copies: Sequence[Copy]) -> Iterator[Issue]:
-    """Near duplicates; an exact copy is listed as such."""
+def _alike(
+    rows: Sequence[Row], copies: Sequence[Copy], series: Series | None, *, named: bool = False
+) -> IntArray:
+    """Equal numbers for rows of one picture or series, or also of one named group, int64 (n,)."""
+    pairs = [(copy.first, copy.second) for copy in copies]
+    pairs += pairs_by(row.sha256 for row in rows)
+    if series is not None:
+        pairs += pairs_by(str(number) if number >= 0 else "" for number in series.numbers)
+    if named:
+        pairs += pairs_by(row.group for row in rows)
+    return connected(len(rows), pairs)
+
+
+def _copies(rows: Sequence[Row], copies: Sequence[Copy], series: Series | None) -> Iterator[Issue]:
+    """Near duplicates; an exact copy is listed as such, and a series as a whole."""
     told: set[str] = set()
     for copy in sorted(copies, key=lambda c: -c.alike):
         first, second = rows[copy.first], rows[copy.second]
         if first.sha256 == second.sha256 or second.path in told:
+            continue
+        if series is not None and series.holds(copy.first, copy.second):
             continue
         told.add(second.path)
         how = ", mirrored" if copy.mirrored else ""
@@ -199,6 +248,40 @@ def _leaks(rows: Sequence[Row], copies: Sequence[Copy]) -> Iterator[Issue]:
             continue
         test, other = (first, second) if first.split == "test" else (second, first)
         yield Issue(test.path, "leakage", copy.alike, f"{other.path} (near duplicate)")
+
+
+def _series(
+    data: Dataset, rows: Sequence[Row], copies: Sequence[Copy], series: Series | None
+) -> Iterator[Issue]:
+    """One issue for each series, at its first photo; two copies are no series."""
+    pairs = {(copy.first, copy.second) for copy in copies}
+    for number in range(0 if series is None else len(series)):
+        assert series is not None
+        members = series.members(number).tolist()
+        if len(members) == 2 and tuple(sorted(members)) in pairs:
+            continue
+        classes = {rows[i].label for i in members}
+        several = f" of {len(classes)} classes" if len(classes) > 1 else ""
+        of = things(data.modality)
+        yield Issue(
+            rows[members[0]].path,
+            "series",
+            float(series.alike[number]),
+            f"{rows[members[-1]].path} ({len(members):,} {of}{several} one after another, alike)",
+        )
+
+
+def _leaks_of_series(rows: Sequence[Row], series: Series | None) -> Iterator[Issue]:
+    """Test photos of a series that training has photos of, in use or left out because of it."""
+    for number in range(0 if series is None else len(series)):
+        assert series is not None
+        members = series.members(number).tolist()
+        training = [i for i in members if rows[i].split != "test"]
+        for i in members:
+            if rows[i].split == "test" and training:
+                near = min(training, key=lambda j: abs(series.places[j] - series.places[i]))
+                detail = f"{rows[near].path} (of the same series)"
+                yield Issue(rows[i].path, "leakage", float(series.alike[number]), detail)
 
 
 def _one_each(*leaks: Issue) -> Iterator[Issue]:

@@ -6,6 +6,7 @@ without knowing what they are of.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -66,6 +67,13 @@ class Shown:
     text: str = ""
 
 
+class Moment(NamedTuple):
+    """When something was made, in seconds (NaN: unknown), and the name of what made it, or ""."""
+
+    taken: float = math.nan
+    camera: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """A word that sets a class apart: the share of its texts that have it, and of the others."""
@@ -118,6 +126,10 @@ class Examiner(Protocol):
         """The clues of each kind, named in a few words."""
 
     @property
+    def series_example(self) -> str:
+        """What is in order and alike without being copies, for example "frames of a film"."""
+
+    @property
     def traits(self) -> tuple[Trait, ...]:
         """What is shown of how the classes differ."""
 
@@ -138,6 +150,9 @@ class Examiner(Protocol):
         Raises:
             ValueError, TypeError, AttributeError: it is something else.
         """
+
+    def moment(self, attributes: Any) -> Moment:
+        """When an input was made, where its file says it; None has no attributes."""
 
     def find_faults(self, attributes: Sequence[Any]) -> Mapping[str, tuple[Mask, FloatArray]]:
         """For each of `faults` which inputs have it, and how good each is in that, 0 to 1, (n,)."""
@@ -164,6 +179,7 @@ __all__ = [
     "FloatArray",
     "Mask",
     "Measured",
+    "Moment",
     "Portraits",
     "Shown",
     "Trait",

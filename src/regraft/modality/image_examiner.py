@@ -23,6 +23,7 @@ from regraft.modality.examiner import (
     FloatArray,
     Mask,
     Measured,
+    Moment,
     Portraits,
     Shown,
     Trait,
@@ -93,6 +94,7 @@ class ImageExaminer:
             CONTENT: "brightness, contrast, sharpness, colour and file size",
         }
     )
+    series_example: str = "frames of a film"
     traits: tuple[Trait, ...] = (
         Trait("brightness", "%", False, lambda a: 100 * a.brightness),
         Trait("contrast", "grey levels", False, lambda a: a.contrast),
@@ -110,6 +112,10 @@ class ImageExaminer:
     def attributes_from_json(self, text: str) -> Attributes:
         """See `Attributes.from_json`."""
         return Attributes.from_json(text)
+
+    def moment(self, attributes: Attributes | None) -> Moment:
+        """By the clock of the camera."""
+        return Moment() if attributes is None else Moment(attributes.taken, attributes.camera)
 
     def find_faults(
         self, attributes: Sequence[Attributes]

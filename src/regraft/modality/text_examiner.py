@@ -21,6 +21,7 @@ from regraft.modality.examiner import (
     FloatArray,
     Mask,
     Measured,
+    Moment,
     Portraits,
     Shown,
     Trait,
@@ -93,6 +94,7 @@ class TextExaminer:
             CONTENT: "length, capitals, punctuation, digits, addresses, language and word length",
         }
     )
+    series_example: str = "parts of a document"
     traits: tuple[Trait, ...] = (
         Trait("length", "words", True, lambda a: max(1.0, a.words)),
         Trait("line length", "characters", True, lambda a: a.characters / max(1, a.lines)),
@@ -112,6 +114,10 @@ class TextExaminer:
     def attributes_from_json(self, text: str) -> TextAttributes:
         """See `TextAttributes.from_json`."""
         return TextAttributes.from_json(text)
+
+    def moment(self, attributes: TextAttributes | None) -> Moment:  # noqa: ARG002 - of a protocol
+        """Texts do not say it in any one way."""
+        return Moment()
 
     def find_faults(
         self, attributes: Sequence[TextAttributes]

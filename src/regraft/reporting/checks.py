@@ -6,8 +6,9 @@ are rules of thumb; each line states the number it rests on, so that the reader 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from regraft.differences import standing, unpaired_difference
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
@@ -18,7 +19,8 @@ from regraft.reporting import words
 from regraft.reporting.answers import Answer, Check
 from regraft.reporting.class_check import every_class
 from regraft.reporting.findings import label_doubts
-from regraft.reporting.scores import headline
+from regraft.reporting.scores import headline_of
+from regraft.reporting.series import what_chance_makes, why_splits_leak
 from regraft.reporting.shortcut_checks import no_plain_fact, no_shortcut
 from regraft.reporting.words import thing, things
 from regraft.runs import Run
@@ -30,7 +32,7 @@ _SURE, _SLIGHTLY = 0.9, 0.01  # confidence that the claim is about, and a gap th
 
 def trust_checks(run: Run) -> tuple[Check, ...]:
     """The checks in the order in which a careful colleague would ask."""
-    best = headline(run.evaluations)
+    best = headline_of(run)
     if best is None:
         return (Check("no", "It has been measured", "No evaluation is stored in this run."),)
     return tuple(_checks(run, best))
@@ -140,19 +142,36 @@ def _no_leak(run: Run) -> Check:
     leaks = [issue for issue in run.issues if issue.issue == "leakage"]
     claim = f"No {thing()} it was tested on was known from training"
     if not leaks:
-        audited = run.about.get("audit") or {}
-        kept = "stay on one side of every split"
-        if audited.get("near_copies", bool(audited)):
-            return Check("yes", claim, f"Exact copies, near copies and named groups {kept}.")
-        unseen = "near copies were not looked for: regraft audit finds them"
-        return Check("careful", claim, f"Exact copies and named groups {kept}; {unseen}.")
+        return _kept_together(run, claim)
     trained_on = {row.path for row in run.data.train}
     told = [leak for leak in leaks if named_file(leak.detail, trained_on)]
     which = words.counted(len(told or leaks), f"test {thing()} has", f"test {things()} have")
-    reason = f"{which} a copy or a group member among the training "
+    reason = f"{which} a copy, or a member of the same group or series, among the training "
     if told:
         return Check("careful", claim, f"{reason}{things()}: see the issues below.")
-    return Check("yes", claim, f"{reason}files; those were left out of the training.")
+    check = _kept_together(run, claim)
+    return replace(check, reason=f"{reason}files; those were left out. {check.reason}")
+
+
+def _kept_together(run: Run, claim: str) -> Check:
+    """Whether all that could leak was looked for, and stays on one side of every split."""
+    audit = run.about.get("audit") or {}
+    series: Mapping[str, Any] = audit.get("series") or {}
+    not_looked_for = []
+    if not audit.get("near_copies", bool(audit)):  # earlier versions looked for all or nothing
+        not_looked_for.append("near copies")
+    if not series:
+        not_looked_for.append(f"series of {things()} such as {words.series_example()}")
+    if not_looked_for:
+        reason = (
+            "Exact copies and named groups stay on one side of every split; "
+            f"{words.listed(not_looked_for)} were not looked for."
+        )
+        return Check("careful", claim, reason)
+    if leak := why_splits_leak(series):
+        return Check("no" if series.get("cut") else "careful", claim, leak)
+    kept = "Exact copies, near copies, series and named groups stay on one side of every split."
+    return Check("yes", claim, f"{kept} {what_chance_makes(series)}".strip())
 
 
 def _labels(run: Run) -> Iterator[Check]:

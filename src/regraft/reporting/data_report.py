@@ -20,6 +20,7 @@ from regraft.reporting.findings import find_out
 from regraft.reporting.gallery import choose_photos
 from regraft.reporting.pages import Card, Header, data_cards, left_out_cards, render
 from regraft.reporting.provenance import Command
+from regraft.reporting.series import what_chance_makes
 from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import ImagePrediction, Run
 
@@ -82,6 +83,7 @@ def _as_run(audited: Audit, seed: int) -> Run:
             "audit": {
                 "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
                 "effects": [effect.to_dict() for effect in audited.effects],
+                "series": audited.by_order.to_dict(),
             }
         },
         data=data,
@@ -107,6 +109,7 @@ def _data_header(run: Run, audited: Audit) -> Header:
             f"A linear probe on a pretrained network is right on {words.percent(a.value)} "
             f"({words.estimate_range(a)}) of {things()} it had not seen."
         )
+        context += filter(None, [what_chance_makes(run.about["audit"]["series"])])
     data = run.data
     issues = Card("Issues", f"{len(run.issues):,}", words.counted(len(found), "kind"))
     verdict = "Nothing found that needs a look"

@@ -21,7 +21,7 @@ _BARS_SHOWN = 40
 _LARGEST_SHOWN, _SMALLEST_SHOWN = 20, 10
 _EXAMPLES_SHOWN = 12
 _WITH_PHOTOS = frozenset(
-    ("near_duplicate", "leakage", "label_suspect", "label_conflict", "outlier", "quality")
+    ("near_duplicate", "series", "leakage", "label_suspect", "label_conflict", "outlier", "quality")
 )
 _PICTURED = 8  # of each of these kinds
 _PHOTO_PX = 168  # longer side

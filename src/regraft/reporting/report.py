@@ -15,7 +15,8 @@ from regraft.reporting.pages import Card, Header, data_cards, left_out_cards, re
 from regraft.reporting.pairing import predictions_on
 from regraft.reporting.provenance import moment, what_was_run, what_was_tried
 from regraft.reporting.reviewed import what_the_review_changed
-from regraft.reporting.scores import details, headline, headline_first, hero, metrics
+from regraft.reporting.scores import details, headline_first, headline_of, hero, metrics
+from regraft.reporting.series import what_chance_makes, why_splits_leak
 from regraft.reporting.training import how_training_went
 from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import Run
@@ -35,7 +36,7 @@ def build_report(run: Run) -> str:
 
 
 def _built(run: Run) -> str:
-    evaluations = headline_first(run.evaluations)
+    evaluations = headline_first(run)
     return render(
         "report.html.jinja",
         header=_header(run),
@@ -60,12 +61,12 @@ def _built(run: Run) -> str:
 
 def _header(run: Run) -> Header:
     about = run.about
-    best = headline(run.evaluations)
+    best = headline_of(run)
     return Header(
         title=about.get("title") or title_of(run.data.root),
         verdict=_verdict(best),
         verdict_range=words.percent_between(best.accuracy.low, best.accuracy.high) if best else "",
-        context=tuple(_context(run.evaluations, best)),
+        context=tuple(_context(run, best)),
         when=moment(about.get("finished") or about.get("started")),
         version=str(about.get("regraft") or ""),
         cards=_cards(run, best),
@@ -81,16 +82,20 @@ def _verdict(best: Evaluation | None) -> str:
     return f"{right} it had not seen"
 
 
-def _context(evaluations: Sequence[Evaluation], best: Evaluation | None) -> list[str]:
-    """What the verdict is to be held against: the other estimate, and guessing."""
+def _context(run: Run, best: Evaluation | None) -> list[str]:
+    """What the verdict is to be held against: folds by chance, the other estimate, guessing."""
     if best is None:
         return []
     said = [f"Measured on {words.measured_on(best)}."]
-    for other in evaluations:
+    series = (run.about.get("audit") or {}).get("series")
+    said += filter(None, [what_chance_makes(series), why_splits_leak(series)])
+    for other in run.evaluations:
         if other is not best:
             a = other.accuracy
             where = words.measured_on(other)
             few = ", too few to settle it" if other.on == TEST else ""
+            if other.on == TEST and not run.test_is_independent:
+                few = ", of which training holds a part"
             said.append(
                 f"On {where}{few}: {words.percent(a.value)} "
                 f"({words.percent_between(a.low, a.high)})."

@@ -13,6 +13,7 @@ from regraft.metrics import Estimate, wilson_interval
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, ReliabilityPoint, Scale, Shade
 from regraft.reporting.words import thing
+from regraft.runs import Run
 
 HEADLINE_TEST_PHOTOS = 100
 """From this many photos on, the test set makes the headline; a smaller one says little alone."""
@@ -150,10 +151,18 @@ def headline(evaluations: Sequence[Evaluation]) -> Evaluation | None:
     return min(evaluations, key=lambda e: e.accuracy.high - e.accuracy.low, default=None)
 
 
-def headline_first(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """The estimates in the order in which the page shows them."""
-    first = headline(evaluations)
-    return sorted(evaluations, key=lambda evaluation: evaluation is not first)
+def headline_of(run: Run) -> Evaluation | None:
+    """The estimate that leads for a run: not that of a test set of which training holds a part."""
+    others = [e for e in run.evaluations if e.on != TEST]
+    if others and len(others) < len(run.evaluations) and not run.test_is_independent:
+        return headline(others)
+    return headline(run.evaluations)
+
+
+def headline_first(run: Run) -> list[Evaluation]:
+    """The estimates of a run in the order in which the page shows them."""
+    first = headline_of(run)
+    return sorted(run.evaluations, key=lambda evaluation: evaluation is not first)
 
 
 def hero(evaluations: Sequence[Evaluation]) -> Hero:

@@ -35,7 +35,7 @@ from regraft.reporting.disagreement import choose_disputed
 from regraft.reporting.pages import Header, render
 from regraft.reporting.pairing import Paired, opinions, paired_accuracy
 from regraft.reporting.provenance import Command
-from regraft.reporting.scores import MATRIX_CLASSES, Measured, Metric, headline, hero, metrics
+from regraft.reporting.scores import MATRIX_CLASSES, Measured, Metric, headline_of, hero, metrics
 from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import Run
 
@@ -151,7 +151,7 @@ def _built(runs: Sequence[Run], left_out: Sequence[str]) -> str:
 
 def _led_by(runs: Sequence[Run]) -> str:
     """The estimate by which all runs are compared: the one that every run can be held to."""
-    found = [headline(run.evaluations) for run in runs]
+    found = [headline_of(run) for run in runs]
     return TEST if all(e is not None and e.on == TEST for e in found) else CROSS_VALIDATION
 
 
@@ -166,7 +166,7 @@ def _evaluation(run: Run, on: str) -> Evaluation | None:
 
 
 def _leading(runs: Sequence[Run], on: str) -> list[Evaluation | None]:
-    return [_evaluation(run, on) or headline(run.evaluations) for run in runs]
+    return [_evaluation(run, on) or headline_of(run) for run in runs]
 
 
 def _accuracies(

@@ -67,6 +67,7 @@ ISSUE_WORDS: Mapping[str, tuple[str, str]] = {
     "unreadable": ("Unreadable", "cannot be decoded, or is named by the label table in vain"),
     "exact_duplicate": ("Exact copy", "the same file, byte for byte, is there twice"),
     "near_duplicate": ("Near copy", "almost the same photo is there twice"),
+    "series": ("Series", "photos one after another that are almost the same"),
     "leakage": ("Leakage", "a training photo gives this test photo away"),
     "label_suspect": ("Doubtful label", "the model says another class than the label"),
     "label_conflict": ("Two labels", "one and the same photo has two different labels"),
@@ -80,6 +81,7 @@ ISSUES_COUNTED: Mapping[str, tuple[str, str]] = {
     "unreadable": ("unreadable file", "unreadable files"),
     "exact_duplicate": ("exact copy", "exact copies"),
     "near_duplicate": ("near copy", "near copies"),
+    "series": ("series", "series"),
     "leakage": ("leak into the test set", "leaks into the test set"),
     "label_suspect": ("doubtful label", "doubtful labels"),
     "label_conflict": ("photo with two labels", "photos with two labels"),
@@ -112,6 +114,11 @@ def thing() -> str:
 def things() -> str:
     """What several are called: "photos"."""
     return modality.things(_modality.get())
+
+
+def series_example() -> str:
+    """What is a series, "frames of a film" or "parts of a document"."""
+    return modality.get_examiner(_modality.get()).series_example
 
 
 def meaning_of(text: str) -> str:
