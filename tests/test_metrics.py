@@ -18,7 +18,6 @@ from regraft.metrics import (
     area_under_roc,
     balanced_accuracy,
     bootstrap_estimates,
-    confusion_counts,
     expected_calibration_error,
     log_losses,
     macro_area_under_roc,
@@ -77,7 +76,6 @@ def test_metrics_agree_with_scikit_learn(k: int, seed: int) -> None:
     ones = np.ones((1, 200))
     confusion = weighted_confusion(labels, predicted, k, ones)
     assert np.array_equal(confusion[0], reference.confusion_matrix(labels, predicted))
-    assert np.array_equal(confusion[0], confusion_counts(labels, predicted, k))
     assert balanced_accuracy(confusion)[0] == pytest.approx(
         reference.balanced_accuracy_score(labels, predicted)
     )
@@ -142,7 +140,7 @@ def test_reliability_bins_hold_every_row_once(confidence) -> None:
     correct = np.zeros(len(confidence), dtype=bool)
     bins = reliability_bins(confidence, correct)
     assert sum(b.n for b in bins) == len(confidence)
-    assert all(b.low <= b.confidence <= b.high + 1e-12 for b in bins)
+    assert all(b.low - 1e-12 <= b.confidence <= b.high + 1e-12 for b in bins)
 
 
 def test_bootstrap_interval_of_a_mean_is_close_to_the_normal_one() -> None:

@@ -90,11 +90,6 @@ class Activations:
         self.seconds = 0.0
         self.warning = ""
 
-    @property
-    def bytes_per_view(self) -> int:
-        """Disk that one view of all rows takes."""
-        return int(np.prod(self.shape)) * self.dtype.itemsize * len(self._rows)
-
     def prepare(self, views: int, *, jobs: int | None = None, progress: Progress = silent) -> None:
         """Compute the first `views` views, as far as they are missing and the budget allows.
 

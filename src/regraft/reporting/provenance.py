@@ -33,7 +33,6 @@ class CandidateRow:
     comparison: str
     seconds: str
     predicted: str
-    refit: str
     images: str
     folds: str
 
@@ -114,7 +113,6 @@ def what_was_tried(run: Run) -> Tried:
                 comparison=_compared(gap),
                 seconds=words.seconds(float(entry.get("seconds") or 0.0)),
                 predicted=duration(entry.get("predicted_seconds")),
-                refit=duration(entry.get("refit_seconds")),
                 images=_count(entry.get("images_predicted")) if accuracy else "",
                 folds=_folds_done(entry.get("folds_done"), run.comparison),
             )
@@ -239,9 +237,6 @@ def _backbone(backbone: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     if size:
         how = f", by {transform['resize']}" if transform.get("resize") else ""
         facts.insert(1, ("Looks at", f"{size} \N{MULTIPLICATION SIGN} {size} pixels{how}"))
-    elif backbone.get("input_size"):
-        sides = [str(side) for side in backbone["input_size"]]
-        facts.insert(1, ("Looks at", " \N{MULTIPLICATION SIGN} ".join(sides)))
     return tuple(facts)
 
 
