@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -109,12 +110,25 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
-        """Read the form that `to_dict` writes."""
+        """Read the form that `to_dict` writes.
+
+        A metric that the version which wrote it did not measure is NaN, as one that is not defined.
+
+        Raises:
+            KeyError: what every version has written is missing.
+        """
+        accuracy = Estimate.from_dict(data["accuracy"])
+        others = {
+            name: Estimate.from_dict(data[name]) if name in data else _NOT_MEASURED
+            for name in METRICS
+            if name != "accuracy"
+        }
         return cls(
             on=data["on"],
             n=data["n"],
             classes=tuple(data["confusion"]["classes"]),
-            **{name: Estimate.from_dict(data[name]) for name in METRICS},
+            accuracy=accuracy,
+            **others,
             per_class={
                 name: ClassScore(
                     n=score["n"],
@@ -125,13 +139,17 @@ class Evaluation:
                 for name, score in data["per_class"].items()
             },
             confusion=np.asarray(data["confusion"]["counts"], dtype=np.float64),
-            reliability=tuple(ReliabilityBin(**b) for b in data["reliability"]),
+            reliability=tuple(
+                ReliabilityBin(b["low"], b["high"], b["n"], b["confidence"], b["accuracy"])
+                for b in data["reliability"]
+            ),
             majority_share=data["majority_share"],
             accuracy_by_repeat=tuple(data["accuracy_by_repeat"]),
         )
 
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
+_NOT_MEASURED = Estimate(math.nan, math.nan, math.nan, "not measured")
 
 
 def evaluate_model(
