@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from regraft import catalogue
+from regraft.approaches import seconds_expected
 from regraft.catalogue import embedding_graph, get_backbone, list_backbones, with_transform
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
@@ -140,15 +141,43 @@ def test_features_of_two_views_are_their_average(graphs: Path, test_data: Path) 
 
 def test_measured_speeds_are_kept_and_damage_is_survived(own_cache: Path) -> None:
     backbone = get_backbone("efficientnet_lite0")
+    file = own_cache / "graphs" / "speed.json"
     assert catalogue.measured_speed(backbone) is None
-    catalogue.remember_speed(backbone, 123.45)
-    assert catalogue.measured_speed(backbone) == 123.5 or catalogue.measured_speed(
-        backbone
-    ) == pytest.approx(123.4, abs=0.06)
-    (own_cache / "graphs" / "speed.json").write_text("[", encoding="utf-8")
-    assert catalogue.measured_speed(backbone) is None
+    catalogue.remember_speed(backbone, 123.44)
+    assert catalogue.measured_speed(backbone) == 123.4
+    written = file.read_bytes()
+    earlier_version = json.dumps({"efficientnet_lite0": 9.0}).encode()
+    for damaged in (b"[", b"null", b"{}", b"[" * 10_000, earlier_version, written[:-9]):
+        file.write_bytes(damaged)
+        assert catalogue.measured_speed(backbone) is None
+    for bit in range(8 * len(written)):
+        flipped = bytearray(written)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        assert catalogue.measured_speed(backbone) in (None, 123.4), bit
     catalogue.remember_speed(backbone, 50)
     assert catalogue.measured_speed(backbone) == 50.0
+
+
+def test_speeds_are_those_of_what_was_timed(own_cache: Path) -> None:
+    backbone = get_backbone("efficientnet_lite0")
+    catalogue.remember_speed(backbone, 100.0)
+    others = (
+        with_transform(backbone, image_size_px=320),
+        with_transform(backbone, resize="pad"),
+        replace(backbone, weights_sha256="0" * 64),  # another file of the same name
+        replace(backbone, architecture="onnx"),
+    )
+    for number, other in enumerate(others):
+        assert other.name == backbone.name
+        assert catalogue.measured_speed(other) is None
+        catalogue.remember_speed(other, 10.0 + number)
+    assert [catalogue.measured_speed(other) for other in others] == [10, 11, 12, 13]
+    assert catalogue.measured_speed(backbone) == 100.0
+    mirrored = with_transform(backbone, views=["plain", "mirror"])  # a speed is that of one view
+    assert catalogue.measured_speed(mirrored) == 100.0
+    assert seconds_expected(mirrored, 50) == 1.0
+    assert seconds_expected(others[0], 50) == 5.0
 
 
 @pytest.mark.slow

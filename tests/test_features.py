@@ -15,10 +15,12 @@ import pytest
 
 import regraft
 from regraft import content_store, features
-from regraft.catalogue import get_backbone, with_transform
+from regraft.catalogue import get_backbone, measured_speed, with_transform
 from regraft.dataset import scan
 from regraft.errors import StorageError, UsageError
 from regraft.features import FeatureStore, cache_use, clear_cache, embed, embed_rows
+from regraft.workers import available_cores
+from tests.conftest import MakeImageFolder
 
 BACKBONE = "efficientnet_lite0"
 
@@ -215,6 +217,23 @@ def test_a_killed_process_leaves_a_sound_cache(
     clear_cache(["features"])
     fresh = embed_rows(data, data.rows, BACKBONE)
     assert np.array_equal(kept.features, fresh.features)
+
+
+def test_a_speed_is_remembered_of_all_cores_at_work(
+    graphs: Path, make_image_folder: MakeImageFolder
+) -> None:
+    """In a cache of its own, since speeds are kept beside the graphs, which tests share."""
+    shared = (graphs / "graphs").resolve()
+    (graphs / "graphs").unlink()
+    shutil.copytree(shared, graphs / "graphs")
+    backbone = get_backbone(BACKBONE)
+    (graphs / "graphs" / "speed.json").unlink(missing_ok=True)
+    data = scan(make_image_folder({"a": 35, "b": 35}))
+    embed_rows(data, data.rows, BACKBONE, jobs=available_cores() + 1)
+    assert measured_speed(backbone) is None
+    clear_cache(["features"])
+    embed_rows(data, data.rows, BACKBONE)
+    assert measured_speed(backbone) is not None
 
 
 def test_progress_ends_at_the_total(photo_folder: Path) -> None:

@@ -19,6 +19,7 @@ ORDER = (
     "errors",
     "progress",
     "storage",
+    "seals",
     "workers",
     "content_store",
     "metrics",
@@ -61,7 +62,7 @@ ORDER = (
     "cli",
     "__main__",
 )
-LEAVES = {"_version", "errors", "progress", "storage", "workers", "content_store"}
+LEAVES = {"_version", "errors", "progress", "storage", "seals", "workers", "content_store"}
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
 NARROW = {
     "metrics": set(),

@@ -43,7 +43,7 @@ from regraft.modality.base import Transform, read_input
 from regraft.modality.image import decode
 from regraft.progress import Progress, silent
 from regraft.storage import cache_dir, limit_from_environment, make_folder, storage_errors
-from regraft.workers import map_threads
+from regraft.workers import available_cores, map_threads
 
 FeatureArray = NDArray[np.float32]
 T = TypeVar("T")
@@ -157,7 +157,8 @@ def embed_rows(
                 done += len(where)
                 progress(phase, done, len(rows))
         computed_in = time.monotonic() - computing_from
-    if missing - len(failures) >= _SPEED_SAMPLE and backbone.transform.views == ("plain",):
+    is_usual = backbone.transform.views == ("plain",) and jobs in (None, available_cores())
+    if missing - len(failures) >= _SPEED_SAMPLE and is_usual:
         with contextlib.suppress(Exception):  # a nicety: its loss must not end the job
             remember_speed(backbone, missing / computed_in)
     return Embedding(

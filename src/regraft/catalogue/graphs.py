@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,9 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.catalogue.backbone import ONNX, Backbone, image_transform, weights_path
+from regraft.catalogue.backbone import (
+    GRAPH_FORMAT,
+    ONNX,
+    Backbone,
+    graph_key,
+    image_transform,
+    weights_path,
+)
 from regraft.catalogue.speeds import graph_folder
-from regraft.engines import onnx as onnx_engine
 from regraft.errors import BackboneError
 from regraft.modality import IMAGE
 from regraft.modality.base import Transform
@@ -30,20 +35,7 @@ if TYPE_CHECKING:
 
     from regraft.engines.torch import Exported
 
-GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
 _LONGEST_NAME = 80
-
-
-def graph_key(backbone: Backbone) -> str:
-    """What features depend on: weights, transform, engine, precision; 16 hex characters."""
-    parts = {
-        "format": GRAPH_FORMAT,
-        "weights": backbone.weights_sha256,
-        "architecture": backbone.architecture,
-        "transform": backbone.transform.to_dict(),
-        "engine": onnx_engine.IDENTITY,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
