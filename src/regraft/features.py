@@ -148,6 +148,8 @@ def embed_rows(
                 else _compute(OnnxEngine(graph), backbone.transform, tasks, jobs)
             ):
                 where = with_copies(i)
+                if not isinstance(outcome, str) and not np.isfinite(outcome).all():
+                    outcome = f"{backbone.name} makes no finite numbers of it"
                 if isinstance(outcome, str):
                     features[where] = np.nan
                     failures.update((rows[j].path, outcome) for j in where)
