@@ -20,6 +20,7 @@ ORDER = (
     "progress",
     "storage",
     "seals",
+    "switching",
     "workers",
     "content_store",
     "metrics",
@@ -62,7 +63,10 @@ ORDER = (
     "cli",
     "__main__",
 )
-LEAVES = {"_version", "errors", "progress", "storage", "seals", "workers", "content_store"}
+LEAVES = {
+    *("_version", "errors", "progress", "storage", "seals", "switching", "workers"),
+    "content_store",
+}
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
 NARROW = {
     "metrics": set(),
