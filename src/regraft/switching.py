@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
@@ -27,8 +28,8 @@ T = TypeVar("T")
 LOCK = ".regraft.lock"
 COMMITTED = ".regraft.committed"
 _PLAN, _REPLACED = ".plan.json", ".replaced"
-_WAIT_S = 20.0  # of a reader, for the moves of another process
-_ATTEMPTS = 5  # of a reader, while switches come in between
+_WAIT_S = 20.0  # of a reader, for the moves of other processes
+_LOOKS = 20  # of a reader, at parts that nobody moves any more
 
 
 class Disk:
@@ -171,19 +172,22 @@ def read_whole(folder: Path, part: str, read: Callable[[], T]) -> T:
         part: one that every switch replaces.
         read: may be called several times.
     """
-    for left in reversed(range(_ATTEMPTS)):
+    deadline, same = time.monotonic() + _WAIT_S, 0
+    while True:
         settled(folder)
         before = _state(folder, part)
         try:
             result = read()
         except Exception:
             after = _state(folder, part)
-            if not left or (after == before and not after.is_moving):
+            same = same + 1 if after == before else 0
+            most = _LOOKS if after.is_moving else 0
+            if same > most or time.monotonic() > deadline:
                 raise
+            time.sleep(0.01)
             continue
-        if not left or _state(folder, part) == before:
+        if _state(folder, part) == before or time.monotonic() > deadline:
             return result
-    raise AssertionError("the last attempt returns or raises")
 
 
 class _State(NamedTuple):
