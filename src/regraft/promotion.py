@@ -2,7 +2,8 @@
 
 A run folder keeps the models that were replaced in `models/`, the oldest first; `model/` is the one
 at work. A model that came from another run says so in its `origin.json`, so that the next one is
-compared with what it said.
+compared with what it said. Both folders change in one step (`switching`): whenever a process ends,
+one model is at work and the other kept.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from regraft.metrics import Estimate
 from regraft.model import load
 from regraft.reporting.pairing import paired_accuracy
 from regraft.runs import Run, read_run
-from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
+from regraft.switching import commit, current, locked, settled
 
-_BEFORE, _ORIGIN = "models", "origin.json"
+_MODEL, _BEFORE = "model", "models"
+_CARD, _ORIGIN = "model.json", "origin.json"  # of a model folder
+_WAIT_S = 10.0  # for another process that writes in the run folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,16 @@ def promote(new: Run, old: Run) -> Promotion:
     """Put the model of a new run to work in the folder of the old one, if it is no worse.
 
     Both are compared on photos that they predicted without having been trained on them: those of
-    the test set, or else those of cross-validation.
+    the test set, or else those of cross-validation. Where the new one is at work already, as after
+    a process that was killed before it could say so, nothing changes.
 
     Raises:
         ModelError: the new model cannot be read.
+        RunError: another process writes in the folder of the old run.
         StorageError: the folder cannot be written; the old model is at work then.
     """
+    if _is_at_work(new, old):
+        return Promotion(True, 0, None, "promoted before")
     at_work = _at_work(old)
     on = TEST if new.data.test and at_work.data.test else CROSS_VALIDATION
     found = paired_accuracy(new, at_work, on)
@@ -77,30 +85,56 @@ def roll_back(folder: str | Path) -> Path:
     """Put the model that was at work before to work again; the present one is kept beside it.
 
     Raises:
-        RunError: no earlier model is kept.
+        RunError: no earlier model is kept, or another process writes in the folder.
         ModelError: it cannot be read.
         StorageError: the folder cannot be written.
     """
     run = Path(folder)
-    kept = _kept(run)
-    if not kept:
+    settled(run)
+    if not _kept(run):
         raise RunError(f"{run} keeps no earlier model; nothing was promoted over it")
-    earlier = kept[-1]
-    load(earlier)
-    present, aside = run / "model", run / f".model.{os.getpid()}.part"
-    with storage_errors(f"exchange the models of {run}"):
-        present.rename(aside)
-        earlier.rename(present)
-        aside.rename(earlier)
+    with locked(run, _busy(run), timeout_s=_WAIT_S):
+        earlier = _kept(run)[-1]
+        load(earlier)
+        present, kept_as = run / _MODEL, f"{_BEFORE}/{earlier.name}"
+        with storage_errors(f"exchange the models of {run}"), part_folder(present) as staged:
+            _copy(earlier, staged / _MODEL)
+            if present.exists():
+                _copy(present, staged / kept_as)
+                commit(staged, run, [kept_as, _MODEL])
+            else:
+                commit(staged, run, [_MODEL], remove=[kept_as])
     return present
+
+
+def _busy(run: Path) -> RunError:
+    return RunError(
+        f"another process writes in {run}; wait for it, then run the same command again"
+    )
 
 
 def _at_work(run: Run) -> Run:
     """The run that the model of a folder comes from: itself, or one that was promoted over it."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RegraftError):
-        origin = json.loads((run.folder / "model" / _ORIGIN).read_text(encoding="utf-8"))
-        return read_run(run.folder / origin["run"])
+        return read_run(run.folder / _origin(run.folder))
     return run
+
+
+def _origin(run: Path) -> str:
+    """The folder, seen from a run's, of the run that the model at work there comes from."""
+    origin = json.loads((current(run, _MODEL) / _ORIGIN).read_text(encoding="utf-8"))
+    return str(origin["run"])
+
+
+def _is_at_work(new: Run, old: Run) -> bool:
+    """Whether the model of a run was promoted in the folder of another."""
+    try:
+        comes_from = os.path.realpath(old.folder / _origin(old.folder))
+        cards = [current(run.folder, _MODEL) / _CARD for run in (new, old)]
+        first, second = (card.read_bytes() for card in cards)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return comes_from == os.path.realpath(new.folder) and first == second
 
 
 def _kept(run: Path) -> list[Path]:
@@ -111,15 +145,27 @@ def _kept(run: Path) -> list[Path]:
 
 
 def _replace(run: Path, new: Path) -> None:
-    kept = _kept(run)
-    number = int(kept[-1].name) + 1 if kept else 1
-    before, staged = make_folder(run / _BEFORE) / f"{number:04}", run / f".model.{os.getpid()}.part"
-    with storage_errors(f"replace the model of {run}"):
-        try:
-            shutil.copytree(new / "model", staged)
+    with locked(run, _busy(run), timeout_s=_WAIT_S):
+        kept = _kept(run)
+        number = int(kept[-1].name) + 1 if kept else 1
+        kept_as = f"{_BEFORE}/{number:04}"
+        with storage_errors(f"replace the model of {run}"), part_folder(run / _MODEL) as staged:
+            _copy(current(new, _MODEL), staged / _MODEL)
             origin = {"run": os.path.relpath(new, run)}
-            write_atomic(staged / _ORIGIN, json.dumps(origin) + "\n")
-            (run / "model").rename(before)
-            staged.rename(run / "model")
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+            write_atomic(staged / _MODEL / _ORIGIN, json.dumps(origin) + "\n")
+            _copy(run / _MODEL, staged / kept_as)
+            commit(staged, run, [kept_as, _MODEL])
+
+
+def _copy(model: Path, to: Path) -> None:
+    """A second folder of a model; it takes no room where files can have two names."""
+    make_folder(to.parent)
+    shutil.copytree(model, to, copy_function=_link_or_copy)
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target

@@ -15,7 +15,9 @@
     decisions.csv     what people decided in a review, see `decisions.py`; no later fit removes it
 
 `run.json` says "running" until the rest is complete and "done" afterwards, so a folder left by
-a killed process is never taken for a finished one.
+a killed process is never taken for a finished one. Where a run or a model is there already, the new
+run is made in a folder within (`NEXT`) and takes its place in one step once it is complete: until
+then, and if it never is, the old one is as it was.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from regraft._version import __version__
 from regraft.dataset import Dataset, Row
@@ -42,10 +44,18 @@ from regraft.exploring import Exploration
 from regraft.issues import Issue, issues_csv
 from regraft.metrics import FloatArray
 from regraft.modality import IMAGE
-from regraft.storage import held, make_folder, storage_errors, write_atomic
+from regraft.storage import (
+    clear_parts,
+    is_part,
+    make_folder,
+    remove,
+    storage_errors,
+    write_atomic,
+)
+from regraft.switching import COMMITTED, LOCK, commit, current, locked, read_whole
 
 FORMAT = 1
-_RUN, _LOCK = "run.json", ".lock"
+_RUN, _MODEL = "run.json", "model"
 _FILES = (
     "dataset.csv",
     "issues.csv",
@@ -59,6 +69,8 @@ _FILES = (
     "explanations.json",
 )
 RACE = "race"  # what a comparison has finished; there while a run is not done
+NEXT = ".regraft.next"  # the run that is to replace the one in the folder
+_OURS = {LOCK, COMMITTED, NEXT, ".lock"}  # the last is the lock of an earlier version
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,10 @@ class ImagePrediction:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run as read from its folder; `about` is run.json, `comparison` its JSON."""
+    """A finished run as read from its folder; `about` is run.json, `comparison` its JSON.
+
+    `home` is the folder that it has for people, where that is not the one its files are in yet.
+    """
 
     folder: Path
     about: Mapping[str, Any]
@@ -106,6 +121,19 @@ class Run:
     evaluations: tuple[Evaluation, ...]
     predictions: tuple[ImagePrediction, ...]
     exploration: Exploration | None = None
+    home: Path | None = None
+
+    @property
+    def known_as(self) -> Path:
+        """The folder to show and to put into commands."""
+        return self.home or self.folder
+
+
+class Workplace(NamedTuple):
+    """Where the files of a run that is being made are written, and what its run.json says."""
+
+    folder: Path
+    about: dict[str, Any]
 
 
 def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:
@@ -119,9 +147,9 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = Fal
 
     with storage_errors(f"use {folder} as the run folder"):
         _check_ours(folder)
-        if (folder / _LOCK).exists():
+        if (folder / LOCK).exists():
             try:
-                with FileLock(folder / _LOCK, timeout=0):
+                with FileLock(folder / LOCK, timeout=0):
                     pass
             except Timeout as error:
                 raise RunError(_busy(folder)) from error
@@ -131,13 +159,13 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = Fal
 @contextlib.contextmanager
 def open_run(
     folder: Path, settings: Mapping[str, Any], *, command: str = "", force: bool = False
-) -> Iterator[dict[str, Any]]:
-    """Take a run folder for writing; yields what run.json says, to be added to.
+) -> Iterator[Workplace]:
+    """Take a run folder for writing; yields where to write and what run.json says, to be added to.
 
-    Two processes never write one folder. What an earlier run left there is removed; what may be
-    resumed, features of images and activations, lies in the cache, and finished candidates in the
-    folder `race`. On leaving, run.json records "done",
-    "interrupted" or "failed".
+    Two processes never write one folder. What may be resumed, features of images and activations,
+    lies in the cache, and finished candidates in the folder `race`. On leaving, run.json records
+    "done", "interrupted" or "failed"; of a run that replaces another, in its own folder, and the
+    other stays as it was unless it is "done".
 
     Args:
         folder: created if need be.
@@ -152,23 +180,25 @@ def open_run(
     with storage_errors(f"use {folder} as the run folder"):
         _check_ours(folder)
     make_folder(folder)
-    with held(folder / _LOCK, RunError(_busy(folder)), doing=f"write in {folder}"):
+    with locked(folder, RunError(_busy(folder))):
         _check_free(folder, settings, force=force)
         about = _about(settings, command)
-        write_about(folder, about)  # from here on the folder does not pass for a finished run
-        with storage_errors(f"clear {folder}"):
-            _remove_old(folder, race=force)
+        work = _begin(folder, about)
         try:
-            yield about
+            yield Workplace(work, about)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             if not interrupted:
                 about["error"] = str(error)
             with contextlib.suppress(StorageError):  # the first error is the one to report
-                _close(folder, about, "interrupted" if interrupted else "failed")
+                _close(work, about, "interrupted" if interrupted else "failed")
             raise
-        shutil.rmtree(folder / RACE, ignore_errors=True)
-        _close(folder, about, "done")
+        _close(work, about, "done")
+        if work == folder:
+            shutil.rmtree(folder / RACE, ignore_errors=True)
+        else:
+            _put_in_place(work, folder)
+        clear_parts(folder, is_locked=True)
 
 
 def write_results(
@@ -200,17 +230,29 @@ def write_results(
         write_atomic(folder / "exploration.json", _json(exploration.to_dict()))
 
 
-def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
+def read_run(folder: str | Path, *, unfinished: bool = False, home: Path | None = None) -> Run:
     """Read a run folder back.
 
     Args:
         folder: the run folder.
         unfinished: read a run that is not done as well, provided that its tables are there.
+        home: see `Run`.
 
     Raises:
         RunError: it is not a run folder, is unfinished, of a newer format, or damaged.
     """
     folder = Path(folder)
+    return read_whole(folder, _RUN, lambda: _read_run(folder, unfinished=unfinished, home=home))
+
+
+def finished_run(folder: Path, settings: Mapping[str, Any]) -> Run | None:
+    """The run in a folder, if it is done and of these settings."""
+    about = _read_about(folder)
+    is_it = about is not None and about.get("status") == "done" and _is_of(about, settings)
+    return read_run(folder) if is_it else None
+
+
+def _read_run(folder: Path, *, unfinished: bool, home: Path | None) -> Run:
     about = _read_about(folder)
     if about is None:
         raise RunError(f"{folder} is not a run folder: it has no {_RUN}; give the --out of a fit")
@@ -226,21 +268,20 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
         )
     try:
         root = Path(about["data"])
-        comparison = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-        evaluations = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        comparison = json.loads(_text(folder, "comparison.json"))
+        evaluations = json.loads(_text(folder, "evaluation.json"))
         return Run(
             folder=folder,
             about=about,
             data=Dataset.from_csv(
-                (folder / "dataset.csv").read_text(encoding="utf-8"),
-                root,
-                modality=about.get("modality", IMAGE),
+                _text(folder, "dataset.csv"), root, modality=about.get("modality", IMAGE)
             ),
-            issues=_read_issues(folder / "issues.csv"),
+            issues=_read_issues(current(folder, "issues.csv")),
             comparison=comparison,
             evaluations=tuple(Evaluation.from_dict(entry) for entry in evaluations),
-            predictions=_read_predictions(folder / "predictions.csv"),
-            exploration=_read_exploration(folder / "exploration.json"),
+            predictions=_read_predictions(current(folder, "predictions.csv")),
+            exploration=_read_exploration(current(folder, "exploration.json")),
+            home=home,
         )
     except OSError as error:
         raise RunError(
@@ -285,7 +326,7 @@ def _check_ours(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; choose another --out")
     if folder.is_dir() and not (folder / _RUN).exists():
-        foreign = sorted(p.name for p in folder.iterdir() if p.name != _LOCK and not _is_part(p))
+        foreign = sorted(p.name for p in folder.iterdir() if p.name not in _OURS and not is_part(p))
         if foreign:
             raise RunError(
                 f"{folder} holds other files ({foreign[0]}); choose a new folder as --out"
@@ -300,32 +341,66 @@ def _check_free(folder: Path, settings: Mapping[str, Any], *, force: bool) -> No
         raise RunError(
             f"{folder} holds a finished run; add --force to replace it or choose another --out"
         )
-    if about.get("settings") != json.loads(json.dumps(settings)):
+    if not _is_of(about, settings):
         raise RunError(
             f"{folder} holds an unfinished run with other settings; finish it with its command "
             f"({about.get('command')}), add --force to replace it, or choose another --out"
         )
 
 
-def _remove_old(folder: Path, *, race: bool) -> None:
-    """Remove what an earlier run wrote, and what a killed one left half-written.
+def _begin(folder: Path, about: dict[str, Any]) -> Path:
+    """Where a run is to be written: in its folder, or within it while that has something to lose.
 
-    What it had finished comparing stays, unless `race` says otherwise.
+    What an unfinished run of the same settings had finished comparing is found there.
     """
-    if race:
-        shutil.rmtree(folder / RACE, ignore_errors=True)
-    for name in _FILES:
-        (folder / name).unlink(missing_ok=True)
-    for path in (folder / "model", *filter(_is_part, folder.iterdir())):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    before = _read_about(folder)
+    goes_on = before is not None and _is_of(before, about["settings"])
+    is_done = before is not None and before.get("status") == "done"
+    if not is_done and not (folder / _MODEL).exists():
+        write_about(folder, about)  # from here on the folder does not pass for a finished run
+        with storage_errors(f"clear {folder}"):
+            remove(folder / NEXT)
+            _clear(folder, race=not goes_on)
+        return folder
+    work = folder / NEXT
+    with storage_errors(f"clear {work}"):
+        if not _may_go_on(work, about["settings"]):
+            remove(work)
+        make_folder(work)
+        write_about(work, about)
+        _clear(work, race=False)
+        if goes_on and (folder / RACE).is_dir() and not (work / RACE).exists():
+            (folder / RACE).rename(work / RACE)
+    return work
 
 
-def _is_part(path: Path) -> bool:
-    """Whether it is a file that regraft had not finished writing."""
-    return path.name.startswith(".") and path.name.endswith(".part")
+def _may_go_on(work: Path, settings: Mapping[str, Any]) -> bool:
+    try:
+        about = _read_about(work)
+    except RunError:
+        return False
+    return about is not None and _is_of(about, settings)
+
+
+def _is_of(about: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    return bool(about.get("settings") == json.loads(json.dumps(settings)))
+
+
+def _clear(folder: Path, *, race: bool) -> None:
+    """Remove what an earlier attempt at a run wrote; what it had finished comparing if `race`."""
+    for name in (*_FILES, _MODEL, *([RACE] if race else [])):
+        remove(folder / name)
+
+
+def _put_in_place(work: Path, folder: Path) -> None:
+    """Replace the run of a folder by the one that was made within it; nothing else there changes.
+
+    Decisions, corrections and the models before stay: people gave them, or may want them back.
+    """
+    names = {path.name for path in work.iterdir() if not path.name.startswith(".")}
+    new = sorted(names - {RACE})
+    old = [name for name in (*_FILES, _MODEL, RACE) if name not in new]
+    commit(work, folder, new, remove=[name for name in old if os.path.lexists(folder / name)])
 
 
 def _about(settings: Mapping[str, Any], command: str) -> dict[str, Any]:
@@ -360,7 +435,7 @@ def write_about(folder: Path, about: Mapping[str, Any]) -> None:
 
 def _read_about(folder: Path) -> dict[str, Any] | None:
     try:
-        about = json.loads((folder / _RUN).read_text(encoding="utf-8"))
+        about = json.loads(_text(folder, _RUN))
     except FileNotFoundError:
         return None
     except NotADirectoryError:
@@ -372,6 +447,10 @@ def _read_about(folder: Path) -> dict[str, Any] | None:
     if not isinstance(about, dict) or about.get("kind") != "regraft run":
         raise RunError(f"{folder / _RUN} does not describe a regraft run; choose another folder")
     return about
+
+
+def _text(folder: Path, name: str) -> str:
+    return current(folder, name).read_text(encoding="utf-8")
 
 
 def _versions() -> dict[str, str]:

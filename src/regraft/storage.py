@@ -124,13 +124,21 @@ def part_folder(target: Path) -> Iterator[Path]:
     try:
         yield part
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        try:
+            part.rmdir()  # what was in it has been moved away
+        except OSError:
+            shutil.rmtree(part, ignore_errors=True)
         if descriptor is not None:
             os.close(descriptor)
 
 
-def clear_parts(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder, not in those below it."""
+def clear_parts(folder: Path, *, is_locked: bool = False) -> None:
+    """Remove what killed processes left half-written in a folder, not in those below it.
+
+    Args:
+        folder: which.
+        is_locked: no other process writes there, one of an earlier version neither.
+    """
     try:
         parts = [path for path in folder.iterdir() if is_part(path)]
     except OSError:
@@ -139,8 +147,10 @@ def clear_parts(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if path.name.endswith(PART):
                 _remove_if_abandoned(path)
+            elif is_locked:
+                remove(path)
             elif _is_old(path):
-                path.unlink()
+                path.unlink()  # and no folder: it may be a model that an earlier version moved
 
 
 def is_part(path: Path) -> bool:
@@ -208,7 +218,7 @@ def _make_part(path: Path) -> tuple[Path, int | None]:
             raise
         if _is_claimed(descriptor, part):
             for left in part.iterdir():
-                _remove(left)
+                remove(left)
             return part, descriptor
         os.close(descriptor)
     raise OSError(f"others write {own}")
@@ -235,7 +245,7 @@ def _is_claimed(descriptor: int, path: Path) -> bool:
 def _remove_if_abandoned(path: Path) -> None:
     if fcntl is None:
         if path.is_file() or _is_old(path):  # a file that is open is not removed
-            _remove(path)
+            remove(path)
         return
     descriptor = os.open(path, os.O_RDONLY | _FLAGS)
     try:
@@ -247,12 +257,13 @@ def _remove_if_abandoned(path: Path) -> None:
             if not _is_old(path):
                 return
         if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
-            _remove(path)
+            remove(path)
     finally:
         os.close(descriptor)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there; of a link, the link."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -14,14 +14,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
 from regraft.errors import StorageError
-from regraft.storage import held, storage_errors, sync_folder, write_atomic
+from regraft.storage import held, remove, storage_errors, sync_folder, write_atomic
 
 T = TypeVar("T")
 
@@ -58,10 +57,7 @@ class Disk:
 
     def remove(self, path: Path) -> None:
         """Remove a file or a folder, if it is there."""
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(path)
 
 
 DISK = Disk()

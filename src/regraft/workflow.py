@@ -138,6 +138,7 @@ from regraft.runs import (
     ImagePrediction,
     Run,
     check_folder,
+    finished_run,
     free_folder,
     open_run,
     read_run,
@@ -263,6 +264,11 @@ def fit(
     }
     command = command or _command(settings, folder)
     started = time.monotonic()
+    if corrected is not None:
+        _require_another(folder, corrected.run.folder)
+        finished = None if force else finished_run(folder, settings)
+        if finished is not None and "promotion" not in finished.about:  # killed just before it
+            return _promoted(finished, corrected)
     check_folder(folder, settings, force=force)
     if reviewed is not None:  # to be added to, so that nobody's decisions are lost
         read_decisions(folder / DECISIONS, missing_ok=True)
@@ -287,9 +293,7 @@ def fit(
     if corrected is not None:
         found = corrected.applied_to(found)
     require_trainable(found)  # until here nothing is written
-    with open_run(folder, settings, command=command, force=force) as about:
-        if reviewed is not None:
-            carry_over(reviewed.log, folder / DECISIONS)
+    with open_run(folder, settings, command=command, force=force) as (work, about):
         phase = _stopwatch(about["seconds"])
         about["seconds"]["scan"] = round(time.monotonic() - started, 3)
         with phase("features"):
@@ -342,7 +346,7 @@ def fit(
                 found,
                 budget_s=budget_s - (time.monotonic() - started),
                 reserve_s=min(reserve, 0.2 * budget_s),
-                race=Race(folder / RACE) if trains_networks(approaches) else None,
+                race=Race(work / RACE) if trains_networks(approaches) else None,
                 seed=seed,
                 jobs=jobs,
                 progress=progress,
@@ -356,7 +360,7 @@ def fit(
                 jobs=jobs,
                 progress=progress,
             )
-            model.save(folder / "model")
+            model.save(work / "model")
         chosen = comparison.winner.cross_validation
         assert chosen is not None
         with phase("evaluation"):
@@ -381,7 +385,7 @@ def fit(
         if is_mapped and trains_networks(approaches):
             with phase("explanations"):
                 explanations = _explanations(
-                    folder,
+                    work,
                     found,
                     predictions,
                     architecture=architecture,
@@ -404,7 +408,7 @@ def fit(
         )
         with phase("report"):
             write_results(
-                folder,
+                work,
                 data=found,
                 issues=issues,
                 comparison=comparison.to_dict() | {k: v for k, v in evidence.items() if v},
@@ -415,16 +419,15 @@ def fit(
                 exploration=exploration,
             )
             if explanations is not None:
-                write_explanations(folder, explanations)
+                write_explanations(work, explanations)
             about["seconds_total"] = round(time.monotonic() - started, 3)
-            write_about(folder, about)
-            write_atomic(folder / "report.html", _report(folder, unfinished=True))
+            write_about(work, about)
+            write_atomic(work / "report.html", _report(work, unfinished=True, home=folder))
+        if reviewed is not None:
+            carry_over(reviewed.log, folder / DECISIONS)
         about["seconds_total"] = round(time.monotonic() - started, 3)
-    if corrected is not None:
-        about["promotion"] = promote(read_run(folder), corrected.run).to_dict()
-        about["promotion"]["over"] = str(corrected.run.folder)
-        write_about(folder, about)
-    return read_run(folder)
+    run = read_run(folder)
+    return run if corrected is None else _promoted(run, corrected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1185,6 +1188,22 @@ class _Corrected:
         return add_corrections(data, self.found, tested=tested)
 
 
+def _require_another(folder: Path, corrected: Path) -> None:
+    """Raises UsageError: a new run would replace the very run whose corrections it learns from."""
+    if os.path.realpath(folder) == os.path.realpath(corrected):
+        raise UsageError(
+            f"--out is {folder}, the run whose corrections are used; choose another folder: the "
+            f"new model takes the place of the one in {corrected} if it is no worse"
+        )
+
+
+def _promoted(run: Run, corrected: _Corrected) -> Run:
+    """The run, and what became of its model beside the one that was corrected at work."""
+    promotion = promote(run, corrected.run).to_dict() | {"over": str(corrected.run.folder)}
+    write_about(run.folder, {**run.about, "promotion": promotion})
+    return read_run(run.folder)
+
+
 def _corrections_of(path: str | Path) -> _Corrected:
     run = read_run(path)
     log = corrections_log(run.folder)
@@ -1598,10 +1617,10 @@ def _run_name(source: Path) -> str:
     return (path.name if path.is_dir() else path.stem) or "data"
 
 
-def _report(run: str | Path, *, unfinished: bool = False) -> str:
+def _report(run: str | Path, *, unfinished: bool = False, home: Path | None = None) -> str:
     from regraft.reporting import build_report
 
-    return build_report(read_run(run, unfinished=unfinished))
+    return build_report(read_run(run, unfinished=unfinished, home=home))
 
 
 def _inputs_below(folder: Path, kind: Modality) -> list[str]:

@@ -202,7 +202,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     cores = machine.get("cores")
     facts = {
         "Data": str(run.data.root),
-        "Run folder": str(run.folder),
+        "Run folder": str(run.known_as),
         "Started": moment(about.get("started")),
         "Finished": moment(about.get("finished")),
         "Machine": ", ".join(
@@ -241,7 +241,7 @@ def _backbone(backbone: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _commands(run: Run) -> tuple[Command, ...]:
-    folder = shlex.quote(str(run.folder))
+    folder = shlex.quote(str(run.known_as))
     found = read_explanations(run.folder)
     unexplained = Command(
         f"regraft explain {folder}", f"see where in the {things()} it finds evidence"
