@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +16,13 @@ import pytest
 
 from regraft import catalogue
 from regraft.approaches import seconds_expected
-from regraft.catalogue import embedding_graph, get_backbone, list_backbones, with_transform
+from regraft.catalogue import (
+    embedding_graph,
+    get_backbone,
+    list_backbones,
+    network_graph,
+    with_transform,
+)
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
 from regraft.modality.base import read_input
@@ -105,6 +115,76 @@ def test_the_graph_is_exported_once_and_carries_no_paths(graphs: Path) -> None:
     onnx.checker.check_model(text, full_check=True)
     assert {opset.domain for opset in text.opset_import} == {""}
     assert b"site-packages" not in path.read_bytes()
+
+
+@pytest.fixture
+def own_graphs(graphs: Path) -> Path:
+    """A copy of the graphs that tests share, to be damaged."""
+    shared = (graphs / "graphs").resolve()
+    (graphs / "graphs").unlink()
+    shutil.copytree(shared, graphs / "graphs")
+    return graphs / "graphs"
+
+
+def _damages(data: bytes, count: int) -> Iterator[bytes]:
+    """A bit that is flipped, a page of zeros, an end that is missing, noise: at random places."""
+    chance = random.Random(len(data))
+    for number in range(count):
+        damaged = bytearray(data)
+        at = chance.randrange(len(data))
+        if number % 4 == 0:
+            damaged[at] ^= 1 << chance.randrange(8)
+        elif number % 4 == 1:
+            damaged[at : at + 4_096] = bytes(len(damaged[at : at + 4_096]))
+        elif number % 4 == 2:
+            del damaged[at:]
+        else:
+            damaged[at : at + 50] = chance.randbytes(len(damaged[at : at + 50]))
+        if damaged != data:
+            yield bytes(damaged)
+
+
+def test_a_damaged_graph_is_made_again(own_graphs: Path) -> None:
+    backbone = get_backbone("efficientnet_lite0")
+    path = embedding_graph(backbone)
+    seal = path.with_name(f"{path.name}.sha256")
+    whole, sealed = path.read_bytes(), seal.read_bytes()
+    made_again = 0
+    for damaged in _damages(whole, 12):
+        path.write_bytes(damaged)
+        os.utime(path, ns=(made_again, made_again))  # a clock may be coarser than this loop
+        assert embedding_graph(backbone).read_bytes() == whole
+        made_again += 1
+    for damaged in _damages(sealed, 6):
+        seal.write_bytes(damaged)
+        assert embedding_graph(backbone).read_bytes() == whole
+        assert seal.read_bytes() == sealed
+        made_again += 1
+    seal.unlink()  # as an earlier version left it
+    assert embedding_graph(backbone).read_bytes() == whole
+    path.unlink()
+    assert embedding_graph(backbone).read_bytes() == whole
+    assert made_again > 15
+
+
+@pytest.mark.slow
+def test_a_damaged_network_is_exported_again(own_graphs: Path) -> None:
+    backbone = get_backbone("efficientnet_lite0")
+    path = network_graph(backbone)
+    files = [
+        path,
+        path.with_suffix(".safetensors"),
+        path.with_name(f"{path.stem}-stages.onnx"),
+    ]
+    whole = [file.read_bytes() for file in files]
+    tensors, cut = catalogue.network_tensors(backbone), catalogue.boundary_graph(backbone, 2)
+    for file, data in zip(files, whole, strict=True):
+        file.write_bytes(next(_damages(data, 1)))
+    again = catalogue.network_tensors(backbone)
+    assert again.keys() == tensors.keys()
+    assert all(np.array_equal(again[name], tensors[name]) for name in tensors)
+    assert catalogue.boundary_graph(backbone, 2) == cut
+    assert [file.read_bytes() for file in files] == whole
 
 
 def test_another_transform_is_another_graph(graphs: Path) -> None:

@@ -10,7 +10,52 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
+
+from regraft.storage import write_atomic
+
+
+def write_sealed(path: Path, data: bytes | str) -> None:
+    """Write a file whole, and beside it a file with its SHA-256, as `sha256sum` would.
+
+    Raises:
+        StorageError: the disk is full or the folder is not writable.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    # First the seal: a process that is killed in between leaves no file that seems damaged.
+    write_atomic(_seal_of(path), f"{hashlib.sha256(raw).hexdigest()}  {path.name}\n")
+    write_atomic(path, raw)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is there and as `write_sealed` wrote it."""
+    try:
+        seal = _seal_of(path).read_text(encoding="utf-8")
+        return seal == f"{sha256_of(path)}  {path.name}\n"
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits; one that has not changed is read once in a process.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    status = path.stat()
+    return _sha256_of(str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1_000)
+def _sha256_of(path: str, _file: int, _size: int, _modified: int) -> str:
+    with open(path, "rb") as file:  # noqa: PTH123 - a key of the cache is text
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def checksum(value: bytes | memoryview, key: str = "") -> int:

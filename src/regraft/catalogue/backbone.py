@@ -7,7 +7,6 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from regraft.modality import IMAGE, transform_from_dict
 from regraft.modality.base import Transform
 from regraft.modality.tokens import TextTransform
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
+from regraft.seals import sha256_of
 
 ONNX = "onnx"
 GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
@@ -301,13 +301,6 @@ def file_digest(path: Path) -> str:
         BackboneError: it cannot be read.
     """
     try:
-        status = path.stat()
-        return _digest_of(str(path), status.st_size, status.st_mtime_ns)
+        return sha256_of(path)
     except OSError as error:
         raise BackboneError(f"{path} cannot be read: {error.strerror}") from error
-
-
-@cache
-def _digest_of(path: str, _size: int, _modified: int) -> str:
-    with open(path, "rb") as file:  # noqa: PTH123 - a key of the cache is text
-        return hashlib.file_digest(file, "sha256").hexdigest()
