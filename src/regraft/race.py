@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 from regraft.approaches import Approach, CrossValidation, TrainingLog
 from regraft.errors import TrainingError
 from regraft.metrics import IntArray
-from regraft.storage import make_folder, write_atomic
+from regraft.seals import sealed_json, sha256_of, unsealed_json
+from regraft.storage import make_folder, part_folder, write_atomic
+from regraft.switching import commit, settle
 
 if TYPE_CHECKING:
     import optuna
@@ -66,6 +68,8 @@ class Race:
     def __init__(self, folder: Path | None = None) -> None:
         """Open what is there; a damaged store is begun anew."""
         self._folder = make_folder(folder) if folder is not None else None
+        if self._folder is not None:
+            settle(self._folder)
         self._study: optuna.Study | None = None
         self._best: dict[int, float] = {}
 
@@ -76,7 +80,11 @@ class Race:
         from safetensors.numpy import load_file
 
         try:
-            about = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
+            text = (self._folder / f"{key}.json").read_text(encoding="utf-8")
+            about = _about_of(text)
+            for name, digest in about.get("sha256", {}).items():
+                if sha256_of(self._folder / f"{key}.{name}") != digest:
+                    return None
             arrays = load_file(self._folder / f"{key}.safetensors")
             network = self._network(key) if about["has_network"] else None
             log = tuple(_log_from(entry) for entry in about["log"])
@@ -118,11 +126,22 @@ class Race:
             "log": [_log_to(entry) for entry in found.log],
             "has_network": found.network is not None,
         }
-        if found.network is not None and not isinstance(found.network, _OnDisk):
-            write_atomic(self._folder / f"{key}.network.safetensors", save(dict(found.network)))
+        digests = about["sha256"] = {}
+        with part_folder(self._folder / key) as staged:
+            # All of them at once: a kill in between would cost the result that is there.
+            parts = {"safetensors": save(arrays)}
+            network = self._folder / f"{key}.network.safetensors"
+            if isinstance(found.network, _OnDisk) and network.exists():
+                digests["network.safetensors"] = sha256_of(network)
+            elif found.network is not None:
+                parts["network.safetensors"] = save(dict(found.network))
+            for name, data in parts.items():
+                digests[name] = hashlib.sha256(data).hexdigest()
+                write_atomic(staged / f"{key}.{name}", data)
+            write_atomic(staged / f"{key}.json", sealed_json(about))
+            commit(staged, self._folder, [f"{key}.{name}" for name in (*parts, "json")])
+        if "network.safetensors" in parts:
             found = replace(found, network=self._network(key))
-        write_atomic(self._folder / f"{key}.safetensors", save(arrays))
-        write_atomic(self._folder / f"{key}.json", json.dumps(about))
         return found
 
     def _network(self, key: str) -> _OnDisk:
@@ -198,6 +217,18 @@ class Race:
                 for epoch, accuracy in trial.intermediate_values.items():
                     self._best[epoch] = max(self._best.get(epoch, 0.0), accuracy)
         return self._study
+
+
+def _about_of(text: str) -> dict[str, Any]:
+    """What a result says of itself; that of an earlier version has no seal.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    entry = json.loads(text)
+    if isinstance(entry, dict) and "has_network" in entry:
+        return entry
+    return unsealed_json(text)
 
 
 def race_key(approach: Approach, fingerprint: str, folds: IntArray) -> str:
