@@ -268,16 +268,7 @@ def test_readers_see_one_of_them_while_another_process_switches(tmp_path: Path) 
         *("", "[]", "{}", '{"parts": [3], "remove": []}', '{"parts": [], "remove": "a"}'),
         *(
             json.dumps({"parts": [], "remove": [name]})
-            for name in (
-                "../precious",
-                "/etc",
-                "",
-                ".",
-                "a/../../precious",
-                "link/x",
-                "c:x",
-                "a\\b",
-            )
+            for name in ("../precious", "/etc", "", ".", "a/../../precious", "link/x")
         ),
     ],
 )

@@ -16,7 +16,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from regraft.errors import StorageError
@@ -233,8 +233,9 @@ def _read_plan(folder: Path) -> _Plan:
 
 def _require_inside(folder: Path, name: str) -> None:
     """Raises ValueError: it is no path below the folder, or leads out of it by a link."""
-    steps = PurePosixPath(name).parts
-    if not steps or ".." in steps or PurePosixPath(name).is_absolute() or set(name) & set("\\:"):
+    path = Path(name)
+    steps = path.parts
+    if not steps or ".." in steps or path.anchor:
         raise ValueError(f"it names {name!r}")
     for last in range(1, len(steps)):
         if folder.joinpath(*steps[:last]).is_symlink():
