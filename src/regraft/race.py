@@ -22,15 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.approaches import Approach, CrossValidation, TrainingLog
-from regraft.errors import TrainingError
+from regraft.errors import StorageError, TrainingError
 from regraft.metrics import IntArray
 from regraft.seals import sealed_json, sha256_of, unsealed_json
-from regraft.storage import make_folder, part_folder, write_atomic
-from regraft.switching import commit, settle
+from regraft.storage import make_folder
+from regraft.switching import settled, write_together
 
 if TYPE_CHECKING:
     import optuna
 
+_WAIT_S = 10.0  # for who looks into the folder at the same moment
 _FIRST_RUNG = 2  # epochs before a candidate can be found behind
 _REDUCTION = 3  # of those at a rung, one in so many goes on
 _NOT_SIGNIFICANT = 0.05  # accuracy behind the best at the same epoch that is never held against one
@@ -69,7 +70,7 @@ class Race:
         """Open what is there; a damaged store is begun anew."""
         self._folder = make_folder(folder) if folder is not None else None
         if self._folder is not None:
-            settle(self._folder)
+            settled(self._folder)
         self._study: optuna.Study | None = None
         self._best: dict[int, float] = {}
 
@@ -126,20 +127,22 @@ class Race:
             "log": [_log_to(entry) for entry in found.log],
             "has_network": found.network is not None,
         }
-        digests = about["sha256"] = {}
-        with part_folder(self._folder / key) as staged:
-            # All of them at once: a kill in between would cost the result that is there.
-            parts = {"safetensors": save(arrays)}
-            network = self._folder / f"{key}.network.safetensors"
-            if isinstance(found.network, _OnDisk) and network.exists():
-                digests["network.safetensors"] = sha256_of(network)
-            elif found.network is not None:
-                parts["network.safetensors"] = save(dict(found.network))
-            for name, data in parts.items():
-                digests[name] = hashlib.sha256(data).hexdigest()
-                write_atomic(staged / f"{key}.{name}", data)
-            write_atomic(staged / f"{key}.json", sealed_json(about))
-            commit(staged, self._folder, [f"{key}.{name}" for name in (*parts, "json")])
+        parts: dict[str, bytes] = {"safetensors": save(arrays)}
+        network = self._folder / f"{key}.network.safetensors"
+        is_written = isinstance(found.network, _OnDisk) and network.exists()
+        if found.network is not None and not is_written:
+            parts["network.safetensors"] = save(dict(found.network))
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
+        if is_written:
+            digests["network.safetensors"] = sha256_of(network)
+        # All of them at once: a kill in between would cost the result that is there.
+        write_together(
+            self._folder,
+            {f"{key}.{name}": data for name, data in parts.items()}
+            | {f"{key}.json": sealed_json(about | {"sha256": digests})},
+            busy=StorageError(f"another process writes in {self._folder}"),
+            timeout_s=_WAIT_S,
+        )
         if "network.safetensors" in parts:
             found = replace(found, network=self._network(key))
         return found

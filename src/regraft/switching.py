@@ -15,12 +15,20 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from regraft.errors import StorageError
-from regraft.storage import held, remove, storage_errors, sync_folder, write_atomic
+from regraft.storage import (
+    held,
+    make_folder,
+    part_folder,
+    remove,
+    storage_errors,
+    sync_folder,
+    write_atomic,
+)
 
 T = TypeVar("T")
 
@@ -106,6 +114,27 @@ def commit(
         disk.sync(staged)
         disk.rename(staged, folder / COMMITTED)
     settle(folder, disk=disk)
+
+
+def write_together(
+    folder: Path, contents: Mapping[str, bytes | str], *, busy: Exception, timeout_s: float = 0.0
+) -> None:
+    """Write files of a folder so that all of them are the old ones or all the new.
+
+    Args:
+        folder: made if need be.
+        contents: of each file, by its name.
+        busy: see `locked`.
+        timeout_s: see `locked`.
+
+    Raises:
+        StorageError: the disk is full or the folder is not writable.
+    """
+    make_folder(folder)
+    with locked(folder, busy, timeout_s=timeout_s), part_folder(folder / "files") as staged:
+        for name, data in contents.items():
+            write_atomic(staged / name, data)
+        commit(staged, folder, list(contents))
 
 
 def settle(folder: Path, *, disk: Disk = DISK) -> None:

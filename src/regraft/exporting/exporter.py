@@ -28,8 +28,8 @@ from regraft.exporting.replay import TOLERANCE, Replay, predictions_of_model, re
 from regraft.features import read_checked
 from regraft.model import Model, Prediction
 from regraft.progress import Progress, note, silent
-from regraft.storage import make_folder, part_folder, write_atomic
-from regraft.switching import commit, locked, settled
+from regraft.storage import write_atomic
+from regraft.switching import settled, write_together
 
 MOST_LOST = 0.01  # accuracy that half precision or 8-bit integers may cost
 MOST_CHANGED = 0.02  # share of inputs whose class they may change, where labels are not known
@@ -173,13 +173,13 @@ def export_model(
         ms=milliseconds(contents, timed) if timed else float("nan"),
         ms_before=milliseconds(model.graph, timed) if timed else float("nan"),
     )
-    make_folder(file.parent)
+    files: dict[str, bytes | str] = {
+        card.name: model_card(changed, found.to_dict(), evaluations),
+        script.name: source,
+        file.name: contents,
+    }
     busy = StorageError(f"another process writes in {file.parent}; wait for it, then export again")
-    with part_folder(file) as staged, locked(file.parent, busy, timeout_s=_WAIT_S):
-        write_atomic(staged / card.name, model_card(changed, found.to_dict(), evaluations))
-        write_atomic(staged / script.name, source)
-        write_atomic(staged / file.name, contents)
-        commit(staged, file.parent, [card.name, script.name, file.name])
+    write_together(file.parent, files, busy=busy, timeout_s=_WAIT_S)
     return found
 
 
