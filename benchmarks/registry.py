@@ -12,6 +12,7 @@ from benchmarks import (
     epoch_speed,
     export,
     fit_speed,
+    kills,
     memory,
     planted,
     race,
@@ -45,4 +46,5 @@ BENCHMARKS: Mapping[str, Callable[[], list[Row]]] = {
     "texts": texts.run,
     "race": race.run,
     "rivals": rivals.run,
+    "kills": kills.run,
 }

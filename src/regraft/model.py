@@ -492,5 +492,8 @@ def _why_no_model(folder: Path) -> str:
                 f"the run in {folder} has lost its model; to put the one that it had before to "
                 f"work, run: regraft rollback {folder}"
             )
+        with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
+            if json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"] == "done":
+                return f"the run in {folder} has lost its model; fit again with --force"
         return f"the run in {folder} has no model yet; run the same regraft fit again to finish it"
     return f"{folder} holds no model.json; give a model folder or the --out folder of a fit"

@@ -40,7 +40,7 @@ def test_every_benchmark_opens_with_command_data_and_expected_figures() -> None:
         assert f"Command   python -m benchmarks {name}\n" in text
         assert "\nData      " in text
         assert "\nExpected  " in text
-    assert len(BENCHMARKS) == 18
+    assert len(BENCHMARKS) == 19
 
 
 def test_every_file_is_a_benchmark_or_serves_one() -> None:
