@@ -1,6 +1,7 @@
 """kill -9 at random moments of whatever writes: nothing is lost, and results are the same.
 
 Command   python -m benchmarks kills
+          (python -m benchmarks.kills --kills 15 --seed 3: as many, at other moments)
 Data      photos of rooms, made small: 30 of each class for runs, others for what comes later
 Expected  nothing lost after 100 kills, and results as of an undisturbed run
 
@@ -22,6 +23,7 @@ part where that is what matters. Every kind of work has a cache of its own.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import http.client
 import json
@@ -34,7 +36,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,7 @@ from PIL import Image
 
 import regraft as rg
 from benchmarks.data import environment_with_cache, photo_folder
-from benchmarks.rows import Row, at_most
+from benchmarks.rows import Row, at_most, markdown_table
 from regraft.approaches import CrossValidation
 from regraft.corrections import read_corrections
 from regraft.decisions import read_decisions
@@ -101,15 +103,16 @@ class Place:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # a kill is one of all that the command started
         )
 
     def run(self, *words: object, cache: str = "cache") -> float:
         """Run a command, which has to succeed; seconds that it took."""
         started = time.monotonic()
         process = self.start(*words, cache=cache)
-        _, said = process.communicate(timeout=_WAIT_S)
+        _, errors = process.communicate(timeout=_WAIT_S)
         if process.returncode != 0:
-            raise AssertionError(f"regraft {' '.join(map(str, words))}: {said.strip()[-500:]}")
+            raise AssertionError(f"regraft {' '.join(map(str, words))}: {errors.strip()[-500:]}")
         return time.monotonic() - started
 
     def kill(self, *words: object, within: tuple[float, float], cache: str = "cache") -> bool:
@@ -118,14 +121,22 @@ class Place:
         try:
             process.wait(self.chance.uniform(*within))
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
+            return kill_all(process)
         process.communicate(timeout=60)
-        return process.returncode == -signal.SIGKILL
+        return False
 
     def fresh(self, name: str, *, of: str) -> Path:
         """A copy of a folder, in the place of an earlier one."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
         return Path(shutil.copytree(self.folder / of, self.folder / name))
+
+
+def kill_all(process: subprocess.Popen[str]) -> bool:
+    """Kill a command and every process that it started; False if it had ended before."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    return process.returncode == -signal.SIGKILL
 
 
 def run(*, kills: int = 100, seed: int = 0, race_budget_s: float = 60.0) -> list[Row]:
@@ -142,11 +153,12 @@ def run(*, kills: int = 100, seed: int = 0, race_budget_s: float = 60.0) -> list
     with tempfile.TemporaryDirectory(prefix="regraft-bench-") as folder:
         place = Place(Path(folder), random.Random(seed), race_budget_s)
         _prepare(place, rooms)
-        for campaign, share in SHARES.items():
-            found = campaign(place, max(1, round(share * kills / 100)))
-            sys.stderr.write(f"{found.row.name}: {found.row.measured}\n")
-            rows.append(found.row)
-            done, wrong = done + found.kills, wrong + len(found.wrong)
+        for kind, share in SHARES.items():
+            campaign = kind(place, max(1, round(share * kills / 100)))
+            sys.stderr.write(f"{campaign.row.name}: {campaign.row.measured}\n")
+            sys.stderr.flush()
+            rows.append(campaign.row)
+            done, wrong = done + campaign.kills, wrong + len(campaign.wrong)
     measured = f"{done} kills, {wrong or 'nothing'} lost or different"
     return [*rows, at_most("all together", wrong, 0, measured=measured)]
 
@@ -166,9 +178,9 @@ def _prepare(place: Place, rooms: Path) -> None:
 
 def _results(run_folder: Path) -> dict[str, str]:
     """Hashes of what a run found, and of its model, read as the program reads it."""
-    found = rg.read_run(run_folder)
+    rg.read_run(run_folder)
     rg.load(run_folder)
-    return {name: _sha256(found.folder / name) for name in _TABLES}
+    return {name: _sha256(run_folder / name) for name in _TABLES}
 
 
 def _sha256(path: Path) -> str:
@@ -192,27 +204,27 @@ def fit_warm(place: Place, kills: int) -> Campaign:
     return _fits(place, Campaign("fit, warm", "results, cache"), kills, chain=4, warm=True)
 
 
-def _fits(place: Place, found: Campaign, kills: int, *, chain: int, warm: bool) -> Campaign:
+def _fits(place: Place, campaign: Campaign, kills: int, *, chain: int, warm: bool) -> Campaign:
     expected = _results(place.folder / "old")
     command = ("fit", "photos", *_QUICK, "--out", "killed")
     took = 0.0
-    while found.kills < kills:
+    while campaign.kills < kills:
         shutil.rmtree(place.folder / "killed", ignore_errors=True)
         shutil.rmtree(place.folder / "own", ignore_errors=True)
         if warm:
             graphs = place.folder / "own" / "regraft" / "graphs"
             shutil.copytree(place.folder / "cache" / "regraft" / "graphs", graphs)
-        for _ in range(min(chain, kills - found.kills)):
+        for _ in range(min(chain, kills - campaign.kills)):
             if not place.kill(*command, within=(0.0, took or 20.0), cache="own"):
                 break
-            found.kills += 1
-            _expect_unfinished(found, place.folder / "killed")
+            campaign.kills += 1
+            _expect_unfinished(campaign, place.folder / "killed")
         if not _is_done(place.folder / "killed"):
             took = place.run(*command, cache="own")
-        found.expect(_results(place.folder / "killed") == expected, "other results")
-        found.expect(not _parts(place.folder / "own"), "parts of files are left in the cache")
-        found.expect(not _parts(place.folder / "killed"), "parts are left in the run folder")
-    return found
+        campaign.expect(_results(place.folder / "killed") == expected, "other results")
+        campaign.expect(not _parts(place.folder / "own"), "parts of files are left in the cache")
+        campaign.expect(not _parts(place.folder / "killed"), "parts are left in the run folder")
+    return campaign
 
 
 def _is_done(run_folder: Path) -> bool:
@@ -223,24 +235,24 @@ def _is_done(run_folder: Path) -> bool:
     return True
 
 
-def _expect_unfinished(found: Campaign, run_folder: Path) -> None:
+def _expect_unfinished(campaign: Campaign, run_folder: Path) -> None:
     """A run that was killed passes for a finished one only if it is one; its model is whole."""
     if _is_done(run_folder):
         return
     try:
-        found.expect(bool(rg.load(run_folder).tensors), "a model without weights")
+        campaign.expect(bool(rg.load(run_folder).tensors), "a model without weights")
     except rg.RegraftError as error:
-        found.expect("altered" not in str(error), f"a damaged model: {error}")
+        campaign.expect("altered" not in str(error), f"a damaged model: {error}")
 
 
 def forced_fit(place: Place, kills: int) -> Campaign:
     """Over a finished run with what people gave to it."""
-    found = Campaign("fit --force", "old run, or new run; what people gave")
+    campaign = Campaign("fit --force", "old run, or new run; what people gave")
     command = ("fit", "photos", *_QUICK, "--out", "forced", "--force")
     old, new = _results(place.folder / "other"), _results(place.folder / "old")
     place.fresh("forced", of="other")
     took = place.run(*command)
-    while found.kills < kills:
+    while campaign.kills < kills:
         given = place.fresh("forced", of="other") / "decisions.csv"
         given.write_text("when,path,action,label,was,sha256\n", encoding="utf-8")
         for _ in range(3):
@@ -248,50 +260,53 @@ def forced_fit(place: Place, kills: int) -> Campaign:
             within = place.chance.choice([(0.0, took), (0.7 * took, 1.05 * took)])
             killed = place.kill(*command, within=within)
             results = _results(given.parent)
-            found.expect(results in (old, new), "neither the old run nor the new one")
-            found.expect(given.exists(), "decisions are gone")
+            campaign.expect(results in (old, new), "neither the old run nor the new one")
+            campaign.expect(given.exists(), "decisions are gone")
             if not killed:
-                found.expect(results == new, "it ended, and the old run is there")
+                campaign.expect(results == new, "it ended, and the old run is there")
                 break
-            found.kills += 1
+            campaign.kills += 1
         place.run(*command)
-        found.expect(_results(given.parent) == new, "other results")
-        found.expect(not _parts(given.parent), "parts are left in the run folder")
-    return found
+        campaign.expect(_results(given.parent) == new, "other results")
+        campaign.expect(not _parts(given.parent), "parts are left in the run folder")
+    return campaign
 
 
 def fit_in_the_race(place: Place, kills: int) -> Campaign:
     """With networks that are trained, twice killed once something is finished."""
-    found = Campaign("fit, in the race", "finished folds found again, not trained again; predicts")
+    campaign = Campaign(
+        "fit, in the race", "finished folds found again, not trained again; predicts"
+    )
     budget = f"{place.race_budget_s:g}s"
     command = ("fit", "photos", *_RACE, budget, "--out", "raced")
-    while found.kills < kills:
+    while campaign.kills < kills:
         shutil.rmtree(place.folder / "raced", ignore_errors=True)
         before: dict[str, CrossValidation] = {}
-        for number in range(min(2, kills - found.kills)):
+        for number in range(min(2, kills - campaign.kills)):
             process = place.start(*command)
             wanted = 1 + number
             race = place.folder / "raced" / "race"
             while process.poll() is None and len(list(race.glob("*.json"))) < wanted:
                 time.sleep(0.02)
             time.sleep(place.chance.uniform(0.0, 0.1 * place.race_budget_s))
-            process.send_signal(signal.SIGKILL)
-            process.communicate(timeout=60)
-            if process.returncode != -signal.SIGKILL:
+            if not kill_all(process):
                 break
-            found.kills += 1
+            campaign.kills += 1
             after = _finished(place.folder / "raced")
             for key, folds in before.items():
-                found.expect(_holds(after.get(key), folds), f"{key} is lost or was trained again")
+                campaign.expect(
+                    _holds(after.get(key), folds), f"{key} is lost or was trained again"
+                )
             before = after
         if not _is_done(place.folder / "raced"):
             place.run(*command)
         finished = rg.read_run(place.folder / "raced")
         entries = [c for c in finished.comparison["candidates"] if c["status"] == "done"]
-        found.expect(len(entries) > len(before), "fewer candidates than were finished")
-        found.expect(not (place.folder / "raced" / "race").exists(), "the race is left behind")
+        campaign.expect(len(entries) > 1, "only one candidate was finished")
+        campaign.expect(not (place.folder / "raced" / "race").exists(), "the race is left behind")
+        campaign.expect(not _parts(place.folder / "raced"), "parts are left in the run folder")
         place.run("predict", "raced", "new")
-    return found
+    return campaign
 
 
 def _finished(run_folder: Path) -> dict[str, CrossValidation]:
@@ -302,7 +317,7 @@ def _finished(run_folder: Path) -> dict[str, CrossValidation]:
     race = Race(folder)
     keys = [path.stem for path in folder.glob("*.json")]
     recalled = {key: race.recall(key) for key in keys}
-    return {key: one[0] for key, one in recalled.items() if one is not None}
+    return {key: entry[0] for key, entry in recalled.items() if entry is not None}
 
 
 def _holds(after: CrossValidation | None, before: CrossValidation) -> bool:
@@ -310,8 +325,8 @@ def _holds(after: CrossValidation | None, before: CrossValidation) -> bool:
     if after is None:
         return False
     first, second = (
-        found.probabilities if found.logits is None else found.logits[None]
-        for found in (before, after)
+        folds.probabilities if folds.logits is None else folds.logits[None]
+        for folds in (before, after)
     )
     covered = ~np.isnan(first).any(axis=2)
     return first.shape == second.shape and np.array_equal(first[covered], second[covered])
@@ -322,7 +337,7 @@ def _holds(after: CrossValidation | None, before: CrossValidation) -> bool:
 
 def watch(place: Place, kills: int) -> Campaign:
     """One pass over two cameras; every photo once, each copy whole."""
-    found = Campaign("watch", "every photo once, events, copies")
+    campaign = Campaign("watch", "every photo once, events, copies")
     cameras = place.folder / "cameras"
     for number, source in enumerate(sorted((place.folder / "new").rglob("*.jpg"))):
         for camera in ("hall", "yard"):
@@ -338,19 +353,21 @@ def watch(place: Place, kills: int) -> Campaign:
 
     took = place.run(*command("undisturbed"))
     expected = _history(place.folder / "undisturbed.db"), _copies(place, "undisturbed")
-    while found.kills < kills:
+    while campaign.kills < kills:
         for path in place.folder.glob("killed.db*"):
             path.unlink()
         shutil.rmtree(place.folder / "killed-copies", ignore_errors=True)
-        for _ in range(min(3, kills - found.kills)):
+        for _ in range(min(3, kills - campaign.kills)):
             if not place.kill(*command("killed"), within=(0.3 * took, took)):
                 break
-            found.kills += 1
+            campaign.kills += 1
         place.run(*command("killed"))
         now = _history(place.folder / "killed.db"), _copies(place, "killed")
-        found.expect(now == expected, "another history, or other copies")
-        found.expect(not _parts(place.folder / "killed-copies"), "parts are left with the copies")
-    return found
+        campaign.expect(now == expected, "another history, or other copies")
+        campaign.expect(
+            not _parts(place.folder / "killed-copies"), "parts are left with the copies"
+        )
+    return campaign
 
 
 def _history(file: Path) -> list[tuple[Any, ...]]:
@@ -374,35 +391,36 @@ def _copies(place: Place, name: str) -> dict[str, str]:
 
 def correct(place: Place, kills: int) -> Campaign:
     """The same command again keeps what is missing; each photo whole, the log readable."""
-    found = Campaign("correct", "photos whole, log readable, all kept in the end")
+    campaign = Campaign("correct", "photos whole, log readable, all kept in the end")
     photos = sorted((place.folder / "new" / "messy").iterdir())[:8]
     command = ("correct", "corrected", *photos, "--label", "messy")
     place.fresh("corrected", of="old")
     took = place.run(*command)
     expected = {c.sha256: c.label for c in read_corrections(place.folder / "corrected")}
-    while found.kills < kills:
+    while campaign.kills < kills:
         run_folder = place.fresh("corrected", of="old")
-        for _ in range(min(3, kills - found.kills)):
+        for _ in range(min(3, kills - campaign.kills)):
             before = len(read_corrections(run_folder))
             if not place.kill(*command, within=(0.5 * took, took)):
                 break
-            found.kills += 1
+            campaign.kills += 1
             corrections = read_corrections(run_folder)
-            found.expect(len(corrections) >= before, "a correction is lost")
-            for one in corrections:
-                found.expect(_sha256(one.file) == one.sha256, "a photo is not whole")
+            campaign.expect(len(corrections) >= before, "a correction is lost")
+            for correction in corrections:
+                whole = _sha256(correction.file) == correction.sha256
+                campaign.expect(whole, "a photo is not whole")
         place.run(*command)
         now = {c.sha256: c.label for c in read_corrections(run_folder)}
-        found.expect(now == expected, "other corrections")
-        found.expect(not _parts(run_folder), "parts are left in the run folder")
-    return found
+        campaign.expect(now == expected, "other corrections")
+        campaign.expect(not _parts(run_folder), "parts are left in the run folder")
+    return campaign
 
 
 def review(place: Place, kills: int) -> Campaign:
     """Decisions as the page sends them, until the server is killed."""
-    found = Campaign("review", "every acknowledged decision is in the file")
-    run_folder = place.fresh("reviewed", of="old")
-    while found.kills < kills:
+    campaign = Campaign("review", "every acknowledged decision is in the file")
+    run_folder, expected = place.fresh("reviewed", of="old"), _results(place.folder / "old")
+    while campaign.kills < kills:
         before = len(read_decisions(run_folder / "decisions.csv", missing_ok=True).entries)
         process = place.start("review", run_folder, "--no-browser")
         assert process.stderr is not None
@@ -413,13 +431,15 @@ def review(place: Place, kills: int) -> Campaign:
             acknowledged += answer
             if time.monotonic() > moment:
                 break
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
-        found.kills += 1
+        if not kill_all(process):
+            raise AssertionError("regraft review ended by itself")
+        campaign.kills += 1
         entries = read_decisions(run_folder / "decisions.csv", missing_ok=True).entries
-        found.expect(acknowledged > 0, "nothing could be decided")
-        found.expect(len(entries) - before >= acknowledged, "an acknowledged decision is lost")
-    return found
+        campaign.expect(acknowledged > 0, "nothing could be decided")
+        campaign.expect(len(entries) - before >= acknowledged, "an acknowledged decision is lost")
+        campaign.expect(_results(run_folder) == expected, "the run has changed")
+    campaign.expect(not _parts(run_folder), "parts are left in the run folder")
+    return campaign
 
 
 def _decisions(address: str) -> Iterator[int]:
@@ -440,11 +460,11 @@ def _decisions(address: str) -> Iterator[int]:
             raise AssertionError(f"{answer.status}: {data}")
         return data
 
-    known = ask("start")
-    decisions, seen = dict(known["decisions"]), known["seen"]
+    page = ask("start")
+    decisions, seen = dict(page["decisions"]), page["seen"]
     for number in range(10_000):
-        photo = known["photos"][number % len(known["photos"])]["id"]
-        action = ("keep", "exclude")[number // len(known["photos"]) % 2]
+        photo = page["photos"][number % len(page["photos"])]["id"]
+        action = ("keep", "exclude")[number // len(page["photos"]) % 2]
         standing = decisions.get(str(photo)) or {}
         asked = {"number": photo, "action": action, "label": "", "seen": seen}
         answer = ask("decide", {**asked, "after": standing.get("when")})
@@ -455,7 +475,7 @@ def _decisions(address: str) -> Iterator[int]:
 
 def export(place: Place, kills: int) -> Campaign:
     """Over an export of another model: the three files are of one export."""
-    found = Campaign("export --force", "three files of one export")
+    campaign = Campaign("export --force", "three files of one export")
     command = ("export", "old", "exported/m.onnx", "--check", "new/clean", "--force")
 
     def files(name: str) -> dict[str, str]:
@@ -466,47 +486,51 @@ def export(place: Place, kills: int) -> Campaign:
     shutil.rmtree(place.folder / "exported", ignore_errors=True)
     took = place.run(*command)
     after, before = files("exported"), files("before")
-    while found.kills < kills:
+    while campaign.kills < kills:
         exported = place.fresh("exported", of="before")
         within = place.chance.choice([(0.0, took), (0.8 * took, 1.02 * took)])
         if not place.kill(*command, within=within):
             continue
-        found.kills += 1
-        found.expect(files("exported") in (before, after), "the file is of neither export")
+        campaign.kills += 1
+        campaign.expect(files("exported") in (before, after), "the file is of neither export")
         names = sorted(p.name for p in exported.iterdir() if not p.name.startswith("."))
-        found.expect(names == ["m.md", "m.onnx", "m.py"], f"files are missing: {names}")
+        campaign.expect(names == ["m.md", "m.onnx", "m.py"], f"files are missing: {names}")
         place.run(*command)
-        found.expect(files("exported") == after, "another file")
+        campaign.expect(files("exported") == after, "another file")
         left = [path.name for path in exported.iterdir() if path.name.startswith(".")]
-        found.expect(not left, f"{left} are left beside the export")
-    return found
+        campaign.expect(not left, f"{left} are left beside the export")
+    return campaign
 
 
 def rollback(place: Place, kills: int) -> Campaign:
     """Of a run that keeps one earlier model: one of the two is at work, the other kept."""
-    found = Campaign("rollback", "one model at work, the other kept")
+    campaign = Campaign("rollback", "one model at work, the other kept")
     run_folder = place.fresh("rolled", of="old")
     (run_folder / "models").mkdir()
     shutil.copytree(place.folder / "other" / "model", run_folder / "models" / "0001")
     both = {"linear_probe", "knn"}
     took = place.run("rollback", "rolled")
-    while found.kills < kills:
+    while campaign.kills < kills:
         if not place.kill("rollback", "rolled", within=(0.5 * took, 1.02 * took)):
             continue
-        found.kills += 1
+        campaign.kills += 1
         at_work = rg.load(run_folder).approach
         kept = [rg.load(path).approach for path in (run_folder / "models").iterdir()]
-        found.expect({at_work, *kept} == both and len(kept) == 1, f"{at_work} at work, {kept} kept")
+        campaign.expect(
+            {at_work, *kept} == both and len(kept) == 1, f"{at_work} at work, {kept} kept"
+        )
         place.run("predict", "rolled", "new/clean")
         place.run("rollback", "rolled")
-        found.expect(rg.load(run_folder).approach != at_work, "it was not rolled back")
-        found.expect(not _parts(run_folder), "parts are left in the run folder")
-    return found
+        campaign.expect(rg.load(run_folder).approach != at_work, "it was not rolled back")
+        campaign.expect(not _parts(run_folder), "parts are left in the run folder")
+    return campaign
 
 
 def promotion(place: Place, kills: int) -> Campaign:
     """A fit on corrections, killed in its last third; then the same command again."""
-    found = Campaign("promotion", "old or new model at work, the other kept; promoted in the end")
+    campaign = Campaign(
+        "promotion", "old or new model at work, the other kept; promoted in the end"
+    )
     place.fresh("promoted", of="old")
     photos = sorted((place.folder / "new" / "messy").iterdir())[:4]
     place.run("correct", "promoted", *photos, "--label", "messy")
@@ -527,18 +551,20 @@ def promotion(place: Place, kills: int) -> Campaign:
     old = models()[0]
     took = place.run(*command)
     expected, results = models(), _results(place.folder / "better")
-    while found.kills < kills:
+    while campaign.kills < kills:
         begin()
-        for _ in range(min(2, kills - found.kills)):
+        for _ in range(min(2, kills - campaign.kills)):
             if not place.kill(*command, within=(0.6 * took, 1.02 * took)):
                 break
-            found.kills += 1
-            found.expect(models() in (expected, (old, [])), "another model, or one is not kept")
+            campaign.kills += 1
+            campaign.expect(models() in (expected, (old, [])), "another model, or one is not kept")
         if "promotion" not in _about(place.folder / "better"):
             place.run(*command)
-        found.expect(models() == expected, "other models in the end")
-        found.expect(_results(place.folder / "better") == results, "other results")
-    return found
+        campaign.expect(models() == expected, "other models in the end")
+        campaign.expect(_results(place.folder / "better") == results, "other results")
+        left = [*_parts(place.folder / "promoted"), *_parts(place.folder / "better")]
+        campaign.expect(not left, "parts are left in the run folders")
+    return campaign
 
 
 def _about(run_folder: Path) -> Mapping[str, Any]:
@@ -561,3 +587,18 @@ SHARES: Mapping[Callable[[Place, int], Campaign], int] = {
     promotion: 6,
 }
 """Of a hundred kills."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """As many kills as wanted, at the moments of a seed; 1 if something was lost or different."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills")
+    parser.add_argument("--kills", type=int, default=100, help="in all; each kind gets one")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    options = parser.parse_args(arguments)
+    rows = run(kills=options.kills, seed=options.seed)
+    sys.stdout.write(markdown_table({"kills": rows}))
+    return int(not all(row.met for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
