@@ -139,7 +139,7 @@ def kill_all(process: subprocess.Popen[str]) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
-def run(*, kills: int = 100, seed: int = 0, race_budget_s: float = 60.0) -> list[Row]:
+def run(*, kills: int = 100, seed: int = 0, race_budget_s: float = 90.0) -> list[Row]:
     """A row for each kind of work, and one for all.
 
     Args:
@@ -279,6 +279,7 @@ def fit_in_the_race(place: Place, kills: int) -> Campaign:
     )
     budget = f"{place.race_budget_s:g}s"
     command = ("fit", "photos", *_RACE, budget, "--out", "raced")
+    most = 0
     while campaign.kills < kills:
         shutil.rmtree(place.folder / "raced", ignore_errors=True)
         before: dict[str, CrossValidation] = {}
@@ -302,10 +303,12 @@ def fit_in_the_race(place: Place, kills: int) -> Campaign:
             place.run(*command)
         finished = rg.read_run(place.folder / "raced")
         entries = [c for c in finished.comparison["candidates"] if c["status"] == "done"]
-        campaign.expect(len(entries) > 1, "only one candidate was finished")
+        campaign.expect(len(entries) >= len(before), "fewer candidates than were finished")
+        most = max(most, len(entries))
         campaign.expect(not (place.folder / "raced" / "race").exists(), "the race is left behind")
         campaign.expect(not _parts(place.folder / "raced"), "parts are left in the run folder")
         place.run("predict", "raced", "new")
+    campaign.expect(most > 1, "no race had the time to finish a network")
     return campaign
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from regraft.allotment import MARGIN, Contender, allot
+from regraft.allotment import MARGIN, Contender, Shortfall, allot, shortfall
 from regraft.approaches import Cost, further_epochs
 
 EXPORT_S = 5.0
@@ -138,3 +139,39 @@ def test_one_that_is_too_dear_does_not_keep_later_ones_out() -> None:
 def test_nothing_to_divide() -> None:
     assert allot([], None, 100.0, baseline_s=15.0).contenders == ()
     assert allot([], contender(1.0, planned=40, fewest=5), 100.0, baseline_s=15.0).baseline == 13
+
+
+@given(
+    some=some_contenders,
+    baseline=st.none() | st.builds(contender, st.floats(0.1, 20.0), planned=st.just(40)),
+    seconds=st.floats(0.0, 3_000.0),
+    refit_s=st.sampled_from([0.0, 30.0, 200.0]),
+    is_baseline=st.booleans(),
+)
+def test_a_reason_never_contradicts_itself(
+    some: list[Contender],
+    baseline: Contender | None,
+    seconds: float,
+    refit_s: float,
+    is_baseline: bool,
+) -> None:
+    budget = {"baseline_s": 0.15 * seconds, "refit_s": refit_s}
+    found = allot(some, baseline, seconds, **budget)
+    got = found.baseline if is_baseline else found.contenders[0] if some else 1
+    assume(got == 0 and (baseline is not None or not is_baseline))
+    missing = shortfall(some, baseline, seconds, given=found, is_baseline=is_baseline, **budget)
+    free = missing.left_s - sum(s for s, _ in missing.reserved)
+    assert missing.needed_s > free - 1e-9
+    needed, left, *reserved = map(int, re.findall(r"(\d+) s", missing.text))
+    assert needed > left - sum(reserved)
+    assert missing.text.count("reserved for") == len(reserved)
+
+
+def test_a_reason_names_all_that_is_reserved() -> None:
+    missing = Shortfall(
+        59.2, "3 epochs on one fold", 190.9, ((131.1, "the final training"), (0.0, "nothing"))
+    )
+    assert missing.text == (
+        "would need about 60 s (3 epochs on one fold); 190 s of the budget were left, "
+        "132 s of them reserved for the final training"
+    )

@@ -448,16 +448,16 @@ def test_a_run_folder_that_cannot_be_made(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("run.json", "{", "run.json cannot be read"),
+        ("run.json", "{", "run.json is damaged (it is not valid JSON"),
         ("run.json", "[]", "does not describe a regraft run"),
         ("run.json", '{"kind": "regraft run", "format": 99}', "upgrade with pip install --upgrade"),
-        ("evaluation.json", "[{}]", "is damaged (KeyError"),
-        ("evaluation.json", "{", "is damaged (JSONDecodeError"),
-        ("predictions.csv", "", "is damaged (StopIteration"),
-        ("predictions.csv", "path,label\nx,y\n", "is damaged (ValueError"),
-        ("dataset.csv", "a,b\n1,2\n", "is damaged (DataError"),
-        ("issues.csv", "path,issue,score,detail\na,b,high,d\n", "is damaged (ValueError"),
-        ("comparison.json", None, "is damaged (comparison.json: No such file or directory)"),
+        ("evaluation.json", "[{}]", "evaluation.json is damaged (Object missing required field"),
+        ("evaluation.json", "{", "evaluation.json is damaged (it is not valid JSON"),
+        ("predictions.csv", "", "predictions.csv is damaged (its columns are"),
+        ("predictions.csv", "path,label\nx,y\n", "predictions.csv is damaged (its columns"),
+        ("dataset.csv", "a,b\n1,2\n", "dataset.csv is damaged (not a dataset table"),
+        ("issues.csv", "path,issue,score,detail\na,b,high,d\n", "issues.csv is damaged (could not"),
+        ("comparison.json", None, "comparison.json is missing; fit again with --force"),
     ],
 )
 def test_a_damaged_run_is_one_line(

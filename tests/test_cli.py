@@ -152,7 +152,8 @@ def test_completion_of_commands_and_options() -> None:
         ("fit a --jobs 0", "invalid value for '--jobs'"),
         ("fit a --resize cut", "'cut' is not one of 'crop', 'pad', 'squash'"),
         ("scan a --format xml", "'xml' is not one of 'text', 'csv', 'json'"),
-        ("fit a --budget soon", "the budget is 'soon', expected a duration such as 90s, 5m or 1h"),
+        ("fit a --budget soon", "the budget is 'soon', expected a duration with its unit, such as"),
+        ("fit a --budget 5", "the budget is '5', expected a duration with its unit, such as 90s"),
         ("fit a --budget 0", "the budget is '0'"),
         ("fit a --approach magic", "there is no approach 'magic'; expected linear_probe, knn"),
         ("plan a --approach magic", "there is no approach 'magic'; expected linear_probe, knn"),
@@ -858,16 +859,24 @@ def test_times_are_short(seconds: float, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("5m", 300), ("1.5h", 5400), ("1h30m", 5400), (" 2M ", 120)],
+    [("90s", 90), ("5m", 300), ("1.5h", 5400), ("1h30m", 5400), (" 2M ", 120)],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert cli.parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "-5", "5 minutes", "m", "1m1h", "nan", "inf", "1e3"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "0s", "5", "1h30", "-5", "5 minutes", "m", "1m1h", "nan", "inf", "1e3"]
+)
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(UsageError, match="expected a duration such as 90s, 5m or 1h"):
+    with pytest.raises(UsageError, match="expected a duration with its unit, such as 90s, 5m or"):
         cli.parse_duration(text)
+
+
+def test_nothing_needs_no_unit_where_it_is_allowed() -> None:
+    assert cli.parse_duration("0", "hold", zero=True) == 0
+    with pytest.raises(UsageError, match="the hold is '3', expected a duration with its unit"):
+        cli.parse_duration("3", "hold", zero=True)
 
 
 # --- helpers

@@ -97,7 +97,9 @@ def test_what_would_not_fit_is_not_begun(data: Dataset) -> None:
     slow = Fake(0.9, "slow", parameters=BASE.parameters)
     found = compare([Fake(0.8, "first"), slow], data, budget_s=60)
     assert slow.folds == []
-    assert found.candidates[1].reason.startswith("would need about 300 s and ")
+    assert found.candidates[1].reason.startswith(
+        "would need about 300 s (for features of slow_net); "
+    )
 
 
 def test_json_holds_every_candidate(data: Dataset) -> None:
@@ -181,10 +183,10 @@ def test_too_short_for_the_fewest_epochs_is_skipped_and_says_what_it_needs(
     assert tuned.calls == scratch.calls == []
     assert [c.status for c in found.candidates] == ["done", "skipped", "skipped"]
     assert found.candidates[1].reason == (
-        "would need about 2 s (1 epoch on one fold); 2 s of the budget were left"
+        "would need about 3 s (1 epoch on one fold); 2 s of the budget were left"
     )
     assert found.candidates[2].reason == (
-        "would need about 3 s (3 epochs on one fold); 2 s of the budget were left"
+        "would need about 4 s (3 epochs on one fold); 2 s of the budget were left"
     )
     assert "Not finished: fake_tune on fake_tune_net, last 2 stages (would need" in found.verdict
 
@@ -206,7 +208,10 @@ def test_what_one_pass_rules_out_is_not_even_timed(
     found = compare([Fake(0.7, "probe"), heavy], data, budget_s=100)
     assert found.candidates[1].status == status
     if status == "skipped":
-        reason = "one pass of all photos through heavy_net would need about 80 s; 100 s of the "
+        reason = (
+            "one pass of all photos through heavy_net would need about 80 s, and training it more "
+            "than 120 s; 100 s of the budget were left"
+        )
         assert found.candidates[1].reason.startswith(reason), found.candidates[1].reason
         assert clock.now == 1_000.0, "nothing was timed"
 
@@ -233,7 +238,9 @@ def test_frozen_networks_leave_time_for_what_trains(data: Dataset, clock: Clock)
     frozen = [Slow(0.7, name) for name in ("first", "second", "third")]
     found = compare([*frozen, FakeTrained(0.95, clock)], data, budget_s=100)
     assert [c.status for c in found.candidates] == ["done", "done", "skipped", "done"]
-    assert found.candidates[2].reason == "the 40 s that were left are kept for what trains"
+    assert found.candidates[2].reason == (
+        "the 40 s that were left are reserved for candidates that train a network"
+    )
     alone = compare(frozen, data, budget_s=100)
     assert [c.status for c in alone.candidates] == ["done"] * 3
 

@@ -14,6 +14,7 @@ import regraft
 from regraft.dataset import scan
 from regraft.errors import DataError
 from regraft.evaluation import METRICS, Evaluation, evaluate_probabilities, evaluation_csv
+from regraft.metrics import FewerImages
 
 
 def _evaluation(*, repeats: int = 1, groups: np.ndarray | None = None) -> Evaluation:
@@ -61,11 +62,73 @@ def test_groups_are_resampled_whole() -> None:
     assert found.log_loss.method == "bootstrap over groups"
 
 
+def _with_fewer(share: float, *, worse: bool) -> Evaluation:
+    """120 images of three classes by folds, 20 of them wrong; with fewer images 36, or 4."""
+    labels = np.arange(120) % 3
+
+    def probabilities(wrong: int) -> np.ndarray:
+        answers = np.where(np.arange(120) < wrong, (labels + 1) % 3, labels)
+        return 0.2 + 0.4 * np.eye(3)[answers][None]
+
+    return evaluate_probabilities(
+        "cross-validation",
+        labels=labels,
+        probabilities=probabilities(20),
+        classes=("a", "b", "c"),
+        groups=np.arange(120),
+        folds=5,
+        fewer=FewerImages(np.tile(probabilities(36 if worse else 4), (4, 1, 1)), share),
+    )
+
+
+def test_intervals_reach_as_far_as_all_images_are_expected_to_bring() -> None:
+    plain, raised = _with_fewer(0.0, worse=True), _with_fewer(0.6, worse=True)
+    gain = 0.6 * 16 / 120
+    assert raised.expected_gain == pytest.approx(gain)
+    assert plain.expected_gain == 0.0
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc"):
+        before, after = getattr(plain, name), getattr(raised, name)
+        assert (after.value, after.low) == (before.value, before.low), name
+        assert after.high > before.high, name
+    assert raised.accuracy.high == pytest.approx(plain.accuracy.high + gain)
+    assert raised.balanced_accuracy.high == pytest.approx(plain.balanced_accuracy.high + gain)
+    assert raised.log_loss.high == plain.log_loss.high
+    assert raised.log_loss.low == pytest.approx(
+        plain.log_loss.low - gain * (np.log(0.6) - np.log(0.2))
+    )
+    assert raised.ece == plain.ece
+    first, before = raised.per_class["a"].recall, plain.per_class["a"].recall
+    assert first.low == before.low
+    assert first.high == pytest.approx(before.high + 0.6 * 5 / 40)  # 12 wrong instead of 7
+
+
+def test_a_curve_that_falls_moves_no_interval() -> None:
+    assert _with_fewer(0.6, worse=False).to_dict() == _with_fewer(0.0, worse=False).to_dict()
+
+
+def test_the_interval_of_the_calibration_error_reaches_down_as_far_as_up() -> None:
+    random = np.random.default_rng(0)
+    p = random.uniform(0.5, 1.0, 200)
+    labels = (random.random(200) > p).astype(np.int64)  # perfectly calibrated, 0 but for noise
+    found = evaluate_probabilities(
+        "test",
+        labels=labels,
+        probabilities=np.stack([p, 1 - p], axis=1)[None],
+        classes=("a", "b"),
+        groups=np.arange(200),
+    )
+    assert found.ece.low <= 2 * found.ece.value - found.ece.high or found.ece.low == 0.0
+    assert found.ece.low < 0.01
+
+
 def test_evaluations_survive_json() -> None:
     found = _evaluation(repeats=2)
     text = json.dumps(found.to_dict(), allow_nan=False)
     again = Evaluation.from_dict(json.loads(text))
     assert again.to_dict() == found.to_dict()
+    older = json.loads(text)
+    del older["expected_gain"]
+    assert Evaluation.from_dict(older).expected_gain == 0.0
 
 
 def test_a_run_from_before_a_metric_existed_is_read() -> None:

@@ -25,8 +25,9 @@ from regraft.evidence import (
     training_csv,
     transfer_entry,
 )
-from regraft.guide import RULE, Similarity, Size
+from regraft.guide import RULE, Size
 from regraft.progress import silent
+from regraft.similarity import Similarity
 from tests.fakes import RATE, Clock, Fake, FakeTrained, install_clock, many_rows
 
 

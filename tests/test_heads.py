@@ -167,6 +167,50 @@ def test_labels_of_a_fold_do_not_reach_its_own_predictions() -> None:
     assert not same[folds != 3].all()
 
 
+@pytest.mark.parametrize(("n", "times"), [(50, 4), (1_010, 1)])
+def test_heads_of_fewer_images_saw_neither_the_fold_nor_another(n: int, times: int) -> None:
+    class Remember:
+        def __init__(self, rows: np.ndarray) -> None:
+            self.rows = rows
+
+        def logits(self, features: np.ndarray) -> np.ndarray:
+            # The first class has the share of images before the middle that the head has seen.
+            share = (self.rows < n / 2).mean()
+            return np.log(np.tile([share, 1 - share], (len(features), 1)))
+
+    def fit(features: np.ndarray, labels: np.ndarray, n_classes: int, settings: list[int]):
+        return [Remember(features[:, 0]) for _ in settings]
+
+    numbers = np.arange(n, dtype=float)[:, None]
+    folds = np.arange(n) * 5 // n  # blocks, so that what is left out shows in the share
+    labels = (np.arange(n) % 2).astype(np.int64)
+    found = cross_validate_head(fit, [0], numbers, labels, folds, n_classes=2)
+    assert found.fewer.shape == (times, n, 2)
+    assert found.fewer_images == pytest.approx(0.6 * n, abs=1)
+    np.testing.assert_allclose(found.fewer.sum(axis=2), 1.0)
+    # The temperature is that of a useless head, whose probabilities are evened out.
+    assert np.abs(found.fewer - 0.5).max() < 0.2
+
+
+def test_two_folds_have_no_heads_of_fewer_images() -> None:
+    features, labels = _blobs(40, 4, 2, apart=1.0)
+    folds = np.arange(40) // 2 % 2
+    found = cross_validate_head(fit_logistic, PENALTIES, features, labels, folds, n_classes=2)
+    assert found.fewer.shape == (0, 40, 2)
+    assert found.inner_logits.shape == (len(PENALTIES), 0, 2)
+
+
+def test_fewer_images_are_predicted_with_less_success() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 4
+    features = rng.normal(size=(200, 60)) + 0.2 * rng.normal(size=(4, 60))[labels]
+    folds = np.arange(200) // 4 % 5
+    found = cross_validate_head(fit_logistic, PENALTIES, features, labels, folds, n_classes=4)
+    right = (found.probabilities.argmax(axis=1) == labels).mean()
+    fewer = (found.fewer.argmax(axis=2) == labels).mean()
+    assert 0.4 < fewer < right - 0.01  # a fifth of the images is worth something
+
+
 def test_pure_noise_is_estimated_at_chance() -> None:
     scores = []
     for seed in range(12):
@@ -205,37 +249,68 @@ def test_the_setting_with_the_least_loss_is_chosen() -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from([0.8, 0.9, 0.95]))
-def test_conformal_sets_keep_their_promise_on_the_images_that_made_them(
-    seed: int, coverage: float
+@given(st.integers(0, 10_000), st.sampled_from([0.8, 0.9, 0.95]), st.integers(2, 12))
+def test_a_threshold_lies_between_that_of_the_class_and_that_of_all(
+    seed: int, coverage: float, n_classes: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    labels = rng.integers(3, size=300)
-    probabilities = softmax(rng.normal(size=(300, 3)) + 1.5 * np.eye(3)[labels])
+    labels = rng.integers(n_classes, size=300)
+    probabilities = softmax(rng.normal(size=(300, n_classes)) + 1.5 * np.eye(n_classes)[labels])
     thresholds = conformal_thresholds(probabilities, labels, coverage=coverage)
-    for c in range(3):
-        own = probabilities[labels == c, c]
-        assert (own >= thresholds[c]).mean() >= coverage
+    true = probabilities[np.arange(300), labels]
+    everything = np.quantile(true, 1 - coverage, method="weibull")
+    for c in range(n_classes):
+        own = np.quantile(true[labels == c], 1 - coverage, method="weibull")
+        low, high = sorted((own, everything))
+        assert low - 1e-12 <= thresholds[c] <= high + 1e-12
 
 
-def test_conformal_sets_cover_new_images() -> None:
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("per_class", [5, 9, 15, 18, 19, 60])
+@pytest.mark.parametrize("apart", [1.5, 3.0])
+def test_conformal_sets_cover_new_images(per_class: int, apart: float) -> None:
+    rng = np.random.default_rng(per_class)
     held = []
-    for _ in range(100):
-        labels = rng.integers(2, size=400)
-        probabilities = softmax(rng.normal(size=(400, 2)) + 1.5 * np.eye(2)[labels])
-        thresholds = conformal_thresholds(probabilities[:200], labels[:200])
-        own = probabilities[200:][np.arange(200), labels[200:]]
-        held.append((own >= thresholds[labels[200:]]).mean())
-    assert 0.89 < np.mean(held) < 0.92
+    for _ in range(150):
+        labels = np.concatenate([np.repeat(np.arange(4), per_class), rng.integers(4, size=400)])
+        probabilities = softmax(rng.normal(size=(len(labels), 4)) + apart * np.eye(4)[labels])
+        n = 4 * per_class
+        thresholds = conformal_thresholds(probabilities[:n], labels[:n])
+        own = probabilities[n:][np.arange(400), labels[n:]]
+        held.append((own >= thresholds[labels[n:]]).mean())
+    # Safe order statistics of each class alone hold 0.95 at 18 a class.
+    assert 0.885 < np.mean(held) < 0.925
+
+
+def test_a_class_of_its_own_kind_keeps_its_own_threshold() -> None:
+    random = np.random.default_rng(0)
+    weak, strong = random.uniform(0.2, 0.6, 300), random.uniform(0.8, 1.0, 300)
+    probabilities = np.stack([np.r_[weak, 1 - strong], np.r_[1 - weak, strong]], axis=1)
+    labels = np.repeat([0, 1], 300)
+    thresholds = conformal_thresholds(probabilities, labels)
+    hits = probabilities[np.arange(600), labels] >= thresholds[labels]
+    assert hits[:300].mean() > 0.88  # the threshold of all alone would hold 0.8 of them
+    assert hits[300:].mean() > 0.88
 
 
 def test_a_class_too_small_for_a_promise_of_its_own_shares_that_of_all() -> None:
-    probabilities = np.array([[0.6, 0.4]] * 5 + [[0.1, 0.9]] * 50)
-    thresholds = conformal_thresholds(probabilities, np.array([0] * 5 + [1] * 50))
-    assert thresholds.tolist() == [0.6, 0.9]  # of all 55, five may lie below: those at 0.6
+    probabilities = np.array([[0.6, 0.4]] * 5 + [[0.1, 0.9]] * 54)
+    thresholds = conformal_thresholds(probabilities, np.array([0] * 5 + [1] * 54))
+    assert thresholds.tolist() == pytest.approx([0.9, 0.9])  # of all 59, six may lie below
     few = conformal_thresholds(probabilities[:5], np.zeros(5, dtype=np.int64))
     assert few.tolist() == [0.0, 0.0]
+
+
+def test_a_threshold_by_hand() -> None:
+    # 14 images of one class: 1.5 of them may lie below, half way between 0.1 and 0.2.
+    own = np.r_[0.1, 0.2, np.full(12, 0.9)]
+    one = np.stack([own, 1 - own], axis=1)
+    labels = np.zeros(14, dtype=np.int64)
+    assert conformal_thresholds(one, labels)[0] == pytest.approx(0.15)
+    # With 15 more of another class, all at 0.5: of 29 3.0 may lie below, at 0.5; 14 images of its
+    # own say 0.15, 10 are those of all.
+    other = np.full((15, 2), 0.5)
+    both = conformal_thresholds(np.r_[one, other], np.r_[labels, np.ones(15, dtype=np.int64)])
+    assert both == pytest.approx([(14 * 0.15 + 10 * 0.5) / 24, 0.5])
 
 
 def test_foreign_features_are_unfamiliar_and_own_ones_are_not() -> None:

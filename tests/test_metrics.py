@@ -14,6 +14,7 @@ from sklearn import metrics as reference
 
 from regraft.metrics import (
     Estimate,
+    FewerImages,
     accuracy_estimate,
     area_under_roc,
     balanced_accuracy,
@@ -25,6 +26,7 @@ from regraft.metrics import (
     paired_difference,
     rank_correlation,
     reliability_bins,
+    remaining_share,
     weighted_confusion,
     wilson_interval,
 )
@@ -162,6 +164,42 @@ def test_intervals_from_cross_validation_are_wider() -> None:
     assert folded.high - folded.low == pytest.approx(math.sqrt(5 / 4) * (plain.high - plain.low))
     assert Estimate(0.99, 0.9, 1.0, "x").widened(2).high == 1.0
     assert Estimate(2.0, 1.5, 3.0, "x").widened(2) == Estimate(2.0, 1.0, 4.0, "x")
+
+
+def test_an_interval_reaches_further_without_leaving_its_range() -> None:
+    rate = Estimate(0.9, 0.85, 0.94, "x")
+    assert rate.reaching(0.02) == Estimate(0.9, 0.85, pytest.approx(0.96), "x")
+    assert rate.reaching(0.2).high == 1.0
+    assert rate.reaching(0.0) == rate.reaching(math.nan) == rate
+    loss = Estimate(1.2, 0.9, 1.6, "x")
+    assert loss.reaching(-0.1) == Estimate(1.2, pytest.approx(0.8), 1.6, "x")
+    assert loss.reaching(-2.0).low == 0.0
+    assert loss.reaching(0.1).high == pytest.approx(1.7)
+
+
+def test_the_remaining_share_follows_one_over_the_number_of_images() -> None:
+    assert remaining_share(60, 80, 100) == pytest.approx(0.6)  # five folds
+    assert remaining_share(80, 90, 100) == pytest.approx(0.8)  # ten
+    # Of errors a + b / m it tells what is left exactly, whatever a and b are.
+    error = {m: 0.05 + 7 / m for m in (300, 430, 500)}
+    left = FewerImages(np.zeros((0, 1, 2)), remaining_share(300, 430, 500))
+    assert left.change(error[430], error[300]) == pytest.approx(error[500] - error[430])
+
+
+@given(
+    st.integers(2, 10_000).flatmap(
+        lambda n: st.tuples(st.integers(1, n), st.integers(1, n), st.just(n + 1))
+    )
+)
+def test_the_remaining_share_is_positive_and_shrinks_with_the_distance(
+    sizes: tuple[int, int, int],
+) -> None:
+    fewest, fewer, every = sizes
+    if fewest < fewer:
+        share = remaining_share(fewest, fewer, every)
+        assert share > 0
+        assert remaining_share(fewest, fewer, every + 1) > share
+        assert fewest == 1 or remaining_share(fewest - 1, fewer, every) < share
 
 
 def test_without_spread_a_bootstrap_falls_back_on_wilson() -> None:

@@ -184,7 +184,10 @@ def test_a_full_disk_leaves_the_earlier_model(
         (lambda f: (f / "model.json").write_text("{"), "not valid JSON"),
         (lambda f: (f / "model.json").write_text('{"kind": "x"}'), "does not describe"),
         (lambda f: _edit(f, format=99), "format 99, made with regraft .*upgrade with pip"),
-        (lambda f: _edit(f, classes=None), "lacks or garbles"),
+        (
+            lambda f: _edit(f, classes=None),
+            r"model\.json is damaged \(Expected `array`, got `null`",
+        ),
         (lambda f: _flip(f / "model.onnx"), r"model\.onnx was altered or damaged"),
         (lambda f: _flip(f / "weights.safetensors"), "was altered or damaged"),
         (shutil.rmtree, "there is no folder"),

@@ -18,6 +18,7 @@ from regraft.approaches import Approach, CrossValidation, TrainingLog, repeated_
 from regraft.comparison import compare
 from regraft.engines.training import Step
 from regraft.errors import OutOfTimeError, TrainingError
+from regraft.metrics import FewerImages
 from regraft.race import BehindError, Race, race_key
 from regraft.seals import unsealed_json
 from tests.fakes import Clock, Fake, FakeTrained, install_clock, many_rows
@@ -48,6 +49,7 @@ def _result(*, trained: bool = True) -> CrossValidation:
         logits=logits,
         log=log,
         network={"head.bias": np.arange(3.0), "step": np.array(7)} if trained else None,
+        fewer=None if trained else FewerImages(random.dirichlet(np.ones(3), (2, 12)), 0.6),
     )
 
 
@@ -69,10 +71,14 @@ def test_what_is_kept_is_found_again(tmp_path: Path, trained: bool) -> None:
             for name in before:
                 np.testing.assert_array_equal(before[name], after[name])
                 assert before[name].dtype == after[name].dtype
+        elif field.name == "fewer" and not trained:
+            np.testing.assert_array_equal(before.probabilities, after.probabilities)
+            assert before.share == after.share
         elif field.name != "log":
             assert before == after
     assert repr(found.log) == repr(kept.log)  # NaN does not equal itself
     assert found.fold_scores == kept.fold_scores
+    assert found.accuracy_gain == kept.accuracy_gain
     assert Race(tmp_path / "race").recall("b") is None
 
 

@@ -159,7 +159,7 @@ def fill(work: Path, sample: Any, name: str) -> None:
         work,
         data=sample.data,
         issues=(),
-        comparison={"verdict": name},
+        comparison={**sample.comparison, "verdict": name},
         evaluations=sample.evaluations,
         predictions=sample.predictions,
     )

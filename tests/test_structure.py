@@ -17,7 +17,10 @@ PACKAGE = Path(regraft.__file__).parent
 ORDER = (
     "_version",
     "errors",
+    "csv_table",
     "progress",
+    "saved",
+    "model_record",
     "storage",
     "seals",
     "switching",
@@ -33,6 +36,7 @@ ORDER = (
     "catalogue",
     "features",
     "activations",
+    "similarity",
     "guide",
     "heads",
     "learning_curve",
@@ -46,11 +50,13 @@ ORDER = (
     "evidence",
     "auditing",
     "exploring",
+    "run_forms",
     "runs",
     "explaining",
     "corrections",
     "reporting",
     "promotion",
+    "web",
     "reviewing",
     "exporting",
     "serving",
@@ -64,8 +70,8 @@ ORDER = (
     "__main__",
 )
 LEAVES = {
-    *("_version", "errors", "progress", "storage", "seals", "switching", "workers"),
-    "content_store",
+    *("_version", "errors", "csv_table", "progress", "saved", "model_record", "storage", "seals"),
+    *("switching", "workers", "content_store"),
 }
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
 NARROW = {
@@ -90,12 +96,19 @@ RUNTIMES = {
     "fastai": "engines",
 }
 # These are imported by a server that starts, or by who asks for an estimator, and by nothing else.
-WEB = {"serving/app.py", "serving/counting.py", "serving/intake.py"}
+WEB = {
+    *("serving/app.py", "serving/counting.py", "serving/intake.py"),
+    *("reviewing/app.py", "web/patience.py"),
+}
 ESTIMATORS = {"estimators.py"}
 # Classes that Lightning's own are the base of; imported by who asks for such a module.
 LIGHTNING = {"engines/lightning.py"}
 TOP_LEVEL = WEB | ESTIMATORS | LIGHTNING
-LIGHT = {"numpy", "PIL"}  # what modules other than the command line may import when imported
+LIGHT = {
+    "numpy",
+    "PIL",
+    "msgspec",
+}  # what modules other than the command line may import when imported
 
 
 # They go with exported files, and are never imported.

@@ -16,10 +16,10 @@ from regraft.catalogue import embedding_graph, get_backbone
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, ModelError, UnreadableInputError, UsageError
 from regraft.features import clear_cache, embed_rows
-from regraft.guide import measure_similarity
 from regraft.modality.base import read_input
 from regraft.modality.cells import cell_path, read_cell, table_of
 from regraft.modality.tokens import TextTransform
+from regraft.similarity import measure_similarity
 from tests.commands import CommandLine, read_json
 from tests.text_runs import WORDS, sentences
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -65,3 +68,37 @@ def test_an_interrupt_leaves_no_thread_behind() -> None:
 
 def test_there_is_at_least_one_core() -> None:
     assert available_cores() >= 1
+
+
+STUCK = """
+import sys, threading, time
+from regraft.workers import interrupted_within
+
+within_s = float(sys.argv[1])
+with interrupted_within(within_s):
+    try:
+        print("begun", flush=True)
+        time.sleep(1_000)
+    finally:
+        time.sleep(float(sys.argv[2]))  # a thread that does not end
+print("went on", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("within_s", "stuck_s", "times", "code"),
+    [(0.5, 900, 1, 130), (900, 900, 2, 130), (900, 0, 1, 1)],
+)
+def test_an_interrupt_ends_the_process_though_threads_are_stuck(
+    within_s: float, stuck_s: float, times: int, code: int
+) -> None:
+    command = [sys.executable, "-c", STUCK, str(within_s), str(stuck_s)]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        for _ in range(times):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        process.communicate(timeout=60)
+        assert process.returncode in (code, -signal.SIGINT if code == 1 else code)

@@ -33,6 +33,32 @@ class Contender:
         """Seconds of the final training that goes on from it."""
         return self.cost.at(epochs).fit
 
+    def without_final(self, epochs: int) -> float:
+        """Seconds of training on one fold, and of making a model of its network as it is."""
+        return self.on_a_fold(epochs) + self.cost.at(epochs).export
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Why a candidate got no epochs: it needs more than what is left, less what is reserved.
+
+    All seconds have their margin in them. `reserved` names what else the time is kept for.
+    """
+
+    needed_s: float
+    needed_for: str
+    left_s: float
+    reserved: tuple[tuple[float, str], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The reason, as it stands in `comparison.json`; its numbers never contradict it."""
+        kept = [f"{math.ceil(s)} s of them reserved for {what}" for s, what in self.reserved if s]
+        return (
+            f"would need about {math.ceil(self.needed_s)} s ({self.needed_for}); "
+            f"{', '.join([f'{max(0, math.floor(self.left_s))} s of the budget were left', *kept])}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
@@ -99,9 +125,10 @@ def allot(
         include(i)
     if not any(given) and contenders and not refit_s:
         for epochs in range(begin[0], 0, -1):
-            then = contenders[0].cost.at(epochs)
-            if MARGIN * (then.once + then.fold + then.export) <= seconds:
-                return Allotment((epochs, *given[1:]), 0)
+            alone = contenders[0].without_final(epochs)
+            if MARGIN * alone <= seconds:
+                both = alone + (baseline.on_a_fold(for_baseline) if baseline else 0.0)
+                return Allotment((epochs, *given[1:]), for_baseline * (MARGIN * both <= seconds))
     while True:
         growing = [i for i, e in enumerate(given) if 0 < e < contenders[i].planned]
         if not growing:
@@ -112,3 +139,47 @@ def allot(
             given[i] -= 1
             break
     return Allotment(tuple(given), for_baseline)
+
+
+def shortfall(
+    contenders: Sequence[Contender],
+    baseline: Contender | None,
+    seconds: float,
+    *,
+    given: Allotment,
+    is_baseline: bool,
+    baseline_s: float,
+    refit_s: float = 0.0,
+) -> Shortfall:
+    """Why the next candidate, which `allot` gave no epochs, has none.
+
+    Args:
+        contenders, baseline, seconds, baseline_s, refit_s: as for `allot`.
+        given: what it returned.
+        is_baseline: whether the next candidate is the baseline, else it is the first contender.
+    """
+    final = (MARGIN * refit_s, "the final training of the best one so far")
+    if is_baseline:
+        assert baseline is not None
+        epochs = min(baseline.fewest, baseline.planned)
+        needed = MARGIN * baseline.on_a_fold(epochs)
+        on_a_fold = f"{_epochs(epochs)} on one fold"
+        if contenders and needed > baseline_s:
+            what = f"{on_a_fold}, more than its share while other candidates wait"
+            return Shortfall(needed, what, min(seconds, baseline_s))
+        if given.contenders and (e := given.contenders[0]):
+            first = contenders[0]
+            rest = max(first.without_final(e), first.on_a_fold(e) + max(refit_s, first.final(e)))
+            final = (MARGIN * rest, "the next candidate")
+        return Shortfall(needed, on_a_fold, seconds, (final,))
+    first = contenders[0]
+    epochs = min(first.fewest, first.planned)
+    if not refit_s and not any(given.contenders[1:]):
+        return Shortfall(MARGIN * first.without_final(1), "1 epoch on one fold", seconds)
+    needed = MARGIN * (first.on_a_fold(epochs) + max(0.0, first.final(epochs) - refit_s))
+    what = f"{_epochs(epochs)} on one fold and the final training"
+    return Shortfall(needed, what, seconds, (final,))
+
+
+def _epochs(number: int) -> str:
+    return "1 epoch" if number == 1 else f"{number} epochs"

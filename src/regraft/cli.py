@@ -8,12 +8,14 @@ Nothing heavy is imported until a command needs it: `regraft --help` is instant.
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from regraft.workflow import LabelColumns
 
 INTERRUPTED = 130
+_END_S = 9.0  # after Ctrl-C a watcher ends, though it may be amid a photo
 
 app = typer.Typer(
     name="regraft",
@@ -136,18 +139,19 @@ def run(arguments: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 0
     except typer.TyperException as error:
         return _explain_usage(error)
-    except RegraftError as error:
-        _say_error(str(error))
-        return error.exit_code
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except MemoryError:
-        _say_error("out of memory; try fewer worker threads, such as --jobs 1")
-        return 1
     except Exception as error:
-        if not _was_interrupted(error):
+        if _was_interrupted(error):
+            code = INTERRUPTED
+        elif _is_out_of_memory(error):
+            _say_error("out of memory; try fewer worker threads, such as --jobs 1")
+            return 1
+        elif isinstance(error, RegraftError):
+            _say_error(str(error))
+            return error.exit_code
+        else:
             return _explain_defect(error)
-        code = INTERRUPTED
     if code == INTERRUPTED:
         _say("interrupted: what was finished is kept; run the same command again to go on")
     return code if isinstance(code, int) else 0
@@ -164,12 +168,35 @@ def _explain_usage(error: typer.TyperException) -> int:
 
 def _was_interrupted(error: BaseException) -> bool:
     """Whether Ctrl-C lies behind an error: libraries may turn it into one while they load."""
+    return any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error))
+
+
+# How the system, the loader of libraries and the runtimes say it.
+_NO_MEMORY = re.compile(
+    r"can't start new thread|can(no|')t allocate memory|failed to map segment|out of memory"
+    r"|not enough memory|bad_alloc|bad allocation|failed to serialize proto",
+    re.IGNORECASE,
+)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether a lack of memory lies behind an error, whatever it was turned into."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError):
+            lacks = cause.errno == errno.ENOMEM
+        else:  # the text of an error of regraft may hold the name of a file
+            lacks = not isinstance(cause, RegraftError) and bool(_NO_MEMORY.search(str(cause)))
+        if lacks or isinstance(cause, MemoryError):
+            return True
+    return False
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those that it was raised from or amid."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, KeyboardInterrupt):
-            return True
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return False
 
 
 def _explain_defect(error: Exception) -> int:
@@ -922,6 +949,7 @@ def watch(
     from regraft.model import load
     from regraft.watching import Rules, Settings
     from regraft.watching.outputs import Mqtt, Output, Webhook
+    from regraft.workers import interrupted_within
 
     outputs: list[Output] = [Webhook(url) for url in webhook or ()]
     if mqtt is not None:
@@ -951,6 +979,7 @@ def watch(
             progress=progress,
         ) as watcher,
         suppress(KeyboardInterrupt),
+        interrupted_within(_END_S),
     ):
         from regraft.terminal import event_line
 
@@ -1210,13 +1239,13 @@ def cache_clear(
 
 
 def parse_duration(text: str, what: str = "budget", *, zero: bool = False) -> float:
-    """Seconds from "90", "90s", "5m", "1.5h" or "1h30m".
+    """Seconds from "90s", "5m", "1.5h" or "1h30m"; "0" needs no unit where zero is allowed.
 
     Raises:
         UsageError: it is none of these, or zero where that is not allowed.
     """
     match = re.fullmatch(
-        r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s?)?",
+        r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s)?|0",
         text.strip().lower(),
     )
     parts = match.groupdict(default="0") if match and match[0] else None
@@ -1224,7 +1253,9 @@ def parse_duration(text: str, what: str = "budget", *, zero: bool = False) -> fl
     if parts is not None:
         seconds = 3600 * float(parts["h"]) + 60 * float(parts["m"]) + float(parts["s"])
     if seconds < 0 or (seconds == 0 and not zero):
-        raise UsageError(f"the {what} is {text!r}, expected a duration such as 90s, 5m or 1h")
+        raise UsageError(
+            f"the {what} is {text!r}, expected a duration with its unit, such as 90s, 5m or 1h"
+        )
     return seconds
 
 
@@ -1321,4 +1352,14 @@ def _out(text: str) -> None:
 
 
 def _out_json(data: Any) -> None:
-    _out(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(_json_values(data), indent=1, ensure_ascii=False, allow_nan=False)
+    _out(text + "\n")
+
+
+def _json_values(data: Any) -> Any:
+    """The same with null for numbers that JSON has none for: no value, no bound."""
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    if isinstance(data, Mapping):
+        return {key: _json_values(value) for key, value in data.items()}
+    return [_json_values(value) for value in data] if isinstance(data, list | tuple) else data

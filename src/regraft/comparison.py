@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from regraft.allotment import MARGIN, Contender, allot
+from regraft.allotment import MARGIN, Contender, Shortfall, allot, shortfall
 from regraft.approaches import (
     Approach,
     Cost,
@@ -139,13 +139,14 @@ class Comparison:
 
 
 def compare(
-    approaches: Sequence[Approach],
+    approaches: Iterable[Approach],
     data: Dataset,
     *,
     folds: int = 5,
     repeats: int | None = None,
     budget_s: float | None = None,
     reserve_s: float = 0.0,
+    trains: bool | None = None,
     race: Race | None = None,
     seed: int = 0,
     jobs: int | None = None,
@@ -163,12 +164,15 @@ def compare(
     the budget leaves no time for, is recorded with its reason and the others go on.
 
     Args:
-        approaches: in the order in which they are tried.
+        approaches: in the order in which they are tried. Those on frozen features are run as they
+            are taken from it, so that what the others depend on may be found out after them.
         data: its training rows are used, and only those.
         folds: of each repeat.
         repeats: None for 3 below 1,000 images, else 1.
         budget_s: seconds for all candidates and the final training together; None for no limit.
         reserve_s: seconds of the budget to keep for what comes after the final training.
+        trains: whether some of them train a network, so that time is kept for these; None where
+            that is to be seen from a list.
         race: where finished results are kept, so that an interrupted comparison goes on.
         seed: of the folds.
         jobs: worker threads.
@@ -177,8 +181,9 @@ def compare(
     Raises:
         DataError: the data cannot be trained on, or no candidate could be finished.
     """
-    if not approaches:
-        raise DataError("nothing to compare; give at least one approach")
+    if trains is None:
+        approaches = tuple(approaches)
+        trains = any(is_trained(approach) for approach in approaches)
     assignment = repeated_folds(data, folds=folds, repeats=repeats, seed=seed)
     runner = _Runner(
         data=data,
@@ -193,17 +198,21 @@ def compare(
         fingerprint=data.fingerprint(),
     )
     found: dict[int, Candidate] = {}
+    waiting: dict[int, TrainedApproach] = {}
     started = time.monotonic()
-    trains = any(is_trained(approach) for approach in approaches)
     for i, approach in enumerate(approaches):
-        if not is_trained(approach):
-            kept = 0.0
-            if trains and budget_s is not None:
-                share = started + _SHARE_OF_FROZEN * budget_s - time.monotonic()
-                kept = max(0.0, runner.left() - share)
-            found[i] = runner.frozen(approach, first=not found, kept=kept)
-    runner.trained({i: a for i, a in enumerate(approaches) if is_trained(a)}, found)
-    candidates = [found[i] for i in range(len(approaches))]
+        if is_trained(approach):
+            waiting[i] = approach
+            continue
+        kept = 0.0
+        if trains and budget_s is not None:
+            share = started + _SHARE_OF_FROZEN * budget_s - time.monotonic()
+            kept = max(0.0, runner.left() - share)
+        found[i] = runner.frozen(approach, first=not found, kept=kept)
+    runner.trained(waiting, found)
+    candidates = [found[i] for i in sorted(found)]
+    if not candidates:
+        raise DataError("nothing to compare; give at least one approach")
     if not any(candidate.status == "done" for candidate in candidates):
         reasons = "; ".join(f"{c.title}: {c.reason}" for c in candidates)
         raise DataError(f"no candidate could be finished ({reasons})")
@@ -357,7 +366,9 @@ class _Runner:
             return ""
         return (
             f"one pass of all {things(self.data.modality)} through {approach.network.name} would "
-            f"need about {passes:.0f} s; {max(0.0, self.left()):.0f} s of the budget were left"
+            f"need about {math.ceil(passes)} s, and training it more than "
+            f"{math.ceil(_FEWEST_PASSES * passes)} s; {math.floor(max(0.0, self.left()))} s of the "
+            "budget were left"
         )
 
     def _cost(self, approach: TrainedApproach, *, late: bool = False) -> Cost:
@@ -436,22 +447,16 @@ class _Runner:
         epochs = given.baseline if timed.is_baseline else given.contenders[0]
         if epochs:
             return epochs, ""
-        assert timed.contender is not None
-        fewest = min(timed.contender.fewest, timed.contender.planned)
-        if not timed.is_baseline and not refit:
-            fewest = 1
-        least = timed.contender.cost.at(fewest)
-        if timed.is_baseline:
-            needed, kept = least.once + least.fold, MARGIN * refit
-        elif refit:
-            needed, kept = least.once + least.fold + max(refit, least.fit), 0.0
-        else:
-            needed, kept = least.once + least.fold + least.export, 0.0
-        epochs_said = "1 epoch" if fewest == 1 else f"{fewest} epochs"
-        return 0, (
-            f"would need about {needed:.0f} s ({epochs_said} on one fold); "
-            f"{max(0.0, left - kept):.0f} s of the budget were left"
+        missing = shortfall(
+            rivals,
+            baseline,
+            left,
+            given=given,
+            is_baseline=timed.is_baseline,
+            baseline_s=_SHARE_OF_BASELINE * self.budget_s,
+            refit_s=refit,
         )
+        return 0, missing.text
 
     def _kept_for_the_model(self, found: Mapping[int, Candidate]) -> float:
         """Seconds of the longest final training of what was trained and may still be chosen."""
@@ -566,7 +571,7 @@ class _Runner:
             None if independent else groups,
             folds=folds if folds > 1 else None,
             seed=self.seed,
-        )
+        ).reaching(found.accuracy_gain)
         return Candidate(
             approach,
             "done",
@@ -631,6 +636,7 @@ def _longest_final(candidate: Candidate) -> float:
 
 
 _FEWEST_PASSES = 1.5  # through the whole network, in which a part of it can be trained
+_TRAINING = "candidates that train a network"
 _LIGHT = 1e9  # parameters x positions: word vectors have 3e7, a text encoder 6e9, photos 2e11
 
 
@@ -660,11 +666,11 @@ def _too_late(approach: Approach, images: int, left: float, kept: float) -> str:
     if left <= 0:
         return "the time budget was used up"
     if left <= kept:
-        return f"the {left:.0f} s that were left are kept for what trains"
+        return f"the {math.floor(left)} s that were left are reserved for {_TRAINING}"
     expected = seconds_expected(approach.network, images)
     if expected is not None and expected > left - kept:
-        more = f", {kept:.0f} s of them kept for what trains" if kept else ""
-        return f"would need about {expected:.0f} s and {left:.0f} s of the budget were left{more}"
+        reserved = ((kept, _TRAINING),)
+        return Shortfall(expected, f"for features of {approach.network.name}", left, reserved).text
     return ""
 
 

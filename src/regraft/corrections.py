@@ -28,6 +28,7 @@ from regraft.decisions import (
     read_decisions,
 )
 from regraft.errors import DataError, UnreadableInputError
+from regraft.modality.base import read_input
 from regraft.modality.image import SUFFIXES, inspect
 from regraft.storage import make_folder, write_atomic
 
@@ -94,6 +95,12 @@ def read_corrections(run: str | Path) -> tuple[Correction, ...]:
     log = corrections_log(run)
     last: dict[str, Decision] = {}
     for decision in log.in_force().values():
+        source, _, name = decision.path.partition("/")
+        if source not in SOURCES or not name or Path(name).name != name:
+            raise DataError(
+                f"{folder / _FILE} names {decision.path!r}, expected a photo in one of the folders "
+                f"{' and '.join(SOURCES)} beside it; mend or delete that line"
+            )
         last[decision.sha256] = decision
     return tuple(
         Correction(
@@ -132,8 +139,8 @@ def add_corrections(
             skipped.append(f"{one.file.name} (a test photo)")
             continue
         try:
-            found = inspect(one.file.read_bytes())
-        except (OSError, UnreadableInputError) as error:
+            found = inspect(read_input(one.file))
+        except UnreadableInputError as error:
             skipped.append(f"{one.file.name} ({error})")
             continue
         used.append(

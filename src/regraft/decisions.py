@@ -18,7 +18,6 @@ be told, ignored, and cut off before the next one is appended. Lines before it n
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import hashlib
 import os
@@ -31,10 +30,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from regraft.dataset import Dataset, Row, csv_line
+from regraft.csv_table import csv_line, read_csv
+from regraft.dataset import Dataset, Row
 from regraft.dataset.drafts import class_name
 from regraft.errors import DataError, StorageError
 from regraft.issues import Issue, named_file
+from regraft.saved import read_bytes
 from regraft.storage import held, storage_errors
 
 DECISIONS = "decisions.csv"
@@ -406,13 +407,13 @@ _PLAIN = {escape: plain for plain, escape in _ESCAPES.items()}
 def _read(file: Path, *, missing_ok: bool) -> tuple[DecisionLog, bytes, bytes]:
     """The log, the bytes of its whole lines, and what has to precede the next line."""
     try:
-        data = file.read_bytes()
+        data = read_bytes(file)
     except FileNotFoundError as error:
         if not missing_ok:
             raise DataError(f"there is no {file}; expected a file of review decisions") from error
         data = b""
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
+    except (OSError, ValueError) as error:
+        why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
         raise DataError(f"{file} cannot be read: {why}; put that right and try again") from error
     *lines, last = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     whole, before, note = data, b"", ""
@@ -444,8 +445,8 @@ def _is_torn(line: bytes, *, is_header: bool) -> bool:
     if is_header:
         return _HEADER.startswith(line) and line != _HEADER.strip()
     try:
-        cells = next(csv.reader([line.decode("utf-8")], strict=True))
-    except (UnicodeDecodeError, csv.Error, StopIteration):
+        _, cells = next(read_csv(line.decode("utf-8")))
+    except (ValueError, StopIteration):
         return True
     return len(cells) < len(COLUMNS) or not _HASH.fullmatch(cells[-1])
 
@@ -453,10 +454,10 @@ def _is_torn(line: bytes, *, is_header: bool) -> bool:
 def _cells(line: bytes, file: Path, number: int) -> list[str]:
     try:
         text = line.decode("utf-8").removesuffix("\r")
-        return next(csv.reader([text], strict=True), [])
+        return next(read_csv(text), (0, []))[1]
     except UnicodeDecodeError as error:
         raise DataError(f"line {number} of {file} is not UTF-8; save the file as such") from error
-    except csv.Error as error:
+    except ValueError as error:
         raise DataError(
             f"line {number} of {file} cannot be understood: {error}; mend or delete it"
         ) from error

@@ -7,22 +7,23 @@ probabilities that are already there, such as those of cross-validation.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from regraft.csv_table import csv_text
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError
 from regraft.metrics import (
     Estimate,
+    FewerImages,
     FloatArray,
     IntArray,
     ReliabilityBin,
+    Statistic,
     accuracy_estimate,
     balanced_accuracy,
     bootstrap_estimates,
@@ -58,6 +59,9 @@ class Evaluation:
 
     `confusion` is float64 (k, k), true class by row; over repeats of cross-validation it holds
     the mean count. `accuracy_by_repeat` has one entry a repeat (a test set is read once).
+    `expected_gain` is by how much the final model, trained on all images, is expected to be more
+    accurate than the models of the folds that were measured; 0 for a test set, and where it is not
+    known.
     """
 
     on: str
@@ -74,6 +78,7 @@ class Evaluation:
     reliability: tuple[ReliabilityBin, ...]
     majority_share: float
     accuracy_by_repeat: tuple[float, ...]
+    expected_gain: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, an entry of `evaluation.json`."""
@@ -83,6 +88,7 @@ class Evaluation:
             **{name: getattr(self, name).to_dict() for name in METRICS},
             "majority_share": round(self.majority_share, 6),
             "accuracy_by_repeat": [round(a, 6) for a in self.accuracy_by_repeat],
+            "expected_gain": round(self.expected_gain, 6),
             "per_class": {
                 name: {
                     "n": score.n,
@@ -145,11 +151,13 @@ class Evaluation:
             ),
             majority_share=data["majority_share"],
             accuracy_by_repeat=tuple(data["accuracy_by_repeat"]),
+            expected_gain=data.get("expected_gain", 0.0),  # runs of 0.1.0 lack it
         )
 
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
 _NOT_MEASURED = Estimate(math.nan, math.nan, math.nan, "not measured")
+_IMPROVING = METRICS[:-1]  # with more images; the calibration error is fitted anew each time
 
 
 def evaluate_model(
@@ -192,12 +200,8 @@ def evaluate_model(
 
 def evaluation_csv(evaluation: Evaluation) -> str:
     """A line for each metric: metric, value, low, high, method."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["metric", "value", "low", "high", "method"])
-    for name in METRICS:
-        writer.writerow([name, *getattr(evaluation, name).to_dict().values()])
-    return out.getvalue()
+    rows = ([name, *getattr(evaluation, name).to_dict().values()] for name in METRICS)
+    return csv_text([("metric", "value", "low", "high", "method"), *rows])
 
 
 def class_numbers(labels: list[str], classes: tuple[str, ...]) -> IntArray:
@@ -214,9 +218,14 @@ def evaluate_probabilities(
     classes: tuple[str, ...],
     groups: IntArray,
     folds: int | None = None,
+    fewer: FewerImages | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Metrics of r repeats of probabilities for the same n images.
+
+    Values are what was measured. Intervals are about the final model: where models of the folds
+    are better than those trained on `fewer` images, their better end reaches as much further as
+    all images are expected to bring (not that of the calibration error, which need not fall).
 
     Args:
         on: "test" or "cross-validation".
@@ -225,51 +234,102 @@ def evaluate_probabilities(
         classes: the k class names.
         groups: int64 (n,), equal numbers for images that are not independent.
         folds: of the cross-validation that the probabilities come from; None for a test set.
+        fewer: predictions of the same images by models trained on fewer images, if known.
         seed: of the bootstrap.
     """
-    repeats, n, k = probabilities.shape
+    repeats, n, _ = probabilities.shape
     factor = 1.0 if folds is None else fold_factor(folds)
     independent = len(np.unique(groups)) == n
     predicted = probabilities.argmax(axis=2)
     right = predicted == labels  # (r, n)
     # Repeats of one image are drawn together, so the rows of all repeats are pooled by image.
-    row_labels = np.tile(labels, repeats)
-    row_predicted = predicted.ravel()
-    pooled = probabilities.reshape(repeats * n, k)
-    confidence = pooled.max(axis=1)
-    row_right = right.ravel()
-    losses = log_losses(row_labels, pooled)
-
-    def confusions(weights: FloatArray) -> FloatArray:
-        return weighted_confusion(row_labels, row_predicted, k, weights)
-
-    rest = bootstrap_estimates(
-        {
-            "balanced_accuracy": lambda w: balanced_accuracy(confusions(w)),
-            "macro_f1": lambda w: macro_f1(confusions(w)),
-            "roc_auc": lambda w: macro_area_under_roc(row_labels, pooled, w),
-            "log_loss": lambda w: np.asarray((w @ losses) / w.sum(axis=1)),
-            "ece": lambda w: expected_calibration_error(confidence, row_right, w),
-        },
-        len(row_labels),
+    resampled = bootstrap_estimates(
+        _statistics(labels, probabilities),
+        repeats * n,
         None if independent and repeats == 1 else np.tile(groups, repeats),
         seed=seed,
     )
-    confusion = confusions(np.ones((1, len(row_labels))))[0] / repeats
-    return Evaluation(
+    rest: dict[str, Any] = {name: each.widened(factor) for name, each in resampled.items()}
+    rest["ece"] = _mirrored(rest["ece"])
+    confusion = _mean_confusion(labels, probabilities)
+    evaluation = Evaluation(
         on=on,
         n=n,
         classes=classes,
         accuracy=accuracy_estimate(
             right.mean(axis=0), None if independent else groups, folds=folds, seed=seed
         ),
-        **{name: estimate.widened(factor) for name, estimate in rest.items()},
+        **rest,
         per_class=_per_class(confusion, classes, factor),
         confusion=confusion,
-        reliability=reliability_bins(confidence, row_right),
+        reliability=reliability_bins(probabilities.max(axis=2).ravel(), right.ravel()),
         majority_share=float(np.bincount(labels).max() / n),
         accuracy_by_repeat=tuple(float(a) for a in right.mean(axis=1)),
     )
+    return evaluation if fewer is None else _about_final_model(evaluation, labels, fewer)
+
+
+def _about_final_model(evaluation: Evaluation, labels: IntArray, fewer: FewerImages) -> Evaluation:
+    """The evaluation with intervals that reach as far as all images are expected to bring."""
+    row_weights = np.ones((1, len(fewer.probabilities) * evaluation.n))
+    values = {
+        name: float(statistic(row_weights)[0])
+        for name, statistic in _statistics(labels, fewer.probabilities).items()
+    }
+    confusion = _mean_confusion(labels, fewer.probabilities)
+    values["accuracy"] = float(np.trace(confusion)) / evaluation.n
+    changed: dict[str, Any] = {}
+    for name in _IMPROVING:
+        measured: Estimate = getattr(evaluation, name)
+        change = fewer.change(measured.value, values[name])
+        is_better = change < 0 if name == "log_loss" else change > 0
+        changed[name] = measured.reaching(change) if is_better else measured
+    per_class = {}
+    for c, (name, score) in enumerate(evaluation.per_class.items()):
+        recall = float(confusion[c, c]) / max(1, score.n)
+        change = max(0.0, fewer.change(score.recall.value, recall))
+        per_class[name] = replace(score, recall=score.recall.reaching(change))
+    gain = max(0.0, fewer.change(evaluation.accuracy.value, values["accuracy"]))
+    return replace(evaluation, per_class=per_class, expected_gain=gain, **changed)
+
+
+def _statistics(labels: IntArray, probabilities: FloatArray) -> dict[str, Statistic]:
+    """All metrics but the accuracy, of r predictions (r, n, k) of n images as r x n rows."""
+    repeats, n, k = probabilities.shape
+    pooled = probabilities.reshape(repeats * n, k)
+    row_labels = np.tile(labels, repeats)
+    predicted, confidence = pooled.argmax(axis=1), pooled.max(axis=1)
+    losses = log_losses(row_labels, pooled)
+
+    def confusions(weights: FloatArray) -> FloatArray:
+        return weighted_confusion(row_labels, predicted, k, weights)
+
+    return {
+        "balanced_accuracy": lambda w: balanced_accuracy(confusions(w)),
+        "macro_f1": lambda w: macro_f1(confusions(w)),
+        "roc_auc": lambda w: macro_area_under_roc(row_labels, pooled, w),
+        "log_loss": lambda w: np.asarray((w @ losses) / w.sum(axis=1)),
+        "ece": lambda w: expected_calibration_error(confidence, predicted == row_labels, w),
+    }
+
+
+def _mean_confusion(labels: IntArray, probabilities: FloatArray) -> FloatArray:
+    """Mean counts (k, k) over r predictions (r, n, k) of n images, true class by row."""
+    repeats, n, k = probabilities.shape
+    predicted = probabilities.argmax(axis=2).ravel()
+    counts = weighted_confusion(np.tile(labels, repeats), predicted, k, np.ones((1, repeats * n)))
+    return np.asarray(counts[0] / repeats)
+
+
+def _mirrored(error: Estimate) -> Estimate:
+    """The calibration error with an interval that reaches down as far as up.
+
+    Noise in the bins only ever adds to the error, in the sample and once more in its resamples,
+    whose lower quantile may lie above the truth (Kumar et al. 2019, NeurIPS 32).
+    """
+    if math.isnan(error.value):
+        return error
+    return replace(error, low=max(0.0, min(error.low, 2 * error.value - error.high)))
 
 
 def _per_class(

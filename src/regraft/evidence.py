@@ -3,8 +3,6 @@ help, whether the rule of thumb held, and how training went."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,13 +12,15 @@ import numpy as np
 from regraft.approaches import LinearProbe, scope_of
 from regraft.approaches.frozen import training_arrays
 from regraft.comparison import Candidate, Comparison, candidate_difference
+from regraft.csv_table import csv_text
 from regraft.dataset import Dataset, split_groups
 from regraft.evaluation import TEST, Evaluation
-from regraft.guide import SCOPES, Advice, Similarity, Size, held
+from regraft.guide import SCOPES, Advice, Size, held
 from regraft.heads import fit_logistic
 from regraft.learning_curve import learning_curve
 from regraft.metrics import Estimate
 from regraft.progress import Progress
+from regraft.similarity import Similarity
 
 
 def guide_entry(
@@ -218,12 +218,7 @@ def _logs(comparison: Comparison) -> list[tuple[str, Any]]:
 
 
 def _csv(header: str, rows: list[list[Any]]) -> str:
-    if not rows:
-        return ""
-    out = io.StringIO()
-    out.write(header + "\n")
-    csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue()
+    return csv_text([header.split(","), *rows]) if rows else ""
 
 
 def _number(value: float) -> str:

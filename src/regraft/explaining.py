@@ -33,6 +33,7 @@ from regraft.modality.transform import ImageTransform, seen_box, transform_graph
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
 from regraft.runs import ImagePrediction
+from regraft.saved import read_bytes
 from regraft.storage import write_atomic
 from regraft.workers import map_threads
 
@@ -345,9 +346,11 @@ def write_explanations(folder: Path, explanations: Explanations) -> None:
 def read_explanations(folder: Path) -> Explanations | None:
     """What a run folder holds; None where there is no such file, or it cannot be read."""
     try:
-        text = (folder / FILE).read_bytes().decode("utf-8", "surrogateescape")
+        text = read_bytes(folder / FILE).decode("utf-8", "surrogateescape")
         return Explanations.from_dict(json.loads(text))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    except OverflowError:  # a number that is none
         return None
 
 

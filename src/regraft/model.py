@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +34,25 @@ from regraft.errors import ModelError, StorageError, UnreadableInputError, Usage
 from regraft.features import run_input
 from regraft.heads import Familiarity, Head
 from regraft.metrics import FloatArray
-from regraft.modality import transform_from_dict
+from regraft.modality import MODALITIES, transform_from_dict
 from regraft.modality.base import Transform
+from regraft.model_record import (
+    FORMAT,
+    GRAPH,
+    RECORD,
+    WEIGHTS,
+    is_model_folder,
+    read_graph,
+    read_record,
+)
 from regraft.progress import Progress, silent
+from regraft.saved import naming
 from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
 from regraft.switching import commit, current, locked, read_whole
 from regraft.workers import map_threads
 
-FORMAT = 1
-_GRAPH, _WEIGHTS, _CARD = "model.onnx", "weights.safetensors", "model.json"
+_AGAIN = "copy the whole model folder again, or save the model again"
+_ROUNDING = 1e-3  # of numbers of half precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +154,18 @@ class Model:
     def judge(
         self, path: str, probabilities: NDArray[Any], unfamiliarity: NDArray[Any]
     ) -> Prediction:
-        """Set and flag for what the graph returned of an image: (k,) and ()."""
+        """Set and flag for what the graph returned of an image: (k,) and ().
+
+        Raises:
+            ModelError: these are no probabilities of the classes.
+        """
         p = probabilities.astype(np.float64)
+        if p.shape != (len(self.classes),) or unfamiliarity.shape != ():
+            self._refuse(f"probabilities of the shape {p.shape}, expected ({len(self.classes)},)")
+        if not (np.isfinite(p).all() and np.isfinite(unfamiliarity)):
+            self._refuse("numbers that are not finite")
+        if not (p.min() >= -_ROUNDING and p.max() <= 1 + _ROUNDING):
+            self._refuse("probabilities outside 0 to 1")
         best, distance = int(p.argmax()), float(unfamiliarity)
         kept = tuple(
             name
@@ -173,11 +193,11 @@ class Model:
             StorageError: it cannot be written.
         """
         folder = Path(folder)
-        if folder.exists() and not (folder / _CARD).exists() and any(folder.iterdir()):
+        if folder.exists() and not is_model_folder(folder) and any(folder.iterdir()):
             raise ModelError(
                 f"{folder} exists and is not a model folder; choose another name to save under"
             )
-        contents = {_GRAPH: self.graph, _WEIGHTS: _weights_bytes(self.tensors)}
+        contents = {GRAPH: self.graph, WEIGHTS: _weights_bytes(self.tensors)}
         with storage_errors(f"read what belongs to the model beside {folder}"):
             contents |= {name: path.read_bytes() for name, path in self.companions.items()}
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
@@ -185,7 +205,7 @@ class Model:
             new = make_folder(staged / folder.name)
             for name, data in contents.items():
                 write_atomic(new / name, data)
-            write_atomic(new / _CARD, json.dumps(self._card(hashes), indent=1) + "\n")
+            write_atomic(new / RECORD, json.dumps(self._card(hashes), indent=1) + "\n")
             if os.path.lexists(folder):
                 busy = StorageError(f"another process writes in {folder.parent}; wait for it")
                 with locked(folder.parent, busy):
@@ -201,17 +221,41 @@ class Model:
         if isinstance(self.weights, Path):
             from safetensors.numpy import load_file
 
-            return dict(load_file(self.weights))
+            with naming(self.weights, ModelError, _AGAIN):
+                return dict(load_file(self.weights))
         return self.weights
 
     @cached_property
     def transform(self) -> Transform:
-        """From the bytes of a file to what the graph takes."""
-        return transform_from_dict(self.backbone["transform"], self.companions)
+        """From the bytes of a file to what the graph takes.
+
+        Raises:
+            ModelError: what the model says of it is no transform.
+        """
+        with naming(self._file(RECORD), ModelError, _AGAIN):
+            return transform_from_dict(self.backbone["transform"], self.companions)
+
+    def check(self) -> None:
+        """Predict something, to see whether the graph goes with the rest of the model.
+
+        Raises:
+            ModelError: the graph cannot be loaded or run, or takes or gives something else.
+        """
+        self.predict_array(self.transform.read(self.transform.sample()))
 
     @cached_property
     def _engine(self) -> OnnxEngine:
-        return OnnxEngine(self.graph)
+        kind = MODALITIES[self.transform.modality]
+        engine = OnnxEngine(self.graph, name=str(self._file(GRAPH)))
+        engine.check(kind.graph_input, ("probabilities", "unfamiliarity"))
+        return engine
+
+    def _file(self, name: str) -> Path:
+        """Where a file of the model lies; of a model that was never saved, its name."""
+        return self.weights.parent / name if isinstance(self.weights, Path) else Path(name)
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ModelError(f"{self._file(GRAPH)} gives {what}; {_AGAIN}")
 
     def _predict_one(self, path: str | Path) -> Prediction:
         try:
@@ -259,38 +303,36 @@ def load(folder: str | Path) -> Model:
 
     def of_run() -> Model | None:
         model = current(given, "model")
-        return _read_model(model) if (model / _CARD).exists() else None
+        return _read_model(model) if is_model_folder(model) else None
 
     def of_folder() -> Model:
         model = current(place.parent, place.name)
         return _read_model(given if model == place else model)
 
-    if not (given / _CARD).exists() and (found := read_whole(given, "model", of_run)):
+    if not is_model_folder(given) and (found := read_whole(given, "model", of_run)):
         return found
     return read_whole(place.parent, place.name, of_folder)
 
 
 def _read_model(folder: Path) -> Model:
-    try:
-        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(_why_no_model(folder)) from error
-    except ValueError as error:
-        raise ModelError(f"{folder / _CARD} is not valid JSON; save the model again") from error
-    if not isinstance(card, dict) or card.get("kind") != "regraft model":
-        raise ModelError(f"{folder / _CARD} does not describe a regraft model")
-    if not isinstance(card.get("format"), int) or card["format"] > FORMAT:
-        raise ModelError(
-            f"{folder} has model format {card.get('format')}, made with regraft "
-            f"{card.get('made_with')}; this is regraft {__version__}, which reads up to format "
-            f"{FORMAT}: upgrade with pip install --upgrade regraft"
-        )
-    try:
-        return _from_card(folder, card)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{folder / _CARD} lacks or garbles {error}; save the model again"
-        ) from error
+    if not is_model_folder(folder):
+        raise ModelError(_why_no_model(folder))
+    record, backbone = read_record(folder)
+    graph = read_graph(folder, record)
+    return Model(
+        classes=tuple(record.classes),
+        approach=record.approach,
+        settings=record.settings,
+        backbone=backbone,
+        set_thresholds=tuple(record.set_thresholds),
+        unfamiliar_from=record.unfamiliar_from,
+        temperature=record.temperature,
+        trained_on=record.trained_on,
+        graph=graph,
+        weights=folder / WEIGHTS,
+        companions={n: folder / n for n in record.files if n not in (GRAPH, WEIGHTS)},
+        made_with=record.made_with,
+    )
 
 
 def network_of(
@@ -345,7 +387,7 @@ def _weights_file(model: Model) -> Iterator[Path]:
         yield model.weights
         return
     with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
-        path = Path(folder) / _WEIGHTS
+        path = Path(folder) / WEIGHTS
         path.write_bytes(_weights_bytes(model.weights))
         yield path
 
@@ -445,49 +487,11 @@ def assemble(
     )
 
 
-def _from_card(folder: Path, card: Mapping[str, Any]) -> Model:
-    companions = {name: folder / name for name in card["files"] if name not in (_GRAPH, _WEIGHTS)}
-    for name in (_GRAPH, _WEIGHTS, *companions):
-        if Path(name).name != name:
-            raise ModelError(f"{folder / _CARD} names the file {name!r}, expected one beside it")
-        if not (folder / name).is_file():
-            raise ModelError(f"{folder} lacks {name}; copy the whole model folder again")
-    graph = (folder / _GRAPH).read_bytes()
-    for name, digest in (
-        (_GRAPH, hashlib.sha256(graph).hexdigest()),
-        *((name, _hash_file(folder / name)) for name in (_WEIGHTS, *companions)),
-    ):
-        if digest != card["files"][name]:
-            raise ModelError(
-                f"{folder / name} was altered or damaged: its SHA-256 is {digest[:12]}..., "
-                f"expected {card['files'][name][:12]}...; copy the model folder again"
-            )
-    return Model(
-        classes=tuple(card["classes"]),
-        approach=card["approach"],
-        settings=card["settings"],
-        backbone=card["backbone"],
-        set_thresholds=tuple(card["set_thresholds"]),
-        unfamiliar_from=float(card["unfamiliar_from"]),
-        temperature=float(card["temperature"]),
-        trained_on=card["trained_on"],
-        graph=graph,
-        weights=folder / _WEIGHTS,
-        companions=companions,
-        made_with=card["made_with"],
-    )
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _why_no_model(folder: Path) -> str:
     if not folder.exists():
         return f"there is no folder {folder}; give a model folder or the --out folder of a fit"
     if (folder / "run.json").exists():
-        if any((folder / "models").glob("*/" + _CARD)):
+        if any((folder / "models").glob(f"*/{RECORD}")):
             return (
                 f"the run in {folder} has lost its model; to put the one that it had before to "
                 f"work, run: regraft rollback {folder}"

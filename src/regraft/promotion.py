@@ -20,13 +20,15 @@ from regraft.errors import RegraftError, RunError
 from regraft.evaluation import CROSS_VALIDATION, TEST
 from regraft.metrics import Estimate
 from regraft.model import load
+from regraft.model_record import RECORD
 from regraft.reporting.pairing import paired_accuracy
 from regraft.runs import Run, read_run
+from regraft.saved import read_json
 from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
 from regraft.switching import commit, current, locked, settled
 
 _MODEL, _BEFORE = "model", "models"
-_CARD, _ORIGIN = "model.json", "origin.json"  # of a model folder
+_ORIGIN = "origin.json"  # of a model folder
 _WAIT_S = 10.0  # for another process that writes in the run folder
 
 
@@ -122,15 +124,15 @@ def _at_work(run: Run) -> Run:
 
 def _origin(run: Path) -> str:
     """The folder, seen from a run's, of the run that the model at work there comes from."""
-    origin = json.loads((current(run, _MODEL) / _ORIGIN).read_text(encoding="utf-8"))
-    return str(origin["run"])
+    origin: dict[str, str] = read_json(current(run, _MODEL) / _ORIGIN, dict[str, str])
+    return origin["run"]
 
 
 def _is_at_work(new: Run, old: Run) -> bool:
     """Whether the model of a run was promoted in the folder of another."""
     try:
         comes_from = os.path.realpath(old.folder / _origin(old.folder))
-        cards = [current(run.folder, _MODEL) / _CARD for run in (new, old)]
+        cards = [current(run.folder, _MODEL) / RECORD for run in (new, old)]
         first, second = (card.read_bytes() for card in cards)
     except (OSError, ValueError, LookupError, TypeError):
         return False

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from regraft.approaches import Approach, CrossValidation, TrainingLog
 from regraft.errors import StorageError, TrainingError
-from regraft.metrics import IntArray
+from regraft.metrics import FewerImages, IntArray
 from regraft.seals import sealed_json, sha256_of, unsealed_json
 from regraft.storage import make_folder
 from regraft.switching import settled, write_together
@@ -98,6 +98,11 @@ class Race:
                 logits=arrays.get("logits"),
                 log=log,
                 network=network,
+                fewer=(
+                    FewerImages(arrays["fewer"], float(about["fewer_share"]))
+                    if "fewer" in arrays
+                    else None
+                ),
             )
             return found, float(about["seconds"])
         except (OSError, ValueError, LookupError, TypeError):
@@ -120,12 +125,15 @@ class Race:
         }
         if found.logits is not None:
             arrays["logits"] = np.ascontiguousarray(found.logits)
+        if found.fewer is not None:
+            arrays["fewer"] = np.ascontiguousarray(found.fewer.probabilities)
         about = {
             "seconds": seconds,
             "chosen": dict(found.chosen),
             "temperature": found.temperature,
             "log": [_log_to(entry) for entry in found.log],
             "has_network": found.network is not None,
+            "fewer_share": None if found.fewer is None else found.fewer.share,
         }
         parts: dict[str, bytes] = {"safetensors": save(arrays)}
         network = self._folder / f"{key}.network.safetensors"

@@ -23,27 +23,33 @@ then, and if it never is, the old one is as it was.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
+import math
 import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from regraft._version import __version__
+from regraft.csv_table import csv_text, read_csv, read_records
 from regraft.dataset import Dataset, Row
-from regraft.errors import DataError, RunError, StorageError
+from regraft.errors import RegraftError, RunError, StorageError
 from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
 from regraft.issues import Issue, issues_csv
+from regraft.issues.base import COLUMNS as ISSUE_COLUMNS
 from regraft.metrics import FloatArray
 from regraft.modality import IMAGE
+from regraft.run_forms import ComparisonForm, EvaluationsForm, RunForm
+from regraft.saved import naming, read_json, read_text, reason_of
 from regraft.storage import (
     clear_parts,
     is_part,
@@ -68,6 +74,7 @@ _FILES = (
     "exploration.json",
     "explanations.json",
 )
+_PREDICTION_COLUMNS = ["path", "label", "predicted", "confidence", "split", "fold"]
 RACE = "race"  # what a comparison has finished; there while a run is not done
 NEXT = ".regraft.next"  # the run that is to replace the one in the folder
 _OURS = {LOCK, COMMITTED, NEXT, ".lock"}  # the last is the lock of an earlier version
@@ -266,47 +273,79 @@ def _read_run(folder: Path, *, unfinished: bool, home: Path | None) -> Run:
             f"the run in {folder} is not finished ({about.get('status')}); to finish it, run: "
             f"{about.get('command') or 'the same regraft fit again'}"
         )
-    try:
+    comparison = _record(folder, "comparison.json", ComparisonForm)
+    evaluations = _record(folder, "evaluation.json", EvaluationsForm)
+    with _naming(path := current(folder, "dataset.csv")):
         root = Path(about["data"])
-        comparison = json.loads(_text(folder, "comparison.json"))
-        evaluations = json.loads(_text(folder, "evaluation.json"))
-        return Run(
-            folder=folder,
-            about=about,
-            data=Dataset.from_csv(
-                _text(folder, "dataset.csv"), root, modality=about.get("modality", IMAGE)
-            ),
-            issues=_read_issues(current(folder, "issues.csv")),
-            comparison=comparison,
-            evaluations=tuple(Evaluation.from_dict(entry) for entry in evaluations),
-            predictions=_read_predictions(current(folder, "predictions.csv")),
-            exploration=_read_exploration(current(folder, "exploration.json")),
-            home=home,
-        )
-    except OSError as error:
+        data = Dataset.from_csv(read_text(path), root, modality=about.get("modality", IMAGE))
+    with _naming(current(folder, "evaluation.json")):
+        evaluated = tuple(Evaluation.from_dict(entry) for entry in evaluations)
+    with _naming(path := current(folder, "issues.csv")):
+        issues = _read_issues(path)
+    with _naming(path := current(folder, "predictions.csv")):
+        predictions = _read_predictions(path)
+    with _naming(path := current(folder, "exploration.json")):
+        exploration = _read_exploration(path)
+    return Run(
+        folder=folder,
+        about=about,
+        data=data,
+        issues=issues,
+        comparison=comparison,
+        evaluations=evaluated,
+        predictions=predictions,
+        exploration=exploration,
+        home=home,
+    )
+
+
+def _record(folder: Path, name: str, form: Any) -> Any:
+    """The plain JSON values of a record that has its form.
+
+    Raises:
+        RunError: it has not.
+    """
+    with _naming(path := current(folder, name)):
+        values: Any = read_json(path)
+        msgspec.convert(values, form)
+        return values
+
+
+def _naming(path: Path) -> AbstractContextManager[None]:
+    return naming(path, RunError, "fit again with --force")
+
+
+@contextlib.contextmanager
+def shown_from(*runs: Run) -> Iterator[None]:
+    """Say of whatever goes wrong while runs are shown that their records are damaged.
+
+    What these hold below their first levels is not checked before.
+    """
+    try:
+        yield
+    except (RegraftError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if os.environ.get("REGRAFT_TRACEBACK"):
+            raise
+        names = " or of ".join(str(run.folder) for run in runs)
         raise RunError(
-            f"the run in {folder} is damaged ({Path(error.filename or folder).name}: "
-            f"{error.strerror}); fit again with --force"
-        ) from error
-    except (DataError, ValueError, LookupError, TypeError, StopIteration) as error:
-        what = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise RunError(
-            f"the run in {folder} is damaged ({what}); fit again with --force"
+            f"the run.json, comparison.json or exploration.json of {names} is damaged "
+            f"({reason_of(error)}); fit again with --force, or if nobody changed it, report that "
+            "as a defect in regraft"
         ) from error
 
 
 def predictions_csv(predictions: Sequence[ImagePrediction], classes: Sequence[str]) -> str:
     """The text of `predictions.csv`: path, label, predicted, confidence, split, fold, p_<class>."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     names = [f"p_{name}" for name in classes]
-    writer.writerow(["path", "label", "predicted", "confidence", "split", "fold", *names])
+    rows = [[*_PREDICTION_COLUMNS, *names]]
     for p in predictions:
         numbers = [f"{x:.6f}" for x in p.probabilities] or [""] * len(classes)
         confidence = f"{p.confidence:.6f}" if p.probabilities else ""
         fold = str(p.fold) if p.fold >= 0 else ""
-        writer.writerow([p.path, p.label, p.predicted, confidence, p.split, fold, *numbers])
-    return out.getvalue()
+        rows.append([p.path, p.label, p.predicted, confidence, p.split, fold, *numbers])
+    return csv_text(rows)
 
 
 def free_folder(base: Path) -> Path:
@@ -434,23 +473,16 @@ def write_about(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _read_about(folder: Path) -> dict[str, Any] | None:
-    try:
-        about = json.loads(_text(folder, _RUN))
-    except FileNotFoundError:
+    path = current(folder, _RUN)
+    if not path.exists() and not path.is_symlink():
         return None
-    except NotADirectoryError:
-        return None
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{folder / _RUN} cannot be read ({error}); choose another folder"
-        ) from error
-    if not isinstance(about, dict) or about.get("kind") != "regraft run":
-        raise RunError(f"{folder / _RUN} does not describe a regraft run; choose another folder")
-    return about
-
-
-def _text(folder: Path, name: str) -> str:
-    return current(folder, name).read_text(encoding="utf-8")
+    with naming(path, RunError, "choose another folder"):
+        about: Any = read_json(path)
+        if not isinstance(about, dict) or about.get("kind") != "regraft run":
+            raise RunError(f"{path} does not describe a regraft run; choose another folder")
+        if isinstance(about.get("format"), int) and about["format"] <= FORMAT:
+            msgspec.convert(about, RunForm)
+        return about
 
 
 def _versions() -> dict[str, str]:
@@ -466,37 +498,50 @@ def _versions() -> dict[str, str]:
 
 
 def _read_issues(path: Path) -> tuple[Issue, ...]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Issue(row["path"], row["issue"], float(row["score"]), row["detail"])
-            for row in csv.DictReader(file)
-        )
+    return tuple(
+        Issue(row["path"], row["issue"], _finite(row["score"]), row["detail"])
+        for row in read_records(read_text(path), columns=ISSUE_COLUMNS)
+    )
 
 
 def _read_exploration(path: Path) -> Exploration | None:
     """None where the time was too short for it, or the run is of an earlier version."""
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return None
-    return Exploration.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    return Exploration.from_dict(read_json(path))
 
 
 def _read_predictions(path: Path) -> tuple[ImagePrediction, ...]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader)
-        first = header.index("fold") + 1
-        return tuple(
+    lines = read_csv(read_text(path))
+    _, header = next(lines, (0, []))
+    if header[:6] != _PREDICTION_COLUMNS:
+        raise ValueError(f"its columns are {', '.join(header)[:80]!r}")
+    predictions = []
+    for number, row in lines:
+        if len(row) != len(header):
+            raise ValueError(f"line {number} has {len(row)} cells, expected {len(header)}")
+        numbers = tuple(_finite(x) for x in row[6:] if x)
+        if numbers and len(numbers) != len(header) - 6:
+            raise ValueError(f"line {number} lacks the probability of a class")
+        predictions.append(
             ImagePrediction(
                 path=row[0],
                 label=row[1],
                 predicted=row[2],
-                confidence=float(row[3] or "nan"),
+                confidence=_finite(row[3]) if row[3] else math.nan,
                 split=row[4],
-                fold=int(row[5] or -1),
-                probabilities=tuple(float(x) for x in row[first:] if x),
+                fold=int(row[5][:9] or -1),
+                probabilities=numbers,
             )
-            for row in reader
         )
+    return tuple(predictions)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is no number")
+    return number
 
 
 def _json(data: Any) -> str:

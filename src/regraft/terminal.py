@@ -6,8 +6,6 @@ words; lines with a path or a command are never broken, so that they can be copi
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import shlex
@@ -22,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from regraft import csv_table
 from regraft.auditing import Audit
 from regraft.dataset import Dataset
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
@@ -513,14 +512,11 @@ def show_next(console: Console, command: str) -> None:
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of equal keys as CSV; lists are joined by spaces."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(list(rows[0]))
-    for row in rows:
-        writer.writerow(
-            [" ".join(map(str, v)) if isinstance(v, list | tuple) else v for v in row.values()]
-        )
-    return out.getvalue()
+    lines = (
+        [" ".join(map(str, v)) if isinstance(v, list | tuple) else v for v in row.values()]
+        for row in rows
+    )
+    return csv_table.csv_text([list(rows[0]), *lines])
 
 
 def _headline(evaluation: Evaluation, things: str) -> str:

@@ -6,10 +6,14 @@ use every core without copying images between processes.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import FrameType
 from typing import TypeVar
 
 Task = TypeVar("Task")
@@ -51,3 +55,47 @@ def map_threads(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class EndOfProcess:
+    """Ends the process some seconds after `begin`, at once on the second, unless it is called off.
+
+    A thread inside a decoder or a graph cannot be ended otherwise.
+    """
+
+    def __init__(self, *, within_s: float) -> None:
+        self._within_s = within_s
+        self._timer: threading.Timer | None = None
+
+    def begin(self, code: int) -> None:
+        """Count down to the end with an exit code."""
+        if self._timer is not None:
+            os._exit(code)
+        self._timer = threading.Timer(self._within_s, os._exit, (code,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def call_off(self) -> None:
+        """What hindered the end has gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+@contextlib.contextmanager
+def interrupted_within(seconds: float) -> Iterator[None]:
+    """Let Ctrl-C end the process within some seconds, whatever its threads are at."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    end = EndOfProcess(within_s=seconds)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        end.begin(128 + number)
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        end.call_off()
+        signal.signal(signal.SIGINT, before)

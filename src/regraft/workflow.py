@@ -6,9 +6,7 @@ here prints.
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
 import math
 import os
 import shlex
@@ -24,6 +22,7 @@ import numpy as np
 
 from regraft.approaches import (
     FOLDS,
+    Approach,
     CrossValidation,
     Limits,
     is_trained,
@@ -54,6 +53,7 @@ from regraft.corrections import (
     keep_correction,
     read_corrections,
 )
+from regraft.csv_table import csv_text
 from regraft.dataset import (
     Dataset,
     Row,
@@ -81,6 +81,7 @@ from regraft.errors import (
     DataError,
     ExplanationError,
     ModelError,
+    OutOfTimeError,
     RegraftError,
     RunError,
     StorageError,
@@ -115,15 +116,7 @@ from regraft.explaining import (
 )
 from regraft.exploring import explore
 from regraft.features import embed_rows, measure_speed
-from regraft.guide import (
-    Advice,
-    Similarity,
-    Size,
-    advise,
-    measure_similarity,
-    measure_size,
-    rank_backbones,
-)
+from regraft.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
 from regraft.measures import measure_rows
 from regraft.modality import IMAGE, MODALITIES, get_modality, things
@@ -142,9 +135,11 @@ from regraft.runs import (
     free_folder,
     open_run,
     read_run,
+    shown_from,
     write_about,
     write_results,
 )
+from regraft.similarity import Similarity, measure_similarity
 from regraft.storage import held, make_folder, write_atomic
 
 if TYPE_CHECKING:
@@ -160,6 +155,8 @@ _AFTERWARDS_S = 8.0  # evaluation, learning curve and report
 _AFTERWARDS_IMAGE_S = 0.02  # predicting one more photo
 _EXPLANATIONS_S = 6.0  # heat maps, where networks are trained
 _REPORT_S = 2.0
+_SIMILARITY_SHARE = 0.15  # of the budget, for measuring similarity
+_RANKING_SHARE = 0.05  # of the budget, for finding out which of several backbones to try first
 
 
 class LabelColumns(TypedDict, total=False):
@@ -319,43 +316,49 @@ def fit(
                 found = leave_out_small_classes(found)
                 require_trainable(found)
         found = set_aside(found, seed=seed)
-        guidance = None
-        ranked: list[Backbone] = []
-        if trains_networks(approaches):
-            with phase("guide"):
-                guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
-                if len(networks) > 2:
-                    scored = rank_backbones(
-                        found, networks[1:], seed=seed, jobs=jobs, progress=progress
-                    )
-                    ranked = [backbone for backbone, _ in scored]
-        candidates = candidate_approaches(
-            approaches,
-            networks if backbones else (),
-            modality=found.modality,
-            resize=resize,
-            advice=guidance.advice if guidance else None,
-            architecture=architecture,
-            ranked=ranked,
-        )
         reserve = _AFTERWARDS_S + _AFTERWARDS_IMAGE_S * (len(found.test) + len(found.unlabelled))
         reserve += _EXPLANATIONS_S if trains_networks(approaches) else 0.0
+        reserve = min(reserve, 0.2 * budget_s)
+        entrants = _Entrants(
+            partial(
+                candidate_approaches,
+                approaches,
+                networks if backbones else (),
+                modality=found.modality,
+                resize=resize,
+                architecture=architecture,
+            ),
+            found,
+            networks,
+            trains=trains_networks(approaches),
+            budget_s=budget_s,
+            deadline=started + budget_s - reserve,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
         with phase("comparison"):
             comparison = compare(
-                candidates,
+                entrants,
                 found,
                 budget_s=budget_s - (time.monotonic() - started),
-                reserve_s=min(reserve, 0.2 * budget_s),
+                reserve_s=reserve,
+                trains=entrants.trains,
                 race=Race(work / RACE) if trains_networks(approaches) else None,
                 seed=seed,
                 jobs=jobs,
                 progress=progress,
             )
+        if entrants.guide_s:
+            about["seconds"]["guide"] = entrants.guide_s
+            about["seconds"]["comparison"] = round(
+                about["seconds"]["comparison"] - entrants.guide_s, 3
+            )
         with phase("final fit"):
             comparison, model = _final_fit(
                 comparison,
                 found,
-                deadline=started + budget_s - min(reserve, 0.2 * budget_s) / 2,
+                deadline=started + budget_s - reserve / 2,
                 seed=seed,
                 jobs=jobs,
                 progress=progress,
@@ -372,7 +375,7 @@ def fit(
                 found, issues = _without_answered(found, issues, applied)
         with phase("evidence"):
             evidence = {
-                "guide": guidance and guide_entry(*guidance, comparison),
+                "guide": entrants.guidance and guide_entry(*entrants.guidance, comparison),
                 "transfer": transfer_entry(comparison),
                 "learning_curve": learning_curve_entry(
                     found, comparison, seed=seed, jobs=jobs, progress=progress
@@ -404,7 +407,10 @@ def fit(
             backbone=dict(model.backbone),
             audit=audited,
             decisions=applied and reviewed and _decided(applied, reviewed, evaluations, found),
-            reading=_reading(found, comparison, model, had_test=had_test),
+            reading=[
+                *_reading(found, comparison, model, had_test=had_test),
+                *filter(None, [entrants.unguided]),
+            ],
         )
         with phase("report"):
             write_results(
@@ -422,7 +428,8 @@ def fit(
                 write_explanations(work, explanations)
             about["seconds_total"] = round(time.monotonic() - started, 3)
             write_about(work, about)
-            write_atomic(work / "report.html", _report(work, unfinished=True, home=folder))
+            run = read_run(work, unfinished=True, home=folder)
+            write_atomic(work / "report.html", _report(run))
         if reviewed is not None:
             carry_over(reviewed.log, folder / DECISIONS)
         about["seconds_total"] = round(time.monotonic() - started, 3)
@@ -906,6 +913,7 @@ def watch(
         "regraft serve answers for texts as they come, and regraft predict for a folder of them",
     )
     require_folder(folder)  # before there is a history of it
+    loaded.check()
     with Store(db) as store:
         guard = store.file.with_name(f"{store.file.name}.lock")
         busy = StorageError(
@@ -1002,7 +1010,10 @@ def report(run: str | Path | Sequence[str | Path], out: str | Path) -> Path:
     """
     if not isinstance(run, str | Path):
         return report_side_by_side(run, out, force=True).path
-    write_atomic(Path(out), _report(run))
+    found = read_run(run)
+    with shown_from(found):
+        page = _report(found)
+    write_atomic(Path(out), page)
     return Path(out)
 
 
@@ -1056,8 +1067,11 @@ def report_side_by_side(
             "single run, give it alone"
         )
     shown = list(found.values())
-    write_atomic(target, build_side_by_side(shown, left_out=left_out))
-    return SideBySide(target, shown[best_run(shown)].folder, tuple(left_out))
+    with shown_from(*shown):
+        page = build_side_by_side(shown, left_out=left_out)
+        best = shown[best_run(shown)].folder
+    write_atomic(target, page)
+    return SideBySide(target, best, tuple(left_out))
 
 
 def predict(
@@ -1112,15 +1126,13 @@ def expand_inputs(inputs: Sequence[str | Path], *, modality: str = IMAGE) -> lis
 
 def predictions_table(model: Model, predictions: Sequence[Prediction]) -> str:
     """CSV: path, predicted, confidence, set, flag, p_<class>...; a set is joined by `|`."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     header = ["path", "predicted", "confidence", "set", "flag"]
-    writer.writerow([*header, *(f"p_{name}" for name in model.classes)])
+    rows = [[*header, *(f"p_{name}" for name in model.classes)]]
     for p in predictions:
         numbers = [f"{x:.6f}" for x in p.probabilities] or [""] * len(model.classes)
         confidence = f"{p.confidence:.6f}" if p.probabilities else ""
-        writer.writerow([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers])
-    return out.getvalue()
+        rows.append([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers])
+    return csv_text(rows)
 
 
 def correct(
@@ -1299,15 +1311,94 @@ class _Guidance(NamedTuple):
 
 
 def _guidance(
-    data: Dataset, backbone: Backbone, *, jobs: int | None, progress: Progress
+    data: Dataset,
+    backbone: Backbone,
+    *,
+    deadline: float = math.inf,
+    jobs: int | None,
+    progress: Progress,
 ) -> _Guidance:
     of = things(data.modality)
     note(progress, f"measuring how similar the {of} are to the pretraining data")
     size = measure_size(data)
     if backbone.is_frozen:  # nothing is known of what it was trained on: the default stands in
         backbone = default_backbone(data.modality)
-    similarity = measure_similarity(data, backbone, jobs=jobs, progress=progress)
+    similarity = measure_similarity(data, backbone, deadline=deadline, jobs=jobs, progress=progress)
     return _Guidance(size, similarity, advise(size, similarity))
+
+
+@dataclass(slots=True)
+class _Entrants:
+    """What a fit compares, one after the other: what is quick comes before what is measured for
+    the rest.
+
+    Args:
+        make: `candidate_approaches` with all but the order and the advice.
+        data: to be trained on.
+        networks: the backbones, the first one embedded already.
+        trains: whether candidates that train a network are wanted.
+        budget_s: of the whole fit.
+        deadline: in seconds of `time.monotonic`, by which the comparison has to be over.
+        seed, jobs, progress: as for `fit`.
+
+    Attributes:
+        guidance: size, similarity and advice; None where they were not asked for.
+        guide_s: seconds that took.
+        unguided: why there was no time for them, a sentence for people; "" otherwise.
+    """
+
+    make: Callable[..., list[Approach]]
+    data: Dataset
+    networks: Sequence[Backbone]
+    trains: bool
+    budget_s: float
+    deadline: float
+    seed: int
+    jobs: int | None
+    progress: Progress
+    guidance: _Guidance | None = None
+    guide_s: float = 0.0
+    unguided: str = ""
+
+    def __iter__(self) -> Iterator[Approach]:
+        others = self.networks[1:]
+        quick = [a for a in self.make() if not is_trained(a) and a.network not in others]
+        yield from quick
+        ranked = self._ranked(others)
+        yield from (a for a in self.make(ranked=ranked) if not is_trained(a) and a not in quick)
+        if self.trains:
+            began = time.monotonic()
+            self._guide()
+            self.guide_s = round(time.monotonic() - began, 3)
+            advice = self.guidance and self.guidance.advice
+            yield from filter(is_trained, self.make(advice=advice, ranked=ranked))
+
+    def _ranked(self, others: Sequence[Backbone]) -> Sequence[Backbone]:
+        """The other backbones in the order to try them, as far as it takes little to know it."""
+        images = min(RANKED_ON, len(self.data.train))
+        expected = [seconds_expected(backbone, images) for backbone in others]
+        if not self.trains or len(others) < 2 or None in expected:
+            return ()
+        if sum(s for s in expected if s) > _RANKING_SHARE * self.budget_s:
+            return ()
+        scored = rank_backbones(
+            self.data, others, seed=self.seed, jobs=self.jobs, progress=self.progress
+        )
+        return [backbone for backbone, _ in scored]
+
+    def _guide(self) -> None:
+        of = things(self.data.modality)
+        until = min(self.deadline, time.monotonic() + _SIMILARITY_SHARE * self.budget_s)
+        try:
+            self.guidance = _guidance(
+                self.data, self.networks[0], deadline=until, jobs=self.jobs, progress=self.progress
+            )
+        except OutOfTimeError as error:
+            self.unguided = (
+                f"How similar the {of} are to the pretraining data was not measured: {error}. "
+                "A larger --budget, or regraft plan, does."
+            )
+            note(self.progress, self.unguided)
 
 
 def _final_fit(
@@ -1403,6 +1494,7 @@ def _evaluations(
             classes=data.classes,
             groups=split_groups(data.train)[covered],
             folds=chosen.folds_done if chosen.folds_done > 1 else None,
+            fewer=chosen.fewer,
             seed=seed,
         )
     )
@@ -1537,6 +1629,12 @@ def _reading(data: Dataset, comparison: Comparison, model: Model, *, had_test: b
             "No test set: the accuracy is that of nested cross-validation, in which settings are "
             f"chosen without the {noun}s they are scored on. The final model uses all {noun}s."
         )
+    if found is not None and found.accuracy_gain >= 0.0005:
+        said.append(
+            f"Models of the folds are trained on fewer {noun}s than the final one, which is "
+            f"expected to be more accurate by {100 * found.accuracy_gain:.1f} points: the upper "
+            "end of the interval from cross-validation is higher by as much."
+        )
     return said
 
 
@@ -1617,10 +1715,10 @@ def _run_name(source: Path) -> str:
     return (path.name if path.is_dir() else path.stem) or "data"
 
 
-def _report(run: str | Path, *, unfinished: bool = False, home: Path | None = None) -> str:
+def _report(run: Run) -> str:
     from regraft.reporting import build_report
 
-    return build_report(read_run(run, unfinished=unfinished, home=home))
+    return build_report(run)
 
 
 def _inputs_below(folder: Path, kind: Modality) -> list[str]:

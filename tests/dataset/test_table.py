@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.dataset import COLUMNS, STATUSES, Dataset, Row, csv_line, natural_key
+from regraft.dataset import COLUMNS, STATUSES, Dataset, Row, natural_key
 from regraft.errors import DataError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -129,10 +129,6 @@ def test_csv_round_trip(rows: list[Row]) -> None:
 def test_from_csv_refuses_other_tables(text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         Dataset.from_csv(text, Path("/x"))
-
-
-def test_csv_line_quotes_only_where_needed() -> None:
-    assert csv_line(["a b", 'say "hi"', "x,y", "one\rtwo"]) == 'a b,"say ""hi""","x,y","one\rtwo"\n'
 
 
 def test_natural_order() -> None:

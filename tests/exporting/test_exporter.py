@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from regraft.exporting import artifact, export_model, exporter, facts_of, sample
 from regraft.modality.image import decode
 from tests.commands import CommandLine
 from tests.odd_images import write_corpus
+from tests.slow_images import jpeg, scan_bomb, spaced_scan_bomb
 
 
 @pytest.fixture
@@ -94,8 +97,8 @@ def test_the_script_needs_nothing_of_regraft(run: rg.Run, model: rg.Model, here:
         if isinstance(node, ast.Import)
         for name in node.names
     } | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported == {"json", "sys", "pathlib", "numpy", "onnxruntime", "PIL"}
-    assert len([line for line in ast.unparse(tree).splitlines() if line.strip()]) <= 34
+    assert imported == {"io", "json", "re", "sys", "pathlib", "numpy", "onnxruntime", "PIL"}
+    assert len([line for line in ast.unparse(tree).splitlines() if line.strip()]) <= 50
     bad = here / "bad.jpg"
     bad.write_text("no photo")
     paths = [*map(str, photos(run)), str(bad)]
@@ -126,13 +129,16 @@ def test_the_script_decodes_as_regraft_does(model: rg.Model, tmp_path: Path) -> 
     start = source.index("        photo = ImageOps")
     lines = source[start : source.index("        found, distance")]
     body = "\n".join(line[8:] for line in lines.splitlines())
+    opening = source[source.index("MARKER =") : source.index("session =")]
     checked, otherwise = 0, set()
     for one in write_corpus(tmp_path):
         if not one.readable:
             continue
         checked += 1
         names: dict[str, Any] = {"Image": Image, "ImageOps": ImageOps, "np": np, "path": one.path}
+        names |= {"io": io, "re": re, "Path": Path}
         try:
+            exec(opening, names)
             exec(body, names)
         except OSError:
             otherwise.add(one.name)
@@ -143,6 +149,20 @@ def test_the_script_decodes_as_regraft_does(model: rg.Model, tmp_path: Path) -> 
             otherwise.add(one.name)
     assert otherwise <= OTHERWISE
     assert checked > 100
+
+
+def test_the_script_refuses_a_photo_that_would_take_hours(model: rg.Model, tmp_path: Path) -> None:
+    source = artifact.standalone_source(model)
+    names: dict[str, Any] = {"Image": Image, "io": io, "re": re, "Path": Path}
+    exec(source[source.index("MARKER =") : source.index("session =")], names)
+    photo = tmp_path / "photo.jpg"
+    for make, refused in ((scan_bomb, True), (spaced_scan_bomb, True), (jpeg, False)):
+        photo.write_bytes(make())
+        if refused:
+            with pytest.raises(ValueError, match="expected at most 100 scans"):
+                names["opened"](photo)
+        else:
+            assert names["opened"](photo).size == (16, 16)
 
 
 def test_a_file_that_says_something_else_is_not_written(

@@ -340,7 +340,7 @@ def test_a_port_in_use_is_one_line(
     reviewing = Reviewing(started("review", "run", "--no-browser"))
     port = urlsplit(reviewing.url).port
     message = regraft("review", "run", "--no-browser", "--port", port).error
-    assert message == f"port {port} is in use; give another --port, or none for one that is free"
+    assert message == f"port {port} is in use; give another --port, or 0 for one that is free"
 
 
 def test_nothing_to_review_is_said(regraft: CommandLine, here: Path) -> None:

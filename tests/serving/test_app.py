@@ -24,6 +24,7 @@ from regraft.serving.answering import Answerer, Upload
 from regraft.serving.app import ExtraPage, create_app
 from regraft.serving.heat import HeatMapper
 from tests.odd_images import png_header
+from tests.slow_images import SLOW
 
 
 @pytest.fixture(scope="module")
@@ -374,3 +375,28 @@ def test_photos_may_be_corrected_where_that_is_allowed(model: rg.Model) -> None:
     with served(model) as client:
         assert correct(client, b"photo", label="messy").status_code == 404
         assert client.get("/model").json()["corrections"] is False
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}],
+)
+def test_a_page_of_another_site_can_neither_correct_nor_predict(
+    model: rg.Model, headers: dict[str, str]
+) -> None:
+    kept: list[object] = []
+    with served(model, keep=lambda *one: kept.append(one)) as client:
+        file = {"file": ("a.png", png())}
+        answer = client.post("/correct", files=file, data={"label": "messy"}, headers=headers)
+        assert answer.status_code == 403
+        answer = client.post("/predict", files=sent(("a.png", png())), headers=headers)
+        assert answer.status_code == 403
+    assert kept == []
+
+
+@pytest.mark.parametrize("name", ["scans.jpg", "filled.jpg", "icon.ico"])
+def test_a_photo_that_would_keep_a_worker_busy_is_refused(model: rg.Model, name: str) -> None:
+    with served(model, limits=ServerLimits(answer_s=20)) as client:
+        answer = client.post("/predict", files=sent((name, SLOW[name]())))
+        assert answer.status_code in (413, 422)
+        assert client.post("/predict", files=sent(("a.png", png()))).status_code == 200

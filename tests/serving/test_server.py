@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,7 @@ import regraft as rg
 from regraft.errors import UsageError
 from regraft.serving import Server
 from tests.commands import CommandLine, Started
+from tests.schema import ask_all
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,14 @@ def _wait_until_ready(url: str, within_s: float = 30.0) -> None:
         except OSError:
             assert time.monotonic() < ends, "the server did not start"
             time.sleep(0.05)
+
+
+def _wait_until_busy(url: str) -> None:
+    """Until a request with photos is under way."""
+    ends = time.monotonic() + 30
+    while "regraft_open_requests 0.0" in httpx.get(f"{url}metrics", timeout=20).text:
+        assert time.monotonic() < ends, "no request came"
+        time.sleep(0.01)
 
 
 def _started(started: Started, run: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
@@ -120,7 +130,7 @@ def test_requests_under_way_are_answered_before_it_ends(
 
     with ThreadPoolExecutor(8) as clients:
         answers = [clients.submit(ask, number) for number in range(24)]
-        time.sleep(0.3)
+        _wait_until_busy(url)
         process.send_signal(sent)
         codes = [answer.result() for answer in answers]
     _, err = process.communicate(timeout=30)
@@ -150,31 +160,51 @@ def test_a_slow_client_keeps_nobody_waiting(started: Started, made_once: Path) -
 
 
 @pytest.mark.slow
+def test_more_silent_connections_than_descriptors_lock_nobody_out(
+    started: Started, made_once: Path
+) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, before[1]))
+    try:
+        process, url = _started(started, made_once / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    address = ("127.0.0.1", int(url.rstrip("/").rpartition(":")[2]))
+    with ExitStack() as open_:
+        for number in range(min(1_100, before[0] - 200)):
+            connection = open_.enter_context(socket.create_connection(address, timeout=20))
+            if number % 2:
+                connection.sendall(b"POST /predict HTTP/1.1\r\nHost: 127")
+        for _ in range(5):
+            _wait_until_ready(url)
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert all(line.startswith("try ") for line in err.splitlines())
+
+
+@pytest.mark.slow
+def test_malformed_uploads_fill_no_log(started: Started, made_once: Path) -> None:
+    process, url = _started(started, made_once / "run")
+    headers = {"content-type": "multipart/form-data; boundary=-------------x"}
+    bodies = (
+        b"-----------y\r\n",
+        b"--",
+        b"---------------x\r\nContent-Disposition\r\n\r\n",
+        b"\0" * 99,
+    )
+    with httpx.Client(timeout=20) as client:
+        for number in range(200):
+            body = bodies[number % len(bodies)]
+            answer = client.post(f"{url}predict", content=body, headers=headers)
+            assert answer.status_code in (400, 422)
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert all(line.startswith("try ") for line in err.splitlines())
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_no_request_that_fits_the_description_breaks_it(server: Server) -> None:
-    """schemathesis makes requests from the description, valid and not."""
-    import schemathesis
-    from hypothesis import HealthCheck, Phase, given, settings
-    from schemathesis.checks import not_a_server_error
-
-    schema = schemathesis.openapi.from_url(f"{server.url}openapi.json")
-    seen = 0
-    for found in schema.get_all_operations():
-        operation = found.ok()
-
-        @given(case=operation.as_strategy())
-        @settings(
-            max_examples=60,
-            deadline=None,
-            derandomize=True,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-            database=None,
-        )
-        def ask(case: schemathesis.Case) -> None:
-            nonlocal seen
-            seen += 1
-            case.call_and_validate(checks=[not_a_server_error])
-
-        ask()
-    assert seen > 50
+    statuses = ask_all(server.url, examples=60)
+    assert statuses.total() > 50

@@ -20,7 +20,7 @@ from regraft.catalogue import Backbone, default_backbone, measured_speed
 from regraft.dataset import Dataset, make_folds
 from regraft.errors import OutOfTimeError
 from regraft.heads import doubt
-from regraft.metrics import FloatArray, IntArray
+from regraft.metrics import FewerImages, FloatArray, IntArray
 from regraft.model import Model
 from regraft.progress import Progress, silent
 
@@ -54,7 +54,8 @@ class CrossValidation:
     together favour, `temperature` its calibration. `logits` float64 (n, k), where there are any,
     are those of the first repeat before calibration; `log` is how training went, fold by fold.
     `network` is the network that was trained for the first of the folds, its parameters by name;
-    the final training goes on from it.
+    the final training goes on from it. `fewer` are predictions of models that were trained on
+    fewer images, where there are any; they tell what the images of a fold add.
     """
 
     folds: IntArray
@@ -65,6 +66,7 @@ class CrossValidation:
     logits: FloatArray | None = None
     log: tuple[TrainingLog, ...] = ()
     network: Mapping[str, NDArray[Any]] | None = None
+    fewer: FewerImages | None = None
 
     @property
     def covered(self) -> NDArray[np.bool_]:
@@ -77,6 +79,17 @@ class CrossValidation:
         right: FloatArray = (self.probabilities.argmax(axis=2) == self.labels).astype(np.float64)
         right[np.isnan(self.probabilities).any(axis=2)] = np.nan
         return right
+
+    @property
+    def accuracy_gain(self) -> float:
+        """By how much the final model is expected to be more accurate than those of the folds.
+
+        0 to 1; 0 where nothing is known of it, or the learning curve does not rise.
+        """
+        if self.fewer is None:
+            return 0.0
+        before = float((self.fewer.probabilities.argmax(axis=2) == self.labels).mean())
+        return max(0.0, self.fewer.change(float(self.correct.mean()), before))
 
     @property
     def doubts(self) -> FloatArray:

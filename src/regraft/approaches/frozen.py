@@ -28,7 +28,7 @@ from regraft.heads import (
     fitting,
     span_coordinates,
 )
-from regraft.metrics import FloatArray, IntArray
+from regraft.metrics import FewerImages, FloatArray, IntArray, remaining_share
 from regraft.model import Model, assemble
 from regraft.progress import Progress
 
@@ -147,7 +147,19 @@ def cross_validate_repeats(
         probabilities=np.stack([one.probabilities for one in found]),
         chosen={setting: values[best]},
         temperature=temperature,
+        fewer=_fewer_images(found, folds),
     )
+
+
+def _fewer_images(found: Sequence[OutOfFold], folds: IntArray) -> FewerImages | None:
+    """The predictions of all inner heads; None with two folds, where there are none."""
+    probabilities = np.concatenate([one.fewer for one in found])
+    if not len(probabilities):
+        return None
+    n = folds.shape[1]
+    of_fold = n - n / np.mean([len(np.unique(fold)) for fold in folds])
+    fewest = float(np.mean([one.fewer_images for one in found]))
+    return FewerImages(probabilities, remaining_share(fewest, of_fold, n))
 
 
 def set_thresholds(found: CrossValidation) -> FloatArray:

@@ -14,7 +14,6 @@ file:WEIGHTS, or a path        a file of weights with its architecture, or a mod
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -33,9 +32,10 @@ from regraft.catalogue.backbone import (
 from regraft.catalogue.modules import module_backbone
 from regraft.catalogue.texts import encoder_transform, vectors_backbone
 from regraft.engines.modules import MODULE
-from regraft.errors import BackboneError, UsageError
+from regraft.errors import BackboneError, ModelError, UsageError
 from regraft.modality import IMAGE, transform_from_dict
 from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
+from regraft.model_record import read_record
 from regraft.progress import Progress, note, silent
 
 if TYPE_CHECKING:
@@ -307,11 +307,11 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
         folder = path / "model" if (path / "model" / "model.json").exists() else path
         weights = folder / "weights.safetensors"
         try:
-            facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))["backbone"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
+            _, facts = read_record(folder)
+        except ModelError as error:
             raise BackboneError(
-                f"{path} is no model folder of regraft (it has no readable model.json); give one, "
-                "or a weights file with --arch"
+                f"{path} is no model folder of regraft ({error}); give one, or a weights file with "
+                "--arch"
             ) from error
         architecture = architecture or str(facts["architecture"])
     elif path.suffix == ".pkl":  # of fastai, most of them

@@ -20,7 +20,7 @@ from regraft.dataset.checking import check_data, leave_out_small_classes, requir
 from regraft.dataset.labels import cells_of, is_table_of
 from regraft.dataset.scanning import scan, scan_files
 from regraft.dataset.splitting import connected, make_folds, pairs_by, set_aside, split_groups
-from regraft.dataset.table import COLUMNS, STATUSES, Dataset, Row, csv_line, natural_key
+from regraft.dataset.table import COLUMNS, STATUSES, Dataset, Row, natural_key
 
 __all__ = [
     "COLUMNS",
@@ -30,7 +30,6 @@ __all__ = [
     "cells_of",
     "check_data",
     "connected",
-    "csv_line",
     "is_table_of",
     "leave_out_small_classes",
     "make_folds",

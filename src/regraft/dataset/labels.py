@@ -13,7 +13,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from regraft.csv_table import unguarded
 from regraft.dataset.drafts import SPLIT_NAMES, class_name
+from regraft.dataset.table import COLUMNS
 from regraft.errors import DataError
 from regraft.modality import IMAGE
 from regraft.modality.base import Modality
@@ -132,6 +134,8 @@ def read_label_table(
     if not records:
         raise DataError(f"{path.name} is empty; expected a header line and one line per image")
     header = [cell.strip() for cell in records[0].cells]
+    if tuple(header) == COLUMNS:  # a table that regraft wrote
+        records = [Record(r.line, [unguarded(cell) for cell in r.cells]) for r in records]
     body = _rectangular(records[1:], width=len(header), name=path.name)
     table = _Table(path.name, header, body)
 

@@ -6,10 +6,8 @@ fingerprint. Nothing here touches a file.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import re
@@ -23,6 +21,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.csv_table import csv_text, read_csv
 from regraft.errors import DataError
 from regraft.modality import IMAGE
 
@@ -210,25 +209,8 @@ class Dataset:
 
     def to_csv(self) -> str:
         """The table as CSV text, one line per row below a header of `COLUMNS`."""
-        lines = [csv_line(COLUMNS)]
-        lines += [
-            csv_line(
-                (
-                    row.path,
-                    row.sha256,
-                    row.label,
-                    row.split,
-                    row.group,
-                    str(row.width),
-                    str(row.height),
-                    row.mode,
-                    row.status,
-                    row.reason,
-                )
-            )
-            for row in self.rows
-        ]
-        return "".join(lines)
+        cells = ([getattr(row, name) for name in COLUMNS] for row in self.rows)
+        return csv_text([COLUMNS, *cells])
 
     @classmethod
     def from_csv(cls, text: str, root: Path, *, modality: str = IMAGE) -> Dataset:
@@ -237,17 +219,17 @@ class Dataset:
         Raises:
             DataError: the text is not such a table.
         """
-        reader = csv.reader(io.StringIO(text, newline=""))
+        lines = read_csv(text)
         try:
-            header = next(reader, [])
+            _, header = next(lines, (0, []))
             if tuple(header) != COLUMNS:
                 raise DataError(
-                    f"not a dataset table: its first line is {','.join(header)!r}, "
+                    f"not a dataset table: its first line is {','.join(header)[:80]!r}, "
                     f"expected {','.join(COLUMNS)!r}"
                 )
-            rows = [_row_from_cells(cells, line=reader.line_num) for cells in reader]
-        except csv.Error as error:
-            raise DataError(f"line {reader.line_num} of the dataset table: {error}") from None
+            rows = [_row_from_cells(cells, line=number) for number, cells in lines]
+        except ValueError as error:
+            raise DataError(f"the dataset table cannot be read: {error}") from None
         return cls.from_rows(root, rows, modality=modality)
 
 
@@ -267,28 +249,12 @@ def _row_from_cells(cells: list[str], *, line: int) -> Row:
             f"line {line} of the dataset table has the status {status!r}, "
             f"expected one of {', '.join(STATUSES)}"
         )
-    if not (width.isdecimal() and height.isdecimal()):
+    if not all(side.isascii() and side.isdecimal() and len(side) < 10 for side in (width, height)):
         raise DataError(
             f"line {line} of the dataset table has the size {width!r} x {height!r}, "
             "expected whole numbers"
         )
     return Row(path, sha256, label, split, group, int(width), int(height), mode, status, reason)
-
-
-def csv_line(cells: Iterable[str]) -> str:
-    """One line of CSV, quoted where needed, ended by a line feed.
-
-    The standard library's writer leaves a lone carriage return unquoted before Python 3.13,
-    and a file name may hold one.
-    """
-    return ",".join(_quoted(cell) for cell in cells) + "\n"
-
-
-_NEEDS_QUOTES = re.compile(r'[,"\r\n]')
-
-
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if _NEEDS_QUOTES.search(cell) else cell
 
 
 _DIGITS = re.compile(r"([0-9]+)")

@@ -30,22 +30,24 @@ class OnnxEngine:
 
     identity = IDENTITY
 
-    def __init__(self, graph: Path | bytes, *, threads: int = 1) -> None:
+    def __init__(self, graph: Path | bytes, *, threads: int = 1, name: str = "") -> None:
         """Load `graph`.
 
         Args:
             graph: path of an .onnx file, or its bytes.
             threads: threads a single call may use.
+            name: what errors call it; "" for the path, or "the graph".
 
         Raises:
             ModelError: the graph cannot be loaded.
         """
         import onnxruntime
 
+        self._name = name or (str(graph) if isinstance(graph, Path) else "the graph")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised; they need not be printed too
         # Photos differ in size. The arena and the memory patterns would keep a buffer for each
         # size ever seen; without them memory stays flat.
         options.enable_cpu_mem_arena = False
@@ -57,14 +59,48 @@ class OnnxEngine:
                 providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # ONNX Runtime raises a different class for each status code
-            what = str(graph) if isinstance(graph, Path) else "the graph"
-            reason = str(error).splitlines()[0]
-            raise ModelError(f"ONNX Runtime cannot load {what}: {reason}") from error
-        self._input = self._session.get_inputs()[0].name
+            raise ModelError(f"ONNX Runtime cannot load {self._name}: {_why(error)}") from error
+        inputs = self._session.get_inputs()
+        if not inputs:
+            raise ModelError(f"{self._name} takes no input")
+        self._input = inputs[0].name
 
     def run(self, array: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """Feed `array` to the graph's input and return its outputs in order."""
-        return tuple(self._session.run(None, {self._input: array}))
+        """Feed `array` to the graph's input and return its outputs in order.
+
+        Raises:
+            ModelError: the graph cannot be run on it.
+        """
+        try:
+            return tuple(self._session.run(None, {self._input: array}))
+        except MemoryError:
+            raise
+        except Exception as error:  # as above
+            raise ModelError(f"ONNX Runtime cannot run {self._name}: {_why(error)}") from error
+
+    def check(self, taken: tuple[str, str, int], given: tuple[str, ...]) -> None:
+        """See whether the graph takes and gives what it should.
+
+        Args:
+            taken: name, type ("tensor(uint8)") and number of axes of its one input.
+            given: names of its outputs, in order; all are float32.
+
+        Raises:
+            ModelError: it does not.
+        """
+        inputs = [(i.name, i.type, len(i.shape)) for i in self._session.get_inputs()]
+        outputs = [(o.name, o.type) for o in self._session.get_outputs()]
+        if inputs != [taken]:
+            raise ModelError(f"{self._name} takes {inputs}, expected {[taken]}")
+        if outputs != [(name, "tensor(float)") for name in given]:
+            raise ModelError(f"{self._name} gives {outputs}, expected {', '.join(given)}")
+
+
+def _why(error: Exception) -> str:
+    text = str(error)
+    if "allocat" in text or "bad_alloc" in text:
+        return "it needs more memory than there is"
+    return text.partition("\n")[0][:300]
 
 
 def pooled_map(graph: bytes, features: str = "features") -> str | None:

@@ -50,9 +50,9 @@ def model_card(
         "`unfamiliarity`, float32. Classes, thresholds and origin are in the file's metadata.",
         "## What its answers mean",
         "Probabilities are calibrated. The *set* holds every class whose probability reaches its "
-        f"threshold; it holds the true class of nine {many} in ten, for each class, as long as "
-        f"{many} are like those it was trained on. A {one} whose set is not just the predicted "
-        "class is `unsure`.",
+        f"threshold; it holds the true class of about nine {many} in ten, of a class with few "
+        f"training {many} less surely so, as long as {many} are like those it was trained on. "
+        f"A {one} whose set is not just the predicted class is `unsure`.",
         _table(
             [
                 (f"Threshold of {cell}", f"{threshold:.3f}")

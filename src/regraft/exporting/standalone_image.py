@@ -3,7 +3,9 @@
 Needs only: pip install onnxruntime numpy pillow. Prints a line of JSON for each photo.
 """
 
+import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,12 +13,30 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
+MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")  # of a JPEG
+MOST_SCANS, MOST_PIXELS = 100, 100_000_000  # a small file may ask for hours of decoding
+
+
+def opened(path: str) -> Image.Image:
+    """A photo, not decoded yet; refused where it has more scans or pixels than a photo."""
+    data, at, scans = Path(path).read_bytes(), 2, 0
+    while data.startswith(b"\xff\xd8") and (found := MARKER.search(data, at)):
+        scans += found[0][1] == 0xDA
+        if found[0][1] == 0xD9 or scans > MOST_SCANS:  # 0xD9: the end
+            break
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    photo = Image.open(io.BytesIO(data))
+    if scans > MOST_SCANS or photo.width * photo.height > MOST_PIXELS:
+        raise ValueError(f"expected at most {MOST_SCANS} scans and {MOST_PIXELS:,} pixels")
+    return photo
+
+
 session = onnxruntime.InferenceSession(str(Path(__file__).with_suffix(".onnx")))
 facts = session.get_modelmeta().custom_metadata_map
 classes, thresholds = json.loads(facts["classes"]), json.loads(facts["set_thresholds"])
 for path in sys.argv[1:]:
     try:
-        photo = ImageOps.exif_transpose(Image.open(path))
+        photo = ImageOps.exif_transpose(opened(path))
         if photo.mode.startswith("I"):  # 16-bit grey
             photo = Image.fromarray(np.rint(np.asarray(photo) / 257).astype(np.uint8))
         if photo.has_transparency_data:

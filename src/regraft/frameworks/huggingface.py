@@ -19,10 +19,17 @@ import numpy as np
 
 from regraft.catalogue import ONNX
 from regraft.dataset import Dataset, Row, scan_files
-from regraft.errors import DataError, ExportError, MissingExtraError, UsageError
+from regraft.errors import (
+    DataError,
+    ExportError,
+    MissingExtraError,
+    UnreadableInputError,
+    UsageError,
+)
 from regraft.modality import IMAGE, thing, things
 from regraft.modality.base import read_input
 from regraft.modality.image import image as images
+from regraft.modality.image import inspect_container
 from regraft.modality.text import decode, text_of
 from regraft.modality.transform import ImageTransform
 from regraft.model import Model, load, network_of
@@ -448,12 +455,9 @@ _COLUMNS: Mapping[str, tuple[Callable[[], Any], Callable[[Dataset, Row], str]]] 
 
 def _suffix(photo: bytes) -> str:
     """The suffix of the format; that of a JPEG for what is none, and shows as unreadable."""
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(photo)) as opened:
-            kind = str(opened.format)
-    except Exception:  # whatever damaged bytes raise: scanning will say it
+        kind = inspect_container(photo).format
+    except UnreadableInputError:  # scanning will say why
         return ".jpg"
     suffix = _SUFFIXES.get(kind, f".{kind.lower()}")
     return suffix if suffix in images.suffixes else ".jpg"

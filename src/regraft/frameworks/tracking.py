@@ -8,7 +8,6 @@ given for MLflow is one of another: its telemetry is off while regraft calls it.
 from __future__ import annotations
 
 import contextlib
-import csv
 import importlib.util
 import io
 import logging
@@ -22,10 +21,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from regraft.csv_table import read_records
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
 from regraft.evaluation import METRICS, Evaluation
 from regraft.metrics import Estimate
-from regraft.runs import Run, read_run
+from regraft.runs import Run, read_run, shown_from
+from regraft.saved import naming, read_text
 from regraft.storage import make_folder, storage_errors, write_atomic
 
 EXPERIMENT = "regraft"
@@ -108,16 +109,18 @@ def to_tensorboard(run: str | Path | Run, folder: str | Path) -> Path:
     if importlib.util.find_spec("tensorboard") is None:
         raise MissingExtraError("tracking to TensorBoard", "tracking")
     found = _run(run)
+    with shown_from(found):
+        metrics = [
+            Point(f"{e.on}/{name}", 0, x)
+            for e in found.evaluations
+            for name, x in numbers_of(e).items()
+        ]
+        texts, when = _texts(found), _seconds(found.about.get("finished"))
+        curves = read_curves(found.folder)
     out = Path(folder) / found.folder.resolve().name
     earlier = set(out.rglob(EVENTS))
-    when = _seconds(found.about.get("finished"))
-    metrics = [
-        Point(f"{e.on}/{name}", 0, x)
-        for e in found.evaluations
-        for name, x in numbers_of(e).items()
-    ]
-    written = {_write_events(out, metrics, _texts(found), when)}
-    for (candidate, fold), points in read_curves(found.folder).items():
+    written = {_write_events(out, metrics, texts, when)}
+    for (candidate, fold), points in curves.items():
         written.add(_write_events(out / _plain(candidate) / fold, points, {}, when))
     with storage_errors(f"write {out}"):
         for path in sorted(earlier - written):
@@ -148,6 +151,11 @@ def to_mlflow(run: str | Path | Run, tracking_uri: str | Path, experiment: str =
         raise MissingExtraError("tracking to MLflow", "tracking")
     found = _run(run)
     uri = _store(tracking_uri)
+    with shown_from(found):
+        begun = _milliseconds(found.about.get("started"))
+        ended = _milliseconds(found.about.get("finished"))
+        points, parameters = list(_all_points(found)), _params(found)
+        verdict = str(found.comparison["verdict"])
     with _quiet_mlflow():
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
@@ -157,20 +165,18 @@ def to_mlflow(run: str | Path | Run, tracking_uri: str | Path, experiment: str =
             client = MlflowClient(tracking_uri=uri)
             known = client.get_experiment_by_name(experiment)
             number = known.experiment_id if known else client.create_experiment(experiment)
-            begun = _milliseconds(found.about.get("started"))
-            ended = _milliseconds(found.about.get("finished"))
             logged = client.create_run(
                 number,
                 start_time=begun,
                 run_name=found.folder.resolve().name,
-                tags={"mlflow.note.content": str(found.comparison["verdict"])},
+                tags={"mlflow.note.content": verdict},
             )
             identity = logged.info.run_id
             try:
-                metrics = [Metric(p.name, p.value, ended, p.at) for p in _all_points(found)]
+                metrics = [Metric(p.name, p.value, ended, p.at) for p in points]
                 for some in _in_parts(metrics, _EACH["metrics"]):
                     client.log_batch(identity, metrics=some)
-                params = [Param(name, value[:_LONGEST]) for name, value in _params(found).items()]
+                params = [Param(name, value[:_LONGEST]) for name, value in parameters.items()]
                 for some in _in_parts(params, _EACH["params"]):
                     client.log_batch(identity, params=some)
                 for path, below in _artifacts(found.folder):
@@ -195,20 +201,17 @@ def read_curves(folder: Path) -> dict[tuple[str, str], list[Point]]:
         RunError: the file is damaged.
     """
     path = folder / "training.csv"
-    if not path.exists():  # nothing was trained
+    if not path.exists() and not path.is_symlink():  # nothing was trained
         return {}
     found: dict[tuple[str, str], list[Point]] = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                points = found.setdefault((row["candidate"], f"fold_{int(row['fold']) + 1}"), [])
-                ends = not row["step"]
-                kind, at = ("epoch", int(row["epoch"]) + 1) if ends else ("step", int(row["step"]))
-                points += [
-                    Point(f"{kind}/{name}", at, float(row[name])) for name in _CURVES if row[name]
-                ]
-    except (ValueError, LookupError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}); fit again with --force") from error
+    with naming(path, RunError, "fit again with --force"):
+        for row in read_records(read_text(path)):
+            points = found.setdefault((row["candidate"], f"fold_{int(row['fold']) + 1}"), [])
+            ends = not row["step"]
+            kind, at = ("epoch", int(row["epoch"]) + 1) if ends else ("step", int(row["step"]))
+            points += [
+                Point(f"{kind}/{name}", at, float(row[name])) for name in _CURVES if row[name]
+            ]
     return found
 
 

@@ -25,11 +25,17 @@ class OutOfFold:
     that were all chosen without its fold. `inner_logits` float64 (s, m, k) and `inner_labels`
     int64 (m,) are the predictions on inner folds for every setting, from which the setting of
     the final head is chosen.
+
+    `fewer` float64 (q, n, k) are predictions of the inner heads, with the setting and temperature
+    of their outer fold: each image by q of them, which were trained without its fold and another
+    one, on `fewer_images` images in the mean. Without inner heads q is 0.
     """
 
     probabilities: FloatArray
     inner_logits: FloatArray
     inner_labels: IntArray
+    fewer: FloatArray
+    fewer_images: float
 
 
 def cross_validate_head(
@@ -58,10 +64,13 @@ def cross_validate_head(
         n_classes: k.
     """
 
+    inner_images: list[int] = []
+
     def logits_without(left_out: Sequence[int], values: Sequence[Any], at: IntArray) -> FloatArray:
         rows = np.flatnonzero(~np.isin(folds, left_out))
         if len(left_out) > 1:
             rows = rows[spread_sample(labels[rows], _SELECTION_ROWS)]
+            inner_images.append(len(rows))
         heads = fit(features[rows], labels[rows], n_classes, values)
         return np.stack([head.logits(features[at]) for head in heads])
 
@@ -77,19 +86,24 @@ def cross_validate_head(
             inner[outer].append((at[folds[at] == fold], found[:, folds[at] == fold]))
 
     probabilities = np.zeros((len(labels), n_classes))
+    times = np.zeros(len(labels), dtype=np.int64)  # that an image was predicted by an inner head
+    fewer = np.zeros((len(pairs) and (len(numbers) - 1 if all_pairs else 1), *probabilities.shape))
     for i in numbers:
         at = np.flatnonzero(folds == i)
         setting, temperature = len(settings) // 2, 1.0
         if inner[i]:
             seen, values = _joined(inner[i])
             setting, temperature = choose_setting(values, labels[seen])
+            fewer[times[seen], seen] = softmax(values[setting] / temperature)
+            times[seen] += 1
         (logits,) = logits_without((i,), [settings[setting]], at)
         probabilities[at] = softmax(logits / temperature)
     everything = [part for parts in inner.values() for part in parts]
-    if not everything:
-        return OutOfFold(probabilities, np.zeros((len(settings), 0, n_classes)), labels[:0])
-    seen, values = _joined(everything)
-    return OutOfFold(probabilities, values, labels[seen])
+    seen, values = labels[:0], np.zeros((len(settings), 0, n_classes))
+    if everything:
+        seen, values = _joined(everything)
+    mean_images = float(np.mean(inner_images)) if inner_images else 0.0
+    return OutOfFold(probabilities, values, labels[seen], fewer, mean_images)
 
 
 def _inner_pairs(numbers: Sequence[int], *, all_pairs: bool) -> list[tuple[int, int]]:

@@ -6,7 +6,11 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from regraft.dataset import csv_line, natural_key
+from regraft.csv_table import csv_text
+from regraft.dataset import natural_key
+
+COLUMNS = ("path", "issue", "score", "detail")
+"""Of `issues.csv`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,6 @@ def named_file(detail: str, known: Collection[str]) -> str:
 
 
 def issues_csv(issues: Iterable[Issue]) -> str:
-    """The issues as CSV text below the header `path,issue,score,detail`."""
-    lines = [csv_line(("path", "issue", "score", "detail"))]
-    lines += [
-        csv_line((issue.path, issue.issue, f"{issue.score:.6g}", issue.detail)) for issue in issues
-    ]
-    return "".join(lines)
+    """The issues as CSV text below the header of `COLUMNS`."""
+    rows = ((issue.path, issue.issue, f"{issue.score:.6g}", issue.detail) for issue in issues)
+    return csv_text([COLUMNS, *rows])

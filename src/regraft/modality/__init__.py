@@ -25,14 +25,16 @@ IMAGE = "image"
 class Kind:
     """One kind of input: what people call it, and where its parts are, as "module:name".
 
-    `example` is a file in commands that are shown; `is_mapped` says whether heat maps can show
-    where in one evidence lies.
+    `graph_input` is what a model's graph takes: name, type and number of axes; `example` is a file
+    in commands that are shown; `is_mapped` says whether heat maps can show where in one evidence
+    lies.
     """
 
     thing: str
     things: str
     example: str
     is_mapped: bool
+    graph_input: tuple[str, str, int]
     modality: str
     transform: str
     examiner: str
@@ -44,6 +46,7 @@ MODALITIES: Mapping[str, Kind] = {
         "photos",
         example="photo.jpg",
         is_mapped=True,
+        graph_input=("image", "tensor(uint8)", 3),
         modality="regraft.modality.image:image",
         transform="regraft.modality.transform:ImageTransform",
         examiner="regraft.modality.image_examiner:EXAMINER",
@@ -53,6 +56,7 @@ MODALITIES: Mapping[str, Kind] = {
         "texts",
         example="text.txt",
         is_mapped=False,
+        graph_input=("tokens", "tensor(int64)", 1),
         modality="regraft.modality.text:text",
         transform="regraft.modality.tokens:TextTransform",
         examiner="regraft.modality.text_examiner:EXAMINER",

@@ -21,7 +21,6 @@ How each pixel format becomes 8-bit RGB:
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 import struct
 import threading
@@ -36,9 +35,12 @@ from PIL import Image, ImageFile, JpegImagePlugin
 
 from regraft.errors import TooLargeError, UnreadableInputError
 from regraft.modality.base import InputInfo, Modality
+from regraft.modality.bounds import BoundedReader, check_codec, check_structure, row_block
 
 MAX_PIXELS = 100_000_000
 """Images with more are refused from their header: decoded, they take 3 to 16 bytes a pixel."""
+
+_PNG_CHUNKS = 200_000  # that are looked through for the rotation
 
 BACKGROUND = (128, 128, 128)
 """The neutral mid-grey that transparent pixels show."""
@@ -134,6 +136,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
             (told from the header: such a file costs nothing).
     """
     with _opened(data, max_pixels) as (picture, orientation):
+        picture.decodermaxblock = row_block(picture)
         picture.load()
         rgb = _to_rgb(picture)
         if orientation in _ROTATIONS:
@@ -223,6 +226,7 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile,
         with quiet, contextlib.closing(_open(data, max_pixels)) as picture:
             kind = picture.format or kind
             _check_size(picture.size, max_pixels)
+            check_codec(picture)
             yield picture, _orientation(picture, data)
     except UnreadableInputError:
         raise
@@ -243,19 +247,27 @@ def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         raise UnreadableInputError("the file is empty")
     if data[:4] == b"\x89PNG" and data[12:16] == b"IHDR" and len(data) >= 24:
         _check_size(struct.unpack_from(">II", data, 16), max_pixels)  # though the rest be missing
+    check_structure(data)
     failure: UnreadableInputError | None = None
     for name, opener in _candidates(data):
         try:
-            return opener(io.BytesIO(data), "")
-        except Image.DecompressionBombError:
+            return _header(opener, data)
+        except (Image.DecompressionBombError, UnreadableInputError):
             raise
         except Exception as error:
             failure = failure or UnreadableInputError(_damage(name, data, error))
     # Targa has no signature. A valid header of one is also the start of an empty cursor file.
     if failure is None or data.startswith(b"\0\0\2\0"):
         with contextlib.suppress(Exception):
-            return Image.OPEN["TGA"][0](io.BytesIO(data), "")
+            return _header(Image.OPEN["TGA"][0], data)
     raise failure or UnreadableInputError(_what_it_is(data))
+
+
+def _header(opener: _Opener, data: bytes) -> ImageFile.ImageFile:
+    reader = BoundedReader(data)
+    picture = opener(reader, "")
+    reader.begin_decoding()
+    return picture
 
 
 def _candidates(data: bytes) -> Iterator[tuple[str, _Opener]]:
@@ -351,7 +363,9 @@ def _exif_orientation(exif: bytes) -> int:
 def _png_chunk(data: bytes, name: bytes) -> bytes | None:
     """The content of the first chunk called `name` of a PNG."""
     position = 8
-    while position + 8 <= len(data):
+    for _ in range(_PNG_CHUNKS):
+        if position + 8 > len(data):
+            break
         length = int.from_bytes(data[position : position + 4], "big")
         if data[position + 4 : position + 8] == name:
             return data[position + 8 : position + 8 + length]

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regraft.guide import SPLIT_WORDS
 from regraft.metrics import Estimate
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.words import thing, things
 from regraft.runs import Run
+from regraft.similarity import SPLIT_WORDS
 
 # The four corners of the rule of thumb in a few words each, as `guide.py` has them in sentences.
 _CORNERS = {

@@ -22,6 +22,7 @@ from PIL import Image, ImageOps
 from regraft.errors import UnreadableInputError
 from regraft.modality import IMAGE, get_examiner
 from regraft.modality.base import read_input
+from regraft.modality.bounds import check_structure
 from regraft.modality.examiner import Examiner
 from regraft.modality.image import BACKGROUND, MAX_PIXELS, decode
 
@@ -114,6 +115,7 @@ def _jpeg(picture: Image.Image, quality: int) -> bytes:
 
 def _small(data: bytes, side_px: int) -> Image.Image:
     if data.startswith(b"\xff\xd8"):
+        check_structure(data)
         try:
             return _reduced_jpeg(data, side_px)
         except Exception:  # noqa: S110 - whatever the quick way trips over, the full one explains

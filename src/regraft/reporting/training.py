@@ -7,7 +7,6 @@ step is empty or -1); `lr_range.csv` is the learning-rate range test (Smith 2017
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
+from regraft.csv_table import read_records
 from regraft.reporting import charts, words
 from regraft.reporting.charts import Line, Plot, Scale
 from regraft.reporting.words import things
 from regraft.runs import Run
+from regraft.saved import read_bytes
 
 RISES = 0.10
 """Rise of the loss on unseen photos above its lowest value that counts as overfitting."""
@@ -308,15 +309,14 @@ def _read_ranges(path: Path) -> dict[str, list[tuple[float, float, bool]]]:
     return found
 
 
-def _rows(path: Path) -> list[dict[str, str | None]]:
+def _rows(path: Path) -> list[dict[str, str]]:
     try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            return list(csv.DictReader(file))
-    except (OSError, csv.Error):
+        return list(read_records(read_bytes(path).decode("utf-8", "replace")))
+    except (OSError, ValueError):
         return []
 
 
-def _float(row: Mapping[str, str | None], name: str) -> float:
+def _float(row: Mapping[str, str], name: str) -> float:
     try:
         return float(row.get(name) or "nan")
     except ValueError:

@@ -2,7 +2,8 @@
 
 queue     which photos to look at, worst first, with every reason to do so
 session   what the page shows and does: the queue, photos, decisions of all who review
-server    the session over HTTP, for this machine alone
+app       the session over HTTP
+server    a port of this machine for it
 page/     what the browser gets
 """
 

@@ -46,7 +46,11 @@ class Answerer:
             model: what predicts.
             most: of one input, see `Transform.read`.
             jobs: worker threads; None for one a core.
+
+        Raises:
+            ModelError: the model's graph is not what the rest of it says.
         """
+        model.check()
         self._model = model
         self._most = most
         self._heat = HeatMapper.of(model)
@@ -73,8 +77,8 @@ class Answerer:
             _cancel(waiting)
 
     def close(self) -> None:
-        """Let what is under way end, and drop the rest."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Drop what has not begun; nobody waits for the rest any more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _one(self, upload: Upload, *, heat_map: bool) -> Answer:
         try:

@@ -32,9 +32,9 @@ from regraft.model import Model, Prediction
 from regraft.reporting.pages import stylesheet
 from regraft.serving.answering import Answer, Answerer
 from regraft.serving.counting import CONTENT_TYPE, Figures
-from regraft.serving.guards import Guard
 from regraft.serving.intake import Asked, intake_of
 from regraft.serving.limits import ServerLimits
+from regraft.web.guards import Guard
 
 _PAGE = Path(__file__).parent / "page"
 _PARTS = {
@@ -43,6 +43,7 @@ _PARTS = {
     "/page.js": "text/javascript; charset=utf-8",
     "/intake.js": "text/javascript; charset=utf-8",
 }
+_OPEN = (*_PARTS, "/health")  # without a token
 _DRAWN_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
@@ -261,13 +262,17 @@ def create_app(
     for path, page in (pages or {}).items():
         app.add_api_route(path, _extra_page(page), include_in_schema=False)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=bounds.body_bytes)
+    paths = frozenset((*_PATHS, *(pages or ())))
     app.add_middleware(
         Guard,
-        limits=bounds,
-        figures=figures,
+        body_bytes=bounds.body_bytes,
+        body_s=bounds.body_s,
+        requests=bounds.requests,
         token=token,
+        open_paths=_OPEN,
         hosts=hosts,
-        paths=(*_PATHS, *(pages or ())),
+        answered=lambda path, status: figures.answered(path if path in paths else "other", status),
+        measured=figures.measured,
     )
     return app
 

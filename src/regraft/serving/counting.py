@@ -38,6 +38,16 @@ class Figures:
             registry=where,
         )
 
+    def answered(self, path: str, status: int) -> None:
+        """Count an answer."""
+        self.requests.labels(path, str(status)).inc()
+
+    def measured(self, under_way: int, seconds: float | None) -> None:
+        """Set how many requests to predict are under way, and count the time of one that ended."""
+        self.open.set(under_way)
+        if seconds is not None:
+            self.seconds.observe(seconds)
+
     def text(self) -> bytes:
         """All of them in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -9,18 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from regraft.errors import StorageError
+from regraft.saved import Number, check_regular, naming, parse_json
 from regraft.watching.states import Event, Reading
 
 FORMAT = 1
 _PROBABILITIES = 8  # their column
+_MOST_BYTES = 2**40
+_ADVICE = "choose another --db"
+_Moment = Annotated[float, msgspec.Meta(ge=-1e10, le=2.5e11)]  # seconds since 1970
+_Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _WAIT_S = 15  # for another process that writes
 _TABLES = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -51,16 +59,16 @@ class Photo:
     camera: str
     sha256: str
     path: str
-    taken: float
+    taken: _Moment
     taken_from: str
-    seen: float
+    seen: _Moment
     predicted: str
-    confidence: float | None
-    probabilities: tuple[float, ...]
+    confidence: _Rate | None
+    probabilities: tuple[_Rate, ...]
     flag: str
     reason: str
-    unfamiliarity: float | None
-    brightness: float | None
+    unfamiliarity: Number | None
+    brightness: Number | None
     model: str
 
     @property
@@ -72,6 +80,19 @@ class Photo:
     def reading(self) -> Reading:
         """What states are made of."""
         return Reading(self.taken, self.path, self.probabilities, self.is_known)
+
+
+class _About(msgspec.Struct, kw_only=True):
+    """The form of the facts on a history."""
+
+    classes: list[str] = []
+    model: str = ""
+    folder: str = ""
+    rules: dict[str, Number] = {}
+    familiar: _Rate = 1.0
+
+
+_COLUMNS = tuple(field.name for field in fields(Photo))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +125,9 @@ class Store:
             )
         if not self.file.parent.is_dir():
             raise StorageError(f"there is no folder {self.file.parent} for the history {self.file}")
+        if os.path.lexists(self.file):
+            with naming(self.file, StorageError, _ADVICE):
+                check_regular(self.file, most=_MOST_BYTES)
         with _explained(self.file):
             self._connection = sqlite3.connect(
                 self.file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
@@ -111,6 +135,7 @@ class Store:
             try:
                 self._connection.execute("PRAGMA journal_mode=WAL")
                 self._connection.execute("PRAGMA synchronous=NORMAL")
+                self._connection.execute("PRAGMA trusted_schema=OFF")
                 self._connection.executescript(_TABLES)
                 self._check_format()
             except BaseException:
@@ -132,7 +157,10 @@ class Store:
         """Facts on the history: classes, model, rules, folder; JSON values by name."""
         with self._explained():
             rows = self._connection.execute("SELECT name, value FROM about").fetchall()
-        return {name: json.loads(value) for name, value in rows}
+        with naming(self.file, StorageError, _ADVICE):
+            facts: dict[str, Any] = {name: parse_json(value) for name, value in rows}
+            msgspec.convert(facts, _About)
+            return facts
 
     def set_about(self, **facts: Any) -> None:
         """Keep facts, replacing those of the same name."""
@@ -192,9 +220,11 @@ class Store:
                 (camera, since),
             ).fetchall()
         for row in rows:
-            values: list[Any] = list(row)
-            values[_PROBABILITIES] = tuple(json.loads(values[_PROBABILITIES]))
-            yield Photo(*values)
+            with naming(self.file, StorageError, _ADVICE):
+                values = list(row)
+                values[_PROBABILITIES] = msgspec.json.decode(values[_PROBABILITIES])
+                photo = msgspec.convert(dict(zip(_COLUMNS, values, strict=True)), Photo)
+            yield photo
 
     def count(self) -> int:
         """How many photos there are."""
@@ -224,16 +254,25 @@ class Store:
             )
 
     def _check_format(self) -> None:
+        # A view could compute for ever, and a trigger do anything: regraft makes neither.
+        odd = "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')"
+        if self._connection.execute(odd).fetchone() is not None:
+            raise StorageError(f"{self.file} is damaged (it holds views or triggers); {_ADVICE}")
         row = self._connection.execute("SELECT value FROM about WHERE name = 'format'").fetchone()
         if row is None:
             self._connection.execute(
                 "INSERT OR IGNORE INTO about VALUES ('format', ?)", (json.dumps(FORMAT),)
             )
-        elif json.loads(row[0]) > FORMAT:
+        elif self._number(row[0]) > FORMAT:
             raise StorageError(
                 f"{self.file} was written by a newer regraft; upgrade with pip install --upgrade "
                 "regraft"
             )
+
+    def _number(self, text: Any) -> int:
+        with naming(self.file, StorageError, _ADVICE):
+            number: int = parse_json(text, int)
+            return number
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

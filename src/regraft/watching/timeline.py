@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from regraft.csv_table import csv_text
+from regraft.errors import StorageError
 from regraft.metrics import Estimate
+from regraft.saved import naming
 from regraft.watching.states import UNKNOWN, Event, Rules, Span, history_of, iso
 from regraft.watching.store import Photo, Store
 
@@ -108,16 +109,16 @@ class Timeline:
 
     def to_csv(self) -> str:
         """A row for each span: camera, state, start, end, seconds, photos, began_with_event."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["camera", "state", "start", "end", "seconds", "photos", "previous"])
+        rows: list[Sequence[object]] = [
+            ("camera", "state", "start", "end", "seconds", "photos", "previous")
+        ]
         for camera in self.cameras:
             begun = {event.at: event.previous for event in camera.events}
             for span in camera.spans:
                 row = [camera.name, span.state, iso(span.start), iso(span.end)]
                 previous = begun.get(span.start, "")
-                writer.writerow([*row, round(span.end - span.start), span.photos, previous])
-        return out.getvalue()
+                rows.append([*row, round(span.end - span.start), span.photos, previous])
+        return csv_text(rows)
 
 
 def read_timeline(
@@ -133,7 +134,8 @@ def read_timeline(
     """
     about = store.about()
     classes = tuple(about.get("classes", ()))
-    chosen = rules or Rules(**about.get("rules", {}))
+    with naming(store.file, StorageError, "choose another --db"):
+        chosen = rules or Rules(**about.get("rules", {}))
     familiar = float(about.get("familiar", 1.0))
     names = [name for name in store.cameras() if not cameras or name in cameras]
     return Timeline(
@@ -155,6 +157,12 @@ def _camera(
     familiar: float,
 ) -> CameraTimeline:
     photos = list(store.photos(name, since=since))
+    odd = next((p for p in photos if len(p.probabilities) not in (0, len(classes))), None)
+    if odd is not None:
+        raise StorageError(
+            f"{store.file} is damaged ({odd.path} has {len(odd.probabilities)} probabilities for "
+            f"{len(classes)} classes); choose another --db"
+        )
     found = history_of([photo.reading for photo in photos], classes, rules)
     seconds: dict[str, float] = {}
     for span in found.spans:
