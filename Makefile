@@ -11,7 +11,7 @@ TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 .PHONY: help setup demo check test bench format constraints pictures clean
 
 help:
-	@echo "make demo    install what a user needs, fit 2,000 textile photos, show the report"
+	@echo "make demo    install what a user needs, fit 2,000 simulated fabric images, show the report"
 	@echo "make test    install everything and run all checks and tests (under 30 minutes)"
 	@echo "make check   format, lint, types and fast tests (under 5 minutes)"
 	@echo "make bench   print the benchmark table"
@@ -28,7 +28,7 @@ $(VENV)/.user: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[demo,lite,heif,mqtt,text,fastai,lightning,huggingface,tracking,bench,dev]'
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[demo,lite,heif,mqtt,text,fastai,lightning,huggingface,parquet,tracking,bench,dev]'
 	@touch $@ $(VENV)/.user
 
 setup: $(VENV)/.dev
@@ -56,7 +56,7 @@ test: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# The pictures in README and docs: a fit of the demo photos, a quick one, both side by side.
+# The pictures in README and docs: a fit of the demo's simulated images, a quick one, both side by side.
 pictures: setup runs/demo/report.html
 	$(BIN)/regraft fit "$$($(BIN)/python -m regraft.demo)" --approach linear_probe --out runs/quick --force
 	$(BIN)/regraft report runs/demo runs/quick --out runs/comparison.html --force

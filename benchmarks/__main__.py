@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.machine import describe_machine
 from benchmarks.registry import BENCHMARKS
 from benchmarks.rows import Row, SkippedError, markdown_table
+from regraft.telemetry import opt_out
 
 
 def main(
@@ -23,6 +24,7 @@ def main(
     benchmarks: Mapping[str, Callable[[], list[Row]]] = BENCHMARKS,
 ) -> int:
     """Run the benchmarks that were named, or all; returns the exit code."""
+    opt_out()  # rivals are imported too
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benchmarks))
     parser.add_argument(

@@ -56,7 +56,7 @@ def photo_data(name: str) -> rg.Dataset:
 
 
 def textile_folder() -> Path:
-    """The folder of the 2,000 demo photos.
+    """The folder of the 2,000 simulated fabric images of the demo.
 
     Raises:
         SkippedError: the extra `demo` is not installed.

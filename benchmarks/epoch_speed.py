@@ -1,7 +1,7 @@
 """An epoch on cached boundary activations, against one of full fine-tuning of the same network.
 
 Command   python -m benchmarks epoch_speed
-Data      256 textile photos of the extra `demo`
+Data      256 simulated fabric images of the extra `demo`
 Expected  last two stages of Lite0: about 6 times faster than everything
 
 Both run the training loop of regraft at batch 32 with the precision that is faster for each (see

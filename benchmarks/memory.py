@@ -1,8 +1,8 @@
 """Peak private memory of `embed` on 2,000 and on 20,000 images.
 
 Command   python -m benchmarks memory
-Data      the 2,000 textile photos of the extra `demo` (250 x 250), and ten copies of each that
-          differ in bytes behind the end of the image, so that every content is embedded
+Data      the 2,000 simulated fabric images of the extra `demo` (250 x 250), and ten copies of each
+          that differ in bytes behind the end of the image, so that every content is embedded
 Expected  about 0.1 GiB, and nearly the same for both
 
 Each size is a process of its own with its own cache: scan, then embed. Its anonymous resident

@@ -1,7 +1,7 @@
 """fastai beside the race, on the same weights and photos in one run.
 
 Command   python -m benchmarks rivals
-Data      textile (the extra `demo`; 25 % held out, stratified)
+Data      simulated fabric (the extra `demo`; 25 % held out, stratified)
 Expected  0.95 in a fifth of the time that fastai takes to its own best, and in the end above it
 
 fastai runs with its defaults, and at its best: see `fastai_textile.py`. Its best is the highest
@@ -23,7 +23,7 @@ from benchmarks.timing import run_process
 
 TARGET = 0.95
 SHARE = 1 / 5
-NAME = "textile"
+NAME = "simulated fabric"
 
 
 def run(*, hows: tuple[str, ...] = ("default", "best")) -> list[Row]:

@@ -7,14 +7,17 @@ Data      6,046 e-mails of SpamAssassin, hard ham included, from the npm package
 Expected  accuracy at least 0.985 within 5 minutes; embed at least 1.5 times the texts a second of
           sentence-transformers' own encode, both in single precision on all cores
 
-The mails are as they came, headers included. Each fit is a whole process with its own empty cache
-but for the exported network.
+The race has the mails as they came, headers included, and those give much away: `In-Reply-To` is
+in 42 % of the ham and in no spam, `List-Id` in 68 % and 12 %. Counted words are therefore also
+measured on the subject and the body, and on the body alone, of the same mails with the same split.
+Each fit is a whole process with its own empty cache but for the exported network.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -29,26 +32,30 @@ from numpy.typing import NDArray
 import regraft as rg
 from benchmarks.data import environment_with_cache, own_cache
 from benchmarks.race import candidate_rows, write_table
-from benchmarks.rows import Row, SkippedError, at_least, at_most
+from benchmarks.rows import Row, SkippedError, at_least, at_most, rate_text
 from benchmarks.timing import run_process
+from regraft.evaluation import CROSS_VALIDATION, TEST
+from regraft.metrics import Estimate
 
 BUDGET_S = 300
 TARGET = 0.985
 FASTER = 1.5
 BACKBONE = "all_minilm_l6_v2"
+PARTS = ("subject and body", "body")
 _WORDS = (10, 30, 90)
 _FOLDERS = ("easy-ham-1", "easy-ham-2", "hard-ham-1", "spam-1", "spam-2")
 
 
 def run(*, texts: int = 300, repeats: int = 3) -> list[Row]:
-    """The race on all mails; then the speed on some of them.
+    """The race on all mails, counted words on parts of them; then the speed on some.
 
     Args:
         texts: mails to embed.
         repeats: times each way.
     """
     mails = _mails()
-    return [*_race(mails), *_speed(mails, texts=texts, repeats=repeats)]
+    without = [_counted_words(mails, parts) for parts in PARTS]
+    return [*_race(mails), *without, *_speed(mails, texts=texts, repeats=repeats)]
 
 
 def _mails() -> Path:
@@ -62,9 +69,50 @@ def _mails() -> Path:
     return data
 
 
-def _race(mails: Path, *, seed: int = 0) -> list[Row]:
+def _files_of(mails: Path) -> tuple[list[Path], list[str]]:
+    """Every mail and its label, in one order."""
     files = [path for name in _FOLDERS for path in sorted((mails / name).glob("*.txt"))]
-    labels = ["spam" if path.parent.name.startswith("spam") else "ham" for path in files]
+    return files, ["spam" if path.parent.name.startswith("spam") else "ham" for path in files]
+
+
+def part_of(mail: bytes, parts: str) -> bytes:
+    """The body of a mail, behind its first blank line; with "subject and body" its subject too."""
+    header, _, body = mail.replace(b"\r\n", b"\n").partition(b"\n\n")
+    if parts == "body":
+        return body
+    subject = re.search(rb"^subject:((?:.|\n[ \t])*)", header, flags=re.IGNORECASE | re.MULTILINE)
+    return (subject[1].strip() if subject else b"") + b"\n\n" + body
+
+
+def _counted_words(mails: Path, parts: str, *, seed: int = 0) -> Row:
+    """Accuracy of counted words on a part of every mail, with the split of the race."""
+    files, labels = _files_of(mails)
+    with tempfile.TemporaryDirectory(prefix="regraft-bench-") as folder:
+        written = []
+        for path in files:
+            part = Path(folder) / "mails" / path.parent.name / path.name
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(part_of(path.read_bytes(), parts))
+            written.append(part)
+        root, out = Path(folder) / "mails", Path(folder) / "run"
+        table = write_table(Path(folder) / "labels.csv", root, written, labels, labels, seed=seed)
+        command = [sys.executable, "-m", "regraft", "fit", str(root), "--labels", str(table)]
+        command += ["--approach", "tfidf", "--budget", f"{BUDGET_S}s", "--out", str(out)]
+        run_process(command, environment=environment_with_cache(Path(folder) / "cache"))
+        evaluations = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+    test, folds = (next(e for e in evaluations if e["on"] == on) for on in (TEST, CROSS_VALIDATION))
+    return Row(
+        f"e-mails, counted words on {parts} only, {test['n']:,} held out; folds",
+        f"{_shown(test)}; {_shown(folds)} on {folds['n']:,}",
+    )
+
+
+def _shown(evaluation: dict[str, Any]) -> str:
+    return rate_text(Estimate.from_dict(evaluation["accuracy"]))
+
+
+def _race(mails: Path, *, seed: int = 0) -> list[Row]:
+    files, labels = _files_of(mails)
     with tempfile.TemporaryDirectory(prefix="regraft-bench-") as folder:
         table = write_table(Path(folder) / "labels.csv", mails, files, labels, labels, seed=seed)
         out = Path(folder) / "run"
@@ -78,7 +126,7 @@ def _race(mails: Path, *, seed: int = 0) -> list[Row]:
         evaluations = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     test = next(one for one in evaluations if one["on"] == "test")
     rate, chosen = test["accuracy"], comparison["candidates"][comparison["chosen"]]
-    measured = f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]"
+    measured = _shown(test)
     what = f"e-mails, 5 min: {chosen['title']}, {test['n']:,} held out"
     return [
         at_least(what, rate["value"], TARGET, measured=measured),

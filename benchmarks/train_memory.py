@@ -1,7 +1,7 @@
 """Peak private memory of approaches that train a network, on 10,000 images.
 
 Command   python -m benchmarks train_memory
-Data      10,000 images made of the 2,000 textile photos of the extra `demo`, see `memory`
+Data      10,000 images made of the 2,000 simulated fabric images of the extra `demo`, see `memory`
 Expected  below 3 GiB for every candidate
 
 Each candidate is a process of its own with its own cache: scan, then one fold of its

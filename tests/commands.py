@@ -122,9 +122,13 @@ def copy_photos(source: Path, target: Path, count: int, *, skip: int = 0, size: 
 
 
 def make_run(folder: Path, *, graphs: Path, rooms: Path) -> Path:
-    """Fill `folder` with `photos/`, the finished run `run/` of them, and the `cache/` it used."""
+    """Fill `folder` with `photos/`, the finished run `run/` of them, and the `cache/` it used.
+
+    In `more/` are photos that the run has not seen.
+    """
     for name in ("clean", "messy"):
         copy_photos(rooms / "train" / name, folder / "photos" / name, 12)
+        copy_photos(rooms / "train" / name, folder / "more" / name, 6, skip=12)
     (folder / "cache" / "regraft").mkdir(parents=True)
     (folder / "cache" / "regraft" / "graphs").symlink_to(graphs)
     with pytest.MonkeyPatch.context() as patch:

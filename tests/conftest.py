@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from regraft.telemetry import opt_out
 from tests.commands import CommandLine, Started, make_run
 from tests.text_runs import make_text_run
+
+opt_out()  # tests import ONNX Runtime themselves
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +104,9 @@ def shared_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made_once(
     tmp_path_factory: pytest.TempPathFactory, shared_graphs: Path, test_data: Path
 ) -> Path:
-    """A folder with `photos/`, `run/`, a linear probe of them, and its `cache/`; not to be changed.
+    """A folder with `photos/`, `more/` of the kind, `run/`, a linear probe, and its `cache/`.
+
+    It is not to be changed.
 
     A module whose tests change it has one of its own.
     """

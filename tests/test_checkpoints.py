@@ -91,6 +91,9 @@ def test_training_goes_on_from_a_model_folder(
     folder = model.save(tmp_path / "model")
 
     onwards = get_backbone(str(folder))
+    known = [row.sha256 for row in data.train]
+    assert onwards.contents.known_to_backbone(known).all(), "fine-tuned on them, labels included"
+    assert not onwards.contents.is_complete, "nobody has said what the file was trained on"
     assert onwards.architecture == ARCHITECTURE
     assert onwards.transform == first.transform
     assert onwards.licence == "unknown"
@@ -102,7 +105,8 @@ def test_training_goes_on_from_a_model_folder(
     ]
     assert any(name.startswith("layer4") for name in changed)  # what was trained is what is loaded
     assert not any(name.startswith("layer1") for name in changed)
-    again = FineTune(onwards, **options).fit(data)
+    again = FineTune(onwards, **options).fit(data.with_rows(data.rows[2:]))
+    assert again.contents.known_to_model(known).all(), "those of its ancestor, too"
     assert len(load(again.save(tmp_path / "again")).predict([data.absolute(data.train[0])])) == 1
 
 

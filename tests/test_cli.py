@@ -41,8 +41,9 @@ LEAVES = [*sorted(NAMES - {"cache"}), "cache show", "cache clear"]
 def run_folder(
     made_once: Path, warm_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """The run folder of `photos`; both are in the working folder, and the cache is warm."""
-    shutil.copytree(made_once / "photos", tmp_path / "photos")
+    """The run folder of `photos`; with `more`, they are in the working folder, the cache warm."""
+    for name in ("photos", "more"):
+        shutil.copytree(made_once / name, tmp_path / name)
     shutil.copytree(made_once / "run", tmp_path / "runs" / "photos", copy_function=os.link)
     monkeypatch.chdir(tmp_path)
     return Path("runs/photos")
@@ -145,7 +146,6 @@ def test_completion_of_commands_and_options() -> None:
         ("fitt", "no such command 'fitt'. Did you mean 'fit'?; see: regraft --help"),
         ("--bogus", "no such option: --bogus; see: regraft --help"),
         ("fit", "missing argument 'DATA'; see: regraft fit --help"),
-        ("predict m", "missing argument 'FILES'; see: regraft predict --help"),
         ("fit a b", "unexpected extra argument"),
         ("fit a --seed x", "invalid value for '--seed'"),
         ("fit a --seed -1", "invalid value for '--seed'"),
@@ -295,7 +295,7 @@ def test_machine_output_is_all_there_is_on_standard_output(
     expected = {
         ("scan", "photos"): (24, "path"),
         ("predict", run_folder, *photos[:3]): (3, "path"),
-        ("evaluate", run_folder, "photos"): (6, "metric"),
+        ("evaluate", run_folder, "more"): (6, "metric"),
         ("backbones",): (4, "name"),
         ("cache", "show"): (4, "kind"),
     }
@@ -316,7 +316,7 @@ def test_machine_output_is_all_there_is_on_standard_output(
 def test_prose_goes_to_standard_error(regraft: CommandLine, run_folder: Path) -> None:
     for command in (
         ("scan", "photos"),
-        ("evaluate", run_folder, "photos"),
+        ("evaluate", run_folder, "more"),
         ("report", run_folder),
         ("fit", "photos", *QUICK),
         ("cache", "clear", "--features"),
@@ -329,7 +329,7 @@ def test_prose_goes_to_standard_error(regraft: CommandLine, run_folder: Path) ->
 def test_predictions_as_csv_and_json_agree(regraft: CommandLine, run_folder: Path) -> None:
     Path("photos/broken, file.jpg").write_bytes(b"")
     as_csv = regraft.done("predict", run_folder, "photos", "--format", "csv")
-    header = "path,predicted,confidence,set,flag,p_clean,p_messy"
+    header = "path,predicted,confidence,set,flag,p_clean,p_messy,reason"
     assert as_csv.out.splitlines()[0] == header
     as_json = regraft.done("predict", run_folder, "photos", "--format", "json").data
     assert len(as_json) == len(as_csv.rows) == 25
@@ -340,7 +340,7 @@ def test_predictions_as_csv_and_json_agree(regraft: CommandLine, run_folder: Pat
         assert row["flag"] in ("", "unsure", "unfamiliar", "unreadable")
         if row["flag"] == "unreadable":
             assert [row["predicted"], row["confidence"], row["p_clean"]] == ["", "", ""]
-            assert item["reason"] == "the file is empty"
+            assert item["reason"] == row["reason"] == "the file is empty"
             continue
         assert float(row["confidence"]) == item["confidence"]
         assert row["set"].split("|") == item["set"] or item["set"] == []
@@ -349,11 +349,9 @@ def test_predictions_as_csv_and_json_agree(regraft: CommandLine, run_folder: Pat
 
 
 def test_predict_takes_files_folders_and_patterns(regraft: CommandLine, run_folder: Path) -> None:
-    def paths(*inputs: str) -> list[str]:
-        return [
-            row["path"]
-            for row in regraft.done("predict", run_folder, *inputs, "--format", "csv").rows
-        ]
+    def paths(*inputs: str, flag: str = "") -> list[str]:
+        rows = regraft.done("predict", run_folder, *inputs, "--format", "csv").rows
+        return [row["path"] for row in rows if (row["flag"] == "ignored") is bool(flag)]
 
     everything = paths("photos")
     assert len(everything) == 24
@@ -367,6 +365,67 @@ def test_predict_takes_files_folders_and_patterns(regraft: CommandLine, run_fold
     shutil.copy(everything[0], "photos/.hidden/a.jpg")
     Path("photos/notes.txt").write_text("no photo", encoding="utf-8")
     assert paths("photos") == everything
+    assert paths("photos", flag="ignored") == ["photos/.hidden/a.jpg", "photos/notes.txt"]
+
+
+def test_what_predict_passes_over_is_told_and_listed(
+    regraft: CommandLine, run_folder: Path
+) -> None:
+    Path("new").mkdir()
+    shutil.copy(next(Path("photos/clean").iterdir()), "new/1.jpg")
+    for name in ("IMG_1.NEF", "photo.jpg_large", "noext"):
+        shutil.copy("new/1.jpg", f"new/{name}")
+    shown = regraft.done("predict", run_folder, "new")
+    assert len(shown.out.splitlines()) == 2
+    assert "3 ignored: not looked at\n  new/IMG_1.NEF: not an image (.NEF)\n" in shown.err
+    assert "1 file: 1 " in shown.err
+    rows = regraft.done("predict", run_folder, "new", "--format", "csv").rows
+    assert [(row["path"], row["flag"], row["reason"]) for row in rows[1:]] == [
+        ("new/IMG_1.NEF", "ignored", "not an image (.NEF)"),
+        ("new/noext", "ignored", "not an image (no suffix)"),
+        ("new/photo.jpg_large", "ignored", "not an image (.jpg_large)"),
+    ]
+    items = regraft.done("predict", run_folder, "new", "--format", "json").data
+    assert [item["reason"] for item in items] == [row["reason"] for row in rows]
+    assert items[1]["probabilities"] == {}
+
+
+def test_predict_takes_tables_of_photos(regraft: CommandLine, run_folder: Path) -> None:
+    photos = sorted(Path("photos/messy").iterdir())[:3]
+    lines = [f"messy/{path.stem},messy" for path in photos]
+    Path("test.csv").write_text("\n".join(["image_id,label", *lines, "gone,clean"]) + "\n")
+    rows = regraft.done("predict", run_folder, "test.csv", "--format", "csv").rows
+    assert [row["path"] for row in rows] == [*map(str, photos), "gone"]
+    assert rows[-1]["reason"] == "not found; named in line 5 of test.csv"
+    Path("lists").mkdir()
+    Path("test.csv").rename("lists/test.csv")
+    error = regraft("predict", run_folder, "lists/test.csv").error
+    assert "none of the 4 names in test.csv" in error
+    assert "give the folder with --image-dir" in error
+    options = ("--image-dir", "photos", "--path-column", "image_id", "--format", "csv")
+    assert regraft.done("predict", run_folder, "lists/test.csv", *options).rows == rows
+    scored = regraft.done("evaluate", run_folder, "lists/test.csv", "--image-dir", "photos")
+    assert "of 3 test photos" in scored.err
+
+
+def test_nothing_to_predict_is_wrong_usage(regraft: CommandLine, run_folder: Path) -> None:
+    found = regraft("predict", run_folder)
+    assert found.code == 2
+    assert found.error == "nothing to predict; give files, folders, patterns, a table or --text"
+    found = regraft("predict", run_folder, "--text", "hello")
+    assert found.error == "the model reads photos, and --text is for models of texts; give files"
+
+
+def test_an_evaluation_finds_the_classes_below_other_folders(
+    regraft: CommandLine, run_folder: Path
+) -> None:
+    for i, path in enumerate(sorted(Path("photos/messy").iterdir())[:4]):
+        place = Path(f"later/cam1/messy/day{i % 2}")
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    found = regraft.done("evaluate", run_folder, "later", "--format", "json").data
+    assert found["n"] == 4
+    assert found["per_class"]["messy"]["n"] == 4
 
 
 def test_a_model_folder_does_as_well_as_its_run(regraft: CommandLine, run_folder: Path) -> None:
@@ -399,9 +458,9 @@ def test_scan_lists_every_file_and_decodes_unless_told_not_to(
 
 
 def test_evaluate_takes_a_label_table(regraft: CommandLine, run_folder: Path) -> None:
-    lines = [f"{path.name},{path.parent.name}" for path in sorted(Path("photos").rglob("1*.jpg"))]
+    lines = [f"{path.name},{path.parent.name}" for path in sorted(Path("more").rglob("*.jpg"))]
     Path("flat").mkdir()
-    for path in Path("photos/clean").iterdir():
+    for path in Path("more/clean").iterdir():
         shutil.copy(path, "flat")
     table = "bild,art\n" + "\n".join(line for line in lines if line.endswith("clean"))
     Path("labels.csv").write_text(table, encoding="utf-8")
@@ -665,7 +724,7 @@ def test_every_hint_can_be_run(regraft: CommandLine, run_folder: Path, planned_o
         ("fit", spaced, *QUICK, "--out", "runs/it's"),
         ("predict", run_folder, "photos"),
         ("predict", run_folder, "photos/clean", "photos/messy"),
-        ("evaluate", run_folder, "photos"),
+        ("evaluate", run_folder, "more"),
         ("report", run_folder),
         ("explain", run_folder),
         ("explain", run_folder, "photos/clean"),
@@ -696,7 +755,7 @@ def test_nothing_that_is_copied_is_broken_on_a_narrow_terminal(
     fit = regraft.done("fit", long, *QUICK, "--out", long.parent / "run")
     scan = regraft.done("scan", long)
     predict = regraft.done("predict", run_folder, long)
-    evaluate = regraft.done("evaluate", long.parent / "run", long)
+    evaluate = regraft.done("evaluate", long.parent / "run", "more")
     report = long.parent / "run" / "report.html"
     assert f"report   {report}\n" in fit.err
     assert f"regraft predict '{long.parent / 'run'}' new_photo.jpg" in fit.err
@@ -728,7 +787,9 @@ def test_tables_are_utf8_whatever_the_locale(made_once: Path, tmp_path: Path) ->
     shutil.copytree(made_once / "photos", folder)
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
     run = made_once / "run"
-    for command in (["scan", folder], ["predict", run, folder], ["evaluate", run, folder]):
+    more = tmp_path / "更多"
+    shutil.copytree(made_once / "more", more)
+    for command in (["scan", folder], ["predict", run, folder], ["evaluate", run, more]):
         done = process(*command, env=environment, encoding="utf-8")
         assert done.returncode == 0, done.stderr
         table = process(*command, "--format", "csv", env=environment, encoding="utf-8")
@@ -773,6 +834,8 @@ def test_runs_without_a_name_do_not_collide(regraft: CommandLine, run_folder: Pa
     before = (run_folder / "run.json").read_bytes()
     regraft.done("fit", "photos", *QUICK)
     assert sorted(path.name for path in Path("runs").iterdir()) == ["photos", "photos-2"]
+    said = regraft.done("fit", "photos", *QUICK).err
+    assert "runs/photos holds a finished run, so this one goes to runs/photos-3\n" in said
     assert (run_folder / "run.json").read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""Photos that people corrected: kept, trained on, and a model that is only replaced if no worse."""
+"""Corrected photos: kept, trained on, and a model that is replaced unless the new one is worse."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ from hypothesis import strategies as st
 
 import regraft as rg
 from regraft import promotion as promoting
-from regraft.corrections import FOLDER, add_corrections, keep_correction, read_corrections
-from regraft.dataset import Dataset, Row
+from regraft.corrections import (
+    FOLDER,
+    add_corrections,
+    class_meant,
+    keep_correction,
+    read_corrections,
+    with_note_on_corrections,
+)
+from regraft.dataset import Dataset, Row, leave_out_small_classes
 from regraft.errors import DataError, RunError
 from regraft.metrics import Estimate
-from regraft.promotion import promote, roll_back
+from regraft.promotion import deployed_run, promote, roll_back
 from regraft.reporting.pairing import Paired
 from regraft.runs import Run, read_run
 from regraft.switching import COMMITTED, LOCK
@@ -150,8 +157,9 @@ def test_corrected_photos_join_the_training(tmp_path: Path) -> None:
     assert all(found.absolute(row).exists() for row in found.train)
     (left_out,) = [row for row in found.rows if row.status == "excluded"]
     assert (left_out.path, left_out.reason) == ("1.png", "corrected to messy")
-    assert "2 corrected photos are among the training images." in found.notes
     assert any("(a test photo)" in note for note in found.notes)
+    noted = with_note_on_corrections(found, read_corrections(tmp_path), tmp_path)
+    assert "2 corrected photos are among the training photos." in noted.notes
 
 
 def test_a_correction_that_has_gone_is_told(tmp_path: Path) -> None:
@@ -159,7 +167,51 @@ def test_a_correction_that_has_gone_is_told(tmp_path: Path) -> None:
     data = Dataset.from_rows(tmp_path, [Row("x.png", "d" * 64, "clean", "train")])
     found = add_corrections(data, read_corrections(tmp_path), tested={})
     assert len(found.train) == 1
-    assert "1 corrections are not used" in found.notes[-1]
+    assert found.notes[-1].startswith("1 correction is not used: ")
+    assert found.notes[-1].endswith(".jpg (the file is not there).")
+
+
+def test_a_label_that_is_no_class_is_asked_about() -> None:
+    classes = ("box", "ball")
+    assert class_meant(" box ", classes, is_new=False) == "box"
+    assert class_meant("Box", classes, is_new=True) == "Box"
+    for typed, meant in (("Box", "box"), ("bxo", "box"), ("BALL", "ball")):
+        with pytest.raises(DataError) as refused:
+            class_meant(typed, classes, is_new=False)
+        assert str(refused.value) == (
+            f"there is no class {typed!r}; did you mean {meant!r}? If {typed!r} is a new class, "
+            "add --new-class"
+        )
+    with pytest.raises(
+        DataError, match=r"no class 'vase', only 'ball' and 'box'\. If 'vase' is a new"
+    ):
+        class_meant("vase", classes, is_new=False)
+    with pytest.raises(DataError, match=r"'0', '1', '2' and 4 more\. If"):
+        class_meant("vase", list(map(str, range(7))), is_new=False)
+
+
+def test_what_was_trained_on_is_counted_truly(tmp_path: Path) -> None:
+    """A new class of one photo is left out, and the note says so and where the photo is."""
+    rows = []
+    for i in range(4):
+        sha256 = hashlib.sha256(photo(tmp_path, f"{i}.png")).hexdigest()
+        rows.append(Row(f"{i}.png", sha256, "ab"[i % 2], "train"))
+    data = Dataset.from_rows(tmp_path, rows)
+    keep_correction(tmp_path, photo(tmp_path, "new.png"), "c", source="command")
+    found = read_corrections(tmp_path)
+    changed = leave_out_small_classes(add_corrections(data, found, tested={}))
+    noted = with_note_on_corrections(changed, found, tmp_path)
+    assert noted.notes[-1] == (
+        "1 corrected photo not trained on (class 'c' has only 1 different image; at least 2 are "
+        f"needed), kept in {tmp_path / FOLDER} for the next fit."
+    )
+    assert not any("among the training" in note for note in noted.notes)
+    keep_correction(tmp_path, photo(tmp_path, "another.png"), "a", source="command")
+    found = read_corrections(tmp_path)
+    changed = leave_out_small_classes(add_corrections(data, found, tested={}))
+    noted = with_note_on_corrections(changed, found, tmp_path)
+    assert "1 corrected photo is among the training photos." in noted.notes
+    assert noted.notes[-1].startswith("1 corrected photo not trained on (class 'c' has")
 
 
 # --- a new model
@@ -191,7 +243,9 @@ def test_a_model_that_is_no_worse_is_promoted_and_can_be_taken_back(
     _paired(monkeypatch, 0.0)
     found = promote(other, old)
     assert found.promoted
-    assert found.reason == "promoted, it is no worse: +0.0 points [-10.0, +10.0] on 20 photos"
+    assert found.reason == (
+        "promoted, the two cannot be told apart: +0.0 points [-10.0, +10.0] on 20 photos"
+    )
     assert _graph(old.folder) == after
     assert rg.load("run").approach == "knn"
     roll_back("run")
@@ -204,15 +258,42 @@ def test_a_model_that_is_no_worse_is_promoted_and_can_be_taken_back(
 def test_a_model_that_is_worse_is_not_promoted(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = read_run("run")
     before = _graph(old.folder)
-    _paired(monkeypatch, -0.01)
+    _paired(monkeypatch, -0.11)
     found = promote(old, old)
     assert not found.promoted
-    assert found.reason.startswith("not promoted, it is worse: -1.0 points")
+    assert found.reason == "not promoted, it is worse: -11.0 points [-21.0, -1.0] on 20 photos"
     _paired(monkeypatch, None)
-    assert promote(old, old).reason == "both runs have no photo in common to be compared on"
+    assert promote(old, old).reason == (
+        "not promoted: both runs have no photo in common to be compared on"
+    )
     assert _graph(old.folder) == before
     with pytest.raises(RunError, match="run keeps no earlier model; nothing was promoted over it"):
         roll_back("run")
+
+
+@pytest.mark.parametrize(
+    ("difference", "why"),
+    [(-0.01, "the two cannot be told apart: -1.0 points"), (0.11, "it is better: +11.0 points")],
+)
+def test_what_is_not_significantly_worse_is_promoted(
+    here: Path, monkeypatch: pytest.MonkeyPatch, difference: float, why: str
+) -> None:
+    _paired(monkeypatch, difference)
+    found = promote(read_run("run"), read_run("run"))
+    assert found.promoted
+    assert found.reason.startswith(f"promoted, {why}")
+
+
+def test_a_run_that_was_fitted_again_since_is_compared_with_nothing(here: Path) -> None:
+    other = rg.fit("photos", approaches=["knn"], out="other")
+    assert promote(other, read_run("run")).promoted
+    assert deployed_run(read_run("run")) is not None
+    rg.fit("photos", approaches=["knn"], seed=1, resize="pad", out="other", force=True)
+    assert deployed_run(read_run("run")) is None
+    found = promote(read_run("other"), read_run("run"))
+    assert not found.promoted
+    assert "is gone, or has another model by now" in found.reason
+    assert rg.load("run").approach == "knn", "the promoted model is still at work"
 
 
 @pytest.mark.slow
@@ -228,15 +309,18 @@ def test_the_next_one_is_compared_with_the_model_at_work(
 
 
 def test_the_commands(here: Path, regraft: CommandLine) -> None:
+    (here / "new" / "notes.txt").write_text("no photo")
     done = regraft.done("correct", "run", "new", "--label", "messy")
-    assert done.err.startswith("3 photos kept as messy; the model had ")
+    told, kept, *_ = done.err.splitlines()
+    assert told == "new/notes.txt is not kept: not an image (.txt)"
+    assert kept.startswith("3 photos kept as messy; the model had got ")
     assert "next     regraft fit photos/ --with-corrections run" in done.err
     done = regraft.done("fit", "photos", *QUICK, "--with-corrections", "run", "--out", "better")
     better = read_run("better")
     assert len(better.data.train) == 27
     promotion = better.about["promotion"]
     assert promotion["photos"] == 24
-    assert ("promoted, it is no worse" in done.err) == promotion["promoted"]
+    assert ("promoted, " in done.err.replace("not promoted, ", "")) == promotion["promoted"]
     if promotion["promoted"]:
         assert "back     regraft rollback run" in done.err
         assert regraft.done("rollback", "run").err.startswith("model    run/model")
@@ -261,6 +345,27 @@ def test_a_test_set_stays_as_it_was(
     assert {row.sha256 for row in first.data.test} == {row.sha256 for row in second.data.test}
     assert second.about["promotion"]["photos"] == 10
     assert any("(a test photo)" in note for note in second.about["notes"])
+
+
+def test_a_correction_of_an_unknown_class_is_not_taken_in_silence(
+    here: Path, regraft: CommandLine
+) -> None:
+    one, two, *_ = sorted((here / "photos" / "clean").iterdir())
+    error = regraft("correct", "run", one, "--label", "Messy").error
+    assert error.startswith("there is no class 'Messy'; did you mean 'messy'?")
+    assert not (here / "run" / FOLDER).exists()
+    kept = regraft.done("correct", "run", one, "--label", "Attic", "--new-class")
+    assert kept.err.startswith("1 photo kept as Attic; the model had got it wrong\n")
+    done = regraft.done("fit", "photos", *QUICK, "--with-corrections", "run", "--out", "better")
+    said = " ".join(done.err.split())
+    assert "1 corrected photo not trained on (class 'Attic' has only 1 different image" in said
+    assert "kept in run/corrections for the next fit" in said
+    assert "among the training photos" not in said
+    regraft.done("correct", "run", two, "--label", "Attic")  # known by now
+    regraft.done("fit", "photos", *QUICK, "--with-corrections", "run", "--out", "third")
+    third = read_run("third")
+    assert third.data.classes == ("Attic", "clean", "messy")
+    assert "2 corrected photos are among the training photos." in third.about["notes"]
 
 
 def test_nothing_to_learn_from_is_said(here: Path, regraft: CommandLine) -> None:

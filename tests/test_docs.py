@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.catalogue_hubs import (
     save_in_hub_form,
     transformers_model,
 )
+from tests.commands import copy_photos
 from tests.foreign_networks import write_keras_like
 from tests.tiny_encoders import write_encoder
 
@@ -54,7 +56,7 @@ def _commands() -> list[str]:
 
 
 @pytest.fixture
-def working_folder(photo_folder: Path) -> Path:
+def working_folder(photo_folder: Path, test_data: Path) -> Path:
     """What the examples assume: photos/, more_photos/, cameras/, new.jpg, new_photos/, tables.
 
     And new.txt, and networks of others: weights.pth, theirs.onnx, tiny_vit/, own_network.py,
@@ -63,8 +65,7 @@ def working_folder(photo_folder: Path) -> Path:
     folder = photo_folder.parent
     for name in ("clean", "messy"):
         (folder / "more_photos" / name).mkdir(parents=True)
-        for path in sorted((photo_folder / name).iterdir())[:4]:
-            shutil.copy(path, folder / "more_photos" / name)
+        copy_photos(test_data / "rooms" / "train" / name, folder / "more_photos" / name, 4, skip=12)
     shutil.copytree(photo_folder / "messy", folder / "cameras" / "nursery")
     (folder / "new_photos").mkdir()
     some = sorted(photo_folder.rglob("*.jpg"))
@@ -206,3 +207,19 @@ def test_every_module_is_in_the_architecture() -> None:
             continue
         name = f"`{path.name}/`" if path.is_dir() else f"`{path.name}`"
         assert name in text, f"{name} is missing in docs/architecture.md"
+
+
+def test_the_example_of_the_package_runs(working_folder: Path) -> None:
+    lines = (rg.__doc__ or "").splitlines()
+    example = "\n".join(line for line in lines if line.startswith("    "))
+    assert "rg.evaluate(model" in example
+    (working_folder / "photos").rename(working_folder / "rooms")
+    (working_folder / "more_photos").rename(working_folder / "more_rooms")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(example)],
+        cwd=working_folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Estimate(value=" in done.stdout

@@ -41,7 +41,9 @@ def test_paths_are_fitted_and_predicted(paths: np.ndarray, labels: np.ndarray) -
     assert probabilities.shape == (len(paths), 2)
     assert np.allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
     assert (classifier.predict(paths) == labels).mean() > 0.8
-    assert classifier.score(paths, labels) == (classifier.predict(paths) == labels).mean()
+    with pytest.warns(UserWarning, match=f"was trained on {len(paths)} of these {len(paths)} im"):
+        score = classifier.score(paths, labels)
+    assert score == (classifier.predict(paths) == labels).mean()
     column = paths.reshape(-1, 1)
     assert (classifier.predict(column) == classifier.predict(list(paths))).all()
 
@@ -63,6 +65,8 @@ def test_images_in_memory_say_the_same_as_their_files(
     assert np.allclose(
         from_files.predict_proba(paths), from_memory.predict_proba(images), atol=1e-4
     )
+    with pytest.warns(UserWarning, match="so their score says nothing of others"):
+        from_memory.score(images, labels)
     same_size = np.stack([image[:64, :64] for image in images])
     assert RegraftClassifier().fit(same_size, labels).predict(same_size[:3]).shape == (3,)
 
@@ -108,15 +112,17 @@ def test_the_checks_of_estimators_that_apply_pass(name: str) -> None:
 @pytest.mark.parametrize(
     ("x", "y", "expected"),
     [
-        (np.zeros((4, 3)), [0, 1, 0, 1], r"X has the shape \(4, 3\), expected paths"),
-        ([1, 2], [0, 1], "X holds int, expected paths"),
-        ("a.jpg", [0], "X is str, expected paths"),
+        (np.zeros((4, 3)), [0, 1, 0, 1], r"an array came, float64 \(4, 3\), expected a path"),
+        (np.array([["a", "b"]]), [0], r"an array of the shape \(1, 2\) came, expected a path"),
+        ([1, 2], [0, 1], "int came among the inputs, expected a path"),
+        (5, [0], "int came, expected a path"),
+        ("a.jpg", [0, 1], "X has 1 images and y 2 labels"),
         (["a.jpg", "b.jpg"], [0], "X has 2 images and y 1 labels"),
         (["a.jpg", "a.jpg"], [0, 1], r"a\.jpg is named twice"),
         (["a.jpg", "b.jpg"], None, "y is None"),
         (["a.jpg", "b.jpg"], [0.5, 1.7], "y cannot be taken as labels"),
-        (np.zeros((2, 8, 8, 4), np.uint8), [0, 1], r"an image is uint8 \(8, 8, 4\)"),
-        (np.zeros((2, 8, 8, 3)), [0, 1], r"an image is float64 \(8, 8, 3\)"),
+        (np.zeros((2, 8, 8, 5), np.uint8), [0, 1], r"an array came, uint8 \(8, 8, 5\)"),
+        (np.zeros((2, 8, 8, 3)), [0, 1], r"an array came, float64 \(8, 8, 3\)"),
     ],
 )
 def test_what_is_no_data_is_explained(x: Any, y: Any, expected: str) -> None:
@@ -140,11 +146,17 @@ def test_wrong_settings_are_explained(paths: np.ndarray, labels: np.ndarray) -> 
         RegraftClassifier().predict(paths)
 
 
-def test_an_image_that_cannot_be_read_ends_a_prediction_and_no_fit(
+def test_an_image_that_cannot_be_read_ends_a_prediction_and_is_told_by_a_fit(
     paths: np.ndarray, labels: np.ndarray, tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no image")
-    classifier = RegraftClassifier().fit([*paths, str(bad)], [*labels, "clean"])
+    told = r"2 of 26 images not used: .*gone\.jpg: the file is not there; .*bad\.jpg: not an im"
+    with pytest.warns(UserWarning, match=told) as caught:
+        classifier = RegraftClassifier().fit(
+            [*paths, "gone.jpg", str(bad)], [*labels, "clean", "clean"]
+        )
+    assert "\n" not in str(caught[0].message)
+    assert caught[0].filename == __file__
     with pytest.raises(DataError, match=r"bad\.jpg cannot be read"):
         classifier.predict([str(bad)])

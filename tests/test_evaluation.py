@@ -15,6 +15,7 @@ from regraft.dataset import scan
 from regraft.errors import DataError
 from regraft.evaluation import METRICS, Evaluation, evaluate_probabilities, evaluation_csv
 from regraft.metrics import FewerImages
+from tests.commands import copy_photos
 
 
 def _evaluation(*, repeats: int = 1, groups: np.ndarray | None = None) -> Evaluation:
@@ -171,10 +172,14 @@ def test_csv_has_a_line_for_each_metric() -> None:
     assert [line.split(",")[0] for line in lines[1:]] == list(METRICS)
 
 
-def test_a_model_is_scored_on_other_data(photo_folder: Path, tmp_path: Path) -> None:
+def test_a_model_is_scored_on_other_data(
+    photo_folder: Path, test_data: Path, tmp_path: Path
+) -> None:
     model = regraft.Knn().fit(scan(photo_folder))
-    found = regraft.evaluate(model, photo_folder)
-    assert (found.on, found.n) == ("test", 24)
+    for name in ("clean", "messy"):
+        copy_photos(test_data / "rooms" / "train" / name, tmp_path / "new" / name, 3, skip=12)
+    found = regraft.evaluate(model, tmp_path / "new")
+    assert (found.on, found.n, found.overlap.left_out) == ("test", 6, 0)
     shutil.copytree(photo_folder / "clean", tmp_path / "more" / "clean")
     shutil.copytree(photo_folder / "messy", tmp_path / "more" / "untidy")
     with pytest.raises(DataError, match=r"not trained on: untidy; it knows clean, messy"):

@@ -52,12 +52,11 @@ def test_transfer_that_is_ahead(clock: Clock, scratch_first: bool) -> None:
     candidates: list[Approach] = [Fake(0.9, "probe"), _scratch(0.6, clock, seed=1)]
     found = transfer_entry(_compared(*(candidates[::-1] if scratch_first else candidates)))
     assert found is not None
-    assert found["text"].startswith("probe on probe_net is ")
-    assert (
-        "points ahead of scratch on scratch_net, trained from random weights for 10 s"
-        in (found["text"])
+    assert found["text"].startswith(
+        "probe on probe_net is ahead of scratch on scratch_net, trained from random weights for 10 "
+        "s: +"
     )
-    assert found["text"].endswith("on the same data.")
+    assert found["text"].endswith("], on the same data.")
     assert found["difference"]["low"] > 0
     assert (found["seconds_transfer"], found["seconds_scratch"]) == (0.0, 10.0)
 
@@ -67,8 +66,7 @@ def test_transfer_that_is_behind(clock: Clock) -> None:
     assert comparison.best.name == "scratch"
     found = transfer_entry(comparison)
     assert found is not None
-    assert found["text"].startswith("probe on probe_net is ")
-    assert "points behind scratch on scratch_net" in found["text"]
+    assert found["text"].startswith("probe on probe_net is behind scratch on scratch_net")
     assert "cannot be ruled out" not in found["text"]
     assert found["difference"]["high"] < 0
 
@@ -143,17 +141,18 @@ def _guide(quadrant: str, comparison: Comparison) -> dict[str, Any]:
 
 
 def test_the_rule_that_held_and_the_one_that_did_not(clock: Clock) -> None:
-    comparison = _compared(Fake(0.6, "probe"), FakeTrained(0.95, clock))
-    entry = _guide("small and similar", comparison)
-    assert entry["held"].startswith("The rule of thumb for small and similar data held: training ")
-    assert "told apart" not in entry["held"]
-    entry = _guide("small and different", comparison)
-    assert "was wrong here: it expects training the first two stages to be best" in entry["held"]
-    assert entry["held"].endswith("training the last two stages was measured to be best.")
+    first = FakeTrained(0.6, clock, "first", "first_2_stages", seed=2, curve=0.95)
+    all_layers = FakeTrained(0.6, clock, "all", "all", seed=2, curve=0.95)  # not stopped early
+    comparison = _compared(Fake(0.6, "probe"), FakeTrained(0.95, clock), first, all_layers)
+    held = _guide("small and similar", comparison)["held"]
+    assert held.startswith("The rule of thumb for small and similar data held: training the last")
+    held = _guide("small and different", comparison)["held"]
+    assert "was wrong here: it expects training the first two stages to be best" in held
+    assert held.endswith("training the last two stages was measured to be best.")
 
 
 def test_what_is_measured_and_advised_is_kept(clock: Clock) -> None:
-    entry = _guide("small and similar", _compared(Fake(0.9, "a"), Fake(0.5, "b")))
+    entry = _guide("small and similar", _compared(Fake(0.9, "a"), _scratch(0.5, clock, seed=1)))
     assert entry.keys() == {
         *("size", "similarity", "quadrant", "advice", "reason", "source", "held")
     }
@@ -162,27 +161,59 @@ def test_what_is_measured_and_advised_is_kept(clock: Clock) -> None:
     assert "only a new head was measured to be best" in entry["held"]
 
 
-def test_a_rival_of_another_depth_that_is_level_is_named(clock: Clock) -> None:
-    comparison = _compared(Fake(0.9, "probe"), FakeTrained(0.9, clock, parameters=9_000))
-    entry = _guide("small and similar", comparison)
-    assert comparison.best.name == "probe"
-    assert entry["held"].endswith(
-        "But fake_tune on fake_tune_net, last 2 stages could not be told apart from it."
+def test_a_rule_whose_candidate_was_skipped_was_not_tested(clock: Clock) -> None:
+    # The probe and the last stages take what there is; training everything is skipped.
+    slow = FakeTrained(0.95, clock, "everything", "all", epochs=500, fewest_epochs=400)
+    comparison = compare(
+        [Fake(0.6, "probe"), FakeTrained(0.9, clock), slow], many_rows(), budget_s=150
     )
-    entry = _guide("small and similar", _compared(Fake(0.9, "a"), Fake(0.9, "b")))
-    assert "told apart" not in entry["held"], "both train the head alone"
+    status = {c.approach.name: c.status for c in comparison.candidates}
+    assert status == {"probe": "done", "fake_tune": "done", "everything": "skipped"}
+    held = _guide("large and different", comparison)["held"]
+    assert held.startswith(
+        "The rule of thumb for large and different data was not tested: it expects training every "
+        "layer from the pretrained weights to be best, and everything on everything_net, all was "
+        "not finished (would need"
+    )
+    assert "wrong" not in held
+
+
+def test_a_rival_that_the_rule_names_and_that_is_level_settles_nothing(clock: Clock) -> None:
+    tuned = FakeTrained(0.9, clock, parameters=9_000)
+    comparison = _compared(Fake(0.9, "probe"), tuned, _scratch(0.4, clock, seed=1))
+    assert comparison.best.name == "probe"
+    held = _guide("small and similar", comparison)["held"]
+    assert "data held: training only a new head" in held, "both are what the rule names"
+    named = FakeTrained(0.9, clock, "first", "first_2_stages", parameters=9_000)
+    held = _guide("small and different", _compared(Fake(0.9, "probe"), named))["held"]
+    assert "is not settled here" in held
+    assert held.endswith("it cannot be told apart from first on first_net, first 2 stages.")
 
 
 def test_one_candidate_says_nothing_about_the_rule(clock: Clock) -> None:
     assert _guide("small and similar", _compared(Fake(0.9)))["held"] == ""
     alone = _compared(Fake(0.9, "a"), Fake(0.9, "b", fails="broken"))
-    assert _guide("large and different", alone)["held"] == ""
+    assert "no such candidate was compared" in _guide("large and different", alone)["held"]
+    held = _guide("small and similar", alone)["held"]
+    assert held.endswith("was not tested: nothing else was compared.")
 
 
 def test_scratch_may_win(clock: Clock) -> None:
-    comparison = _compared(Fake(0.5, "probe"), _scratch(0.97, clock, seed=1))
+    every = FakeTrained(0.5, clock, "all", "all", seed=4, curve=0.97)
+    comparison = _compared(Fake(0.5, "probe"), _scratch(0.97, clock, seed=1), every)
     held = _guide("large and different", comparison)["held"]
+    assert "was wrong here" in held
     assert "training every layer from random weights was measured to be best" in held
+
+
+def test_what_had_too_few_epochs_is_told_of_transfer(clock: Clock) -> None:
+    comparison = compare(
+        [Fake(0.9, "probe"), _scratch(0.6, clock, seed=1, epochs=80)], many_rows(), budget_s=100
+    )
+    found = transfer_entry(comparison)
+    assert found is not None
+    assert "That network had time for " in found["text"]
+    assert "of 80 epochs for want of time: with more it may come closer." in found["text"]
 
 
 # --- how training went
@@ -258,5 +289,6 @@ def test_whose_curve_it_is_where_something_else_won(photo_folder: Path) -> None:
     found = _curve(data, comparison)
     assert found is not None
     assert found["text"].endswith(
-        "This is the curve of linear_probe on efficientnet_lite0, which is quick to measure."
+        "This is the curve of linear_probe on efficientnet_lite0, which is quick to measure, not "
+        "of the chosen approach."
     )

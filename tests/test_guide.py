@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 
 from regraft.dataset import Dataset, Row
 from regraft.errors import DataError, UsageError
-from regraft.guide import H_SCORE_ROWS, RULE, SCOPES, Size, advise, h_score, held, measure_size
+from regraft.guide import (
+    H_SCORE_ROWS,
+    RULE,
+    SCOPES,
+    Rival,
+    Size,
+    advise,
+    h_score,
+    held,
+    measure_size,
+)
+from regraft.metrics import Estimate
 from regraft.similarity import Similarity
 
 
@@ -98,28 +109,71 @@ def test_the_rule_is_whole() -> None:
         assert advice.source
 
 
+AHEAD, LEVEL = (Estimate(x, x - 0.05, x + 0.05, "") for x in (0.1, 0.01))
+
+
+def _rivals(*scopes: str, behind: Estimate | None = AHEAD, reason: str = "") -> list[Rival]:
+    return [Rival(f"tune {scope}", scope, behind, reason) for scope in scopes]
+
+
 def test_held_says_whether_the_rule_was_right() -> None:
     right = 0
     for advice in RULE.values():
         for scope, text in SCOPES.items():
-            sentence = held(advice, scope)
+            sentence = held(advice, scope, _rivals(*(s for s in SCOPES if s != scope)))
             right += "data held:" in sentence
             assert ("data held:" in sentence) == (scope in advice.expected)
             assert ("wrong here" in sentence) == (scope not in advice.expected)
             assert text in sentence
             assert sentence.endswith(".")
     assert right == 8
-    assert held(RULE["small and similar"], "head") == (
+    assert held(RULE["small and similar"], "head", _rivals("all")) == (
         "The rule of thumb for small and similar data held: training only a new head was measured "
         "to be best."
     )
-    assert held(RULE["small and similar"], "all") == (
+    assert held(RULE["small and similar"], "all", _rivals("head", "last_2_stages")) == (
         "The rule of thumb for small and similar data was wrong here: it expects training only a "
         "new head or the last two stages to be best, and training every layer from the "
         "pretrained weights was measured to be best."
     )
     with pytest.raises(UsageError, match="winner_train is 'last_3', expected one of head, last_2"):
-        held(RULE["small and similar"], "last_3")
+        held(RULE["small and similar"], "last_3", [])
+
+
+def test_a_rule_is_not_wrong_as_long_as_what_it_names_is_open() -> None:
+    rule, skipped = RULE["large and similar"], _rivals("all", behind=None, reason="no time left")
+    named = _rivals("head", "last_2_stages", "last_4_stages")
+    assert held(rule, "scratch", [*named, *skipped]).endswith(
+        "is not settled here: it expects training only a new head, the last two stages, the last "
+        "four stages or every layer from the pretrained weights to be best; training every layer "
+        "from random weights was measured to be best, but tune all was not finished (no time left)."
+    )
+    assert held(RULE["large and different"], "head", [*_rivals("scratch"), *skipped]) == (
+        "The rule of thumb for large and different data was not tested: it expects training every "
+        "layer from the pretrained weights to be best, and tune all was not finished (no time "
+        "left)."
+    )
+    short = _rivals("all", reason="1 of 12 epochs for want of time")
+    assert "is not settled here" in held(RULE["large and different"], "head", short)
+    assert held(RULE["large and different"], "head", _rivals("all", behind=LEVEL)).endswith(
+        "training only a new head was measured to be best, but it cannot be told apart from tune "
+        "all."
+    )
+
+
+def test_a_rule_has_not_held_against_nothing() -> None:
+    rule = RULE["small and similar"]
+    assert held(rule, "head", _rivals("last_2_stages")).endswith(
+        "was not tested: nothing else was compared."
+    )
+    skipped = _rivals("all", behind=None, reason="no time left")
+    assert held(rule, "head", skipped).endswith(
+        "was not tested: tune all was not finished (no time left)."
+    )
+    assert held(rule, "head", _rivals("all", behind=LEVEL)) == (
+        "The rule of thumb for small and similar data was not refuted: training only a new head "
+        "was measured to be best, but it cannot be told apart from tune all."
+    )
 
 
 # ---- H-score ------------------------------------------------------------------------------

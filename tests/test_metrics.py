@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as reference
@@ -23,7 +23,6 @@ from regraft.metrics import (
     log_losses,
     macro_area_under_roc,
     macro_f1,
-    paired_difference,
     rank_correlation,
     reliability_bins,
     remaining_share,
@@ -232,45 +231,6 @@ def test_wilson_interval_covers_as_often_as_it_says() -> None:
         low, high = wilson_interval(rng.binomial(200, 0.9) / 200, 200)
         hits += low <= 0.9 <= high
     assert 0.935 <= hits / 2_000 <= 0.97
-
-
-def test_paired_difference_by_hand() -> None:
-    # Four folds of two images: gaps 0.5, 0, 0.5, 0, variance 1/12, corrected by 1/4 + 2/6.
-    first = np.array([[1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0]])
-    second = np.array([[0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
-    found = paired_difference(first, second, np.arange(8)[None] // 2)
-    half = 3.18244631 * math.sqrt(1 / 12 * (1 / 4 + 1 / 3))
-    assert (found.value, found.method) == (0.25, "corrected resampled t")
-    assert found.low == pytest.approx(0.25 - half)
-    assert found.high == pytest.approx(0.25 + half)
-    calm = paired_difference(np.ones((1, 40)), np.zeros((1, 40)), np.arange(40)[None] % 5)
-    assert (calm.value, calm.low, calm.high) == (1.0, 1.0, 1.0)
-
-
-def test_with_few_folds_the_difference_is_judged_by_its_images() -> None:
-    # Four images, two of them apart: (2 + 1 - 4 x 0.5^2) / (4 + 2)^2.
-    first = np.array([[1.0, 1.0, 1.0, 0.0]])
-    second = np.array([[0.0, 0.0, 1.0, 0.0]])
-    half = 1.96 * math.sqrt(2 / 36)
-    for folds in ([0, 0, 1, 1], [0, 0, 0, 0]):
-        found = paired_difference(first, second, np.array([folds]))
-        assert (found.value, found.method) == (0.5, "paired, by image")
-        assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
-    same = paired_difference(first, first, np.zeros((1, 4), dtype=np.int64))
-    assert same.low < same.value == 0.0 < same.high, "four images do not show that none differs"
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 1_000))
-def test_paired_difference_changes_sign_when_candidates_change_places(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    first = (rng.random((2, 40)) < 0.8).astype(float)
-    second = (rng.random((2, 40)) < 0.7).astype(float)
-    folds = np.stack([rng.permutation(np.arange(40) % 5) for _ in range(2)])
-    one, other = paired_difference(first, second, folds), paired_difference(second, first, folds)
-    assert one.value == pytest.approx(-other.value)
-    assert one.low == pytest.approx(-other.high)
-    assert one.low <= one.value <= one.high
 
 
 @given(st.floats(0, 1) | st.just(math.nan), st.floats(0, 1), st.floats(0, 1), st.text(max_size=10))

@@ -40,6 +40,7 @@ def test_a_loaded_model_predicts_the_same(
     assert sorted(p.name for p in folder.iterdir()) == [
         "model.json",
         "model.onnx",
+        "training_contents.safetensors",
         "weights.safetensors",
     ]
     shutil.move(folder, tmp_path / "moved.model")

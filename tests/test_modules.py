@@ -97,7 +97,7 @@ def _network() -> Any:
 
 def test_a_network_is_found_by_its_name(file: Path, own_cache: Path) -> None:
     found = get_backbone(f"module:{file}:make")
-    assert (found.name, found.source) == ("make", f"module:{file}:make")
+    assert (found.name, found.source) == ("make", f"module:.../{file.name}:make")
     assert (found.feature_width, found.transform.image_size_px) == (16, 32)
     assert found.transform.normalisation == NORMALISATIONS["tf"]
     assert found.parameters == 8 * 27 + 8 + 2 * 8 + 16 * 72 + 16

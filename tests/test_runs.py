@@ -16,9 +16,11 @@ from regraft.progress import Progress
 from regraft.runs import (
     NEXT,
     RACE,
+    WHERE,
     finished_run,
     open_run,
     read_run,
+    settings_of,
     write_results,
 )
 from regraft.switching import COMMITTED, LOCK
@@ -150,7 +152,7 @@ def test_a_forced_fit_keeps_what_people_gave(here: Path, regraft: CommandLine) -
 # --- without a model: what is where, at any moment
 
 
-SETTINGS = {"seed": 0}
+SETTINGS = {"data": "photos", "seed": 0}
 
 
 def fill(work: Path, sample: Any, name: str) -> None:
@@ -251,7 +253,7 @@ def test_a_model_of_an_unfinished_run_stays_until_there_is_another(
 
     def nothing(work: Path) -> None:
         assert compared(work) == ["0.json"]  # and nothing is compared again
-        assert sorted(path.name for path in work.iterdir()) == [RACE, "run.json"]
+        assert sorted(path.name for path in work.iterdir()) == [RACE, "run.json", WHERE]
 
     assert broken_off(run, nearly_all) == run
     assert broken_off(run, nothing, error=DataError) == run / NEXT
@@ -263,6 +265,23 @@ def test_a_model_of_an_unfinished_run_stays_until_there_is_another(
     assert verdict(run) == "second"
     assert (run / "model" / "model.json").read_text(encoding="utf-8") == "second"
     assert not (run / RACE).exists()
+
+
+def test_private_places_change_with_the_run_they_are_of(tmp_path: Path, sample: Any) -> None:
+    """Settings in `where.json` are those of the run.json beside it, whenever a process ends."""
+    run, other = tmp_path / "run", SETTINGS | {"seed": 1}
+    make(run, sample, "first")
+    broken_off(run, compare_one, settings=other, force=True)
+    assert settings_of(read_run(run)) == {**SETTINGS, "backbones": []}
+    make(run, sample, "second", settings=other, force=True)
+    assert settings_of(read_run(run)) == {**other, "backbones": []}
+    assert (run / WHERE).stat().st_mode & 0o077 == 0
+
+    again = tmp_path / "again"
+    broken_off(again, compare_one)
+    (again / WHERE).unlink()  # as after a kill between the two
+    assert broken_off(again, compare_one) == again
+    assert compared(again) == ["0.json", "1.json"]
 
 
 def test_what_an_earlier_version_left_is_taken_up(tmp_path: Path, sample: Any) -> None:

@@ -188,12 +188,16 @@ def test_what_was_measured_is_remembered_by_content_and_backbone(
     assert measure_similarity(data, BACKBONE) == measured, "damaged: measured again"
 
 
-def test_the_deadline_ends_the_measuring(photo_folder: Path) -> None:
-    def slow(_phase: str, done: int, _total: int) -> None:
-        if done:
-            time.sleep(0.2)
+def test_the_deadline_ends_the_measuring(tmp_path: Path) -> None:
+    table = tmp_path / "texts.csv"
+    lines = [f"{word} {i},{word}" for word in ("please", "thanks") for i in range(12)]
+    table.write_text("text,label\n" + "\n".join(lines), encoding="utf-8")
+    deadline = time.monotonic() + 2
 
+    def past_the_deadline(_phase: str, done: int, _total: int) -> None:
+        if done == 5:
+            time.sleep(max(0.0, deadline - time.monotonic()) + 0.01)
+
+    data, backbone = scan(table), get_backbone("all_minilm_l6_v2")
     with pytest.raises(OutOfTimeError, match=r"the time for it was up after \d+ of 24"):
-        measure_similarity(
-            scan(photo_folder), BACKBONE, deadline=time.monotonic() + 8.2, progress=slow
-        )
+        measure_similarity(data, backbone, deadline=deadline, progress=past_the_deadline)

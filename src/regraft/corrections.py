@@ -12,13 +12,15 @@ counts, and nothing is removed: a correction that is taken back leaves its photo
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from regraft.dataset import Dataset, Row
+from regraft.dataset.table import counted
 from regraft.decisions import (
     Decision,
     DecisionLog,
@@ -30,6 +32,7 @@ from regraft.decisions import (
 from regraft.errors import DataError, UnreadableInputError
 from regraft.modality.base import read_input
 from regraft.modality.image import SUFFIXES, inspect
+from regraft.modality.tables import listed
 from regraft.storage import make_folder, write_atomic
 
 FOLDER = "corrections"
@@ -85,6 +88,29 @@ def keep_correction(
     return Correction(file, sha256, label, said, source)
 
 
+def class_meant(label: str, classes: Collection[str], *, is_new: bool) -> str:
+    """A label that was typed, as the name of a class.
+
+    Args:
+        label: as typed.
+        classes: those that there are.
+        is_new: whether it may be another one.
+
+    Raises:
+        DataError: it is no name, or none of the classes and not said to be new.
+    """
+    name = new_class_name(label)
+    if name in classes or is_new:
+        return name
+    folded = {each.casefold(): each for each in classes}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    there = listed([repr(each) for each in sorted(classes)])
+    meant = f"; did you mean {folded[near[0]]!r}?" if near else f", only {there}."
+    raise DataError(
+        f"there is no class {name!r}{meant} If {name!r} is a new class, add --new-class"
+    )
+
+
 def read_corrections(run: str | Path) -> tuple[Correction, ...]:
     """The last word on every photo, in the order in which photos were first corrected.
 
@@ -125,7 +151,8 @@ def add_corrections(
     """The dataset with corrected photos among its training rows, and a test set kept as it was.
 
     A photo of the data that was corrected is left out under its old label. A correction of a test
-    photo is not used: the test set stays untouched.
+    photo is not used: the test set stays untouched. What became of the others is known only once
+    all photos are read and small classes left out, see `with_note_on_corrections`.
 
     Args:
         data: as scanned.
@@ -158,12 +185,36 @@ def add_corrections(
     corrected = {row.sha256: row.label for row in used}
     rows = [_as_before(row, tested.get(row.sha256), corrected.get(row.sha256)) for row in data.rows]
     notes = list(data.notes)
-    if used:
-        notes.append(f"{len(used):,} corrected photos are among the training images.")
     if skipped:
+        are = counted(len(skipped), "correction is", "corrections are")
         more = ", ..." if len(skipped) > 3 else ""
-        notes.append(f"{len(skipped):,} corrections are not used: {', '.join(skipped[:3])}{more}.")
+        notes.append(f"{are} not used: {', '.join(skipped[:3])}{more}.")
     return data.with_rows([*rows, *used], notes=notes)
+
+
+def with_note_on_corrections(
+    data: Dataset, corrections: Sequence[Correction], run: str | Path
+) -> Dataset:
+    """The dataset with a note on how many corrected photos were trained on, and why others not.
+
+    Args:
+        data: as it was trained on.
+        corrections: what people said.
+        run: the run folder that keeps them.
+    """
+    files = {os.path.realpath(one.file) for one in corrections}
+    rows = [row for row in data.rows if os.path.realpath(data.absolute(row)) in files]
+    used = [row for row in rows if row.status == "ok"]
+    left_out = [row for row in rows if row.status != "ok"]
+    are = counted(len(used), "corrected photo is", "corrected photos are")
+    notes = [f"{are} among the training photos."] if used else []
+    if left_out:
+        why = "; ".join(dict.fromkeys(row.reason for row in left_out))
+        notes.append(
+            f"{counted(len(left_out), 'corrected photo')} not trained on ({why}), kept in "
+            f"{Path(run) / FOLDER} for the next fit."
+        )
+    return data.with_rows(data.rows, notes=[*data.notes, *notes])
 
 
 def _as_before(row: Row, tested: str | None, corrected: str | None) -> Row:

@@ -33,8 +33,10 @@ from typing import Any, TypeAlias
 from regraft.csv_table import csv_line, read_csv
 from regraft.dataset import Dataset, Row
 from regraft.dataset.drafts import class_name
+from regraft.dataset.table import counted
 from regraft.errors import DataError, StorageError
 from regraft.issues import Issue, named_file
+from regraft.locations import shareable_word
 from regraft.saved import read_bytes
 from regraft.storage import held, storage_errors
 
@@ -278,7 +280,7 @@ class Applied:
                 "kept": len(self.kept),
             },
             "skipped": len(self.skipped),
-            "from": str(self.source),
+            "from": _shown(self.source),
         }
 
     def silence(self, issues: Sequence[Issue]) -> tuple[Issue, ...]:
@@ -362,6 +364,11 @@ def _decided(row: Row, decision: Decision | None, by_content: Mapping[str, str])
     return dataclasses.replace(row, label=decision.label, status="ok", reason="")
 
 
+def _shown(file: Path) -> str:
+    """Where decisions come from, as a run may tell it."""
+    return shareable_word(str(file), Path.cwd())
+
+
 def _note(applied: Applied, changes: Sequence[str]) -> str:
     parts = []
     if changes:
@@ -370,7 +377,7 @@ def _note(applied: Applied, changes: Sequence[str]) -> str:
         parts.append(f"{len(applied.excluded):,} excluded ({_listed(applied.excluded)})")
     if applied.kept:
         parts.append(f"{len(applied.kept):,} kept as labelled")
-    return f"Decided in a review ({applied.source}): {'; '.join(parts) or 'nothing here'}."
+    return f"Decided in a review ({_shown(applied.source)}): {'; '.join(parts) or 'nothing here'}."
 
 
 def _notes_on_new_classes(names: Iterable[str]) -> list[str]:
@@ -384,7 +391,7 @@ def _notes_on_skipped(applied: Applied, *, has_others: bool) -> list[str]:
     n = len(applied.skipped)
     if not n:
         return []
-    which = "1 decision was" if n == 1 else f"{n:,} decisions were"
+    which = counted(n, "decision was", "decisions were")
     note = f"{which} not applied, the file is gone or has changed: {_listed(applied.skipped)}."
     if not has_others:
         note += " No decision fits this data: was the review one of other photos?"
@@ -420,7 +427,7 @@ def _read(file: Path, *, missing_ok: bool) -> tuple[DecisionLog, bytes, bytes]:
     if last:
         if _is_torn(last, is_header=not lines):
             whole = data[: -len(last)]
-            note = f"The last line of {file} is incomplete and was ignored."
+            note = f"The last line of {_shown(file)} is incomplete and was ignored."
         else:  # written by hand, without a line feed
             lines.append(last)
             before = b"\n"

@@ -6,10 +6,9 @@ other: `classifier.model_.save(...)`.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import hashlib
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,19 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from regraft.approaches import APPROACHES, ONLY_FOR, Approach
 from regraft.catalogue import DEFAULT_BACKBONE, Backbone
-from regraft.dataset import require_trainable, scan_files
+from regraft.dataset import Dataset, require_trainable, scan_files
 from regraft.errors import DataError, UsageError
+from regraft.inputs import as_files, each
 from regraft.modality import IMAGE
 
-_EXPECTED = "expected paths of images (n,) or images, uint8 (n, height, width, 3)"
+_WARNED_OF = 3  # images by name
 
 
 class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """An approach of regraft as a classifier of scikit-learn.
 
-    X is paths of images, (n,) or (n, 1), or images: uint8 RGB (n, height, width, 3), or a sequence
-    of uint8 RGB (height, width, 3) of any sizes.
+    X is paths of images, (n,) or (n, 1), or images: uint8 (n, height, width, 3), or a sequence of
+    PIL pictures or of uint8 (height, width, 3) of any sizes; see `inputs`.
 
     Args:
         approach: the name of one for images: "linear_probe", "knn", "fine_tune", "scratch" or
@@ -63,7 +63,7 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.jobs = jobs
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> RegraftClassifier:  # noqa: N803
-        """Train on images with their labels.
+        """Train on images with their labels; warns of those that cannot be used.
 
         Args:
             X: n images, see the class.
@@ -79,7 +79,7 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         names = [str(label) for label in self.classes_]
         if len(set(names)) < len(names):
             raise DataError(f"two labels are written alike: {', '.join(names)}; rename one")
-        with _files(X) as paths:
+        with as_files(X) as paths:
             if len(paths) != len(labels):
                 raise DataError(f"X has {len(paths):,} images and y {len(labels):,} labels")
             data = scan_files(
@@ -88,6 +88,7 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 groups=None if groups is None else [str(group) for group in groups],
                 jobs=self.jobs,
             )
+            _warn_of_what_is_not_used(data)
             require_trainable(data)
             self.model_ = self._approach().fit(data, seed=self.seed, jobs=self.jobs)
         return self
@@ -99,10 +100,7 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             DataError: X is nothing of the kind, or one of the images cannot be read.
         """
         check_is_fitted(self, "model_")
-        if _is_images(X):
-            found = [self.model_.predict_image(_checked(image)) for image in X]
-        else:
-            found = self.model_.predict(_paths(X), jobs=self.jobs)
+        found = self.model_.predict(each(X), jobs=self.jobs)
         bad = [one for one in found if one.flag == "unreadable"]
         if bad:
             raise DataError(f"{bad[0].path} cannot be read: {bad[0].reason}")
@@ -118,6 +116,23 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Labels (n,); see `predict_proba`."""
         probabilities = self.predict_proba(X)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Accuracy on images with their labels.
+
+        Images that the model was trained on say nothing of others: a UserWarning counts them.
+        """
+        accuracy = float(super().score(X, y, sample_weight))
+        with as_files(X) as paths:
+            hashes = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]
+        known = int(self.model_.contents.known_to_model(hashes).sum())
+        if known:
+            warnings.warn(
+                f"the model was trained on {known:,} of these {len(hashes):,} images, so their "
+                "score says nothing of others; use cross_val_score, or images that it has not seen",
+                stacklevel=2,
+            )
+        return accuracy
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -141,6 +156,17 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise UsageError(f"{self.approach} cannot take these settings: {error}") from error
 
 
+def _warn_of_what_is_not_used(data: Dataset) -> None:
+    """One line, for scikit-learn has no other way to tell."""
+    left_out = [row for row in data.rows if row.status != "ok"]
+    if left_out:
+        some = "; ".join(f"{data.absolute(row)}: {row.reason}" for row in left_out[:_WARNED_OF])
+        more = "; ..." if len(left_out) > _WARNED_OF else ""
+        warnings.warn(
+            f"{len(left_out):,} of {len(data):,} images not used: {some}{more}", stacklevel=3
+        )
+
+
 def _labels(y: Any) -> NDArray[Any]:
     if y is None:
         raise DataError("y is None, expected one label for each image")
@@ -150,49 +176,3 @@ def _labels(y: Any) -> NDArray[Any]:
     except ValueError as error:
         raise DataError(f"y cannot be taken as labels: {error}") from error
     return labels
-
-
-def _is_images(X: Any) -> bool:  # noqa: N803
-    if isinstance(X, np.ndarray) and X.dtype != object:
-        return X.ndim == 4
-    return len(X) > 0 and all(isinstance(one, np.ndarray) and one.ndim == 3 for one in X)
-
-
-def _checked(image: Any) -> NDArray[np.uint8]:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise DataError(f"an image is {image.dtype} {image.shape}, {_EXPECTED}")
-    return np.ascontiguousarray(image)
-
-
-def _paths(X: Any) -> list[str]:  # noqa: N803
-    values: Any = X
-    if hasattr(X, "to_numpy"):  # pandas, polars
-        values = X.to_numpy()
-    if isinstance(values, np.ndarray):
-        if values.ndim == 2 and values.shape[1] == 1:
-            values = values[:, 0]
-        if values.ndim != 1:
-            raise DataError(f"X has the shape {values.shape}, {_EXPECTED}")
-    if isinstance(values, str | os.PathLike) or not isinstance(values, Sequence | np.ndarray):
-        raise DataError(f"X is {type(X).__name__}, {_EXPECTED}")
-    wrong = next((one for one in values if not isinstance(one, str | os.PathLike)), None)
-    if wrong is not None:
-        raise DataError(f"X holds {type(wrong).__name__}, {_EXPECTED}")
-    return [os.fspath(one) for one in values]
-
-
-@contextmanager
-def _files(X: Any) -> Iterator[list[str]]:  # noqa: N803
-    """Paths of the images; those in memory are written for as long as they are needed."""
-    if not _is_images(X):
-        yield _paths(X)
-        return
-    from PIL import Image
-
-    with tempfile.TemporaryDirectory(prefix="regraft-images-") as folder:
-        paths = []
-        for number, image in enumerate(X):
-            path = Path(folder) / f"{number:08}.png"
-            Image.fromarray(_checked(image)).save(path, compress_level=1)
-            paths.append(str(path))
-        yield paths

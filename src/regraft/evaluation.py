@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,10 @@ from regraft.metrics import (
     weighted_confusion,
     wilson_interval,
 )
+from regraft.modality import things
 from regraft.model import Model
 from regraft.progress import Progress, silent
+from regraft.training_contents import Overlap
 
 CROSS_VALIDATION = "cross-validation"
 TEST = "test"
@@ -45,7 +47,10 @@ TEST = "test"
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """How one class fares: recall with its interval, precision and F1, 0 to 1; n images."""
+    """How one class fares: recall with its interval, precision and F1, 0 to 1; n images.
+
+    Without an image the recall is NaN.
+    """
 
     n: int
     recall: Estimate
@@ -57,11 +62,12 @@ class ClassScore:
 class Evaluation:
     """Metrics with 95 % intervals, measured on images the model had not been trained on.
 
-    `confusion` is float64 (k, k), true class by row; over repeats of cross-validation it holds
-    the mean count. `accuracy_by_repeat` has one entry a repeat (a test set is read once).
-    `expected_gain` is by how much the final model, trained on all images, is expected to be more
-    accurate than the models of the folds that were measured; 0 for a test set, and where it is not
-    known.
+    `confusion` is float64 (k, k), true class by row: whole numbers, of the first repeat where there
+    are several, whose predictions a run keeps; all else is a mean over them. `accuracy_by_repeat`
+    has one entry a repeat (a test set is read once). `expected_gain` is by how much the final
+    model, trained on all images, is expected to be more accurate than the models of the folds that
+    were measured; 0 for a test set, and where it is not known. `overlap` says what of the images
+    the model, or its backbone, had been trained on all the same.
     """
 
     on: str
@@ -79,6 +85,10 @@ class Evaluation:
     majority_share: float
     accuracy_by_repeat: tuple[float, ...]
     expected_gain: float = 0.0
+    overlap: Overlap = field(default_factory=Overlap)
+
+    def __repr__(self) -> str:
+        return f"Evaluation({self.on}: accuracy {self.accuracy.percent} of {self.n:,})"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, an entry of `evaluation.json`."""
@@ -100,7 +110,7 @@ class Evaluation:
             },
             "confusion": {
                 "classes": list(self.classes),
-                "counts": [[round(float(x), 4) for x in row] for row in self.confusion],
+                "counts": [[_count(float(x)) for x in row] for row in self.confusion],
             },
             "reliability": [
                 {
@@ -112,6 +122,7 @@ class Evaluation:
                 }
                 for b in self.reliability
             ],
+            "overlap": self.overlap.to_dict(),
         }
 
     @classmethod
@@ -151,8 +162,14 @@ class Evaluation:
             ),
             majority_share=data["majority_share"],
             accuracy_by_repeat=tuple(data["accuracy_by_repeat"]),
-            expected_gain=data.get("expected_gain", 0.0),  # runs of 0.1.0 lack it
+            expected_gain=data.get("expected_gain", 0.0),  # runs of 0.1.0 lack both
+            overlap=Overlap(**data.get("overlap", {})),
         )
+
+
+def _count(number: float) -> int | float:
+    """A whole number as such; runs of earlier versions hold means over repeats."""
+    return int(number) if number.is_integer() else round(number, 4)
 
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
@@ -169,8 +186,11 @@ def evaluate_model(
 ) -> Evaluation:
     """Score a model on the labelled test rows of `data`, or on all its rows if it has no test.
 
+    Rows with the content of what the model was trained on are left out and counted.
+
     Raises:
-        DataError: no labelled image, or a label the model does not know.
+        DataError: no labelled image, a label the model does not know, or the model was trained on
+            all of them.
     """
     rows = data.test or data.train
     if not rows:
@@ -183,19 +203,30 @@ def evaluate_model(
             f"the data has labels the model was not trained on: {', '.join(unknown[:5])}; "
             f"it knows {', '.join(model.classes[:10])}"
         )
+    known = model.contents.known_to_model([row.sha256 for row in rows])
+    if known.all():
+        of = things(data.modality)
+        raise DataError(
+            f"the model was trained on all {len(rows):,} labelled {of} in {data.root}, or chosen "
+            f"by them, so they cannot test it; give {of} that it has not seen (its report says how "
+            "it did on those left out of the training)"
+        )
+    rows = tuple(row for row, is_known in zip(rows, known, strict=True) if not is_known)
     predictions = model.predict([data.absolute(row) for row in rows], jobs=jobs, progress=progress)
     readable = [i for i, p in enumerate(predictions) if p.flag != "unreadable"]
     if not readable:
         raise DataError(f"none of the {len(rows)} labelled images in {data.root} can be read")
     probabilities = np.array([predictions[i].probabilities for i in readable])
     rows = tuple(rows[i] for i in readable)
-    return evaluate_probabilities(
+    found = evaluate_probabilities(
         TEST,
         labels=class_numbers([row.label for row in rows], model.classes),
         probabilities=probabilities[None],
         classes=model.classes,
         groups=split_groups(rows),
     )
+    overlap = Overlap(left_out=int(known.sum()), is_complete=model.contents.is_complete)
+    return replace(found, overlap=overlap)
 
 
 def evaluation_csv(evaluation: Evaluation) -> str:
@@ -251,7 +282,8 @@ def evaluate_probabilities(
     )
     rest: dict[str, Any] = {name: each.widened(factor) for name, each in resampled.items()}
     rest["ece"] = _mirrored(rest["ece"])
-    confusion = _mean_confusion(labels, probabilities)
+    mean_confusion = _mean_confusion(labels, probabilities)
+    first = weighted_confusion(labels, predicted[0], len(classes), np.ones((1, n)))[0]
     evaluation = Evaluation(
         on=on,
         n=n,
@@ -260,11 +292,12 @@ def evaluate_probabilities(
             right.mean(axis=0), None if independent else groups, folds=folds, seed=seed
         ),
         **rest,
-        per_class=_per_class(confusion, classes, factor),
-        confusion=confusion,
+        per_class=_per_class(mean_confusion, classes, factor),
+        confusion=first,
         reliability=reliability_bins(probabilities.max(axis=2).ravel(), right.ravel()),
         majority_share=float(np.bincount(labels).max() / n),
         accuracy_by_repeat=tuple(float(a) for a in right.mean(axis=1)),
+        overlap=Overlap(),
     )
     return evaluation if fewer is None else _about_final_model(evaluation, labels, fewer)
 
@@ -340,8 +373,8 @@ def _per_class(
         n = round(float(confusion[c].sum()))
         called = float(confusion[:, c].sum())
         hits = float(confusion[c, c])
-        recall = hits / n if n else 0.0
-        low, high = wilson_interval(recall, n / factor**2) if n else (0.0, 1.0)
+        recall = hits / n if n else math.nan
+        low, high = wilson_interval(recall, n / factor**2) if n else (math.nan, math.nan)
         scores[name] = ClassScore(
             n=n,
             recall=Estimate(recall, low, high, "wilson"),

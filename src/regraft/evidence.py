@@ -11,11 +11,12 @@ import numpy as np
 
 from regraft.approaches import LinearProbe, scope_of
 from regraft.approaches.frozen import training_arrays
-from regraft.comparison import Candidate, Comparison, candidate_difference
+from regraft.comparison import Candidate, Comparison, candidate_difference, cut_short
 from regraft.csv_table import csv_text
 from regraft.dataset import Dataset, split_groups
+from regraft.differences import standing
 from regraft.evaluation import TEST, Evaluation
-from regraft.guide import SCOPES, Advice, Size, held
+from regraft.guide import SCOPES, Advice, Rival, Size, held
 from regraft.heads import fit_logistic
 from regraft.learning_curve import learning_curve
 from regraft.metrics import Estimate
@@ -28,15 +29,12 @@ def guide_entry(
 ) -> dict[str, Any]:
     """`guide` in comparison.json: what was measured, advised, and whether it held."""
     train = scope_of(comparison.winner.approach)
-    rivals = [c for c in comparison.candidates if c.accuracy is not None]
-    verdict = held(advice, train) if len(rivals) > 1 and train in SCOPES else ""
-    level = [
-        c.title
-        for c in rivals
-        if c.ahead is not None and c.ahead.low <= 0 and scope_of(c.approach) != train
+    rivals = [
+        Rival(c.title, scope_of(c.approach), c.ahead, c.reason or cut_short(c))
+        for c in comparison.candidates
+        if c is not comparison.winner
     ]
-    if verdict and level:
-        verdict += f" But {level[0]} could not be told apart from it."
+    verdict = held(advice, train, rivals) if rivals and train in SCOPES else ""
     return {
         "size": size.to_dict(),
         "similarity": similarity.to_dict(),
@@ -59,14 +57,16 @@ def transfer_entry(comparison: Comparison) -> dict[str, Any] | None:
     winner = comparison.winner
     best = winner if winner.approach.name != "scratch" else max(others, key=_value)
     gap = candidate_difference(best, base)
-    bought = 100 * gap.value
-    text = (
-        f"{best.title} is {abs(bought):.1f} points {'ahead of' if bought >= 0 else 'behind'} "
-        f"{base.title}, trained from random weights for {base.seconds:.0f} s "
-        f"[{100 * gap.low:+.1f}, {100 * gap.high:+.1f}], on the same data."
-    )
-    if gap.low <= 0 <= gap.high:
-        text += " That the pretrained weights bring nothing cannot be ruled out."
+    points = f"{gap.points}, on the same data"
+    trained = f"{base.title}, trained from random weights for {base.seconds:.0f} s"
+    text = {
+        "ahead": f"{best.title} is ahead of {trained}: {points}.",
+        "behind": f"{best.title} is behind {trained}: {points}.",
+        "level": f"{best.title} cannot be told apart from {trained}: {points}. That the pretrained "
+        "weights bring nothing cannot be ruled out.",
+    }[standing(gap)]
+    if short := cut_short(base):
+        text += f" That network had time for {short}: with more it may come closer."
     return {
         "text": text,
         "difference": gap.to_dict(),
@@ -105,8 +105,11 @@ def learning_curve_entry(
         approach=best.approach.name,
         backbone=best.approach.network.name,
     ).to_dict()
-    if best is not comparison.winner and comparison.winner.approach.name != "linear_probe":
-        curve["text"] += f" This is the curve of {best.title}, which is quick to measure."
+    if best is not comparison.winner:
+        curve["text"] += (
+            f" This is the curve of {best.title}, which is quick to measure, not of the chosen "
+            "approach."
+        )
     return curve
 
 

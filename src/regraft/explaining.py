@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.dataset import Dataset
+from regraft.dataset.table import counted
+from regraft.engines import seconds_to_load
 from regraft.engines.modules import MODULE, allow, is_allowed, origin_of
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ExplanationError, RegraftError, UnreadableInputError
@@ -95,6 +97,10 @@ class HeatMap:
     values: tuple[tuple[float, ...], ...]
     box: Box
 
+    def __repr__(self) -> str:
+        rows, columns = self.grid
+        return f"HeatMap({self.path} for {self.target}, {rows} x {columns})"
+
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of places."""
@@ -122,7 +128,7 @@ class SanityCheck:
     @property
     def text(self) -> str:
         """The result in a sentence."""
-        photos = f"{self.photos:,} photo{'s' if self.photos != 1 else ''}"
+        photos = counted(self.photos, "photo")
         figures = (
             f"(median rank correlation {self.correlation:.2f} of {photos} with {self.networks} "
             f"random networks; 0 is unrelated, 1 the same, below {UNCHANGED_FROM:g} is asked for)"
@@ -149,6 +155,9 @@ class Explanations:
     maps: tuple[HeatMap, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     reason: str = ""
+
+    def __repr__(self) -> str:
+        return f"Explanations({len(self.maps):,} heat maps, {len(self.left_out):,} left out)"
 
     @property
     def shown(self) -> tuple[HeatMap, ...]:
@@ -293,9 +302,11 @@ def explain_photos(
         ExplanationError: it has no gradient, its network cannot be rebuilt or has no layer to look
             at, no photo can be explained, or the time was up before the maps could be checked.
     """
-    explainer = _Explainer.of(load(model), make)
     if not questions:
         raise ExplanationError("there is no photo to explain, because none was predicted")
+    if time.monotonic() + seconds_to_load() > deadline:
+        raise ExplanationError("the time was up before they were begun")
+    explainer = _Explainer.of(load(model), make)
     maps: list[HeatMap] = []
     left_out: list[tuple[str, str]] = []
     compared: list[tuple[_Seen, FloatArray]] = []

@@ -108,6 +108,9 @@ class Exploration:
     words: Mapping[str, tuple[Word, ...]] = field(default_factory=dict)
     summary: tuple[tuple[str, str], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Exploration({self.images:,} images, {len(self.places):,} on the map)"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values; pictures are base64 text."""
         return {

@@ -76,6 +76,10 @@ class Embedding:
     seconds: float
     warning: str = ""
 
+    def __repr__(self) -> str:
+        rows, width = self.features.shape
+        return f"Embedding({rows:,} rows of {width:,} features, {len(self.failures):,} unreadable)"
+
 
 def embed(
     data: Dataset,
@@ -143,11 +147,7 @@ def embed_rows(
 
         computing_from = time.monotonic()
         if missing:
-            root = str(data.root)
-            tasks = (
-                (i, os.path.normpath(f"{root}/{rows[i].path}"), sha256)
-                for sha256, i in first.items()
-            )
+            tasks = ((i, str(data.absolute(rows[i])), sha256) for sha256, i in first.items())
             for i, outcome in (
                 _compute_stacked(backbone, tasks, jobs)
                 if backbone.transform.stacks

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from regraft.catalogue import Backbone
 from regraft.dataset import Dataset, require_trainable
+from regraft.differences import standing
 from regraft.errors import UsageError
 from regraft.features import embed_rows
+from regraft.metrics import Estimate
 from regraft.progress import Progress, silent
 from regraft.similarity import Similarity, spread_rows
 
@@ -182,30 +184,85 @@ def advise(size: Size, similarity: Similarity) -> Advice:
     return RULE[f"{size.word} and {similarity.word}"]
 
 
-def held(advice: Advice, winner_train: str) -> str:
-    """One sentence: was the rule of thumb right, given what won the measurement?
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A candidate that did not win, as far as the rule of thumb is concerned.
 
-    The caller decides whether there is a winner: where the test cannot tell the best candidates
-    apart, or what the rule expects was never tried, there is nothing to say.
+    Attributes:
+        title: for people.
+        train: what it trained, one of `SCOPES`.
+        behind: accuracy of the winner minus its own, on the same images; None where it was not
+            finished.
+        reason: why it was not finished, or had fewer epochs than planned; "" where neither is so.
+    """
+
+    title: str
+    train: str
+    behind: Estimate | None
+    reason: str = ""
+
+    @property
+    def is_clearly_behind(self) -> bool:
+        """Whether it was finished as planned, and the winner is significantly ahead of it."""
+        return self.behind is not None and not self.reason and standing(self.behind) == "ahead"
+
+
+def held(advice: Advice, winner_train: str, rivals: Sequence[Rival]) -> str:
+    """One sentence: was the rule of thumb right, given what was measured?
+
+    It held if something it names won against something it does not, and was wrong if all that it
+    names was finished and significantly behind. Otherwise it was not tested, or not settled.
 
     Args:
         advice: what was advised.
         winner_train: what the winner trained, one of `SCOPES`.
+        rivals: all other candidates, finished or not.
 
     Raises:
-        UsageError: `winner_train` is none of them.
+        UsageError: `winner_train` is none of `SCOPES`.
     """
     if winner_train not in SCOPES:
         raise UsageError(f"winner_train is {winner_train!r}, expected one of {', '.join(SCOPES)}")
+    rule = f"The rule of thumb for {advice.quadrant} data"
     won = f"training {SCOPES[winner_train]} was measured to be best"
+    named = [rival for rival in rivals if rival.train in advice.expected]
     if winner_train in advice.expected:
-        return f"The rule of thumb for {advice.quadrant} data held: {won}."
+        others = [rival for rival in rivals if rival.train not in advice.expected]
+        if all(rival.behind is None for rival in others):
+            return f"{rule} was not tested: {_open(others) or 'nothing else was compared'}."
+        against = _open([rival for rival in others if rival.behind is not None])
+        if against:
+            return f"{rule} was not refuted: {won}, but {against}."
+        return f"{rule} held: {won}."
     texts = [text for name, text in SCOPES.items() if name in advice.expected]
-    expected = " or ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
-    return (
-        f"The rule of thumb for {advice.quadrant} data was wrong here: it expects training "
-        f"{expected} to be best, and {won}."
-    )
+    expects = f"it expects training {_listed(texts, 'or')} to be best"
+    if all(rival.behind is None for rival in named):
+        why = _open(named) or "no such candidate was compared"
+        return f"{rule} was not tested: {expects}, and {why}."
+    if still_open := _open(named):
+        return f"{rule} is not settled here: {expects}; {won}, but {still_open}."
+    return f"{rule} was wrong here: {expects}, and {won}."
+
+
+def _open(rivals: Sequence[Rival]) -> str:
+    """Why rivals may still be as good as the winner; "" if all are clearly behind."""
+    level = [
+        rival.title
+        for rival in rivals
+        if rival.behind is not None and standing(rival.behind) != "ahead"
+    ]
+    parts = [f"it cannot be told apart from {_listed(level)}"] if level else []
+    parts += [
+        f"{rival.title} was {'not finished' if rival.behind is None else 'cut short'}"
+        + (f" ({rival.reason})" if rival.reason else "")
+        for rival in rivals
+        if not rival.is_clearly_behind and rival.title not in level
+    ]
+    return _listed(parts)
+
+
+def _listed(items: Sequence[str], last: str = "and") -> str:
+    return f" {last} ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
 
 
 # ---- Ordering backbones -------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,7 +109,7 @@ def measure_rows(
 
 def _measured(data: Dataset, row: Row, examiner: Examiner) -> tuple[Row, Measured | str]:
     try:
-        return row, examiner.measure(read_input(os.path.normpath(f"{data.root}/{row.path}")))
+        return row, examiner.measure(read_input(data.absolute(row)))
     except UnreadableInputError as error:
         return row, str(error)
     except Exception as error:  # one file must not stop the others

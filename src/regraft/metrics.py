@@ -23,7 +23,6 @@ Statistic = Callable[[FloatArray], FloatArray]  # weights (b, n) in, b values ou
 ECE_BINS = 10
 _SMALLEST_PROBABILITY = 1e-12
 _BOOTSTRAP_REPEATS = 1000
-_FEWEST_FOLDS = 4  # from which the variance over folds is worth something
 _BOOTSTRAP_CELLS = 40_000_000  # weights drawn at the most; fewer resamples beyond it
 
 
@@ -49,6 +48,11 @@ class Estimate:
         """A difference of rates in points of a hundred: "+1.2 points [-0.3, +2.7]"."""
         low, high = 100 * self.low, 100 * self.high
         return f"{100 * self.value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+
+    @property
+    def percent(self) -> str:
+        """A rate in percent: "95.3 % [90.7, 97.7]"."""
+        return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
     def widened(self, factor: float, *, lowest: float = 0.0) -> Estimate:
         """The same value with an interval `factor` times as wide.
@@ -329,42 +333,6 @@ def expected_calibration_error(
     return np.asarray(np.abs(gap).sum(axis=0) / weights.sum(axis=1))
 
 
-def paired_difference(
-    first: FloatArray,
-    second: FloatArray,
-    folds: IntArray,
-) -> Estimate:
-    """Difference in accuracy of two candidates on the same folds, first minus second.
-
-    The corrected resampled t interval (Nadeau and Bengio 2003, Machine Learning 52:239): the
-    variance over folds is enlarged by test size / training size because the training sets of
-    different folds overlap. Fewer than four folds say too little of their own variance: then it
-    is taken over images.
-
-    Args:
-        first, second: float64 (r, n), 1 where the image was predicted right, for r repeats.
-        folds: int64 (r, n), the fold in which each image was tested.
-    """
-    from scipy.stats import t as student
-
-    n = first.shape[1]
-    gaps, shares = [], []
-    for a, b, fold in zip(first, second, folds, strict=True):
-        for f in np.unique(fold):
-            inside = fold == f
-            gaps.append(float((a[inside] - b[inside]).mean()))
-            shares.append(inside.sum() / max(1, n - inside.sum()))
-    count = len(gaps)
-    each = (first - second).mean(axis=0)
-    value = float(each.mean())
-    if count < _FEWEST_FOLDS:
-        return _paired_on_images(each)
-    variance = float(np.var(gaps, ddof=1)) * (1 / count + float(np.mean(shares)))
-    half = float(student.ppf(0.975, count - 1)) * math.sqrt(variance)
-    low, high = max(-1.0, value - half), min(1.0, value + half)
-    return Estimate(value, low, high, "corrected resampled t")
-
-
 def rank_correlation(first: FloatArray, second: FloatArray) -> float:
     """Spearman's rank correlation of two arrays (n,), -1 to 1; equal values share their rank.
 
@@ -375,20 +343,6 @@ def rank_correlation(first: FloatArray, second: FloatArray) -> float:
     a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (first, second))
     scale = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
     return float((a * b).sum()) / scale if scale else math.nan
-
-
-def _paired_on_images(each: FloatArray) -> Estimate:
-    """The mean of per-image differences (n,) with a normal interval.
-
-    Agresti and Min (2005, Statistics in Medicine 24:729): half an image is added to either side,
-    so that two candidates which never differ still have an interval.
-    """
-    n = len(each)
-    value = float(each.mean())
-    spread = float(np.square(each).sum()) + 1.0
-    variance = max(0.0, spread - n * value**2) / (n + 2) ** 2
-    half = 1.96 * math.sqrt(variance)
-    return Estimate(value, max(-1.0, value - half), min(1.0, value + half), "paired, by image")
 
 
 def _bin_numbers(confidence: FloatArray, bins: int) -> IntArray:

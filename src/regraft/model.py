@@ -8,6 +8,7 @@ saved, so nothing can differ between training and use. On disk it is a folder:
     model.onnx           `image` uint8 (h, w, 3) in; `probabilities` (k,), `unfamiliarity` () out
     weights.safetensors  backbone and head parameters, to train on from here
     tokenizer.json       of texts alone, whose graph has `tokens` int64 (t,) in
+    training_contents.safetensors   short hashes of what it was trained on
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,11 @@ from regraft._version import __version__
 from regraft.catalogue import ONNX, Backbone, embedding_graph, network_tensors
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, StorageError, UnreadableInputError, UsageError
-from regraft.features import run_input
 from regraft.heads import Familiarity, Head
+from regraft.inputs import Input, each, is_one, is_path, name_of, pixels_of
 from regraft.metrics import FloatArray
-from regraft.modality import MODALITIES, transform_from_dict
-from regraft.modality.base import Transform
+from regraft.modality import IMAGE, MODALITIES, transform_from_dict
+from regraft.modality.base import Transform, read_input
 from regraft.model_record import (
     FORMAT,
     GRAPH,
@@ -49,6 +50,8 @@ from regraft.progress import Progress, silent
 from regraft.saved import naming
 from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
 from regraft.switching import commit, current, locked, read_whole
+from regraft.training_contents import FILE as _CONTENTS
+from regraft.training_contents import UNKNOWN, TrainingContents, read_training_contents
 from regraft.workers import map_threads
 
 _AGAIN = "copy the whole model folder again, or save the model again"
@@ -61,8 +64,9 @@ class Prediction:
 
     `probabilities` are calibrated, (k,) in class order, summing to 1. `set` holds the classes
     that cannot be excluded (conformal set). `flag` is "" or why to be careful: "unsure" (the
-    set is not just the predicted class), "unfamiliar" (unlike the training images) or
-    "unreadable", in which case `reason` says why and there are no probabilities.
+    set is not just the predicted class), "unfamiliar" (unlike the training images), "unreadable"
+    or "ignored" (not an input at all); of the latter two `reason` says why, and there are no
+    probabilities. `prediction["messy"]` is the probability of a class.
     """
 
     path: str
@@ -73,11 +77,28 @@ class Prediction:
     unfamiliarity: float
     flag: str
     reason: str = ""
+    classes: tuple[str, ...] = field(default=(), repr=False)
+
+    def __getitem__(self, name: str) -> float:
+        """The probability of a class.
+
+        Raises:
+            KeyError: there is no such class, or the input could not be read.
+        """
+        if name not in self.classes:
+            known = ", ".join(self.classes) or f"none: {self.reason}"
+            raise KeyError(f"there is no class {name!r}; the classes are {known}")
+        return self.probabilities[self.classes.index(name)]
 
     @classmethod
     def unreadable(cls, path: str, error: UnreadableInputError) -> Prediction:
         """Of a file that cannot be decoded."""
         return cls(path, "", math.nan, (), (), math.nan, "unreadable", str(error))
+
+    @classmethod
+    def ignored(cls, path: str, reason: str) -> Prediction:
+        """Of a file that is no input, for example of another suffix."""
+        return cls(path, "", math.nan, (), (), math.nan, "ignored", reason)
 
 
 @dataclass(frozen=True)
@@ -92,10 +113,11 @@ class Model:
         unfamiliar_from: unfamiliarity, 0 to 4, beyond which an image is flagged; see
             `heads.familiarity`.
         temperature: what logits were divided by.
-        trained_on: facts on the data: fingerprint, number of images.
+        trained_on: facts on the data: fingerprint, number of images, columns of its table.
         graph: the ONNX file.
         weights: parameters by name, or the file of them, read only when asked for.
         companions: files that the transform needs, by their name in the model folder.
+        contents: short hashes of what it was trained on or chosen by.
     """
 
     classes: tuple[str, ...]
@@ -110,20 +132,49 @@ class Model:
     weights: Mapping[str, NDArray[Any]] | Path = field(repr=False)
     companions: Mapping[str, Path] = field(default_factory=dict, repr=False)
     made_with: str = __version__
+    contents: TrainingContents = field(default=UNKNOWN, repr=False)
+
+    def __repr__(self) -> str:
+        classes = ", ".join(self.classes)
+        return f"Model({self.approach} on {self.backbone.get('name')}: {classes})"
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is a sequence of them
+        self, inputs: Input, *, jobs: int | None = None, progress: Progress = silent
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, inputs: Iterable[Input], *, jobs: int | None = None, progress: Progress = silent
+    ) -> list[Prediction]: ...
 
     def predict(
         self,
-        paths: Sequence[str | Path],
+        inputs: Input | Iterable[Input],
         *,
         jobs: int | None = None,
         progress: Progress = silent,
-    ) -> list[Prediction]:
-        """Predictions in the order of `paths`; an unreadable file is flagged, not raised."""
+    ) -> Prediction | list[Prediction]:
+        """The prediction of one input, or a list of them in the order of many.
+
+        A file that is not there or cannot be read is flagged, not raised.
+
+        Args:
+            inputs: paths, PIL pictures or upright RGB, uint8 (h, w, 3), one or many; of a model of
+                texts also the texts themselves, see `inputs`.
+            jobs: worker threads.
+            progress: told how many are done.
+
+        Raises:
+            DataError: it is nothing of the kind.
+            ModelError: a picture came, and the model reads texts.
+        """
+        numbered = list(enumerate(each(inputs), start=1))
         found = []
-        for prediction in map_threads(self._predict_one, paths, jobs=jobs):
+        for prediction in map_threads(self._predict_one, numbered, jobs=jobs):
             found.append(prediction)
-            progress("predictions", len(found), len(paths))
-        return found
+            progress("predictions", len(found), len(numbered))
+        return found[0] if is_one(inputs) else found
 
     def flagging_from(self, distance: float | None) -> Model:
         """The same model with another distance from which a photo is unfamiliar; None: as it is.
@@ -183,6 +234,7 @@ class Model:
             set=kept,
             unfamiliarity=distance,
             flag=flag,
+            classes=self.classes,
         )
 
     def save(self, folder: str | Path) -> Path:
@@ -197,13 +249,15 @@ class Model:
             raise ModelError(
                 f"{folder} exists and is not a model folder; choose another name to save under"
             )
-        contents = {GRAPH: self.graph, WEIGHTS: _weights_bytes(self.tensors)}
+        files = {GRAPH: self.graph, WEIGHTS: _weights_bytes(self.tensors)}
+        if self.contents is not UNKNOWN:
+            files[_CONTENTS] = self.contents.to_bytes()
         with storage_errors(f"read what belongs to the model beside {folder}"):
-            contents |= {name: path.read_bytes() for name, path in self.companions.items()}
-        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+            files |= {name: path.read_bytes() for name, path in self.companions.items()}
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         with part_folder(folder) as staged:
             new = make_folder(staged / folder.name)
-            for name, data in contents.items():
+            for name, data in files.items():
                 write_atomic(new / name, data)
             write_atomic(new / RECORD, json.dumps(self._card(hashes), indent=1) + "\n")
             if os.path.lexists(folder):
@@ -224,6 +278,12 @@ class Model:
             with naming(self.weights, ModelError, _AGAIN):
                 return dict(load_file(self.weights))
         return self.weights
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Names of the columns, by role, of the table that it was trained on; {} without one."""
+        columns = self.trained_on.get("columns", {})
+        return columns if isinstance(columns, Mapping) else {}
 
     @cached_property
     def transform(self) -> Transform:
@@ -257,12 +317,24 @@ class Model:
     def _refuse(self, what: str) -> NoReturn:
         raise ModelError(f"{self._file(GRAPH)} gives {what}; {_AGAIN}")
 
-    def _predict_one(self, path: str | Path) -> Prediction:
+    def _predict_one(self, numbered: tuple[int, Input]) -> Prediction:
+        number, given = numbered
+        name = name_of(given, number, self.transform.modality)
         try:
-            probabilities, unfamiliarity = run_input(self._engine, self.transform, path)
+            return self.judge(name, *self._engine.run(self._array_of(given)))
         except UnreadableInputError as error:
-            return Prediction.unreadable(str(path), error)
-        return self.judge(str(path), probabilities, unfamiliarity)
+            return Prediction.unreadable(name, error)
+
+    def _array_of(self, given: Input) -> NDArray[Any]:
+        """What the graph takes."""
+        kind = self.transform.modality
+        if isinstance(given, str | os.PathLike):
+            if is_path(given, kind):
+                return self.transform.read(read_input(Path(given)))
+            return self.transform.read(str(given).encode("utf-8", "replace"))
+        if kind != IMAGE:
+            raise ModelError(f"the model reads {kind}s, and a picture came; give it {kind}s")
+        return pixels_of(given)
 
     def _card(self, hashes: Mapping[str, str]) -> dict[str, Any]:
         return {
@@ -330,8 +402,9 @@ def _read_model(folder: Path) -> Model:
         trained_on=record.trained_on,
         graph=graph,
         weights=folder / WEIGHTS,
-        companions={n: folder / n for n in record.files if n not in (GRAPH, WEIGHTS)},
+        companions={n: folder / n for n in record.files if n not in (GRAPH, WEIGHTS, _CONTENTS)},
         made_with=record.made_with,
+        contents=read_training_contents(folder),
     )
 
 
@@ -450,11 +523,13 @@ def assemble(
     approach: str,
     settings: Mapping[str, Any],
     trained_on: Mapping[str, Any],
+    trained_contents: Iterable[str],
     network: TrainedNetwork | None = None,
 ) -> Model:
     """Put a fitted head on its backbone: the Model with its graph and all its parameters.
 
-    `network` is the backbone as it was trained, None for the pretrained one.
+    `network` is the backbone as it was trained, None for the pretrained one; `trained_contents` are
+    the SHA-256 of all that anything in the model was trained on or chosen by.
     """
     if network is None:
         embedding = embedding_graph(backbone).read_bytes()
@@ -484,6 +559,9 @@ def assemble(
             **head.tensors(),
         },
         companions=backbone.transform.companions(),
+        contents=backbone.contents.after_training(
+            trained_contents, trains_backbone=network is not None
+        ),
     )
 
 

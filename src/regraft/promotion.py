@@ -1,4 +1,4 @@
-"""A new model beside the one at work: promoted if it is no worse, and taken back with one call.
+"""A new model beside the one at work: promoted unless it is worse, and taken back with one call.
 
 A run folder keeps the models that were replaced in `models/`, the oldest first; `model/` is the one
 at work. A model that came from another run says so in its `origin.json`, so that the next one is
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regraft.differences import standing
 from regraft.errors import RegraftError, RunError
 from regraft.evaluation import CROSS_VALIDATION, TEST
 from regraft.metrics import Estimate
@@ -23,7 +24,7 @@ from regraft.model import load
 from regraft.model_record import RECORD
 from regraft.reporting.pairing import paired_accuracy
 from regraft.runs import Run, read_run
-from regraft.saved import read_json
+from regraft.saved import read_bytes, read_json
 from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
 from regraft.switching import commit, current, locked, settled
 
@@ -56,31 +57,44 @@ class Promotion:
 
 
 def promote(new: Run, old: Run) -> Promotion:
-    """Put the model of a new run to work in the folder of the old one, if it is no worse.
+    """Put the model of a new run to work in the folder of the old one, unless it is worse.
 
     Both are compared on photos that they predicted without having been trained on them: those of
-    the test set, or else those of cross-validation. Where the new one is at work already, as after
-    a process that was killed before it could say so, nothing changes.
+    the test set, and those of cross-validation. Worse is what is significantly behind on either, by
+    the rule that candidates are compared by as well (`differences.standing`). Where the new one is
+    at work already, as after a process that was killed before it could say so, nothing changes.
 
     Raises:
         ModelError: the new model cannot be read.
         RunError: another process writes in the folder of the old run.
         StorageError: the folder cannot be written; the old model is at work then.
     """
-    if _is_at_work(new, old):
+    deployed = deployed_run(old)
+    if deployed is None:
+        reason = "the run that the deployed model comes from is gone, or has another model by now"
+        return Promotion(False, 0, None, f"not promoted: {reason}")
+    if deployed is not old and os.path.realpath(deployed.folder) == os.path.realpath(new.folder):
         return Promotion(True, 0, None, "promoted before")
-    at_work = _at_work(old)
-    on = TEST if new.data.test and at_work.data.test else CROSS_VALIDATION
-    found = paired_accuracy(new, at_work, on)
-    gap = found.difference
-    if gap is None:
-        return Promotion(False, 0, None, "both runs have no photo in common to be compared on")
-    said = f"{gap.points} on {found.photos:,} photos"
-    if gap.value < 0:
-        return Promotion(False, found.photos, gap, f"not promoted, it is worse: {said}")
+    both_tested = new.data.test and deployed.data.test
+    pairs = [
+        paired_accuracy(new, deployed, on)
+        for on in ((TEST, CROSS_VALIDATION) if both_tested else (CROSS_VALIDATION,))
+    ]
+    compared = [(pair, gap) for pair in pairs if (gap := pair.difference) is not None]
+    if not compared:
+        reason = "both runs have no photo in common to be compared on"
+        if known := max(pair.flattered for pair in pairs):
+            reason = f"a backbone had been trained on {known:,} of the photos to compare on before"
+        return Promotion(False, 0, None, f"not promoted: {reason}")
+    worse = next(((pair, gap) for pair, gap in compared if standing(gap) == "behind"), None)
+    pair, gap = worse or compared[0]
+    measured = f"{gap.points} on {pair.photos:,} photos"
+    if worse:
+        return Promotion(False, pair.photos, gap, f"not promoted, it is worse: {measured}")
     load(new.folder)
     _replace(old.folder, new.folder)
-    return Promotion(True, found.photos, gap, f"promoted, it is no worse: {said}")
+    why = "it is better" if standing(gap) == "ahead" else "the two cannot be told apart"
+    return Promotion(True, pair.photos, gap, f"promoted, {why}: {measured}")
 
 
 def roll_back(folder: str | Path) -> Path:
@@ -115,28 +129,20 @@ def _busy(run: Path) -> RunError:
     )
 
 
-def _at_work(run: Run) -> Run:
-    """The run that the model of a folder comes from: itself, or one that was promoted over it."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RegraftError):
-        return read_run(run.folder / _origin(run.folder))
-    return run
+def deployed_run(run: Run) -> Run | None:
+    """The run that the model of a folder comes from: itself, or one that was promoted over it.
 
-
-def _origin(run: Path) -> str:
-    """The folder, seen from a run's, of the run that the model at work there comes from."""
-    origin: dict[str, str] = read_json(current(run, _MODEL) / _ORIGIN, dict[str, str])
-    return origin["run"]
-
-
-def _is_at_work(new: Run, old: Run) -> bool:
-    """Whether the model of a run was promoted in the folder of another."""
-    try:
-        comes_from = os.path.realpath(old.folder / _origin(old.folder))
-        cards = [current(run.folder, _MODEL) / RECORD for run in (new, old)]
-        first, second = (card.read_bytes() for card in cards)
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
-    return comes_from == os.path.realpath(new.folder) and first == second
+    None where that one cannot be read any more, or has been fitted again since.
+    """
+    model = current(run.folder, _MODEL)
+    if not (model / _ORIGIN).exists():
+        return run
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RegraftError):
+        origin: dict[str, str] = read_json(model / _ORIGIN, dict[str, str])
+        found = read_run(run.folder / origin["run"])
+        records = [read_bytes(m / RECORD) for m in (model, current(found.folder, _MODEL))]
+        return found if records[0] == records[1] else None
+    return None
 
 
 def _kept(run: Path) -> list[Path]:

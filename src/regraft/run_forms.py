@@ -37,6 +37,7 @@ class RunForm(msgspec.Struct, kw_only=True):
     command: str = ""
     error: str = ""
     data: str = ""
+    title: str = ""
     layout: str = ""
     modality: Literal["image", "text"] = "image"
     fingerprint: str = ""

@@ -13,22 +13,25 @@
     report.html       all of the above for people
     model/            the model, see `model.py`
     decisions.csv     what people decided in a review, see `decisions.py`; no later fit removes it
+    where.json        private, for its owner alone: absolute paths of the data, settings and command
 
-`run.json` says "running" until the rest is complete and "done" afterwards, so a folder left by
-a killed process is never taken for a finished one. Where a run or a model is there already, the new
-run is made in a folder within (`NEXT`) and takes its place in one step once it is complete: until
-then, and if it never is, the old one is as it was.
+No other file holds an absolute path: the folder can be shared without `where.json`. `run.json`
+says "running" until the rest is complete and "done" afterwards, so a folder left by a killed
+process is never taken for a finished one. Where a run or a model is there already, the new run is
+made in a folder within (`NEXT`) and takes its place in one step once it is complete: until then,
+and if it never is, the old one is as it was.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,15 +44,26 @@ import msgspec
 from regraft._version import __version__
 from regraft.csv_table import csv_text, read_csv, read_records
 from regraft.dataset import Dataset, Row
-from regraft.errors import RegraftError, RunError, StorageError
+from regraft.errors import RegraftError, RunError, StorageError, UnreadableInputError
 from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
 from regraft.issues import Issue, issues_csv
 from regraft.issues.base import COLUMNS as ISSUE_COLUMNS
+from regraft.locations import (
+    find,
+    recall,
+    remember,
+    shareable,
+    shareable_command,
+    shareable_word,
+    without_places,
+)
 from regraft.metrics import FloatArray
-from regraft.modality import IMAGE
+from regraft.modality import IMAGE, things
+from regraft.modality.base import read_input
+from regraft.model import Model, load
 from regraft.run_forms import ComparisonForm, EvaluationsForm, RunForm
-from regraft.saved import naming, read_json, read_text, reason_of
+from regraft.saved import naming, parse_json, read_json, read_text, reason_of
 from regraft.storage import (
     clear_parts,
     is_part,
@@ -61,7 +75,10 @@ from regraft.storage import (
 from regraft.switching import COMMITTED, LOCK, commit, current, locked, read_whole
 
 FORMAT = 1
+WHERE = "where.json"
 _RUN, _MODEL = "run.json", "model"
+_PATHS = ("data", "labels", "image_dir", "test")  # settings that are paths
+_SOURCES = ("decisions", "corrections")  # settings with a path in them
 _FILES = (
     "dataset.csv",
     "issues.csv",
@@ -73,6 +90,7 @@ _FILES = (
     "lr_range.csv",
     "exploration.json",
     "explanations.json",
+    WHERE,
 )
 _PREDICTION_COLUMNS = ["path", "label", "predicted", "confidence", "split", "fold"]
 RACE = "race"  # what a comparison has finished; there while a run is not done
@@ -135,6 +153,21 @@ class Run:
         """The folder to show and to put into commands."""
         return self.home or self.folder
 
+    def __repr__(self) -> str:
+        found = next(iter(self.evaluations), None)
+        accuracy = "" if found is None else f"{found.on} accuracy {found.accuracy.percent}, "
+        chosen = self.comparison["candidates"][self.comparison["chosen"]]["title"]
+        return f"Run({self.folder}: {accuracy}{chosen})"
+
+    @property
+    def model(self) -> Model:
+        """Its model, read at each call.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        return load(self.folder)
+
 
 class Workplace(NamedTuple):
     """Where the files of a run that is being made are written, and what its run.json says."""
@@ -189,14 +222,15 @@ def open_run(
     make_folder(folder)
     with locked(folder, RunError(_busy(folder))):
         _check_free(folder, settings, force=force)
-        about = _about(settings, command)
-        work = _begin(folder, about)
+        about = _about(shareable_settings(settings, folder), shareable_command(command, Path.cwd()))
+        work = _begin(folder, about, settings)
+        remember(work / WHERE, {"settings": json.dumps(settings), "command": command})
         try:
             yield Workplace(work, about)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             if not interrupted:
-                about["error"] = str(error)
+                about["error"] = without_places(str(error), settings["data"], folder)
             with contextlib.suppress(StorageError):  # the first error is the one to report
                 _close(work, about, "interrupted" if interrupted else "failed")
             raise
@@ -206,6 +240,38 @@ def open_run(
         else:
             _put_in_place(work, folder)
         clear_parts(folder, is_locked=True)
+
+
+def place_data(folder: Path, data: Dataset, *, home: Path) -> str:
+    """What run.json says of where the data are; where that is goes into `where.json`.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    known = recall(folder / WHERE) | {"data": str(data.root)}
+    remember(folder / WHERE, known | {"elsewhere": json.dumps(dict(data.elsewhere))})
+    return shareable(data.root, home)
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """The settings of a run, with paths that can be opened here, as far as they are known."""
+    shared = dict(run.about.get("settings") or {})
+    settings = shared | dict(json.loads(recall(current(run.folder, WHERE)).get("settings", "{}")))
+    is_beside = run.data.root == find(run.about["data"], run.folder, None)[0]
+    for name in _PATHS:
+        if shared.get(name):
+            found = find(shared[name], run.folder, settings[name])
+            settings[name] = str(found[0 if is_beside else -1])
+    return settings
+
+
+def require_data(run: Run) -> None:
+    """Raises RunError: the folder of the data is not where it was, as after a move."""
+    if not run.data.root.exists():
+        raise RunError(
+            f"the {things(run.data.modality)} of {run.folder} are not in {run.data.root}; put "
+            f'them there, or write where they are into {run.folder / WHERE} as {{"data": "FOLDER"}}'
+        )
 
 
 def write_results(
@@ -255,8 +321,9 @@ def read_run(folder: str | Path, *, unfinished: bool = False, home: Path | None 
 def finished_run(folder: Path, settings: Mapping[str, Any]) -> Run | None:
     """The run in a folder, if it is done and of these settings."""
     about = _read_about(folder)
-    is_it = about is not None and about.get("status") == "done" and _is_of(about, settings)
-    return read_run(folder) if is_it else None
+    if about is None or about.get("status") != "done":
+        return None
+    return read_run(folder) if _are_settings_of(folder, about, settings, home=folder) else None
 
 
 def _read_run(folder: Path, *, unfinished: bool, home: Path | None) -> Run:
@@ -271,13 +338,21 @@ def _read_run(folder: Path, *, unfinished: bool, home: Path | None) -> Run:
     if about.get("status") != "done" and not unfinished:
         raise RunError(
             f"the run in {folder} is not finished ({about.get('status')}); to finish it, run: "
-            f"{about.get('command') or 'the same regraft fit again'}"
+            f"{_command_of(folder, about) or 'the same regraft fit again'}"
         )
     comparison = _record(folder, "comparison.json", ComparisonForm)
     evaluations = _record(folder, "evaluation.json", EvaluationsForm)
+    with _naming(path := current(folder, WHERE)):
+        places = recall(path)
+        elsewhere: dict[str, str] = parse_json(places.get("elsewhere", "{}"), dict[str, str])
     with _naming(path := current(folder, "dataset.csv")):
-        root = Path(about["data"])
-        data = Dataset.from_csv(read_text(path), root, modality=about.get("modality", IMAGE))
+        table = read_text(path)
+        data = _with_its_photos(
+            Dataset.from_csv(
+                table, root, modality=about.get("modality", IMAGE), elsewhere=elsewhere
+            )
+            for root in find(about["data"], home or folder, places.get("data"))
+        )
     with _naming(current(folder, "evaluation.json")):
         evaluated = tuple(Evaluation.from_dict(entry) for entry in evaluations)
     with _naming(path := current(folder, "issues.csv")):
@@ -380,22 +455,84 @@ def _check_free(folder: Path, settings: Mapping[str, Any], *, force: bool) -> No
         raise RunError(
             f"{folder} holds a finished run; add --force to replace it or choose another --out"
         )
-    if not _is_of(about, settings):
+    if not _are_settings_of(folder, about, settings, home=folder):
         raise RunError(
             f"{folder} holds an unfinished run with other settings; finish it with its command "
-            f"({about.get('command')}), add --force to replace it, or choose another --out"
+            f"({_command_of(folder, about)}), add --force to replace it, or choose another --out"
         )
 
 
-def _begin(folder: Path, about: dict[str, Any]) -> Path:
+def _with_its_photos(candidates: Iterable[Dataset]) -> Dataset:
+    """The first dataset in whose folder the first of its files lies, or else the last one."""
+    last = None
+    for data in candidates:
+        if last is not None and _is_there(last):
+            return last
+        last = data
+    assert last is not None
+    return last
+
+
+def _is_there(data: Dataset) -> bool:
+    row = next((row for row in data.ok if row.path.split("/")[0] not in ("..", "...")), None)
+    if row is None:
+        return True
+    try:
+        return hashlib.sha256(read_input(data.absolute(row))).hexdigest() == row.sha256
+    except UnreadableInputError:
+        return False
+
+
+def _are_settings_of(
+    folder: Path, about: Mapping[str, Any], settings: Mapping[str, Any], *, home: Path
+) -> bool:
+    wanted = json.loads(json.dumps(settings))
+    private = recall(current(folder, WHERE)).get("settings")
+    if private is not None:
+        return bool(json.loads(private) == wanted)
+    return about.get("settings") in (wanted, shareable_settings(wanted, home))
+
+
+def _command_of(folder: Path, about: Mapping[str, Any]) -> str:
+    """What repeats a run on this machine."""
+    return str(recall(current(folder, WHERE)).get("command") or about.get("command") or "")
+
+
+def shareable_settings(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings without absolute paths: those of files as they are seen from the run folder."""
+    here, found = Path.cwd(), dict(settings)
+    for name in _PATHS:
+        if found.get(name):
+            found[name] = _unless_relative(found[name], folder)
+    for name in _SOURCES:
+        if found.get(name):
+            found[name] = {**found[name], "path": _unless_relative(found[name]["path"], folder)}
+    found["backbones"] = [shareable_word(name, here) for name in found.get("backbones", ())]
+    if found.get("architecture"):
+        found["architecture"] = shareable_word(found["architecture"], here)
+    options = dict(found.get("backbone_options") or {})
+    if options.get("architecture"):
+        found["backbone_options"] = options | {
+            "architecture": shareable_word(options["architecture"], here)
+        }
+    return found
+
+
+def _unless_relative(path: str, folder: Path) -> str:
+    return shareable(path, folder) if Path(path).is_absolute() else path
+
+
+def _begin(folder: Path, about: dict[str, Any], settings: Mapping[str, Any]) -> Path:
     """Where a run is to be written: in its folder, or within it while that has something to lose.
 
     What an unfinished run of the same settings had finished comparing is found there.
     """
     before = _read_about(folder)
-    goes_on = before is not None and _is_of(before, about["settings"])
+    goes_on = before is not None and _are_settings_of(folder, before, settings, home=folder)
     is_done = before is not None and before.get("status") == "done"
     if not is_done and not (folder / _MODEL).exists():
+        with storage_errors(f"clear {folder}"):
+            remove(folder / WHERE)  # of other settings than run.json will name
         write_about(folder, about)  # from here on the folder does not pass for a finished run
         with storage_errors(f"clear {folder}"):
             remove(folder / NEXT)
@@ -403,7 +540,7 @@ def _begin(folder: Path, about: dict[str, Any]) -> Path:
         return folder
     work = folder / NEXT
     with storage_errors(f"clear {work}"):
-        if not _may_go_on(work, about["settings"]):
+        if not _may_go_on(work, settings, home=folder):
             remove(work)
         make_folder(work)
         write_about(work, about)
@@ -413,16 +550,12 @@ def _begin(folder: Path, about: dict[str, Any]) -> Path:
     return work
 
 
-def _may_go_on(work: Path, settings: Mapping[str, Any]) -> bool:
+def _may_go_on(work: Path, settings: Mapping[str, Any], *, home: Path) -> bool:
     try:
         about = _read_about(work)
     except RunError:
         return False
-    return about is not None and _is_of(about, settings)
-
-
-def _is_of(about: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-    return bool(about.get("settings") == json.loads(json.dumps(settings)))
+    return about is not None and _are_settings_of(work, about, settings, home=home)
 
 
 def _clear(folder: Path, *, race: bool) -> None:

@@ -27,6 +27,7 @@ Number = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 """How many there are of something."""
 
+_MOST = 2**1000  # of an integer, a seed among them: it still has a value as a float
 _DEEPEST = 64  # levels of a record; regraft's own have a dozen
 Form = TypeVar("Form")
 
@@ -135,7 +136,7 @@ def _check_values(value: Any) -> None:
                 below += each
             elif isinstance(each, float) and not math.isfinite(each):
                 raise ValueError("a number in it is infinite")
-            elif isinstance(each, int) and abs(each) > 2**63:
+            elif isinstance(each, int) and abs(each) > _MOST:
                 raise ValueError("a number in it is beyond all bounds")
         level = below
 

@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -302,8 +301,7 @@ def _pixel_batches(
 
     def pixels(row: Row) -> NDArray[np.float32] | str:
         try:
-            path = os.path.normpath(f"{data.root}/{row.path}")
-            return run_input(engine, plain, path, sha256=row.sha256)[0]
+            return run_input(engine, plain, data.absolute(row), sha256=row.sha256)[0]
         except UnreadableInputError as error:
             return f"{row.path}: {error}"
         except Exception as error:  # one image must not stop the others

@@ -86,8 +86,10 @@ def held(guard: Path, busy: Exception, *, doing: str, timeout_s: float = 0.0) ->
         lock.release()
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
+def write_atomic(path: Path, data: bytes | str, *, private: bool = False) -> None:
     """Write `data` to `path` so that other processes see the old file or the new, whole one.
+
+    A `private` file can be read by its owner alone.
 
     Raises:
         StorageError: the disk is full or the folder is not writable; `path` is untouched.
@@ -98,6 +100,8 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         part, descriptor = _open_part(path)
         try:
             with open(descriptor, "wb", closefd=fcntl is None) as file:
+                if private:
+                    part.chmod(0o600)
                 file.write(raw)
                 file.flush()
                 os.fsync(file.fileno())

@@ -23,20 +23,26 @@ from rich.text import Text
 from regraft import csv_table
 from regraft.auditing import Audit
 from regraft.dataset import Dataset
+from regraft.dataset.table import counted
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
 from regraft.exporting import Exported, facts_of, form_named
 from regraft.frameworks.tracking import Tracked
-from regraft.issues import Issue, find_issues
+from regraft.issues import Doubt, Issue, about_doubts, doubts_of, find_issues
+from regraft.locations import seen_from_here
 from regraft.metrics import Estimate
 from regraft.modality import IMAGE, MODALITIES, get_examiner, thing, things
+from regraft.modality.cells import table_of
 from regraft.modality.examiner import CONTENT, INCIDENTAL
 from regraft.model import Prediction
 from regraft.progress import NOTE, Progress
+from regraft.reporting.findings import label_doubts
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import headline
 from regraft.reporting.words import THIN_SPACE
-from regraft.runs import Run
+from regraft.runs import Run, settings_of
+from regraft.training_contents import Overlap
 from regraft.watching.outputs import message
+from regraft.watching.sentences import answers, remarks
 from regraft.watching.states import Event, local_minute
 from regraft.watching.timeline import Timeline
 from regraft.workflow import Explained
@@ -56,6 +62,7 @@ _FLAGS = {
     "unsure": "another class is possible too, or none fits well, so look at these yourself",
     "unfamiliar": "unlike what it was trained on, so do not rely on the class",
     "unreadable": "could not be predicted",
+    "ignored": "not looked at",
 }
 
 
@@ -174,12 +181,14 @@ def show_run(console: Console, run: Run) -> None:
     if promotion:
         console.print(f"[bold]{_shown(promotion['over'])}: {_shown(promotion['reason'])}[/bold]")
     _show_problems(console, run.data, run.issues, all_in=str(run.folder / "issues.csv"))
+    _show_doubts(console, label_doubts(run), run.data)
     console.print()
     _print_line(console, f"report   {_shown(str(run.folder / 'report.html'))}")
     _print_line(console, f"model    {_shown(str(run.folder / 'model'))}")
     console.print(f"[dim]{run.about.get('seconds_total', 0):.1f} s in all[/dim]")
     if promotion and promotion["promoted"]:
-        _print_line(console, f"back     regraft rollback {_shown(shlex.quote(promotion['over']))}")
+        over = seen_from_here(settings_of(run)["corrections"]["path"])
+        _print_line(console, f"back     regraft rollback {_shown(shlex.quote(over))}")
     new = f"new_{MODALITIES[run.data.modality].example}"
     show_next(console, f"regraft predict {shlex.quote(str(run.folder))} {new}")
 
@@ -189,7 +198,8 @@ def show_dataset(
 ) -> None:
     """What a scan found, ending with what to do next; `every_file` is the command for the rest."""
     console.print()
-    count = f"{len(data.rows):,} file{'s' if len(data.rows) != 1 else ''}"
+    of_cells = any(table_of(row.path) for row in data.rows)
+    count = counted(len(data.rows), thing(data.modality) if of_cells else "file")
     _print_line(console, f"[bold]{count}[/bold] in {_shown(shown_as)}")
     console.print(_shown(data.layout))
     _show_classes(console, data)
@@ -271,15 +281,22 @@ def _duration(seconds: float | None) -> str:
 
 
 def show_predictions(
-    console: Console, prose: Console, predictions: Sequence[Prediction], *, next_command: str
+    console: Console,
+    prose: Console,
+    predictions: Sequence[Prediction],
+    *,
+    texts: Mapping[str, str] | None = None,
+    next_command: str,
 ) -> None:
     """A line for each file on `console`; what the flags mean and what to do next on `prose`.
 
-    The file comes last, so that long paths leave the other columns aligned.
+    The file comes last, so that long paths leave the other columns aligned; of `texts`, by path,
+    the beginning stands behind it. Files that are no inputs are told of on `prose`.
     """
-    with_sets = any(p.flag in ("unsure", "unfamiliar") for p in predictions)
+    looked_at = [p for p in predictions if p.flag != "ignored"]
+    with_sets = any(p.flag in ("unsure", "unfamiliar") for p in looked_at)
     rows = []
-    for p in predictions:
+    for p in looked_at:
         if p.flag == "unreadable":
             file = f"{_shown(p.path)} [dim]({_shown(p.reason)})[/dim]"
             cells = ["", "", "[red]unreadable[/red]", "", file]
@@ -287,6 +304,8 @@ def show_predictions(
             others = _some(p.set) if p.set else "none fits well"
             flag = f"[yellow]{p.flag}[/yellow]" if p.flag else ""
             file = _shown(p.path)
+            if texts and p.path in texts:
+                file += f"  [dim]{_shown(texts[p.path])}[/dim]"
             cells = [_shown(p.predicted), f"{p.confidence:.3f}", flag, _shown(others), file]
         rows.append(cells if with_sets else cells[:3] + cells[4:])
     header = ["predicted", "confidence", "flag", "cannot be excluded", "file"]
@@ -294,13 +313,19 @@ def show_predictions(
         header.remove("cannot be excluded")
     _print_columns(console, header, rows, right={"confidence"})
     counts = Counter(p.predicted for p in predictions if p.predicted)
-    many = f"{len(predictions):,} file{'s' if len(predictions) != 1 else ''}"
+    many = counted(len(looked_at), "text" if texts else "file")
+    classes = _some([f"{n:,} {c}" for c, n in counts.most_common()])
     prose.print()
-    prose.print(_shown(": ".join([many, _some([f"{n:,} {c}" for c, n in counts.most_common()])])))
+    prose.print(_shown(f"{many}: {classes}" if classes else many))
     for flag, meaning in _FLAGS.items():
         flagged = sum(p.flag == flag for p in predictions)
         if flagged:
             prose.print(f"[yellow]{flagged:,} {flag}[/yellow]: {meaning}")
+    ignored = [p for p in predictions if p.flag == "ignored"]
+    for p in ignored[:_MOST_ISSUES]:
+        _print_line(prose, f"  {_shown(p.path)}: {_shown(p.reason)}")
+    if len(ignored) > _MOST_ISSUES:
+        prose.print(f"  [dim]and {len(ignored) - _MOST_ISSUES:,} more, see --format csv[/dim]")
     show_next(prose, next_command)
 
 
@@ -339,6 +364,22 @@ def show_evaluation(
         console.print(f"[dim]{more}[/dim]")
     console.print()
     show_next(console, next_command)
+
+
+def show_overlap(prose: Console, overlap: Overlap, *, modality: str) -> None:
+    """What was left out of a score because the model knew it, and what may flatter it."""
+    if overlap.left_out:
+        of = thing(modality) if overlap.left_out == 1 else things(modality)
+        prose.print(
+            f"[yellow]note:[/yellow] {overlap.left_out:,} {of} not scored: the model was trained "
+            "on the same content, or chosen by it"
+        )
+    if not overlap.is_complete:
+        prose.print(
+            "[yellow]note:[/yellow] it is not fully recorded what this model was trained on (it is "
+            "of an earlier version, or its backbone is from elsewhere): what is scored here and "
+            "was among it flatters it"
+        )
 
 
 def _input(size: Sequence[int]) -> str:
@@ -461,8 +502,8 @@ def show_exported(console: Console, exported: Exported, *, next_command: str) ->
 
 def show_tracked(console: Console, tracked: Tracked) -> None:
     """What was written, where, and how to look at it."""
-    trainings = f"{tracked.curves:,} training{'s' if tracked.curves != 1 else ''}"
-    numbers = f"{tracked.numbers:,} metrics, the curves of {trainings}"
+    trainings = counted(tracked.curves, "training")
+    numbers = f"{counted(tracked.numbers, 'metric')}, the curves of {trainings}"
     if tracked.tensorboard:
         _print_line(console, f"events   {_shown(tracked.tensorboard)} ({numbers})")
     if tracked.mlflow_run:
@@ -485,22 +526,19 @@ def event_line(camera: str, event: Event, *, as_json: bool) -> str:
 
 
 def show_timeline(out: Console, timeline: Timeline) -> None:
-    """For each camera its state, the changes a week, and what could not be relied on."""
+    """For each camera how often its state changed, how long it lasted, and what is not known."""
     if not timeline.cameras:
         out.print("no photo has been recorded yet")
     for camera in timeline.cameras:
-        out.print(f"[bold]{_shown(camera.name)}[/bold]: {_shown(camera.state)}")
+        for answer in answers(camera):
+            out.print(f"[bold]{_shown(camera.name)}[/bold] {_shown(', '.join(answer))}")
+        for remark in remarks(camera):
+            out.print(f"  {_shown(remark)}")
         out.print(f"  {camera.photos:,} photos", end="")
         for flag in ("unsure", "unfamiliar", "dark", "unreadable"):
             if camera.flags.get(flag):
                 out.print(f", {100 * camera.share(flag):.1f} % {flag}", end="")
         out.print()
-        for rate in camera.rates:
-            week = rate.a_week
-            out.print(
-                f"  {_shown(rate.previous)} -> {_shown(rate.state)}: {rate.count:,} times, "
-                f"{week.value:.1f} [{week.low:.1f}, {week.high:.1f}] a week"
-            )
         for warning in camera.warnings:
             out.print(f"  [yellow]{_shown(warning)}[/yellow]")
 
@@ -520,10 +558,14 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _headline(evaluation: Evaluation, things: str) -> str:
-    a = evaluation.accuracy
+    a, known = evaluation.accuracy, evaluation.overlap.flattering
     of = f"{evaluation.n:,} test {things}"
     if evaluation.on == CROSS_VALIDATION:
         of = f"{evaluation.n:,} {things}, none of them seen before (cross-validation)"
+    if known:
+        of = (
+            f"{evaluation.n:,} {things}, {known:,} of which its backbone had been trained on before"
+        )
     return (
         f"Right on {100 * a.value:.1f} % [{100 * a.low:.1f}, {100 * a.high:.1f}] of {of}; always "
         f"guessing the most frequent class: {100 * evaluation.majority_share:.1f} %."
@@ -580,6 +622,13 @@ def _show_issues(console: Console, issues: Iterable[Issue]) -> int:
     return left
 
 
+def _show_doubts(console: Console, doubts: Sequence[Doubt], data: Dataset) -> None:
+    """What can be said of all label suspects together."""
+    about = about_doubts(doubts, things(data.modality), n_classes=len(data.classes))
+    if about:
+        console.print(_shown(f"label suspects: {about}"))
+
+
 def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command: str) -> None:
     """What an audit found, what it does to the accuracy, and what to do next."""
     data, found = audit.data, audit.findings
@@ -591,25 +640,23 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
         console.print(
             f"a linear probe is right on {_share(audit.accuracy)} of {of} it had not seen"
         )
-    if found.suspects is not None and found.suspects.likely_wrong:
-        console.print(
-            f"about {found.suspects.likely_wrong:,} labels are likely wrong by confident "
-            "learning: look at the first of the label suspects"
-        )
     left = _show_issues(console, found.issues)
+    _show_doubts(console, doubts_of(found, data.classes), data)
     if not found.issues:
         console.print("[green]nothing found that needs a look[/green]")
     shortcuts = found.shortcuts
     if shortcuts is not None:
         console.print("[bold]could a model cheat?[/bold]")
         guess = f"guessing: {100 * shortcuts.guess:.1f} %"
+        no_more = "no more than guessing"
         clues = get_examiner(data.modality).clues_of_kind
         for name, estimate in (
             (clues[INCIDENTAL], shortcuts.incidental),
             (clues[CONTENT], shortcuts.content),
         ):
             if estimate is not None:
-                console.print(f"  {name} alone: {_share(estimate)} ({guess})")
+                told = _share(estimate) if estimate.value > shortcuts.guess else no_more
+                console.print(f"  {name} together: {told} ({guess})")
         for culprit in shortcuts.culprits:
             alarm = culprit in shortcuts.alarms
             what = "[yellow]alarm[/yellow]" if alarm else "[dim]for information[/dim]"
@@ -650,6 +697,8 @@ def _share(estimate: Estimate) -> str:
 def _interval(estimate: Estimate) -> str:
     if math.isnan(estimate.value):
         return ""
+    if 0 < estimate.high < 0.0005:  # "[0.000, 0.000]" would look like certainty
+        return "[dim]below 0.001[/dim]"
     return f"[dim]\\[{estimate.low:.3f}, {estimate.high:.3f}][/dim]"
 
 

@@ -6,19 +6,21 @@ here prints.
 
 from __future__ import annotations
 
-import glob
 import math
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, overload
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from regraft.approaches import (
     FOLDS,
@@ -44,30 +46,33 @@ from regraft.candidates import (
     check_approaches,
     trains_networks,
 )
-from regraft.catalogue import Backbone, BackboneOptions, default_backbone
+from regraft.catalogue import Backbone, BackboneOptions, default_backbone, weights_path
 from regraft.comparison import Candidate, Comparison, choose_again, compare, with_time_left
 from regraft.corrections import (
     Correction,
     add_corrections,
+    class_meant,
     corrections_log,
     keep_correction,
     read_corrections,
+    with_note_on_corrections,
 )
 from regraft.csv_table import csv_text
 from regraft.dataset import (
     Dataset,
+    InputOptions,
+    Inputs,
     Row,
-    cells_of,
     check_data,
-    is_table_of,
+    find_inputs,
     leave_out_small_classes,
-    natural_key,
     require_trainable,
     scan,
     set_aside,
     split_groups,
 )
-from regraft.dataset.walking import walk
+from regraft.dataset.elsewhere import without_absolute_paths
+from regraft.dataset.table import counted
 from regraft.decisions import (
     DECISIONS,
     Applied,
@@ -77,6 +82,7 @@ from regraft.decisions import (
     decisions_file,
     read_decisions,
 )
+from regraft.demo import title_of
 from regraft.errors import (
     DataError,
     ExplanationError,
@@ -117,14 +123,17 @@ from regraft.explaining import (
 from regraft.exploring import explore
 from regraft.features import embed_rows, measure_speed
 from regraft.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones
+from regraft.inputs import Input, as_files, each, is_one, is_path
 from regraft.issues import Issue, find_issues, in_dataset, with_suspects
+from regraft.locations import seen_from_here, shareable, without_places
 from regraft.measures import measure_rows
 from regraft.modality import IMAGE, MODALITIES, get_modality, things
-from regraft.modality.base import Modality, read_input
-from regraft.modality.cells import table_of
+from regraft.modality.base import read_input
+from regraft.modality.text import read_text
 from regraft.model import Model, Prediction, load
+from regraft.overlaps import overlap_with, without_known_test_rows
 from regraft.progress import Progress, note, silent
-from regraft.promotion import promote, roll_back
+from regraft.promotion import deployed_run, promote, roll_back
 from regraft.race import Race
 from regraft.runs import (
     RACE,
@@ -134,7 +143,10 @@ from regraft.runs import (
     finished_run,
     free_folder,
     open_run,
+    place_data,
     read_run,
+    require_data,
+    settings_of,
     shown_from,
     write_about,
     write_results,
@@ -157,6 +169,7 @@ _EXPLANATIONS_S = 6.0  # heat maps, where networks are trained
 _REPORT_S = 2.0
 _SIMILARITY_SHARE = 0.15  # of the budget, for measuring similarity
 _RANKING_SHARE = 0.05  # of the budget, for finding out which of several backbones to try first
+_BEGINNING = 40  # characters of a text that stand for it
 
 
 class LabelColumns(TypedDict, total=False):
@@ -170,15 +183,15 @@ class LabelColumns(TypedDict, total=False):
 
 
 def fit(
-    data: str | Path,
+    data: str | Path | Dataset,
     *,
     labels: str | Path | None = None,
     image_dir: str | Path | None = None,
     test: str | Path | None = None,
     columns: LabelColumns | None = None,
     budget_s: float = DEFAULT_BUDGET_S,
-    backbones: Sequence[str] = (),
-    approaches: Sequence[str] = (),
+    backbones: str | Sequence[str] = (),
+    approaches: str | Sequence[str] = (),
     resize: str | None = None,
     backbone_options: BackboneOptions | None = None,
     architecture: str | None = None,
@@ -194,16 +207,17 @@ def fit(
     """From a folder of photos to an honest, saved classifier with its report.
 
     Args:
-        data: a folder or a label table; see `scan` for the layouts.
+        data: a folder or a label table, see `scan` for the layouts; or a Dataset, for which the
+            next four say nothing.
         labels: a label table for the files in `data`.
         image_dir: where the files named by a label table are.
         test: labelled data for the test set, kept out of every choice.
         columns: names of columns of the label table: `path_column`, `text_column`,
             `label_column`, `split_column`, `group_column`.
         budget_s: seconds for the whole run; candidates get fewer epochs, or are left out.
-        backbones: names to try, or checkpoints to go on from; by default the built-in one, and
-            the installed others too unless approaches are named.
-        approaches: names to try; by default all.
+        backbones: name or names to try, or checkpoints to go on from; by default the built-in
+            one, and the installed others too unless approaches are named.
+        approaches: name or names to try; by default all.
         resize: "crop", "pad" or "squash"; by default the backbone's own.
         backbone_options: what the names of backbones do not say, see there.
         architecture: a network for `scratch`, "package.module:name" or "path/file.py:name".
@@ -211,7 +225,7 @@ def fit(
             They go along to the new run folder, so that its review goes on from there.
         with_corrections: a run folder whose model was corrected at work: the corrected photos are
             trained on as well, its test set stays as it was, and the new model replaces the one
-            at work there if it is no worse.
+            at work there unless it is significantly worse.
         out: the run folder; by default `runs/<name of the data>`.
         force: replace a run that is there.
         seed: of splits and folds.
@@ -231,6 +245,7 @@ def fit(
     """
     if budget_s <= 0:
         raise UsageError(f"the budget is {budget_s:g} s, expected more than 0, such as 5m")
+    approaches, backbones = names_in(approaches), names_in(backbones)
     named, networks_for = _backbones_to_try(
         approaches,
         backbones,
@@ -241,8 +256,11 @@ def fit(
     )
     reviewed = None if decisions is None else _review_of(decisions)
     corrected = None if with_corrections is None else _corrections_of(with_corrections)
-    source = Path(data)
-    folder = Path(out) if out is not None else free_folder(Path("runs") / _run_name(source))
+    source = data.root if isinstance(data, Dataset) else Path(data)
+    usual = Path("runs") / _run_name(source)
+    folder = Path(out) if out is not None else free_folder(usual)
+    if out is None and folder != usual:
+        note(progress, f"{usual} holds a finished run, so this one goes to {folder}")
     settings = {
         "data": os.path.realpath(source),
         "labels": os.path.realpath(labels) if labels else None,
@@ -259,7 +277,10 @@ def fit(
         "corrections": corrected and corrected.setting,
         "seed": seed,
     }
-    command = command or _command(settings, folder)
+    if isinstance(data, Dataset):  # no command line repeats it
+        settings["dataset"] = data.fingerprint()
+    else:
+        command = command or _command(settings, folder)
     started = time.monotonic()
     if corrected is not None:
         _require_another(folder, corrected.run.folder)
@@ -271,8 +292,8 @@ def fit(
         read_decisions(folder / DECISIONS, missing_ok=True)
         for remark in reviewed.remarks:
             note(progress, remark)
-    found = scan(
-        source,
+    found = scanned(
+        data,
         labels=labels,
         image_dir=image_dir,
         test=test,
@@ -280,9 +301,10 @@ def fit(
         check=reviewed is None,
         jobs=jobs,
         progress=progress,
-        **(columns or LabelColumns()),
+        columns=columns,
     )
     networks = networks_for(found.modality)
+    network = networks[0] if networks else None
     applied = None
     if reviewed is not None:
         found, applied = apply_decisions(found, reviewed.log)
@@ -290,20 +312,21 @@ def fit(
     if corrected is not None:
         found = corrected.applied_to(found)
     require_trainable(found)  # until here nothing is written
+    found = without_absolute_paths(found)
     with open_run(folder, settings, command=command, force=force) as (work, about):
         phase = _stopwatch(about["seconds"])
         about["seconds"]["scan"] = round(time.monotonic() - started, 3)
         with phase("features"):
             left = budget_s - (time.monotonic() - started)
-            embeds = has_time_to_embed(found, networks[0], budget_s=left)
-            first = networks[0] if embeds else None
+            embeds = network is not None and has_time_to_embed(found, network, budget_s=left)
+            first = network if embeds else None
             found = _readable(found, first, jobs=jobs, progress=progress)
             require_trainable(found)
         had_test = bool(found.test)
         with phase("audit"):
             left = budget_s - (time.monotonic() - started)
             looked = look_first(
-                found, networks[0], embeds=embeds, budget_s=left, jobs=jobs, progress=progress
+                found, network, embeds=embeds, budget_s=left, jobs=jobs, progress=progress
             )
             exploration = None
             if looked is not None:
@@ -315,7 +338,7 @@ def fit(
                 found = keep_copies_together(found, looked.findings)
                 found = leave_out_small_classes(found)
                 require_trainable(found)
-        found = set_aside(found, seed=seed)
+        found, had_test = _with_test_set(found, networks, was_given=had_test, seed=seed)
         reserve = _AFTERWARDS_S + _AFTERWARDS_IMAGE_S * (len(found.test) + len(found.unlabelled))
         reserve += _EXPLANATIONS_S if trains_networks(approaches) else 0.0
         reserve = min(reserve, 0.2 * budget_s)
@@ -368,7 +391,10 @@ def fit(
         assert chosen is not None
         with phase("evaluation"):
             found, others, seen = _predict_the_rest(model, found, jobs=jobs, progress=progress)
-            evaluations = _evaluations(found, chosen, seen[: len(found.test)], seed=seed)
+            backbone = comparison.best.network
+            evaluations = _evaluations(
+                found, chosen, seen[: len(found.test)], backbone=backbone, seed=seed
+            )
             predictions = _predictions(found, chosen, others, seen)
             issues, audited = _issues(found, looked, predictions)
             if applied is not None:
@@ -382,6 +408,8 @@ def fit(
                 ),
                 "selection": selection_entry(comparison, evaluations),
             }
+        if corrected is not None:
+            found = corrected.noted_in(found)
         explanations = None
         is_mapped = MODALITIES[found.modality].is_mapped
         # What takes seconds without PyTorch stays without it.
@@ -397,7 +425,8 @@ def fit(
                     progress=progress,
                 )
         about.update(
-            data=str(found.root),
+            data=place_data(work, found, home=folder),
+            title=title_of(found.root),
             layout=found.layout,
             modality=found.modality,
             notes=list(found.notes),
@@ -437,6 +466,47 @@ def fit(
     return run if corrected is None else _promoted(run, corrected)
 
 
+def names_in(given: str | Sequence[str]) -> list[str]:
+    """One name or several, as a list."""
+    return [given] if isinstance(given, str) else list(given)
+
+
+def scanned(
+    data: str | Path | Dataset,
+    *,
+    labels: str | Path | None = None,
+    image_dir: str | Path | None = None,
+    test: str | Path | None = None,
+    modality: str | None = None,
+    columns: LabelColumns | None = None,
+    **options: Any,
+) -> Dataset:
+    """The Dataset of what was given; one that is a Dataset already stays as it is.
+
+    Raises:
+        UsageError: it is a Dataset, and options for reading one came with it, or it is of another
+            kind than the backbones that were named.
+        DataError: see `scan`.
+    """
+    if not isinstance(data, Dataset):
+        return scan(
+            data,
+            labels=labels,
+            image_dir=image_dir,
+            test=test,
+            modality=modality,
+            **(columns or LabelColumns()),
+            **options,
+        )
+    given = {"labels": labels, "image_dir": image_dir, "test": test, "columns": columns}
+    unused = [name for name, value in given.items() if value]
+    if unused:
+        raise UsageError(f"{unused[0]} is for a path, and a Dataset came; give it to scan instead")
+    if modality not in (None, data.modality):
+        raise UsageError(f"the backbone is for {modality}s, and the data are {data.modality}s")
+    return data
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedCandidate:
     """One candidate of a plan: predicted seconds on one fold, and of the final training."""
@@ -473,13 +543,13 @@ class Plan:
 
 
 def plan(
-    data: str | Path,
+    data: str | Path | Dataset,
     *,
     labels: str | Path | None = None,
     image_dir: str | Path | None = None,
     columns: LabelColumns | None = None,
-    backbones: Sequence[str] = (),
-    approaches: Sequence[str] = (),
+    backbones: str | Sequence[str] = (),
+    approaches: str | Sequence[str] = (),
     resize: str | None = None,
     backbone_options: BackboneOptions | None = None,
     architecture: str | None = None,
@@ -496,6 +566,7 @@ def plan(
         UsageError: an option is outside its range.
         BackboneError: a backbone is unknown or not installed.
     """
+    approaches, backbones = names_in(approaches), names_in(backbones)
     named, networks_for = _backbones_to_try(
         approaches,
         backbones,
@@ -504,7 +575,7 @@ def plan(
         options=backbone_options,
         progress=progress,
     )
-    found = scan(
+    found = scanned(
         data,
         labels=labels,
         image_dir=image_dir,
@@ -512,10 +583,13 @@ def plan(
         jobs=jobs,
         progress=progress,
         verify=True,
-        **(columns or LabelColumns()),
+        columns=columns,
     )
     require_trainable(found)
+    _tell(found, progress)
     networks = networks_for(found.modality)
+    if not networks:  # similarity is measured with the built-in one
+        weights_path(default_backbone(found.modality))
     found = set_aside(found, seed=seed)
     guidance = _guidance(found, networks[0], jobs=jobs, progress=progress)
     for backbone in networks:
@@ -558,7 +632,7 @@ def audit(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Audit:
-    """What is wrong with the data: copies, leakage, wrong labels, outliers, faults, shortcuts.
+    """What is wrong with the data: copies, leakage, doubtful labels, outliers, faults, shortcuts.
 
     Nothing is trained but a linear probe, and no file is changed. Arguments are those of `fit`;
     `data` may be a Dataset as well.
@@ -567,17 +641,19 @@ def audit(
         DataError: there is no labelled photo.
         BackboneError: the backbone is unknown or not installed.
     """
-    if not isinstance(data, Dataset):
-        data = scan(
-            data,
-            labels=labels,
-            image_dir=image_dir,
-            test=test,
-            min_class_images=1,
-            jobs=jobs,
-            progress=progress,
-            **(columns or LabelColumns()),
-        )
+    is_dataset = isinstance(data, Dataset)
+    data = scanned(
+        data,
+        labels=labels,
+        image_dir=image_dir,
+        test=test,
+        min_class_images=1,
+        jobs=jobs,
+        progress=progress,
+        columns=columns,
+    )
+    if data.ok and not is_dataset:
+        _tell(data, progress)
     if not data.ok:
         require_trainable(data)
     return audit_data(data, backbone=backbone, seed=seed, jobs=jobs, progress=progress)
@@ -624,17 +700,26 @@ def evaluate(
         DataError: no labelled image, or a label the model does not know.
     """
     loaded = model if isinstance(model, Model) else load(model)
-    if not isinstance(data, Dataset):
-        data = scan(
-            data,
-            labels=labels,
-            image_dir=image_dir,
-            min_class_images=1,
-            jobs=jobs,
-            progress=progress,
-            **(columns or LabelColumns()),
-        )
-    return evaluate_model(loaded, data, jobs=jobs, progress=progress)
+    data = scanned(
+        data,
+        labels=labels,
+        image_dir=image_dir,
+        remembered=loaded.columns,
+        classes=loaded.classes,
+        min_class_images=1,
+        jobs=jobs,
+        progress=progress,
+        columns=columns,
+    )
+    evaluation = evaluate_model(loaded, data, jobs=jobs, progress=progress)
+    _tell(data, progress)
+    return evaluation
+
+
+def _tell(data: Dataset, progress: Progress) -> None:
+    """Tell what was taken for what, where no result shows it."""
+    for text in data.notes:
+        note(progress, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -648,6 +733,10 @@ class Explained:
     explanations: Explanations
     pictures: tuple[tuple[HeatMap, Path], ...] = ()
     report: Path | None = None
+
+    def __repr__(self) -> str:
+        where = self.report or f"{len(self.pictures):,} pictures"
+        return f"Explained({self.explanations!r}, {where})"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -679,7 +768,7 @@ class Explained:
 
 def explain(
     model: str | Path,
-    files: Sequence[str | Path] = (),
+    files: Input | Iterable[Input] = (),
     *,
     out: str | Path = "explanations",
     architecture: str | None = None,
@@ -694,7 +783,7 @@ def explain(
 
     Args:
         model: a run folder; with files a model folder does as well.
-        files: photos, folders or glob patterns.
+        files: photos, folders or glob patterns, PIL pictures or uint8 (h, w, 3), one or many.
         out: the folder of the PNG files.
         architecture: where the network of a model trained from scratch on your own is, as for
             `fit`.
@@ -712,9 +801,11 @@ def explain(
     """
     make = load_architecture(architecture) if architecture is not None else None
     instead = "predictions.csv of its run lists what it was wrong on"
-    if not files:
+    given = each(files)
+    if not given:
         run = read_run(model)
         _require_photos(run.data, "explain", instead)
+        require_data(run)
         found = explain_run(
             run.folder / "model",
             run.data,
@@ -726,11 +817,12 @@ def explain(
         write_explanations(run.folder, found)
         return Explained(found, report=report(run.folder, run.folder / "report.html"))
     _of_photos(load(model), "explain", instead)
-    questions = [Question(path, Path(path)) for path in expand_inputs(files)]
-    found = explain_photos(Path(model), questions, make=make, jobs=jobs, progress=progress)
-    if not found.shown:
-        raise ExplanationError(found.check.text if found.check and found.maps else found.reason)
-    pictures, gone = _write_pictures(found.shown, Path(out))
+    with as_files(given) as paths:
+        questions = [Question(path, Path(path)) for path in expand_inputs(paths)]
+        found = explain_photos(Path(model), questions, make=make, jobs=jobs, progress=progress)
+        if not found.shown:
+            raise ExplanationError(found.check.text if found.check and found.maps else found.reason)
+        pictures, gone = _write_pictures(found.shown, Path(out))
     found = replace(found, left_out=(*found.left_out, *gone))
     return Explained(found, pictures=pictures)
 
@@ -768,13 +860,12 @@ def export(
     loaded = model if isinstance(model, Model) else load(model)
     run = None
     if not isinstance(model, Model) and (Path(model) / "run.json").exists():
-        run = read_run(model)
+        run = deployed_run(read_run(model))  # another one, after a promotion
     some: Dataset | Sequence[str | Path] = ()
     if isinstance(check, Dataset):
         some = check
     elif check is not None:
-        kind = loaded.transform.modality
-        some = _labelled_or_not(check, modality=kind, jobs=jobs, progress=progress)
+        some = _labelled_or_not(check, loaded, jobs=jobs, progress=progress)
     elif run is not None:
         some = sample_of_run(run.data)
     return export_model(
@@ -853,10 +944,20 @@ def _timeline_pages(history: str | Path) -> dict[str, ExtraPage]:
     from regraft.serving.app import ExtraPage
     from regraft.watching.page import build_timeline_page
 
+    def found() -> Timeline:
+        try:
+            return timeline(history)
+        except StorageError as error:  # others may be told: without where it is
+            text = str(error).replace(str(history), Path(history).name)
+            raise StorageError(text) from error
+
     timeline(history)  # it is there, and can be read
     return {
-        "/timeline": ExtraPage("text/html", lambda: build_timeline_page(timeline(history))),
-        "/timeline.csv": ExtraPage("text/csv", lambda: timeline(history).to_csv()),
+        "/timeline": ExtraPage(
+            "text/html",  # others may reach it: figures, without a look into the room
+            lambda: build_timeline_page(found(), with_pictures=False),
+        ),
+        "/timeline.csv": ExtraPage("text/csv", lambda: found().to_csv()),
     }
 
 
@@ -961,13 +1062,23 @@ def timeline(
 
 
 def _labelled_or_not(
-    source: str | Path, *, modality: str, jobs: int | None, progress: Progress
+    source: str | Path, model: Model, *, jobs: int | None, progress: Progress
 ) -> Dataset | Sequence[str | Path]:
     """The inputs of a data set with their labels, or plain files where there are none."""
+    kind, before = model.transform.modality, model.columns
     try:
-        return scan(source, modality=modality, min_class_images=1, jobs=jobs, progress=progress)
+        return scan(
+            source,
+            modality=kind,
+            remembered=before,
+            classes=model.classes,
+            min_class_images=1,
+            jobs=jobs,
+            progress=progress,
+        )
     except DataError:
-        return expand_inputs([source], modality=modality)
+        options = InputOptions(remembered=before)
+        return list(find_inputs([source], modality=kind, options=options).paths)
 
 
 def review(run: str | Path, *, port: int = 0) -> ReviewServer:
@@ -989,15 +1100,18 @@ def review(run: str | Path, *, port: int = 0) -> ReviewServer:
 
     found = read_run(run)
     _require_photos(found.data, "review", "issues.csv in the run folder lists what to look at")
+    require_data(found)
     return ReviewServer(found, port=port)
 
 
 def review_command(run: Run) -> str:
     """The command that fits the data of a run again with what was decided in its review."""
-    settings = {**_UNSET, **run.about.get("settings", {}), "decisions": {"path": str(run.folder)}}
+    settings = {**_UNSET, **settings_of(run), "decisions": {"path": str(run.folder)}}
+    if "dataset" in settings:
+        return f"in Python: rg.fit(data, decisions={str(run.folder)!r})"
     for name in ("data", "labels", "image_dir", "test"):
         if settings[name] is not None:
-            settings[name] = _seen_from_here(settings[name])
+            settings[name] = seen_from_here(settings[name])
     return _command(settings)
 
 
@@ -1074,105 +1188,202 @@ def report_side_by_side(
     return SideBySide(target, best, tuple(left_out))
 
 
-def predict(
+@overload
+def predict(  # type: ignore[overload-overlap]  # a str is a sequence of them
     model: str | Path | Model,
-    inputs: Sequence[str | Path],
+    inputs: str | os.PathLike[str],
+    *,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Prediction | list[Prediction]: ...
+
+
+@overload
+def predict(  # type: ignore[overload-overlap]  # an array can be gone through
+    model: str | Path | Model,
+    inputs: Image.Image | NDArray[np.uint8],
     *,
     jobs: int | None = None,
     progress: Progress = silent,
-) -> list[Prediction]:
-    """Predict files, folders (with all images below them) and glob patterns.
+) -> Prediction: ...
+
+
+@overload
+def predict(
+    model: str | Path | Model,
+    inputs: Iterable[Input],
+    *,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> list[Prediction]: ...
+
+
+def predict(
+    model: str | Path | Model,
+    inputs: Input | Iterable[Input],
+    *,
+    image_dir: str | Path | None = None,
+    columns: LabelColumns | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Prediction | list[Prediction]:
+    """Predict files, folders (with all inputs below them), glob patterns, tables, pictures, arrays.
+
+    One file, picture or array gives one Prediction; several, a folder, a pattern or a table give a
+    list. A table stands for the files that it names, or for the texts or images that it holds.
+    Files that are no inputs come last, with the flag "ignored" and the reason. See `Model.predict`,
+    which flags what is not there where this raises.
+
+    Args:
+        model: a Model, or a model or run folder.
+        inputs: what to predict, one or many.
+        image_dir: the folder of the files that a table names; by default that of the table.
+        columns: `path_column` or `text_column` of the tables; by default what the model was trained
+            on, else what they are recognised by.
+        jobs: worker threads.
+        progress: told how many are done, and what was taken for what.
 
     Raises:
         ModelError: the model cannot be read.
-        DataError: an input is not there, or no image was found.
+        DataError: an input is not there, or none was found.
     """
     loaded = model if isinstance(model, Model) else load(model)
-    paths = expand_inputs(inputs, modality=loaded.transform.modality)
-    return loaded.predict(paths, jobs=jobs, progress=progress)
+    kind = loaded.transform.modality
+    named = columns or LabelColumns()
+    options = InputOptions(
+        path_column=named.get("path_column"),
+        text_column=named.get("text_column"),
+        image_dir=image_dir,
+        remembered=loaded.columns,
+    )
+    given = each(inputs)
+    paths = [os.fspath(one) for one in given if is_path(one, kind)]  # type: ignore[arg-type]
+    found = find_inputs(paths, modality=kind, options=options) if paths else Inputs()
+    for text in found.notes:
+        note(progress, text)
+    expanded = list(found.paths) if len(paths) == len(given) else given
+    predictions = loaded.predict(expanded, jobs=jobs, progress=progress)
+    if is_one(inputs) and (expanded is given or expanded == [str(Path(paths[0]))]):
+        return predictions[0]
+    return [*predictions, *starmap(Prediction.ignored, found.left_out.items())]
+
+
+def predict_texts(model: str | Path | Model, texts: Sequence[str]) -> list[Prediction]:
+    """Predict texts as such; their paths are "text 1", "text 2"...
+
+    Raises:
+        ModelError: the model cannot be read, or is not one of texts.
+    """
+    loaded = model if isinstance(model, Model) else load(model)
+    if loaded.transform.modality != "text":
+        raise ModelError("the model reads photos, and --text is for models of texts; give files")
+    predictions = []
+    for number, text in enumerate(texts, start=1):
+        name = f"text {number}"
+        try:
+            array = loaded.transform.read(text.encode("utf-8", "replace"))
+            predictions.append(loaded.predict_array(array, name))
+        except UnreadableInputError as error:
+            predictions.append(Prediction.unreadable(name, error))
+    return predictions
+
+
+def beginnings(
+    model: Model, predictions: Sequence[Prediction], texts: Sequence[str] = ()
+) -> dict[str, str]:
+    """The first characters of the texts that were predicted, by path; {} for other inputs.
+
+    Args:
+        model: that predicted them.
+        predictions: of files or cells, and of `texts` (see `predict_texts`).
+        texts: which lie in no file.
+    """
+    if model.transform.modality != "text":
+        return {}
+    found = {f"text {number}": text for number, text in enumerate(texts, start=1)}
+    for p in predictions:
+        if p.probabilities and p.path not in found:
+            with suppress(UnreadableInputError):  # gone since it was predicted
+                found[p.path] = read_text(read_input(p.path))[0]
+    return {
+        path: " ".join(text[: 4 * _BEGINNING].split())[:_BEGINNING] for path, text in found.items()
+    }
 
 
 def expand_inputs(inputs: Sequence[str | Path], *, modality: str = IMAGE) -> list[str]:
-    """Files as given; folders and patterns as the inputs they hold, sorted, each once.
-
-    Where texts are meant, a table stands for the texts in it.
+    """Files as given; folders, patterns and tables as the inputs they hold, sorted, each once.
 
     Raises:
         DataError: an input is not there, or none was found.
     """
-    kind = get_modality(modality)
-    found: dict[str, None] = {}
-    for given in inputs:
-        path = Path(given)
-        try:
-            names = _inputs_below(path, kind) if path.is_dir() else [str(path)]
-            if path.is_file() and is_table_of(path, kind):
-                names = cells_of(path)
-            is_pattern = not os.path.lexists(path) and not table_of(path)
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise DataError(f"{given} cannot be opened: {why}; give another path") from error
-        if is_pattern:
-            names = sorted(glob.glob(str(given), recursive=True), key=natural_key)  # noqa: PTH207
-            if not names:
-                raise DataError(f"there is no file, folder or match for {given}; check its name")
-            names = expand_inputs(names, modality=modality)
-        found.update(dict.fromkeys(names))
-    if not found:
-        listed = ", ".join(str(given) for given in inputs)
-        raise DataError(f"no {kind.noun} found in {listed}; expected {kind.usual}")
-    return list(found)
+    return list(find_inputs(inputs, modality=modality).paths)
 
 
 def predictions_table(model: Model, predictions: Sequence[Prediction]) -> str:
-    """CSV: path, predicted, confidence, set, flag, p_<class>...; a set is joined by `|`."""
+    """CSV: path, predicted, confidence, set, flag, p_<class>..., reason; a set is joined by `|`."""
     header = ["path", "predicted", "confidence", "set", "flag"]
-    rows = [[*header, *(f"p_{name}" for name in model.classes)]]
+    rows = [[*header, *(f"p_{name}" for name in model.classes), "reason"]]
     for p in predictions:
         numbers = [f"{x:.6f}" for x in p.probabilities] or [""] * len(model.classes)
         confidence = f"{p.confidence:.6f}" if p.probabilities else ""
-        rows.append([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers])
+        rows.append([p.path, p.predicted, confidence, "|".join(p.set), p.flag, *numbers, p.reason])
     return csv_text(rows)
 
 
 def correct(
     run: str | Path,
-    files: Sequence[str | Path],
+    files: Input | Iterable[Input],
     label: str,
     *,
+    new_class: bool = False,
     source: str = "command",
     jobs: int | None = None,
+    progress: Progress = silent,
 ) -> list[Correction]:
     """Keep photos under their right label, to be trained on by `fit` with `with_corrections`.
 
     Args:
         run: the run folder whose model said something else.
-        files: photos, folders or glob patterns.
+        files: photos, folders or glob patterns, PIL pictures or uint8 (h, w, 3), one or many.
         label: the class of all of them.
+        new_class: whether that may be a class that the run does not know.
         source: where the corrections come from, see `corrections.SOURCES`.
         jobs: worker threads.
+        progress: told of files that are no photos.
 
     Raises:
         RunError: there is no such run.
-        DataError: a file is not there or no photo, or the label no name.
+        DataError: a file is not there or no photo, or the label no class.
         StorageError: they cannot be kept.
     """
     found = read_run(run)
     instead = "put texts into the folder of their class, or the table, and fit again"
     _require_photos(found.data, "correct", instead)
     folder = found.folder
-    said = {p.path: p.predicted for p in predict(folder, list(map(str, files)), jobs=jobs)}
-    return [
-        keep_correction(
-            folder,
-            read_input(path),
-            label,
-            said=predicted,
-            source=source,
-            name=Path(path).name,
-        )
-        for path, predicted in said.items()
-    ]
+    classes = {*found.data.classes, *(one.label for one in read_corrections(folder))}
+    label = class_meant(label, classes, is_new=new_class)
+    with as_files(files) as paths:
+        said = {}
+        for p in predict(folder, paths, jobs=jobs):
+            if p.flag == "ignored":
+                note(progress, f"{p.path} is not kept: {p.reason}")
+            else:
+                said[p.path] = p.predicted
+        return [
+            keep_correction(
+                folder,
+                read_input(path),
+                label,
+                said=predicted,
+                source=source,
+                name=Path(path).name,
+            )
+            for path, predicted in said.items()
+        ]
 
 
 def rollback(run: str | Path) -> Path:
@@ -1199,6 +1410,10 @@ class _Corrected:
         tested = {row.sha256: row.label for row in self.run.data.test}
         return add_corrections(data, self.found, tested=tested)
 
+    def noted_in(self, data: Dataset) -> Dataset:
+        """The data with a note on what became of the corrected photos."""
+        return with_note_on_corrections(data, self.found, self.run.folder)
+
 
 def _require_another(folder: Path, corrected: Path) -> None:
     """Raises UsageError: a new run would replace the very run whose corrections it learns from."""
@@ -1211,7 +1426,8 @@ def _require_another(folder: Path, corrected: Path) -> None:
 
 def _promoted(run: Run, corrected: _Corrected) -> Run:
     """The run, and what became of its model beside the one that was corrected at work."""
-    promotion = promote(run, corrected.run).to_dict() | {"over": str(corrected.run.folder)}
+    promotion = promote(run, corrected.run).to_dict()
+    promotion["over"] = shareable(corrected.run.folder, Path.cwd())
     write_about(run.folder, {**run.about, "promotion": promotion})
     return read_run(run.folder)
 
@@ -1265,8 +1481,8 @@ def _without_answered(
     answered = len(issues) - len(left)
     if not answered:
         return data, left
-    were = "issue is" if answered == 1 else "issues are"
-    remark = f"{answered:,} {were} not listed again: the review has answered them."
+    are = counted(answered, "issue is", "issues are")
+    remark = f"{are} not listed again: the review has answered them."
     return replace(data, notes=(*data.notes, remark)), left
 
 
@@ -1435,6 +1651,27 @@ def _final_fit(
     return comparison, model
 
 
+def _with_test_set(
+    data: Dataset, networks: Sequence[Backbone], *, was_given: bool, seed: int
+) -> tuple[Dataset, bool]:
+    """The data with a test set that no backbone was trained on, and whether it was given."""
+    contents = [network.contents for network in networks]
+    if was_given:
+        data = without_known_test_rows(data, contents, was_given=True)
+    is_given = bool(data.test)
+    data = set_aside(data, seed=seed)
+    if not is_given:
+        data = without_known_test_rows(data, contents, was_given=False)
+    notes = [
+        f"{network.name} had been trained on {overlap.flattering:,} of the {len(data.train):,} "
+        f"training {things(data.modality)}, labels included: cross-validation flatters what is "
+        "built on it."
+        for network in networks
+        if (overlap := overlap_with(data.train, network.contents)).flattering
+    ]
+    return replace(data, notes=(*data.notes, *notes)), is_given
+
+
 def _readable(
     data: Dataset, first: Backbone | None, *, jobs: int | None, progress: Progress
 ) -> Dataset:
@@ -1471,7 +1708,12 @@ def _predict_the_rest(
 
 
 def _evaluations(
-    data: Dataset, chosen: CrossValidation, seen: Sequence[Prediction], *, seed: int
+    data: Dataset,
+    chosen: CrossValidation,
+    seen: Sequence[Prediction],
+    *,
+    backbone: Backbone,
+    seed: int,
 ) -> list[Evaluation]:
     evaluations: list[Evaluation] = []
     if seen:
@@ -1485,7 +1727,10 @@ def _evaluations(
                 seed=seed,
             )
         )
+    overlaps = [overlap_with(data.test, backbone.contents)] if seen else []
     covered = chosen.covered
+    tested = [row for row, is_covered in zip(data.train, covered, strict=True) if is_covered]
+    overlaps.append(overlap_with(tested, backbone.contents))
     evaluations.append(
         evaluate_probabilities(
             CROSS_VALIDATION,
@@ -1498,7 +1743,7 @@ def _evaluations(
             seed=seed,
         )
     )
-    return evaluations
+    return [replace(e, overlap=o) for e, o in zip(evaluations, overlaps, strict=True)]
 
 
 def _predictions(
@@ -1528,12 +1773,11 @@ def _issues(
         return find_issues(data), {}
     found = in_dataset(looked.findings, data)
     said = {p.path: p for p in predictions if len(p.probabilities)}
-    if all(row.label in data.classes for row in found.rows):  # no class was left out
-        nothing = (math.nan,) * len(data.classes)
-        probabilities = np.array(
-            [said[row.path].probabilities if row.path in said else nothing for row in found.rows]
-        )
-        found = with_suspects(data, found, probabilities)
+    nothing = (math.nan,) * len(data.classes)
+    probabilities = np.array(
+        [said[row.path].probabilities if row.path in said else nothing for row in found.rows]
+    )
+    found = with_suspects(data, found, probabilities)
     right = np.array(
         [
             float(said[row.path].predicted == row.label) if row.path in said else math.nan
@@ -1543,7 +1787,8 @@ def _issues(
     effects = effects_on(found, right) if np.isfinite(right).any() else []
     return found.issues, {
         "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
-        "likely_wrong_labels": found.suspects and found.suspects.likely_wrong,
+        # Those of photos are looked for among neighbours by features, those of texts without.
+        "near_copies": looked.features is not None or data.modality != IMAGE,
         "effects": [effect.to_dict() for effect in effects],
     }
 
@@ -1571,7 +1816,7 @@ def _explanations(
         )
     except RegraftError as error:
         note(progress, f"no heat maps: {error}")
-        return Explanations(reason=str(error))
+        return Explanations(reason=without_places(str(error)))
 
 
 def _write_pictures(
@@ -1697,16 +1942,10 @@ def _command(settings: Mapping[str, Any], folder: Path | None = None) -> str:
     words += [word for name in settings["backbones"] for word in ("--backbone", name)]
     words += [word for name in settings["approaches"] for word in ("--approach", name)]
     if folder is not None or settings["budget_s"] != DEFAULT_BUDGET_S:
-        words += ["--budget", f"{settings['budget_s']:g}s"]
+        words += ["--budget", f"{settings['budget_s']:f}".rstrip("0").rstrip(".") + "s"]
     if folder is not None or settings["seed"] != 0:
         words += ["--seed", str(settings["seed"])]
     return shlex.join(words)
-
-
-def _seen_from_here(path: str) -> str:
-    """A path below the working folder as one would type it, any other as it is."""
-    here = Path.cwd()
-    return os.path.relpath(path, here) if Path(path).is_relative_to(here) else path
 
 
 def _run_name(source: Path) -> str:
@@ -1721,15 +1960,9 @@ def _report(run: Run) -> str:
     return build_report(run)
 
 
-def _inputs_below(folder: Path, kind: Modality) -> list[str]:
-    """Every input below `folder`; those that cannot be opened too, to be flagged."""
-    listing = walk(Path(os.path.abspath(folder)), suffixes=kind.suffixes)  # noqa: PTH100 - keeps links
-    closed = [row.path for row in listing.left_out if row.status == "unreadable"]
-    return [str(folder / path) for path in sorted([*listing.files, *closed], key=natural_key)]
-
-
 __all__ = [
     "audit",
+    "beginnings",
     "candidate_approaches",
     "correct",
     "evaluate",
@@ -1739,6 +1972,7 @@ __all__ = [
     "fit",
     "plan",
     "predict",
+    "predict_texts",
     "predictions_table",
     "report",
     "report_data",

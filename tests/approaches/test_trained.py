@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -557,3 +558,18 @@ def test_classes_are_weighed_where_one_is_three_times_another(
         approach = FineTune(tiny, train="last_1_stage", epochs=1, views=1, balanced=balanced)
         approach.cross_validate(data, folds_of(data), limits=Limits(folds=(0,)))
     assert seen == [True, False, True]
+
+
+def test_pytorch_is_not_loaded_where_there_is_no_time_for_it(photo_folder: Path) -> None:
+    code = (
+        "import sys, time, regraft, pytest\n"
+        "from regraft.approaches import FineTune, Limits\n"
+        "from regraft.errors import OutOfTimeError\n"
+        "data, soon = regraft.scan(sys.argv[1]), Limits(deadline=time.monotonic() + 2)\n"
+        "with pytest.raises(OutOfTimeError, match='loading PyTorch would need about 4 s'):\n"
+        "    FineTune('efficientnet_lite0').cost(data, folds=5, limits=soon)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    command = [sys.executable, "-c", code, str(photo_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -16,8 +16,11 @@ import pytest
 from regraft import cli
 from regraft.reporting import build_report, build_side_by_side
 from regraft.runs import Run
+from regraft.watching.page import build_timeline_page
+from regraft.workflow import timeline
 from tests.browser import chromium
 from tests.commands import FROZEN, QUICK, copy_photos
+from tests.histories import make_history
 from tests.reporting.sample_runs import explain_run, make_full_run, make_run
 
 if TYPE_CHECKING:
@@ -70,8 +73,9 @@ def fitted(
     return folder
 
 
-KINDS = ("report", "both", "full", "many", "several")
-"""Of a real run, of two real runs, with everything a run can hold, of many classes, of six runs."""
+KINDS = ("report", "both", "full", "many", "several", "timeline")
+"""Of a real run, of two real runs, with everything a run can hold, of many classes, of six runs,
+of two cameras."""
 
 MANY = [f"a kind of thing, number {i}" for i in range(40)]
 
@@ -89,6 +93,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, fitted: Path) -> Path:
         "full": build_report(full),
         "many": build_report(many),
         "several": build_side_by_side(_in_folders([full, many, other, full, other, many])),
+        "timeline": build_timeline_page(timeline(make_history(folder))),
     }
     assert tuple(texts) == KINDS
     for name, text in texts.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from regraft.dataset import Dataset, Row, leave_out_small_classes, require_trainable
-from regraft.dataset.checking import check_rows
+from regraft.dataset.checking import COPY_GROUP, check_rows
 from regraft.errors import DataError
 
 
@@ -72,16 +72,17 @@ def test_what_was_found_is_said_in_full() -> None:
     rows = [
         Row("a/1", "1", "a", "train"),
         Row("b/1", "2", "b", "train"),
-        Row("b/2", "", "b", "train", status="unreadable"),
-        Row("b/3", "", "b", "train", status="missing"),
+        Row("b/2", "", "b", "train", status="unreadable", reason="truncated"),
+        Row("b/3", "", "b", "train", status="missing", reason="not found"),
     ]
     with pytest.raises(DataError) as caught:
         require_trainable(Dataset.from_rows(Path("/x"), rows))
     assert str(caught.value) == (
-        "found 2 classes, 'a' (1 image), 'b' (1 image), (1 unreadable, 1 missing) in /x; expected "
-        "at least 2 classes with at least 2 images each"
+        "found 2 classes, 'a' (1 image), 'b' (1 image), in /x; 1 unreadable (b/2: truncated), 1 "
+        "missing (b/3: not found), see regraft scan; expected at least 2 classes with at least 2 "
+        "images each"
     )
-    with pytest.raises(DataError, match=r"found no usable image \(1 unreadable\) in /x; expected"):
+    with pytest.raises(DataError, match=r"found no usable image in /x; 1 unreadable \(b/2: trun"):
         require_trainable(Dataset.from_rows(Path("/x"), rows[2:3]))
 
 
@@ -97,7 +98,26 @@ def test_a_class_of_one_group_is_noted_and_two_cannot_be_trained() -> None:
         "recognised in other groups cannot be told."
         for name, group in (("a", "p1"), ("b", "p2"))
     ]
-    with pytest.raises(DataError, match="at least 2 images each that are not all of one group"):
+    message = "the 3 images of class 'a' and 3 images of class 'b' in /x are of one group each, and"
+    with pytest.raises(DataError, match=message):
         require_trainable(Dataset.from_rows(Path("/x"), rows))
+    with pytest.raises(DataError, match=r"group each .column 'who'; --group-column '' if it means"):
+        require_trainable(Dataset.from_rows(Path("/x"), rows, columns={"group": "who"}))
     rows.append(Row("a/4", "a4", "a", "train"))
     require_trainable(Dataset.from_rows(Path("/x"), rows))
+
+
+def test_classes_of_copies_are_told_as_such() -> None:
+    rows = [
+        Row(f"{name}/{i}", f"{name}{i}", name, "train", f"{COPY_GROUP} {name}/0")
+        for name in "ab"
+        for i in range(3)
+    ]
+    message = (
+        "the 3 images of class 'a' and 3 images of class 'b' in /x are copies or near copies of "
+        "one another, so that none is left to check on; expected at least 2 classes with at least "
+        "2 images each that are no copies"
+    )
+    with pytest.raises(DataError) as caught:
+        require_trainable(Dataset.from_rows(Path("/x"), rows))
+    assert str(caught.value) == message

@@ -154,6 +154,12 @@ def test_class_names_are_kept_exactly(make_image_folder: MakeImageFolder) -> Non
     assert Dataset.from_csv(data.to_csv(), data.root).rows == data.rows
 
 
+def test_folders_called_as_missing_labels_are_classes(make_image_folder: MakeImageFolder) -> None:
+    data = scan(make_image_folder({"None": 2, "NA": 2, "nan": 2, "-": 2}))
+    assert data.classes == ("-", "NA", "None", "nan")
+    assert data.notes == ()
+
+
 def test_two_spellings_of_one_accent_are_one_class(make_image_folder: MakeImageFolder) -> None:
     data = scan(make_image_folder({"caf\u00e9": 1, "cafe\u0301": 1, "tea": 2}))
     assert sizes(data) == {"train": {"caf\u00e9": 2, "tea": 2}}
@@ -197,10 +203,14 @@ def test_a_single_class_can_be_scanned_but_not_trained(make_image_folder: MakeIm
         require_trainable(data)
 
 
-def test_a_folder_too_high_is_recognised(make_image_folder: MakeImageFolder) -> None:
-    root = make_image_folder({"rooms/clean": 2, "rooms/messy": 2})
-    with pytest.raises(DataError, match=f"if the classes are the folders in {root}/rooms, give"):
-        require_trainable(scan(root))
+def test_a_folder_too_high_is_passed_over(make_image_folder: MakeImageFolder) -> None:
+    data = scan(make_image_folder({"rooms/clean": 2, "rooms/messy": 2}))
+    assert data.classes == ("clean", "messy")
+    assert data.notes == ("Everything lies in rooms, so the folders in there count.",)
+    require_trainable(data)
+    loose = make_image_folder({"rooms": 1, "rooms/clean": 2, "rooms/messy": 2}, name="loose")
+    with pytest.raises(DataError, match=f"if the classes are the folders in {loose}/rooms, give"):
+        require_trainable(scan(loose))
 
 
 def test_a_forgotten_label_table_is_pointed_at(make_image_folder: MakeImageFolder) -> None:

@@ -16,6 +16,7 @@ from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
 from regraft.evaluation import METRICS
 from regraft.frameworks import tracking
 from regraft.frameworks.tracking import EVENTS, to_mlflow, to_tensorboard, track
+from regraft.runs import WHERE
 from tests.commands import CommandLine
 from tests.reporting.sample_runs import write_training
 
@@ -179,6 +180,8 @@ def test_mlflow_reads_params_metrics_curves_and_files(
     steps = store.get_metric_history(identity, f"{CANDIDATE}/fold_1/step/train_loss")
     assert len(steps) == STEPS
     files = {a.path for a in store.list_artifacts(identity)}
+    assert (run.folder / WHERE).exists()
+    assert WHERE not in files
     assert {"report.html", "run.json", "evaluation.json", "predictions.csv", "model"} <= files
     kept = Path(store.download_artifacts(identity, "model/model.onnx"))
     assert kept.read_bytes() == (run.folder / "model" / "model.onnx").read_bytes()
@@ -197,7 +200,8 @@ import os, threading
 before = dict(os.environ)
 from regraft.frameworks.tracking import to_mlflow
 to_mlflow({str(run.folder)!r}, {str(tmp_path / "store")!r})
-assert dict(os.environ) == before
+from regraft.telemetry import VARIABLES
+assert dict(os.environ) == {{**VARIABLES, **before}}
 from mlflow.telemetry import get_telemetry_client
 print(get_telemetry_client(), sorted(t.name for t in threading.enumerate() if "elemetry" in t.name))
 """

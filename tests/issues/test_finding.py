@@ -141,7 +141,7 @@ def test_outliers_say_their_place() -> None:
     features[9] = -features[9]
     (first, *_) = of_kind(find_issues(dataset(rows_of(["a"] * 40)), features=features), "outlier")
     assert first.path == "a/9.jpg"
-    assert first.detail.startswith("unlike the others, number 1 of ")
+    assert first.detail == "unlike the others, rank 1 by its distance to them"
 
 
 def balance(counts: dict[str, int]) -> list[tuple[str, str]]:

@@ -100,4 +100,4 @@ def test_the_other_file_that_a_detail_names() -> None:
     assert named_file("a.jpg, mirrored, labelled cat and dog", known) == "a.jpg"
     assert named_file("a, b (1).jpg (near duplicate)", known) == "a, b (1).jpg"
     assert named_file("b (1).jpg", known) == "b (1).jpg"
-    assert named_file("unlike the others, number 1 of 2 listed", known) == ""
+    assert named_file("unlike the others, rank 1 by its distance to them", known) == ""

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from regraft.issues import Suspects, suspect_labels
+from regraft.issues import Doubt, Suspects, about_doubts, confident_doubts, suspect_labels
 from regraft.metrics import FloatArray, IntArray
 
 
@@ -45,7 +45,7 @@ def test_wrong_labels_come_first() -> None:
     found = suspect_labels(given_labels, p)
     assert set(found.order[:3]) == set(wrong)
     assert found.said[wrong].tolist() == truth[wrong].tolist()
-    assert found.likely_wrong == 3
+    assert (found.sure[wrong] > 0.9).all()
 
 
 def test_the_order_falls_with_the_score() -> None:
@@ -58,7 +58,7 @@ def test_the_order_falls_with_the_score() -> None:
 def test_labels_that_fit_are_no_suspects() -> None:
     truth = np.repeat(np.arange(3), 30)
     found = suspect_labels(truth, confident(truth, 3, sure=20.0))
-    assert (len(found.order), found.likely_wrong) == (0, 0)
+    assert len(found.order) == 0
 
 
 def test_photos_that_were_not_predicted_are_no_suspects() -> None:
@@ -87,11 +87,11 @@ def test_whatever_is_predicted_the_scores_are_shares_and_the_order_is_of_suspect
     assert len(set(found.order)) == len(found.order)
     assert (found.said[found.order] != labels[found.order]).all()
     assert np.isfinite(p[found.order]).all()
-    assert 0 <= found.likely_wrong <= len(found.order)
+    assert np.isnan(found.sure).tolist() == (~np.isfinite(p).all(axis=1)).tolist()
 
 
 def nothing(found: Suspects) -> bool:
-    return len(found.order) == 0 and found.likely_wrong == 0 and not found.scores.any()
+    return len(found.order) == 0 and not found.scores.any() and bool(np.isnan(found.sure).all())
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,6 @@ def test_a_class_without_photos_is_no_obstacle() -> None:
     p[4] = [0.01, 0.01, 0.98]
     found = suspect_labels(labels, p)
     assert found.order.tolist() == [4]
-    assert found.likely_wrong == 0  # confident learning needs photos of every class
 
 
 def test_the_labels_given_are_not_changed() -> None:
@@ -133,3 +132,53 @@ def test_nothing_is_said(
     assert told == []
     assert caplog.records == []
     assert capfd.readouterr() == ("", "")
+
+
+# --- what is said of all of them
+
+
+def test_at_most_a_tenth_is_listed_unless_the_model_is_confident() -> None:
+    labels = np.zeros(100, dtype=np.int64)
+    unsure, sure = (np.tile([1 - p, p], (40, 1)) for p in (0.55, 0.95))
+    right = np.tile([0.99, 0.01], (60, 1))
+    assert len(suspect_labels(labels, np.concatenate([unsure, right])).order) == 10
+    assert len(suspect_labels(labels, np.concatenate([sure, right])).order) == 40
+
+
+def doubts(*pairs: tuple[str, str, int], sure: float = 0.6) -> list[Doubt]:
+    return [Doubt(label, said, sure) for label, said, n in pairs for _ in range(n)]
+
+
+def test_suspects_in_one_pair_of_classes_are_told_as_such() -> None:
+    fabric = doubts(("local", "nominal", 48), ("global", "nominal", 2))
+    assert about_doubts(fabric, "photos", n_classes=3) == (
+        "Hard photos or wrong labels: only a look at them tells. Nearly all of them (48 of 50) are "
+        "labelled 'local', which the model confuses with 'nominal'."
+    )
+    both_ways = doubts(("local", "nominal", 9), ("nominal", "local", 11), ("global", "local", 8))
+    assert about_doubts(both_ways, "photos", n_classes=3).endswith(
+        "Most of them (20 of 28) are labelled 'nominal' or 'local', which the model confuses."
+    )
+
+
+def test_suspects_spread_over_classes_have_no_pattern() -> None:
+    flips = doubts(*((a, b, 2) for a in "abcd" for b in "abcd" if a != b))
+    two_classes = doubts(("clean", "messy", 9), ("messy", "clean", 6))
+    few = doubts(("local", "nominal", 3), ("global", "nominal", 1))
+    for some, n_classes in ((flips, 4), (two_classes, 2), (few, 3)):
+        assert about_doubts(some, "texts", n_classes=n_classes) == (
+            "Hard texts or wrong labels: only a look at them tells."
+        )
+    assert about_doubts([], "photos", n_classes=2) == ""
+    one_way = doubts(("messy", "clean", 19), ("clean", "messy", 1))
+    assert "Nearly all of them (20 of 20) are labelled 'messy', which the model confuses " in (
+        about_doubts(one_way, "photos", n_classes=2)
+    )
+
+
+def test_those_the_model_is_confident_of_are_counted() -> None:
+    some = doubts(("clean", "messy", 2), sure=0.95) + doubts(("clean", "messy", 5))
+    assert confident_doubts(some) == 2
+    assert "The model is at least 90 % sure of another class on 2 of 7." in about_doubts(
+        some, "photos", n_classes=2
+    )

@@ -159,13 +159,13 @@ AUDIT: Mapping[str, Any] = {
         "alarms": ["JPEG quality"],
         "images": 24,
     },
-    "likely_wrong_labels": 1,
+    "near_copies": True,
     "effects": [
         {
-            "issue": "label_suspect",
+            "issue": "outlier",
             "photos": 1,
             "change": {"value": 0.021, "low": 0.0, "high": 0.06, "method": "bootstrap"},
-            "how": "leaving likely wrong labels out of the score",
+            "how": "leaving them out of the score",
         }
     ],
 }

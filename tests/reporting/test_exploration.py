@@ -19,7 +19,13 @@ from regraft.reporting.exploration import changes, first_look, shortcuts
 from regraft.runs import Run
 from regraft.workflow import audit, report_data
 from tests.reporting.page import Page
-from tests.reporting.sample_runs import ABOUT, make_exploration, make_full_run, make_run
+from tests.reporting.sample_runs import (
+    ABOUT,
+    AUDIT,
+    make_exploration,
+    make_full_run,
+    make_run,
+)
 from tests.reporting.test_report import NASTY, check_page
 
 
@@ -113,8 +119,35 @@ def test_shortcuts_stand_beside_the_model(tmp_path: Path) -> None:
 
 
 def test_effects_are_told_in_points(tmp_path: Path) -> None:
-    (change,) = changes(make_full_run(tmp_path))
-    assert (change.issue, change.photos, change.value) == ("Doubtful label", 1, "+2.1")
+    run = make_full_run(tmp_path)
+    (change,) = changes(run)
+    assert (change.issue, change.photos, change.value) == ("Outlier", 1, "+2.1")
+    promised = {**AUDIT["effects"][0], "issue": "label_suspect"}  # by an earlier version
+    about = {**run.about, "audit": {**AUDIT, "effects": [promised]}}
+    assert changes(dataclasses.replace(run, about=about)) == ()
+
+
+def test_what_tells_no_more_than_guessing_has_no_number(tmp_path: Path) -> None:
+    run = make_full_run(tmp_path)
+    below = {**AUDIT["shortcuts"], "alarms": [], "culprits": []}
+    below["incidental"] = {"value": 0.349, "low": 0.278, "high": 0.427, "method": "wilson"}
+    about = {**run.about, "audit": {**AUDIT, "shortcuts": below}}
+    page = check_page(build_report(dataclasses.replace(run, about=about)))
+    assert "34.9" not in page.text
+    assert "no more than guessing" in page.text
+    found = shortcuts(run)
+    assert found is not None
+    assert not found.below
+    assert "no number is shown" not in check_page(build_report(run)).text
+
+
+def test_a_page_on_texts_does_not_speak_of_brightness(tmp_path: Path) -> None:
+    run = make_full_run(tmp_path, write_images=False)
+    data = dataclasses.replace(run.data, modality="text")
+    text = check_page(build_report(dataclasses.replace(run, data=data, exploration=None))).text
+    about_cheating = text[text.index("Could a model cheat?") : text.index("What they look like")]
+    assert "length, capitals, punctuation" in about_cheating
+    assert "brightness, contrast" not in text
 
 
 def test_a_run_that_was_not_audited_says_nothing_of_it(tmp_path: Path) -> None:

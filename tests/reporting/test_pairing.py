@@ -67,7 +67,7 @@ def test_the_same_path_in_other_data_is_another_photo(run: Run, tmp_path: Path) 
     found = paired_accuracy(run, other, TEST)
     assert found.photos == 0
     assert found.difference is None
-    assert found.standing == "unknown"
+    assert found.standing is None
 
 
 def test_copies_of_one_photo_are_told_apart(run: Run) -> None:

@@ -78,11 +78,15 @@ def test_bins_of_a_few_photos_are_drawn_but_not_put_in_words(tmp_path: Path) -> 
     assert nothing.sentences == ("No confidence was stored.",)
 
 
-def test_repeats_make_mean_counts(tmp_path: Path) -> None:
+def test_counts_are_whole_numbers_and_means_of_earlier_versions_are_no_counts(
+    tmp_path: Path,
+) -> None:
     (found,) = evaluations(tmp_path, train=10, test=0)
-    assert not details(found).confusion.is_mean
+    assert details(found).confusion.repeats == 1
+    assert details(found).confusion.cells[0][0].count == "8"
     repeated = dataclasses.replace(
         found, accuracy_by_repeat=(0.8, 0.9), confusion=found.confusion / 3
     )
-    assert details(repeated).confusion.is_mean
-    assert details(repeated).confusion.cells[0][0].count == "2.7"
+    assert details(repeated).confusion.repeats == 2
+    cell = details(repeated).confusion.cells[0][0]
+    assert (cell.count, cell.share) == ("", 0.8)

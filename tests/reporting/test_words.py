@@ -38,6 +38,9 @@ def test_differences_become_points(difference: float, text: str) -> None:
         (Estimate(0.9, 0.8512, 0.95, ""), True, "85.1-95.0 %"),
         (Estimate(0.9, 0.8512, 0.95, ""), False, "0.851-0.950"),
         (Estimate(1.0, 1.0, 1.0, "bootstrap"), True, "no interval"),
+        (Estimate(0.0002, 0.0001, 0.0004, ""), True, "below 0.1 %"),
+        (Estimate(0.0002, 0.0001, 0.0004, ""), False, "below 0.001"),
+        (Estimate(0.0, 0.0, 0.02, ""), True, "0.0-2.0 %"),
         (Estimate(0.9, math.nan, math.nan, ""), True, ""),
     ],
 )

@@ -18,6 +18,8 @@ from PIL import Image
 import regraft as rg
 from regraft import cli
 from regraft.decisions import DECISIONS, new_decision, open_log, read_decisions
+from regraft.locations import recall
+from regraft.runs import WHERE
 from regraft.workflow import review_command
 from tests.commands import (
     QUICK,
@@ -88,7 +90,7 @@ def test_the_next_fit_applies_what_was_decided_and_says_so(
     decided = about["decisions"]
     assert decided["applied"] == {"relabelled": 1, "excluded": 1, "kept": 1}
     assert (decided["skipped"], decided["from"]) == (0, "run/decisions.csv")
-    assert about["settings"]["decisions"]["path"] == str(here / "run" / DECISIONS)
+    assert about["settings"]["decisions"]["path"] == f"../run/{DECISIONS}"
     assert about["counts"]["training"] == 23
     (compared,) = decided["compared"]
     earlier = read_json(here / "run" / "evaluation.json")[0]
@@ -159,7 +161,8 @@ def test_more_decisions_make_another_run(regraft: CommandLine, here: Path) -> No
 def test_the_command_of_a_fit_can_be_repeated(here: Path) -> None:
     decide("run", (some(here)[0], "exclude", ""))
     found = rg.fit("photos", approaches=["linear_probe"], decisions="run", out="next")
-    assert f"--decisions {here / 'run' / DECISIONS}" in found.about["command"]
+    assert f"--decisions run/{DECISIONS}" in found.about["command"]
+    assert f"--decisions {here / 'run' / DECISIONS}" in recall(found.folder / WHERE)["command"]
 
 
 def test_decisions_on_files_that_are_gone_are_told(regraft: CommandLine, here: Path) -> None:

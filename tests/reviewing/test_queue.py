@@ -29,7 +29,7 @@ def test_each_photo_comes_once_worst_first_with_all_reasons() -> None:
     run = run_with(
         Issue(a, "quality", 0.5, "blurred"),
         Issue(b, "label_suspect", 0.7, "labelled cat, looks like dog"),
-        Issue(a, "outlier", 0.9, "unlike the others, number 1 of 1 listed"),
+        Issue(a, "outlier", 0.9, "unlike the others, rank 1 by its distance to them"),
         Issue(c, "quality", 0.7, "dark"),
         Issue(".", "class_balance", 1.0, "cat has only 3 training photos"),
         Issue(".", "quality", 0.3, "30 % of the photos are dark: a property of this data"),

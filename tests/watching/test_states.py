@@ -91,6 +91,13 @@ def test_a_gap_is_a_gap() -> None:
     assert found.spans[1] == Span(UNKNOWN, 2 * STEP, 33 * STEP, 0)
 
 
+@pytest.mark.parametrize("night", ["?" * 60, "??  " * 15, "?" * 30 + "c" + "?" * 29])
+def test_a_gap_lasts_until_something_is_known_again(night: str) -> None:
+    """Also where photos of the night come in, and one that is not enough."""
+    (event,) = history_of(readings("mmm" + night + "ccc"), CLASSES).events
+    assert event.at - event.after_gap_s == 2 * STEP
+
+
 def test_dark_photos_for_hours_are_unknown_and_not_the_last_state() -> None:
     found = states("mmm" + "?" * 30 + "mmm")
     assert found[0] == ("messy", 0, 2)

@@ -4,87 +4,87 @@ from __future__ import annotations
 
 import csv
 import io
-import math
+import json
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from PIL import Image
+from rich.console import Console
 
+from regraft.terminal import show_timeline
 from regraft.watching import Rules, Store, Timeline, read_timeline
+from regraft.watching.kept import copy_name
 from regraft.watching.page import build_timeline_page
 from regraft.watching.store import Photo
-from regraft.watching.timeline import WEEK_S, events_a_week
-
-START = datetime(2026, 11, 2).timestamp()  # noqa: DTZ001
-STEP = 600.0
+from tests.histories import START, photos, three_weeks
 
 
-def photos(
-    text: str, *, camera: str = "nursery", start: float = START, distance: float = 0.2
-) -> list[Photo]:
-    """c and m: clean or messy; ?: unfamiliar; d: dark; space: no photo."""
-    random = np.random.default_rng(0)
-    found = []
-    for i, letter in enumerate(text):
-        if letter == " ":
-            continue
-        p = 0.97 if letter == "m" else 0.03
-        found.append(
-            Photo(
-                camera=camera,
-                sha256=f"{camera}{start}{i}",
-                path=f"{camera}/{i}.jpg",
-                taken=start + i * STEP,
-                taken_from="name",
-                seen=start + i * STEP,
-                predicted="messy" if p > 0.5 else "clean",
-                confidence=max(p, 1 - p),
-                probabilities=(1 - p, p),
-                flag={"?": "unfamiliar", "d": "dark"}.get(letter, ""),
-                reason="",
-                unfamiliarity=float(distance + 0.01 * random.normal()),
-                brightness=100.0,
-                model="a",
-            )
-        )
-    return found
-
-
-def summed(tmp_path: Path, *some: list[Photo], familiar: float = 0.98) -> Timeline:
+def summed(tmp_path: Path, *some: list[Photo], familiar: float = 0.98, **places: str) -> Timeline:
     with Store(tmp_path / "a.db") as store:
-        store.set_about(classes=["clean", "messy"], rules=Rules().to_dict(), familiar=familiar)
+        store.set_about(
+            classes=["clean", "messy"], rules=Rules().to_dict(), familiar=familiar, **places
+        )
         for part in some:
             store.add(part, [])
         return read_timeline(store)
 
 
-def test_rates_are_of_the_time_in_which_the_state_was_known(tmp_path: Path) -> None:
-    week = ("m" * 72 + "c" * 72) * 7
-    found = summed(tmp_path, photos(week)).cameras[0]
-    rates = {(rate.previous, rate.state): rate for rate in found.rates}
-    tidied = rates["messy", "clean"]
-    assert tidied.count == 7
-    assert tidied.a_week.value == pytest.approx(7, rel=0.01)
-    assert tidied.a_week.low < 3 < 14 < tidied.a_week.high
-    assert rates["clean", "messy"].count == 6
-    assert sum(found.seconds.values()) == pytest.approx((len(week) - 1) * STEP)
+def test_rates_are_of_calendar_time(tmp_path: Path) -> None:
+    """Tidied 7 times in 21 days is 2.3 times a week, however dark the nights are."""
+    camera = summed(tmp_path, photos(three_weeks())).cameras[0]
+    states = {state.state: state for state in camera.states}
+    assert states["clean"].count == 7
+    assert states["messy"].count == 7
+    week = states["clean"].a_week
+    assert week is not None
+    # Garwood's interval of 7 events is 2.814 to 14.423.
+    assert week.value == pytest.approx(7 / 3, rel=0.01)
+    assert week.low == pytest.approx(2.814 / 3, rel=0.01)
+    assert week.high == pytest.approx(14.423 / 3, rel=0.01)
+    assert camera.seconds["unknown"] > 0.4 * camera.watched.seconds
+    assert sum(week.changes["clean"] for week in camera.weeks) == 7
+    assert [round(week.days) for week in camera.weeks] == [7, 7, 7]
 
 
-@given(st.integers(0, 200), st.floats(1e3, 1e7))
-def test_intervals_hold_the_rate(count: int, seconds: float) -> None:
-    found = events_a_week(count, seconds)
-    assert 0 <= found.low <= found.value <= found.high
+def test_what_all_outputs_say(tmp_path: Path) -> None:
+    found = summed(tmp_path, photos(three_weeks()))
+    console = Console(file=io.StringIO(), width=400)
+    show_timeline(console, found)
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    first = said.splitlines()[0]
+    assert first.startswith("nursery became clean 7 times in 21.0 days, 2.3 [0.9, 4.8] a week, and")
+    assert "stayed so for 24.0 hours [24.0, 24.0]; in the second half " in first
+    assert first.endswith(": no trend can be told")
+    page = build_timeline_page(found)
+    assert "nursery became clean 7 times in 21.0 days, 2.3 [0.9, 4.8] a week" in page
+    assert first.removeprefix("nursery ") in page
+    rows = list(csv.DictReader(io.StringIO(found.to_csv())))
+    assert sum(row["state"] == "clean" and row["previous"] == "messy" for row in rows) == 7
+    data = json.loads(json.dumps(found.to_dict(), allow_nan=False))["cameras"][0]
+    clean = next(state for state in data["states"] if state["state"] == "clean")
+    assert clean["count"] == sum(event["state"] == "clean" for event in data["events"]) == 7
+    assert clean["a_week"]["value"] == pytest.approx(7 / 3, rel=0.01)
+    assert clean["median_stay_s"]["value"] == pytest.approx(86_400, rel=0.01)
+    assert sum(week["changes"]["clean"] for week in data["weeks"]) == 7
 
 
-def test_known_intervals() -> None:
-    # Garwood's table: 0 events 0 to 3.689, 10 events 4.795 to 18.390.
-    assert events_a_week(0, WEEK_S).high == pytest.approx(3.689, abs=1e-3)
-    assert events_a_week(10, WEEK_S).low == pytest.approx(4.795, abs=1e-3)
-    assert events_a_week(10, WEEK_S).high == pytest.approx(18.390, abs=1e-3)
-    assert math.isnan(events_a_week(0, 0.0).value)
+def test_each_change_has_its_picture(tmp_path: Path) -> None:
+    some = photos("m" * 20 + "c" * 20 + "m" * 20)
+    folder = tmp_path / "cameras"
+    for number in (20, 40):
+        (folder / "nursery").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), (number, 0, 0)).save(folder / "nursery" / f"{number}.jpg")
+    copy = tmp_path / "copies" / "nursery" / copy_name(some[40])
+    copy.parent.mkdir(parents=True)
+    (folder / "nursery" / "40.jpg").rename(copy)
+    found = summed(tmp_path, some, folder="cameras", copies="copies")
+    assert found.cameras[0].pictures == (folder / "nursery" / "20.jpg", copy)
+    assert build_timeline_page(found).count('<img src="data:image/jpeg') == 2
+    assert "<img" not in build_timeline_page(found, with_pictures=False)
+    copy.unlink()
+    assert build_timeline_page(found).count('<img src="data:image/jpeg') == 1
 
 
 def test_no_drift_no_warning(tmp_path: Path) -> None:
@@ -133,6 +133,7 @@ def test_the_page_shows_days_gaps_and_changes(tmp_path: Path) -> None:
     assert 'class="gap"' in page
     assert page.count('class="mark"') == 2
     assert "messy to clean" in page
+    assert page.count('class="bars"') == 1
 
 
 def test_names_with_markup_stay_text(tmp_path: Path) -> None:

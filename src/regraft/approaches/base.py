@@ -68,6 +68,10 @@ class CrossValidation:
     network: Mapping[str, NDArray[Any]] | None = None
     fewer: FewerImages | None = None
 
+    def __repr__(self) -> str:
+        repeats, n = self.folds.shape
+        return f"CrossValidation({n:,} rows, {self.folds_done} folds done, {repeats} repeats)"
+
     @property
     def covered(self) -> NDArray[np.bool_]:
         """Which images were predicted in every repeat, (n,)."""
@@ -133,6 +137,15 @@ class Limits:
         """Raises OutOfTimeError: the deadline has passed."""
         if time.monotonic() > self.deadline:
             raise OutOfTimeError("the time budget ended before it was finished")
+
+    def require(self, seconds: float, what: str) -> None:
+        """Raises OutOfTimeError: `what` takes so many seconds, and fewer are left."""
+        left = self.deadline - time.monotonic()
+        if left < seconds:
+            raise OutOfTimeError(
+                f"{what} would need about {seconds:.0f} s; {max(0, math.floor(left))} s of the "
+                "budget were left"
+            )
 
 
 NO_LIMITS = Limits()

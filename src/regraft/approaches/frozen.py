@@ -212,7 +212,8 @@ def fit_frozen(
         classes=data.classes,
         approach=recipe.approach,
         settings={**settings, **cross_validation.chosen},
-        trained_on={"images": len(rows), "fingerprint": data.fingerprint()},
+        trained_on={"images": len(rows), **data.facts()},
+        trained_contents=[row.sha256 for row in rows],
     )
 
 

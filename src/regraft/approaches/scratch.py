@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from regraft.approaches.fine_tune import pixel_scale
@@ -14,6 +15,7 @@ from regraft.approaches.trained import (
 )
 from regraft.catalogue import Backbone
 from regraft.engines.modules import load_named
+from regraft.locations import shareable_word
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 from regraft.progress import Progress, silent
 
@@ -100,7 +102,7 @@ class Scratch(Trains):
         if self.architecture is None:
             return "small_resnet"
         if isinstance(self.architecture, str):
-            return self.architecture
+            return shareable_word(self.architecture, Path.cwd())  # it is written into the model
         return str(getattr(self.architecture, "__name__", type(self.architecture).__name__))
 
     def plan(self, _progress: Progress = silent) -> TrainingPlan:

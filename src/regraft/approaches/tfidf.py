@@ -130,7 +130,8 @@ class Tfidf:
             classes=data.classes,
             approach=self.name,
             settings={**self.settings, "penalty": penalty},
-            trained_on={"images": len(labels), "fingerprint": data.fingerprint()},
+            trained_on={"images": len(labels), **data.facts()},
+            trained_contents=[row.sha256 for row in data.train],
             network=TrainedNetwork(space.graph(), space.tensors()),
         )
 

@@ -26,6 +26,7 @@ from regraft.approaches.base import (
 )
 from regraft.catalogue import Backbone, graph_on_inputs
 from regraft.dataset import Dataset, split_groups
+from regraft.engines import seconds_to_load
 from regraft.errors import DataError, OutOfTimeError, UsageError
 from regraft.heads import (
     LinearHead,
@@ -112,7 +113,12 @@ class Trains:
         limits: Limits = NO_LIMITS,
         jobs: int | None = None,
     ) -> Cost:
-        """Seconds it will take on this machine, from a short measured probe."""
+        """Seconds it will take on this machine, from a short measured probe.
+
+        Raises:
+            OutOfTimeError: the deadline of `limits` passed, or comes before PyTorch is loaded.
+        """
+        limits.require(seconds_to_load(), "loading PyTorch")
         return predicted_cost(
             self.plan(), data, folds=folds, views_at=self.views_at, limits=limits, jobs=jobs
         )
@@ -387,8 +393,9 @@ def trained_model(
         settings=settings,
         trained_on={
             "images": len(rows) if images is None else images,
-            "fingerprint": data.fingerprint(),
+            **data.facts(),
         },
+        trained_contents=[row.sha256 for row in rows],
         network=TrainedNetwork(embedding, tensors),
     )
 

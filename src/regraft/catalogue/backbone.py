@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from regraft.modality.base import Transform
 from regraft.modality.tokens import TextTransform
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 from regraft.seals import sha256_of
+from regraft.training_contents import NOTHING, TrainingContents
 
 ONNX = "onnx"
 GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
@@ -35,6 +36,7 @@ class Backbone:
     "encoder:{...}" of texts), "vectors" for a table of word vectors, or "onnx" for a network that
     is not known by name and stays frozen as they do.
     `weights_at` is the weights file of what comes from no package, `origin` where it is from.
+    `contents` are those of the user's that it was trained on, labels included.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Backbone:
     match: str = "name"
     weights_at: str = ""
     origin: str = ""
+    contents: TrainingContents = field(default=NOTHING, compare=False, repr=False)
 
     @property
     def is_frozen(self) -> bool:

@@ -11,14 +11,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from regraft.catalogue.backbone import BACKBONES, DEFAULT_BACKBONE, Backbone
 from regraft.catalogue.speeds import graph_folder
 from regraft.engines.modules import MODULE, allow, load_named, look_at
 from regraft.errors import UsageError
+from regraft.locations import shareable_word
 from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
 from regraft.seals import is_whole, write_sealed
+from regraft.training_contents import UNKNOWN
 
 
 def module_backbone(
@@ -50,14 +53,15 @@ def module_backbone(
     8
     """
     if isinstance(module, str):
-        name, made_by = module, load_named(module, "backbone")
+        name = shareable_word(module, Path.cwd())  # it is written into models
+        made_by = load_named(module, "backbone")
     else:
         name, made_by = str(getattr(module, "__qualname__", type(module).__name__)), module
     architecture = f"{MODULE}{name}"
     allow(architecture, made_by)
     found = look_at(architecture, image_size_px=image_size_px)
     digest = hashlib.sha256(found.state).hexdigest()
-    if not isinstance(module, str):  # two of them may have one name
+    if name != module:  # two of them may have one name
         architecture += f"#{digest[:12]}"
         allow(architecture, made_by, feature_width=found.feature_width)
     path = graph_folder() / f"module-{digest[:16]}.safetensors"
@@ -74,6 +78,7 @@ def module_backbone(
         origin=f"{MODULE}{name}",
         extra="",
         pretrained_on="unknown data",
+        contents=UNKNOWN,
         licence="your own",
         parameters=found.parameters,
         feature_width=found.feature_width,

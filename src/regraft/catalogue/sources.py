@@ -37,6 +37,12 @@ from regraft.modality import IMAGE, transform_from_dict
 from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
 from regraft.model_record import read_record
 from regraft.progress import Progress, note, silent
+from regraft.training_contents import (
+    NOTHING,
+    UNKNOWN,
+    TrainingContents,
+    read_training_contents,
+)
 
 if TYPE_CHECKING:
     from regraft.engines.hubs import Published
@@ -202,6 +208,7 @@ def _published(
         extra="",
         pretrained_on=found.pretrained_on,
         licence=licence,
+        contents=UNKNOWN if is_folder else NOTHING,
         match=found.match,
         **_FACTS[found.modality](found, weights),
     )
@@ -271,6 +278,7 @@ def _foreign(path: Path, normalize: str, image_size_px: int) -> Backbone:
         origin=f"onnx {path.name}",
         extra="",
         pretrained_on="unknown data",
+        contents=UNKNOWN,
         licence="unknown",
         parameters=found.parameters,
         feature_width=found.feature_width,
@@ -302,6 +310,7 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
     if not path.exists():
         raise BackboneError(f"there is no {path}; give a model folder, a weights file or a name")
     facts: dict[str, Any] = {}
+    contents = UNKNOWN
     weights, is_named = path, architecture is not None
     if path.is_dir():
         folder = path / "model" if (path / "model" / "model.json").exists() else path
@@ -314,6 +323,7 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
                 "--arch"
             ) from error
         architecture = architecture or str(facts["architecture"])
+        contents = _contents_of(folder)
     elif path.suffix == ".pkl":  # of fastai, most of them
         from regraft.engines.torch import read_state
 
@@ -351,8 +361,23 @@ def _checkpoint(path: Path, architecture: str | None) -> Backbone:
         weights_sha256=digest,
         origin=f"file {weights.name if path.is_file() else path.resolve().name}",
         extra="",
-        pretrained_on=f"{facts.get('pretrained_on', 'unknown data')}, then trained further",
+        pretrained_on=_pretrained_on(facts, contents),
+        contents=contents,
         licence=str(facts.get("licence", "unknown")),
         match="name",
         transform=own,
     )
+
+
+def _contents_of(folder: Path) -> TrainingContents:
+    try:
+        return read_training_contents(folder)
+    except ModelError as error:
+        raise BackboneError(str(error)) from error
+
+
+def _pretrained_on(facts: Mapping[str, Any], contents: TrainingContents) -> str:
+    """What a checkpoint was trained on, in words; a probe leaves its backbone as it was."""
+    before = str(facts.get("pretrained_on", "unknown data"))
+    is_as_it_was = contents.is_complete and not len(contents.backbone)
+    return before if is_as_it_was else f"{before}, then trained further"

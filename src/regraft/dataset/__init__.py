@@ -4,9 +4,12 @@ Enters: a folder of photos, or a table that names them. Leaves: a `Dataset`, a t
 with content hash, label, group, split, size, status and reason.
 
     walking    the files below a folder, and why some are not read
-    layouts    labels and splits from the names of folders
-    labels     a label table: encoding, delimiter, which column is what
+    layouts    labels and splits from the names of folders; `nesting` finds the level they are on
+    labels     a label table: `columns` which column is what, `values` what its cells mean
     matching   the files that the names in a label table mean
+    sources    the paths that a user named
+    reader     a folder or a table and of which kind it is: calls the above
+    inputs     files, folders, patterns and tables whose inputs are to be predicted
     reading    content hash and size of every file
     checking   what only shows once all is read: conflicts, leaks, classes too small
     scanning   `scan`, which calls the above from top to bottom
@@ -17,7 +20,7 @@ with content hash, label, group, split, size, status and reason.
 from __future__ import annotations
 
 from regraft.dataset.checking import check_data, leave_out_small_classes, require_trainable
-from regraft.dataset.labels import cells_of, is_table_of
+from regraft.dataset.inputs import InputOptions, Inputs, find_inputs
 from regraft.dataset.scanning import scan, scan_files
 from regraft.dataset.splitting import connected, make_folds, pairs_by, set_aside, split_groups
 from regraft.dataset.table import COLUMNS, STATUSES, Dataset, Row, natural_key
@@ -26,11 +29,12 @@ __all__ = [
     "COLUMNS",
     "STATUSES",
     "Dataset",
+    "InputOptions",
+    "Inputs",
     "Row",
-    "cells_of",
     "check_data",
     "connected",
-    "is_table_of",
+    "find_inputs",
     "leave_out_small_classes",
     "make_folds",
     "natural_key",

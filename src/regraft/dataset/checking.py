@@ -13,10 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from regraft.dataset.labels import TABLE_SUFFIXES
+from regraft.dataset.split_names import split_within
 from regraft.dataset.splitting import split_groups
 from regraft.dataset.table import Dataset, Row, counted
 from regraft.errors import DataError
 from regraft.modality import get_modality
+
+COPY_GROUP = "one picture"
+"""How the name of a group of copies begins."""
 
 _NAMES_SHOWN = 3
 
@@ -149,17 +153,35 @@ def require_trainable(data: Dataset) -> None:
         DataError: what was found, what is needed, and what to do, in one line.
     """
     sizes = Counter(row.label for row in data.train)
-    expected = (
-        f"expected at least 2 classes with at least 2 {get_modality(data.modality).noun}s each"
+    noun = get_modality(data.modality).noun
+    groups = split_groups(data.train).tolist()
+    pairs = {(row.label, group) for row, group in zip(data.train, groups, strict=True)}
+    parts = Counter(label for label, _ in pairs)
+    if sum(count >= 2 for count in parts.values()) >= 2:
+        return
+    expected = f"expected at least 2 classes with at least 2 {noun}s each"
+    whole = [name for name, size in sizes.items() if size >= 2 and parts[name] < 2]
+    if not whole:
+        raise DataError(
+            f"{_what_was_found(data, sizes)} in {data.root}{_what_was_left_out(data)}; {expected}"
+            f"{_hint(data)}"
+        )
+    few = set(whole[:_NAMES_SHOWN])
+    together = [row for row in data.train if row.label in few]
+    names = " and ".join(
+        f"{counted(sizes[name], noun)} of class {name!r}" for name in whole[:_NAMES_SHOWN]
     )
-    parts: Mapping[str, int] = sizes
-    if any(row.group for row in data.train):
-        groups = split_groups(data.train).tolist()
-        pairs = {(row.label, group) for row, group in zip(data.train, groups, strict=True)}
-        parts = Counter(label for label, _ in pairs)
-        expected += " that are not all of one group"
-    if sum(count >= 2 for count in parts.values()) < 2:
-        raise DataError(f"{_what_was_found(data, sizes)} in {data.root}; {expected}{_hint(data)}")
+    if all(row.group.startswith(COPY_GROUP) or not row.group for row in together):
+        raise DataError(
+            f"the {names} in {data.root} are copies or near copies of one another, so that none is "
+            f"left to check on; {expected} that are no copies"
+        )
+    column = data.columns.get("group", "")
+    way_out = f" (column {column!r}; --group-column '' if it means something else)" * bool(column)
+    raise DataError(
+        f"the {names} in {data.root} are of one group each{way_out}, and a group stays on one side "
+        f"of every split; {expected} that are not all of one group"
+    )
 
 
 def _what_was_found(data: Dataset, sizes: Mapping[str, int]) -> str:
@@ -169,19 +191,25 @@ def _what_was_found(data: Dataset, sizes: Mapping[str, int]) -> str:
             f"{name!r} ({counted(size, noun)})"
             for name, size in sorted(sizes.items())[:_NAMES_SHOWN]
         )
-        found = f"found {len(sizes)} {'class' if len(sizes) == 1 else 'classes'}, {classes},"
+        found = f"found {counted(len(sizes), 'class', 'classes')}, {classes},"
     elif data.test:
         found = f"found {counted(len(data.test), noun)} for testing and none for training"
     elif data.unlabelled:
         found = f"found {counted(len(data.unlabelled), noun)} without labels"
     else:
         found = f"found no usable {noun}"
-    left_out = [
-        f"{count:,} {status}"
-        for status, count in data.status_counts().items()
-        if status in ("unreadable", "conflict", "excluded", "missing")
-    ]
-    return found + (f" ({', '.join(left_out)})" if left_out else "")
+    return found
+
+
+def _what_was_left_out(data: Dataset) -> str:
+    """How many files cannot be used, with the first of each kind, as the end of a sentence."""
+    parts = []
+    for status, count in data.status_counts().items():
+        if status in ("unreadable", "conflict", "excluded", "missing"):
+            first = next(row for row in data.rows if row.status == status)
+            such_as = "" if count == 1 else "such as "
+            parts.append(f"{count:,} {status} ({such_as}{first.path}: {first.reason})")
+    return f"; {', '.join(parts)}, see regraft scan" if parts else ""
 
 
 def _hint(data: Dataset) -> str:
@@ -194,7 +222,8 @@ def _hint(data: Dataset) -> str:
         and PurePosixPath(row.path).suffix.lower() != ".txt"
     ]
     if tables and not data.layout.startswith("the label table"):
-        return f": give --labels {data.root / tables[0]} if it holds the labels"
+        table = min(tables, key=lambda path: split_within(PurePosixPath(path).stem)[0] == "test")
+        return f": give --labels {data.root / table} if it holds the labels"
     tops = {row.path.split("/")[0] for row in data.train if row.path.count("/") > 1}
     if len(data.classes) == 1 and len(tops) == 1:
         return f": if the classes are the folders in {data.root / min(tops)}, give that folder"

@@ -10,21 +10,10 @@ import dataclasses
 import os
 import posixpath
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from regraft.dataset.table import Row, counted
-
-SPLIT_NAMES: Mapping[str, str] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +56,7 @@ def rebased(draft: Draft, folder: Path, root: Path) -> Draft:
     return Draft(tuple(rows), draft.layout, draft.notes)
 
 
-def with_test_set(draft: Draft, test: Draft, *, name: str) -> Draft:
+def with_test_set(draft: Draft, test: Draft, *, name: str, noun: str = "image") -> Draft:
     """The draft with another one, called `name`, as its test set.
 
     A file in both is a test image, and its label of either. The draft's own labelled test
@@ -91,9 +80,9 @@ def with_test_set(draft: Draft, test: Draft, *, name: str) -> Draft:
             rows.append(row)
     notes = [*draft.notes, *test.notes, f"The test set is {name}."]
     if both:
-        notes.append(f"{counted(both)} in both parts: for testing, as {name} says.")
+        notes.append(f"{counted(both, noun)} in both parts: for testing, as {name} says.")
     if own:
-        notes.append(f"{counted(own)} of the folder's or table's own test set left out.")
+        notes.append(f"{counted(own, noun)} of the folder's or table's own test set left out.")
     return Draft((*rows, *test_rows.values()), draft.layout, tuple(notes))
 
 
@@ -109,7 +98,7 @@ def _as_test_row(row: Row, other: Row) -> Row:
     return row
 
 
-def choose_test_rows(draft: Draft) -> Draft:
+def choose_test_rows(draft: Draft, noun: str = "image") -> Draft:
     """Give train, val and test their roles.
 
     A labelled test split, or else a labelled val split, is the test set. Where both exist, val
@@ -120,13 +109,15 @@ def choose_test_rows(draft: Draft) -> Draft:
     notes = list(draft.notes)
     val_becomes = "train"
     if "test" in labelled and "val" in labelled:
-        notes.append("The val images join the training images: the test images are the test set.")
+        notes.append(
+            f"The val {noun}s join the training {noun}s: the test {noun}s are the test set."
+        )
     elif "val" in labelled:
         val_becomes = "test"
-        notes.append("The val images are the test set: there is no labelled test split.")
+        notes.append(f"The val {noun}s are the test set: there is no labelled test split.")
     if unlabelled_test:
-        images = counted(unlabelled_test, "test image")
-        notes.append(f"{images} without a label: predicted and shown, not scored.")
+        several = counted(unlabelled_test, f"test {noun}")
+        notes.append(f"{several} without a label: predicted and shown, not scored.")
     rows = [
         dataclasses.replace(row, split="" if row.status == "unlabelled" else val_becomes)
         if row.split == "val"

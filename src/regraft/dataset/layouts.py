@@ -5,10 +5,13 @@ Enters: a `Listing`. Leaves: a `Draft`, its paths relative to the listed folder.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Collection, Iterable, Mapping
 
-from regraft.dataset.drafts import SPLIT_NAMES, Draft, class_name
+from regraft.dataset.drafts import Draft, class_name
+from regraft.dataset.nesting import Plain, in_plain_layout, split_folders
+from regraft.dataset.split_names import split_of_name
 from regraft.dataset.table import Row
 from regraft.dataset.walking import Listing
 
@@ -17,51 +20,62 @@ _NO_CLASS_FOLDER = "not in a class folder"
 _OTHER_CLASS_FOLDER = "not in the folder of a training class"
 
 
-def rows_from_folders(listing: Listing) -> Draft:
+def rows_from_folders(
+    listing: Listing, *, known: Collection[str] = (), noun: str = "image"
+) -> Draft:
     """Recognise a folder per class, the same below train, val and test, or a flat folder.
 
-    A folder called train, val or test (in any spelling of `SPLIT_NAMES`) is a split, unless
-    "train" directly holds images beside other folders: then they are all classes. With split
-    folders but none for training, the folders beside them hold the training classes.
+    A folder called train, val or test (see `split_names`) is a split, unless "train" directly holds
+    files beside other folders: then they are all classes. With split folders but none for training,
+    the folders beside them hold the training classes. Folders around these are passed over.
+
+    Args:
+        listing: of the folder.
+        known: names of classes that the folders are to be, such as those of a model.
+        noun: what one input is called.
     """
-    splits = _split_folders(listing)
+    plain = in_plain_layout(listing, known=known, noun=noun)
+    found = plain.listing
+    files = [tuple(path.split("/")) for path in found.files]
+    splits = split_folders(files, (tuple(path.split("/")) for path in found.folders))
     if splits:
-        return _rows_by_split(listing, splits)
-    if any("/" in path for path in listing.files):
-        rows = [*_rows_by_class(listing.files, below="", split="train"), *listing.left_out]
-        return Draft(tuple(rows), "one folder per class", _empty_class_notes(listing, below=""))
+        return _moved_back(_rows_by_split(found, splits, noun), plain)
+    if any("/" in path for path in found.files):
+        rows = [*_rows_by_class(found.files, below="", split="train"), *found.left_out]
+        notes = _empty_class_notes(found, below="", noun=noun)
+        return _moved_back(Draft(tuple(rows), "one folder per class", notes), plain)
     rows = [Row(path, status="unlabelled", reason=_NO_CLASS_FOLDER) for path in listing.files]
-    return Draft((*rows, *listing.left_out), "a flat folder of images without labels")
+    return Draft((*rows, *listing.left_out), f"a flat folder of {noun}s without labels")
 
 
-def rows_of_test_folder(listing: Listing, train_classes: Collection[str]) -> Draft:
+def rows_of_test_folder(
+    listing: Listing, train_classes: Collection[str], *, noun: str = "image"
+) -> Draft:
     """The rows of a folder that is wholly a test set: labelled if it has class folders."""
-    rows = _rows_by_class(listing.files, below="", split="test", known=train_classes)
-    return Draft((*rows, *listing.left_out))
+    plain = in_plain_layout(listing, known=train_classes, noun=noun)
+    rows = _rows_by_class(plain.listing.files, below="", split="test", known=train_classes)
+    return _moved_back(Draft((*rows, *listing.left_out)), plain)
 
 
 def split_of_folder(path: str) -> str:
     """The split that the topmost folder of `path` is called after, or ""."""
     top, slash, _ = path.partition("/")
-    return SPLIT_NAMES.get(top.casefold(), "") if slash else ""
+    return split_of_name(top) if slash else ""
 
 
-def _split_folders(listing: Listing) -> dict[str, str]:
-    """The split of each top folder that is one; empty where all of them are classes."""
-    top_folders = [path for path in listing.folders if "/" not in path]
-    splits = {
-        name: SPLIT_NAMES[name.casefold()] for name in top_folders if split_of_folder(f"{name}/")
-    }
-    with_folders = {path.partition("/")[0] for path in listing.folders if "/" in path}
-    with_images = {path.partition("/")[0] for path in listing.files if "/" in path}
-    others = with_images.difference(splits)
-    train_folders = {name for name, split in splits.items() if split == "train"}
-    if others and train_folders and not train_folders & with_folders:
-        return {}
-    return splits
+def _moved_back(draft: Draft, plain: Plain) -> Draft:
+    """The rows under the paths at which their files are."""
+    moved = {new: old for new, old in plain.origin.items() if new != old}
+    rows = draft.rows
+    if moved:
+        rows = tuple(
+            dataclasses.replace(row, path=moved[row.path]) if row.path in moved else row
+            for row in rows
+        )
+    return Draft(rows, draft.layout, (*plain.notes, *draft.notes))
 
 
-def _rows_by_split(listing: Listing, splits: Mapping[str, str]) -> Draft:
+def _rows_by_split(listing: Listing, splits: Mapping[str, str], noun: str) -> Draft:
     """Rows of folders for train, val and test, with class folders in them or not."""
     has_train = "train" in splits.values()
     by_top: dict[str, list[str]] = {}
@@ -89,11 +103,11 @@ def _rows_by_split(listing: Listing, splits: Mapping[str, str]) -> Draft:
         else:
             known = train_classes if split == "test" else ()
             found = _rows_by_class(paths, below=f"{top}/", split=split, known=known)
-            notes += _empty_class_notes(listing, below=f"{top}/")
+            notes += _empty_class_notes(listing, below=f"{top}/", noun=noun)
             if known and any(row.reason == _OTHER_CLASS_FOLDER for row in found):
                 notes.append(
-                    f"The folders in {top} are none of the training classes, so its images "
-                    "count as unlabelled."
+                    f"The folders in {top} are none of the training classes, so its "
+                    f"{noun}s count as unlabelled."
                 )
         train_classes |= {row.label for row in found if row.label and split != "test"}
         rows += found
@@ -137,8 +151,8 @@ def _first_folder(path: str, below: str) -> str:
     return class_name(name) if slash else ""
 
 
-def _empty_class_notes(listing: Listing, *, below: str) -> tuple[str, ...]:
-    """A note for every class folder in which no image was found."""
+def _empty_class_notes(listing: Listing, *, below: str, noun: str) -> tuple[str, ...]:
+    """A note for every class folder in which no input was found."""
     folders = [
         path[len(below) :]
         for path in listing.folders
@@ -148,5 +162,5 @@ def _empty_class_notes(listing: Listing, *, below: str) -> tuple[str, ...]:
         path[len(below) :].partition("/")[0] for path in listing.files if path.startswith(below)
     }
     return tuple(
-        f"The class folder {below}{name} has no images." for name in folders if name not in filled
+        f"The class folder {below}{name} has no {noun}s." for name in folders if name not in filled
     )

@@ -26,18 +26,23 @@ from regraft.errors import DataError
 Finder: TypeAlias = Callable[[str], Sequence[str]]
 
 
-def rows_from_table(table: LabelTable, listing: Listing) -> Draft:
+def rows_from_table(table: LabelTable, listing: Listing, *, among: Listing | None = None) -> Draft:
     """Rows of every file of `listing`, labelled by `table`, and of names without a file.
 
     A file that the table names by its path is read whatever its suffix; an image that it does
     not name is unlabelled. Without a split column, folders called
     train, val and test decide.
 
+    Args:
+        table: which names files, or holds the inputs.
+        listing: of the folder.
+        among: those of its files that names may mean; None for all.
+
     Raises:
         DataError: no name in the table leads to an image.
     """
-    named = named_rows(table, listing)
-    if "text" in table.columns:  # files beside such a table have nothing to do with it
+    named = named_rows(table, among or listing)
+    if table.modality:  # files beside a table that holds the inputs have nothing to do with it
         return named
     known = {row.path for row in named.rows}
     rows = list(named.rows)
@@ -55,31 +60,39 @@ def rows_from_table(table: LabelTable, listing: Listing) -> Draft:
     return Draft(tuple(rows), named.layout, named.notes)
 
 
-def named_rows(table: LabelTable, listing: Listing) -> Draft:
+_ADVICE = "give the folder with --image-dir or the column with --path-column"
+
+
+def named_rows(table: LabelTable, listing: Listing, *, advice: str = _ADVICE) -> Draft:
     """The rows that `table` names: one per file found, one per name without a file.
 
-    Of a table that holds the texts themselves, one per line.
+    Of a table that holds the inputs themselves, one per line.
+
+    Args:
+        table: which names files, or holds the inputs.
+        listing: the files among which they are.
+        advice: what to do where none is.
 
     Raises:
         DataError: no name in the table leads to an image.
     """
-    if "text" in table.columns:
+    if table.modality:
         return _rows_of_cells(table, listing)
     if not table.entries:
         raise DataError(f"{table.path.name} names no file; expected one line per image")
-    find = file_finder(listing.files)
+    meant_by = _finder_of(table, listing)
     by_file: dict[str, list[Entry]] = {}
     by_name: dict[str, list[Entry]] = {}
     meanings: dict[str, Sequence[str]] = {}
     for entry in table.entries:
-        files = find(entry.name) or _by_path(entry.name, table.path, listing.folder)
+        files = meant_by(entry.name)
         if len(files) == 1:
             by_file.setdefault(files[0], []).append(entry)
         else:
             by_name.setdefault(entry.name, []).append(entry)
             meanings[entry.name] = files
     if not by_file:
-        raise DataError(_no_file_found(table, listing, meanings))
+        raise DataError(_no_file_found(table, listing, meanings, advice))
 
     rows = [_row_of_file(file, entries, table) for file, entries in by_file.items()]
     folders = {row.path for row in listing.left_out}  # listed already, if a name means one
@@ -100,11 +113,12 @@ def named_rows(table: LabelTable, listing: Listing) -> Draft:
 
 
 def _rows_of_cells(table: LabelTable, listing: Listing) -> Draft:
+    role, inputs = ("text", "texts") if "text" in table.columns else ("file", "images")
     if not table.entries:
-        raise DataError(f"{table.path.name} holds no text; expected one line per text")
+        raise DataError(f"{table.path.name} holds no {inputs}; expected one of them a line")
     folder = relative_path(table.path, listing.folder)[: -len(table.path.name)]
     rows = [_row_of_file(f"{folder}{entry.name}", [entry], table) for entry in table.entries]
-    layout = f"the table {table.path.name}: texts in the column {table.columns['text']!r}"
+    layout = f"the table {table.path.name}: {inputs} in the column {table.columns[role]!r}"
     if "label" in table.columns:
         layout += f", labels in {table.columns['label']!r}"
     return Draft(tuple(rows), layout, tuple(table.notes))
@@ -183,6 +197,32 @@ _LOOKUPS: tuple[tuple[Callable[[str], str], Callable[[str], str]], ...] = (
     (lambda name: _stem(name).casefold(), str.casefold),
     (lambda name: _number(_stem(name)), _number),
 )
+
+
+def count_found(table: LabelTable, listing: Listing) -> int:
+    """How many of the names in a table lead to one file each."""
+    meant_by = _finder_of(table, listing)
+    return sum(len(meant_by(name)) == 1 for name in {entry.name for entry in table.entries})
+
+
+def _finder_of(table: LabelTable, listing: Listing) -> Finder:
+    """A function from a name in the table to the files that it may mean.
+
+    A path that exists counts before one that only ends alike: `test/1.jpg` is not `train/1.jpg`,
+    even if the files of `train` are the ones that are looked through.
+    """
+    exact = {unicodedata.normalize("NFC", file): file for file in listing.files}
+    find = file_finder(listing.files)
+
+    def meant_by(name: str) -> Sequence[str]:
+        path = exact.get(unicodedata.normalize("NFC", name))
+        if path is not None:
+            return [path]
+        has_folders = "/" in name or "\\" in name
+        first = _by_path(name, table.path, listing.folder) if has_folders else ()
+        return first or find(name) or _by_path(name, table.path, listing.folder)
+
+    return meant_by
 
 
 def _by_path(name: str, table: Path, folder: Path) -> Sequence[str]:
@@ -286,7 +326,7 @@ def _notes_on_absent(
 
 
 def _no_file_found(
-    table: LabelTable, listing: Listing, meanings: Mapping[str, Sequence[str]]
+    table: LabelTable, listing: Listing, meanings: Mapping[str, Sequence[str]], advice: str
 ) -> str:
     """The message for a table of which no name leads to an image."""
     first = table.entries[0].name
@@ -295,6 +335,5 @@ def _no_file_found(
     cause = f"{unclear:,} could mean several images" if unclear else f"such as {first!r}"
     return (
         f"none of the {len(meanings):,} names in {table.path.name} ({cause}) leads to one image "
-        f"in {listing.folder} ({found}); give the folder with --image-dir or the column with "
-        "--path-column"
+        f"in {listing.folder} ({found}); {advice}"
     )

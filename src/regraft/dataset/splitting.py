@@ -140,7 +140,8 @@ def set_aside(
         dataclasses.replace(row, split="test") if row.path in chosen and row.status == "ok" else row
         for row in data.rows
     ]
-    note = f"{len(chosen):,} of {len(rows):,} images set aside as the test set."
+    noun = get_modality(data.modality).noun
+    note = f"{len(chosen):,} of {len(rows):,} {noun}s set aside as the test set."
     return dataclasses.replace(data, rows=tuple(new_rows), notes=(*data.notes, note))
 
 

@@ -12,11 +12,11 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ STATUSES: Mapping[str, str] = {
     "excluded": "left out on purpose: a training copy of a test image, or by a review",
     "missing": "named by the label table, but not there",
 }
+
+_CLASSES_SHOWN = 6  # in a line
 
 SortKey: TypeAlias = tuple[tuple[tuple[int, str], ...], str]
 
@@ -81,6 +83,8 @@ class Dataset:
         layout: how the labels were found, one sentence.
         notes: what was decided on the way, one sentence each.
         modality: the kind of input, see `modality`.
+        columns: names of the columns of a table by role, see `LabelTable`; {} without one.
+        elsewhere: absolute folders far from `root`, by how the paths of their rows begin.
     """
 
     root: Path
@@ -89,6 +93,26 @@ class Dataset:
     layout: str = ""
     notes: tuple[str, ...] = ()
     modality: str = IMAGE
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+    elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __repr__(self) -> str:
+        sizes = Counter(row.label for row in self.ok)
+        some = ", ".join(f"{name} {sizes[name]:,}" for name in self.classes[:_CLASSES_SHOWN])
+        more = ", ..." if len(self.classes) > _CLASSES_SHOWN else ""
+        number = f"{len(self.classes):,} {'class' if len(self.classes) == 1 else 'classes'}"
+        test = f"; {len(self.test):,} for testing" if self.test else ""
+        left_out = len(self.rows) - len(self.ok)
+        rest = f"; {left_out:,} not used" if left_out else ""
+        return f"Dataset({counted(len(self.ok))} of {number}: {some}{more}{test}{rest})"
+
+    def __len__(self) -> int:
+        """How many rows there are, those not in use as well."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Every row, those not in use as well."""
+        return iter(self.rows)
 
     @classmethod
     def from_rows(
@@ -99,10 +123,11 @@ class Dataset:
         layout: str = "",
         notes: Sequence[str] = (),
         modality: str = IMAGE,
+        columns: Mapping[str, str] | None = None,
     ) -> Dataset:
         """The dataset of `rows`, with the classes that they contain."""
         kept = tuple(rows)
-        return cls(root, kept, _classes_of(kept), layout, tuple(notes), modality)
+        return cls(root, kept, _classes_of(kept), layout, tuple(notes), modality, columns or {})
 
     def with_rows(self, rows: Iterable[Row], *, notes: Sequence[str] | None = None) -> Dataset:
         """The same dataset with other rows, and the classes that they contain."""
@@ -170,9 +195,21 @@ class Dataset:
         used = sorted((row.sha256, row.label, row.split, row.group) for row in self.ok)
         return hashlib.sha256(json.dumps(used, ensure_ascii=True).encode("ascii")).hexdigest()
 
+    def facts(self) -> dict[str, Any]:
+        """What a model keeps of the data that it was trained on: JSON values."""
+        columns = {"columns": dict(self.columns)} if self.columns else {}
+        return {"fingerprint": self.fingerprint(), **columns}
+
     def absolute(self, row: Row) -> Path:
         """Where the file of `row` can be opened."""
-        return Path(os.path.normpath(self.root / row.path))
+        return self.locate(row.path)
+
+    def locate(self, path: str) -> Path:
+        """Where the file of a row's path can be opened."""
+        for name, folder in self.elsewhere.items():
+            if path.startswith(f"{name}/"):
+                return Path(folder, path.removeprefix(f"{name}/"))
+        return Path(os.path.normpath(self.root / path))
 
     def mark(self, reasons: Mapping[str, tuple[str, str]]) -> Dataset:
         """A new dataset in which some rows have another status.
@@ -213,8 +250,15 @@ class Dataset:
         return csv_text([COLUMNS, *cells])
 
     @classmethod
-    def from_csv(cls, text: str, root: Path, *, modality: str = IMAGE) -> Dataset:
-        """The dataset that `to_csv` wrote; layout, notes and modality are not in the table.
+    def from_csv(
+        cls,
+        text: str,
+        root: Path,
+        *,
+        modality: str = IMAGE,
+        elsewhere: Mapping[str, str] | None = None,
+    ) -> Dataset:
+        """The dataset that `to_csv` wrote; layout, notes and the arguments are not in the table.
 
         Raises:
             DataError: the text is not such a table.
@@ -230,7 +274,8 @@ class Dataset:
             rows = [_row_from_cells(cells, line=number) for number, cells in lines]
         except ValueError as error:
             raise DataError(f"the dataset table cannot be read: {error}") from None
-        return cls.from_rows(root, rows, modality=modality)
+        data = cls.from_rows(root, rows, modality=modality)
+        return dataclasses.replace(data, elsewhere=elsewhere or {})
 
 
 def _classes_of(rows: Iterable[Row]) -> tuple[str, ...]:
@@ -278,6 +323,6 @@ def a_noun(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def counted(count: int, noun: str = "image") -> str:
-    """ "1 image", "2,000 images"."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def counted(count: int, noun: str = "image", plural: str = "") -> str:
+    """ "1 image", "2,000 images", "2 classes"."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

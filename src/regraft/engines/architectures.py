@@ -17,6 +17,7 @@ from regraft.engines import modules, transformers
 from regraft.engines.modules import MODULE
 from regraft.engines.transformers import TRANSFORMERS
 from regraft.errors import BackboneError
+from regraft.telemetry import opt_out
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +50,7 @@ def create(architecture: str) -> Any:
         return transformers.create(architecture)
     if architecture.startswith(MODULE):
         return modules.create(architecture)
+    opt_out()
     import timm
 
     try:
@@ -191,6 +193,7 @@ def torchvision_transform(weights: Any) -> dict[str, Any]:
 
 def timm_transform(network: Any, published: dict[str, Any] | None = None) -> dict[str, Any]:
     """The transform of a network of timm, or that of the weights `published` for it elsewhere."""
+    opt_out()
     import timm.data
 
     config = timm.data.resolve_model_data_config(network)  # type: ignore

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from regraft.engines.torch import read_state
 from regraft.engines.transformers import LEFT_OUT, quiet, title
 from regraft.errors import BackboneError, MissingExtraError
+from regraft.telemetry import opt_out
 
 if TYPE_CHECKING:
     import torch
@@ -357,6 +358,7 @@ class _Read:
     @classmethod
     def of(cls, architecture: str, *, where: str = "this architecture") -> _Read:
         try:
+            opt_out()
             from transformers import AutoConfig
         except ImportError as error:
             raise MissingExtraError("text encoders", "text") from error
@@ -455,6 +457,8 @@ def _json(path: Path) -> Any:
 def _network_of(architecture: str, config: Any, weights: Path, match: str) -> Any:
     """The network without the layer that some put behind the first token."""
     import torch
+
+    opt_out()
     import transformers
 
     make: Any = transformers.AutoModel

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from regraft.engines.networks import Pixels, PixelScale, Trainee, pretrained_trainee
 from regraft.engines.training import History, Inputs, IntArray, Recipe, Speed, Step, predict, score
 from regraft.errors import MissingExtraError, TrainingError
+from regraft.telemetry import opt_out
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +54,7 @@ def _imported() -> Any:
         with warnings.catch_warnings():
             # Its layers are scripted when they are imported, of which torch warns its authors.
             warnings.simplefilter("ignore")
+            opt_out()
             from fastai.vision import all as everything
     finally:
         charts.setLevel(level)

@@ -14,6 +14,7 @@ from typing import Any
 
 from regraft.engines import architectures, transformers
 from regraft.errors import BackboneError
+from regraft.telemetry import opt_out
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _HASHED = re.compile(r"-([0-9a-f]{8,})\.(?:pth|pt|bin|safetensors)$")
@@ -84,6 +85,7 @@ def in_timm(name: str) -> Published:
     Raises:
         BackboneError: it does not know the name, or has no weights for it.
     """
+    opt_out()
     import timm
 
     try:
@@ -147,6 +149,7 @@ def in_torchvision(name: str) -> Published:
 
 def search(text: str) -> list[tuple[str, str, int]]:
     """Names of weights in timm that hold a text, with their licence and input size in pixels."""
+    opt_out()
     import timm
 
     pattern = text if any(c in text for c in "*?[") else f"*{text}*"
@@ -177,6 +180,7 @@ def _data_of(tag: str) -> str:
 
 
 def _hub_local(repository: str, names: tuple[str, ...], revision: str) -> Path | None:
+    opt_out()
     from huggingface_hub import try_to_load_from_cache
 
     for name in names:
@@ -187,6 +191,7 @@ def _hub_local(repository: str, names: tuple[str, ...], revision: str) -> Path |
 
 
 def _hub_fetch(repository: str, names: tuple[str, ...], revision: str) -> Path:
+    opt_out()
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 

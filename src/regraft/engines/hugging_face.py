@@ -19,6 +19,7 @@ from typing import Any
 from regraft.engines import architectures, encoders, transformers
 from regraft.engines.hubs import Published, reason
 from regraft.errors import BackboneError
+from regraft.telemetry import opt_out
 
 _CONFIG, _PIXELS, _CARD = "config.json", "preprocessor_config.json", "README.md"
 _POOLING = "1_Pooling/config.json"  # where sentence-transformers writes it
@@ -152,6 +153,7 @@ def _of_transformers(
 
 def _papers(repository: str, revision: str, told: Callable[[str], None]) -> Path:
     """The snapshot with everything but the weights; asks the hub for what was never asked for."""
+    opt_out()
     from huggingface_hub import snapshot_download, try_to_load_from_cache
 
     def known(name: str) -> Any:
@@ -240,6 +242,7 @@ def _require_whole(path: Path) -> None:
 
 def _fetch_weights(repository: str, revision: str, below: str = "") -> Path:
     """The weights in a repository, or in its folder `below` ("0_Transformer/")."""
+    opt_out()
     from huggingface_hub import snapshot_download
 
     for name in _WEIGHTS:
@@ -258,6 +261,7 @@ def _instead(repository: str, modality: str = "") -> str:
 
 def _refusal(error: Exception) -> str:
     """Why the hub's client fetched nothing, in a line."""
+    opt_out()
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     if isinstance(error, GatedRepoError):
@@ -269,6 +273,7 @@ def _refusal(error: Exception) -> str:
 
 def _front_matter(path: Path) -> dict[str, Any]:
     """The metadata of a model card; {} where there is none."""
+    opt_out()
     from huggingface_hub.repocard import metadata_load
 
     try:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
@@ -18,6 +17,10 @@ from torch.utils.data import DataLoader
 from regraft.engines.networks import Trainee
 from regraft.engines.training import Recipe, loss_function, make_optimiser, one_cycle, training_mode
 from regraft.errors import DataError, UsageError
+from regraft.telemetry import opt_out
+
+opt_out()
+import pytorch_lightning as pl  # noqa: E402
 
 _PREDICT_BATCH = 64
 

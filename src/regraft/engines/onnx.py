@@ -12,17 +12,30 @@ from typing import Any
 from numpy.typing import NDArray
 
 from regraft.errors import ModelError
+from regraft.telemetry import opt_out
 
 IDENTITY = "onnxruntime/float32"
 
 
-def load_runtime() -> None:
-    """Load ONNX Runtime now, before something that must not be loaded ahead of it.
+def load_runtime() -> Any:
+    """The package onnxruntime, which nothing else imports, with its telemetry switched off.
 
-    usearch is such a thing: loaded first, it makes the import of ONNX Runtime end the process by a
-    segmentation fault (usearch 2.26.6 and onnxruntime 1.31.1 on Linux).
+    Call it before something that must not be loaded ahead of it. usearch is such a thing: loaded
+    first, it makes the import of ONNX Runtime end the process by a segmentation fault (usearch
+    2.26.6 and onnxruntime 1.31.1 on Linux).
     """
-    import onnxruntime  # noqa: F401
+    opt_out()
+    import onnxruntime
+
+    return onnxruntime
+
+
+def load_quantizer() -> Any:
+    """The package onnxruntime.quantization; see `load_runtime`."""
+    load_runtime()
+    import onnxruntime.quantization
+
+    return onnxruntime.quantization
 
 
 class OnnxEngine:
@@ -41,9 +54,8 @@ class OnnxEngine:
         Raises:
             ModelError: the graph cannot be loaded.
         """
-        import onnxruntime
-
         self._name = name or (str(graph) if isinstance(graph, Path) else "the graph")
+        onnxruntime = load_runtime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.engines.onnx import load_quantizer
 from regraft.errors import ExportError
 from regraft.storage import storage_errors
 
@@ -91,26 +92,20 @@ def integer_graph(
             if i in inside and node.op_type in (*_LAYERS, *_BETWEEN):
                 names.append(node.name)
     with tempfile.TemporaryDirectory(prefix="regraft-") as folder, _quiet():
-        from onnxruntime.quantization import (
-            CalibrationMethod,
-            QuantFormat,
-            QuantType,
-            quantize_static,
-        )
-
+        quantization = load_quantizer()
         source, target = Path(folder) / "float.onnx", Path(folder) / "integer.onnx"
         with storage_errors(f"write {source}"):
             source.write_bytes(model.SerializeToString())
         try:
-            quantize_static(
+            quantization.quantize_static(
                 source,
                 target,
                 _Reader(images),
-                quant_format=QuantFormat.QDQ,
+                quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                calibrate_method=quantization.CalibrationMethod.MinMax,
                 nodes_to_quantize=names,
             )
             return target.read_bytes()
@@ -148,20 +143,19 @@ def integer_weights(graph: bytes, *, last: str = "features") -> bytes:
             "--precision float32"
         )
     with tempfile.TemporaryDirectory(prefix="regraft-") as folder, _quiet():
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-
+        quantization = load_quantizer()
         source, target = Path(folder) / "float.onnx", Path(folder) / "integer.onnx"
         with storage_errors(f"write {source}"):
             source.write_bytes(model.SerializeToString())
         try:
-            quantize_dynamic(
+            quantization.quantize_dynamic(
                 source,
                 target,
                 op_types_to_quantize=list(_WITH_WEIGHTS),
                 nodes_to_quantize=names,
                 per_channel=True,
                 reduce_range=True,
-                weight_type=QuantType.QInt8,
+                weight_type=quantization.QuantType.QInt8,
                 extra_options={"MatMulConstBOnly": True},
             )
             return target.read_bytes()

@@ -10,6 +10,7 @@ from typing import Any
 
 from regraft.engines.architectures import classifier_names, create
 from regraft.errors import ExportError
+from regraft.telemetry import opt_out
 
 _ALIKE = 1e-3  # how far logits may be from those of the classifier, relative to the largest
 
@@ -34,6 +35,7 @@ def save_for_timm(
     Raises:
         ExportError: the network's classifier is not one linear layer.
     """
+    opt_out()
     import timm
     import torch
     from timm.models import save_for_hf

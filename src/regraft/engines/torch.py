@@ -28,6 +28,7 @@ from regraft.engines.architectures import (
 from regraft.engines.stages import chain_of
 from regraft.engines.transformers import title
 from regraft.errors import BackboneError
+from regraft.telemetry import opt_out
 
 if TYPE_CHECKING:
     import torch
@@ -115,6 +116,7 @@ def _part_of_module(
 
 def _loaded_by_timm(architecture: str, weights: Path) -> torch.nn.Module:
     """As timm loads what it publishes, which it may have to rename or reshape."""
+    opt_out()
     import timm
 
     try:
@@ -309,6 +311,7 @@ def export_graph(
     import torch
 
     ((name, tensor),) = example.items()
+    opt_out()  # the exporter may ask ONNX Runtime
     with _quiet():
         program: Any = torch.onnx.export(
             module.eval(),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from regraft.engines.networks import Trainee
 from regraft.errors import TrainingError
+from regraft.telemetry import opt_out
 
 if TYPE_CHECKING:
     import torch
@@ -435,6 +436,7 @@ def _set_up(trainee: Trainee, recipe: Recipe, rate: float, precision: str) -> tu
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        opt_out()
         from lightning_fabric import Fabric
 
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

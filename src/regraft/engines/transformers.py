@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.errors import BackboneError, MissingExtraError
+from regraft.telemetry import opt_out
 
 TRANSFORMERS = "transformers:"
 LEFT_OUT = (  # names of classes, and what says how a file was made rather than what is in it
@@ -227,6 +228,7 @@ def _class_and_config(architecture: str) -> tuple[Any, Any, bool]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            opt_out()
             from transformers import CONFIG_MAPPING, MODEL_MAPPING
             from transformers.models.auto.modeling_auto import (
                 MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
@@ -270,6 +272,7 @@ def _width(config: Any) -> int:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hold back what the library prints while it loads; errors still raise."""
+    opt_out()
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -48,6 +48,9 @@ def model_card(
         f"Input {form.graph_input(model)}. Outputs: `probabilities`, "
         f"float32 `[{len(model.classes)}]` in the order {_listed(model.classes)}; "
         "`unfamiliarity`, float32. Classes, thresholds and origin are in the file's metadata.",
+        "ONNX Runtime reports to its maker by itself, from version 1.31 on Linux as well. The "
+        "script switches that off; in code of your own, set the environment variable "
+        "`ORT_DISABLE_TELEMETRY=1` before `onnxruntime` is imported.",
         "## What its answers mean",
         "Probabilities are calibrated. The *set* holds every class whose probability reaches its "
         f"threshold; it holds the true class of about nine {many} in ten, of a class with few "
@@ -88,6 +91,8 @@ def _measured(evaluations: Sequence[Evaluation], many: str) -> str:
             (f"Recall of {_cell(name)}", _estimate(score.recall))
             for name, score in found.per_class.items()
         ]
+        if known := found.overlap.flattering:
+            title += f"; the backbone had been trained on {known:,} of them before, which flatters"
         blocks.append(f"On {found.n:,} {many} ({title}), with 95 % intervals:\n\n{_table(rows)}")
     return "\n\n".join(blocks)
 

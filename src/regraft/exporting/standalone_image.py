@@ -5,13 +5,16 @@ Needs only: pip install onnxruntime numpy pillow. Prints a line of JSON for each
 
 import io
 import json
+import os
 import re
 import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from PIL import Image, ImageOps
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import: else it reports
+import onnxruntime
 
 MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")  # of a JPEG
 MOST_SCANS, MOST_PIXELS = 100, 100_000_000  # a small file may ask for hours of decoding

@@ -6,14 +6,17 @@ tokenizers. Prints a line of JSON for each text. Texts are UTF-8, or begin with 
 
 import codecs
 import json
+import os
 import re
 import sys
 import unicodedata
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from tokenizers import Tokenizer
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import: else it reports
+import onnxruntime
 
 session = onnxruntime.InferenceSession(str(Path(__file__).with_suffix(".onnx")))
 facts = session.get_modelmeta().custom_metadata_map

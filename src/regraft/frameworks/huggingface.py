@@ -35,6 +35,7 @@ from regraft.modality.transform import ImageTransform
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
 from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
+from regraft.telemetry import opt_out
 
 _SPLITS = {
     "train": "train",
@@ -157,6 +158,7 @@ def to_datasets(data: Dataset) -> Any:
         DataError: no row is in use.
     """
     _require("a DatasetDict")
+    opt_out()
     import datasets
 
     if not data.classes:
@@ -264,6 +266,7 @@ def _require(purpose: str) -> None:
 
 def _parts(dataset: Any, split: str | None) -> dict[str, Any]:
     """The tables by what they are in regraft: "train", "val", "test" or "" for unlabelled."""
+    opt_out()
     import datasets
 
     if isinstance(dataset, datasets.Dataset):
@@ -304,6 +307,7 @@ def _input_column(
     part: Any, image_column: str | None, text_column: str | None, label_column: str | None
 ) -> _Inputs:
     """The column of photos, or of texts."""
+    opt_out()
     import datasets
 
     kinds: Mapping[str, Any] = part.features
@@ -342,6 +346,7 @@ def _input_column(
 
 def _labels_of(part: Any, asked: str | None, photos: str) -> Callable[[Mapping[str, Any]], str]:
     """What gives the class name of a row, "" for none; the function's attribute is its column."""
+    opt_out()
     import datasets
 
     kinds: Mapping[str, Any] = part.features
@@ -383,6 +388,7 @@ def _rows(
     group_column: str | None,
 ) -> Iterator[tuple[bytes | str, str, str]]:
     """The bytes of each photo or text, or why there are none, its class name and its group."""
+    opt_out()
     import datasets
 
     part = part.with_format(None)
@@ -435,12 +441,14 @@ def _content(data: Dataset, row: Row) -> str:
 
 
 def _image_feature() -> Any:
+    opt_out()
     import datasets
 
     return datasets.Image()
 
 
 def _text_feature() -> Any:
+    opt_out()
     import datasets
 
     return datasets.Value("string")

@@ -25,9 +25,10 @@ from regraft.csv_table import read_records
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
 from regraft.evaluation import METRICS, Evaluation
 from regraft.metrics import Estimate
-from regraft.runs import Run, read_run, shown_from
+from regraft.runs import WHERE, Run, read_run, shown_from
 from regraft.saved import naming, read_text
 from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.telemetry import opt_out
 
 EXPERIMENT = "regraft"
 EVENTS = "events.out.tfevents.regraft"
@@ -157,6 +158,7 @@ def to_mlflow(run: str | Path | Run, tracking_uri: str | Path, experiment: str =
         points, parameters = list(_all_points(found)), _params(found)
         verdict = str(found.comparison["verdict"])
     with _quiet_mlflow():
+        opt_out()
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
         from mlflow.exceptions import MlflowException
@@ -271,8 +273,9 @@ def _params(run: Run) -> dict[str, str]:
 
 
 def _artifacts(folder: Path) -> list[tuple[Path, str]]:
-    """Files of a run with the folder they go to in MLflow."""
+    """Files of a run with the folder they go to in MLflow; what is private stays."""
     own = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".csv", ".html")]
+    own = [p for p in own if p.name != WHERE]
     model = [folder / "model" / name for name in ("model.json", "model.onnx")]
     return [*((p, "") for p in own), *((p, "model") for p in model if p.exists())]
 
@@ -306,9 +309,8 @@ def _store(tracking_uri: str | Path) -> str:
 
 @contextlib.contextmanager
 def _quiet_mlflow() -> Iterator[None]:
-    """MLflow without its telemetry and its lines of log, with folders as stores, and impatient."""
+    """MLflow without its lines of log, with folders as stores, and impatient."""
     wanted = {
-        "MLFLOW_DISABLE_TELEMETRY": "true",  # else importing it starts a thread that reports
         "MLFLOW_ALLOW_FILE_STORE": "true",  # in maintenance mode, and the only one without more
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"),
     }

@@ -13,8 +13,21 @@
 
 from regraft.issues.base import Issue, in_order, issues_csv, named_file
 from regraft.issues.copies import Copy, find_copies
-from regraft.issues.finding import Findings, find_issues, in_dataset, look, with_suspects
-from regraft.issues.labels import Suspects, suspect_labels
+from regraft.issues.finding import (
+    Findings,
+    doubts_of,
+    find_issues,
+    in_dataset,
+    look,
+    with_suspects,
+)
+from regraft.issues.labels import (
+    Doubt,
+    Suspects,
+    about_doubts,
+    confident_doubts,
+    suspect_labels,
+)
 from regraft.issues.neighbours import Neighbours, find_neighbours
 from regraft.issues.outliers import Outliers, find_outliers
 from regraft.issues.quality import Quality, find_faults
@@ -23,6 +36,7 @@ from regraft.issues.shortcuts import Culprit, Shortcuts, find_shortcuts
 __all__ = [
     "Copy",
     "Culprit",
+    "Doubt",
     "Findings",
     "Issue",
     "Neighbours",
@@ -30,6 +44,9 @@ __all__ = [
     "Quality",
     "Shortcuts",
     "Suspects",
+    "about_doubts",
+    "confident_doubts",
+    "doubts_of",
     "find_copies",
     "find_faults",
     "find_issues",

@@ -18,7 +18,7 @@ from regraft.dataset import Dataset, Row, connected, pairs_by, split_groups
 from regraft.issues import rows as row_issues
 from regraft.issues.base import Issue, in_order
 from regraft.issues.copies import Copy, find_copies
-from regraft.issues.labels import Suspects, suspect_labels
+from regraft.issues.labels import Doubt, Suspects, suspect_labels
 from regraft.issues.neighbours import Neighbours, find_neighbours
 from regraft.issues.outliers import Outliers, find_outliers
 from regraft.issues.quality import Quality, find_faults
@@ -121,9 +121,17 @@ def look(
 
 def with_suspects(data: Dataset, found: Findings, probabilities: FloatArray) -> Findings:
     """The same findings with label suspects by out-of-fold probabilities (n, k) of their rows."""
-    suspects = suspect_labels(data.labels(found.rows), probabilities)
+    suspects = suspect_labels(_numbers(found.rows, data.classes), probabilities)
     found = replace(found, suspects=suspects)
     return replace(found, issues=_table(data, found))
+
+
+def doubts_of(found: Findings, classes: Sequence[str]) -> list[Doubt]:
+    """The label suspects among the findings, worst first."""
+    s = found.suspects
+    if s is None:
+        return []
+    return [Doubt(found.rows[i].label, classes[s.said[i]], float(s.sure[i])) for i in s.order]
 
 
 def in_dataset(found: Findings, data: Dataset) -> Findings:
@@ -149,6 +157,12 @@ def _table(data: Dataset, found: Findings) -> tuple[Issue, ...]:
         *_of_the_whole(data, found.quality, found.shortcuts),
     ]
     return in_order(issues)
+
+
+def _numbers(rows: Sequence[Row], classes: Sequence[str]) -> IntArray:
+    """Class numbers (n,); -1 for a class that was left out, whose rows no model has predicted."""
+    number = {name: i for i, name in enumerate(classes)}
+    return np.array([number.get(row.label, -1) for row in rows], dtype=np.int64)
 
 
 def _later_copies(rows: Sequence[Row]) -> list[int]:
@@ -210,7 +224,7 @@ def _outliers(rows: Sequence[Row], outliers: Outliers | None) -> Iterator[Issue]
     if outliers is None:
         return
     for place, i in enumerate(outliers.order):
-        detail = f"unlike the others, number {place + 1} of {len(outliers.order)} listed"
+        detail = f"unlike the others, rank {place + 1} by its distance to them"
         yield Issue(rows[i].path, "outlier", float(outliers.scores[i]), detail)
 
 

@@ -1,7 +1,8 @@
-"""One cell of a table as an input of its own, so that texts need not lie in a file each.
+"""One cell of a table as an input of its own, so that texts and photos need not lie in files.
 
-`mails.csv#cell=12,2` is the second cell of the twelfth record of mails.csv (RFC 7111; counted
-from 1, the header line included, blank lines not).
+`mails.csv#cell=12,2` is the second cell of the twelfth row of mails.csv (RFC 7111; counted from 1,
+the header line included, blank lines not). In JSON and Parquet the names of the columns, in the
+order in which they occur, are the first row as well, and a cell of Parquet may hold an image.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import threading
 from functools import lru_cache
 from pathlib import Path
 
-from regraft.errors import DataError, UnreadableInputError
-from regraft.modality.delimited import decode, parse
+from regraft.errors import DataError, MissingExtraError, UnreadableInputError
+from regraft.modality.parquet import SUFFIXES as PARQUET
+from regraft.modality.parquet import read_parquet_cell
+from regraft.modality.tables import read_cells
 
 _CELL = re.compile(r"(?P<table>.+)#cell=(?P<row>[1-9]\d*),(?P<column>[1-9]\d*)", re.DOTALL)
 _turn = threading.Lock()  # two threads that miss would parse the same table twice
@@ -40,32 +43,38 @@ def row_of(path: str | Path) -> int:
 
 
 def read_cell(path: str | Path) -> bytes:
-    """The text of a cell, as UTF-8.
+    """The text of a cell, as UTF-8, or the bytes of the file in it.
 
     Raises:
-        UnreadableInputError: the table is not there, is none, or has no such cell.
+        UnreadableInputError: the table is not there, is none, or has no such cell, or an empty one.
     """
     found = _CELL.fullmatch(str(path))
     assert found is not None, path
-    table = Path(found["table"])
+    table, row, column = Path(found["table"]), int(found["row"]), int(found["column"])
     try:
-        status = table.stat()
         with _turn:
-            records = _records(str(table), status.st_size, status.st_mtime_ns)
-        return records[int(found["row"]) - 1][int(found["column"]) - 1].encode()
+            content = _content(table, row, column)
     except FileNotFoundError as error:
         raise UnreadableInputError("the table is not there") from error
     except OSError as error:
         raise UnreadableInputError(f"the table could not be read: {error.strerror}") from error
-    except DataError as error:
+    except (DataError, MissingExtraError) as error:
         raise UnreadableInputError(str(error)) from error
     except IndexError as error:
         raise UnreadableInputError("the table has no such cell (any more)") from error
+    if not content:
+        raise UnreadableInputError("the cell is empty")
+    return content
+
+
+def _content(table: Path, row: int, column: int) -> bytes:
+    status = table.stat()
+    if table.suffix.lower() in PARQUET:
+        return read_parquet_cell(table, row - 2, column - 1)
+    return _rows(str(table), status.st_size, status.st_mtime_ns)[row - 1][column - 1].encode()
 
 
 @lru_cache(maxsize=4)
-def _records(table: str, _size: int, _modified: int) -> list[list[str]]:
+def _rows(table: str, _size: int, _modified: int) -> list[list[str]]:
     """All cells; a table that has not changed is parsed once."""
-    path = Path(table)
-    text, _ = decode(path.read_bytes(), name=path.name)
-    return [record.cells for record in parse(text, name=path.name)[0]]
+    return read_cells(Path(table))

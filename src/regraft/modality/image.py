@@ -31,7 +31,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, JpegImagePlugin
+from PIL import Image, ImageFile, ImageOps, JpegImagePlugin
 
 from regraft.errors import TooLargeError, UnreadableInputError
 from regraft.modality.base import InputInfo, Modality
@@ -142,6 +142,24 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         if orientation in _ROTATIONS:
             rgb = rgb.transpose(_ROTATIONS[orientation])
         return np.asarray(rgb)
+
+
+def upright(picture: Image.Image) -> NDArray[np.uint8]:
+    """A picture that Pillow has opened, as `decode` returns a file of it.
+
+    Raises:
+        UnreadableInputError: it has no pixels or too many, or its file is truncated or damaged.
+    """
+    with _quiet_pillow():
+        try:
+            _check_size(picture.size, MAX_PIXELS)
+            return np.asarray(_to_rgb(ImageOps.exif_transpose(picture)))
+        except UnreadableInputError:
+            raise
+        except Exception as error:  # Pillow fails in many ways on damaged files
+            raise UnreadableInputError(
+                _damage(picture.format or "image", bytes(8), error)
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,33 +7,25 @@ are rules of thumb; each line states the number it rests on, so that the reader 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
 
+from regraft.differences import standing, unpaired_difference
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
-from regraft.issues import named_file
-from regraft.modality import get_examiner
-from regraft.modality.examiner import INCIDENTAL
+from regraft.explaining import tested
+from regraft.issues import about_doubts, confident_doubts, named_file
+from regraft.metrics import wilson_interval
 from regraft.reporting import words
+from regraft.reporting.answers import Answer, Check
+from regraft.reporting.class_check import every_class
+from regraft.reporting.findings import label_doubts
 from regraft.reporting.scores import headline
+from regraft.reporting.shortcut_checks import no_plain_fact, no_shortcut
 from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
-Answer = Literal["yes", "careful", "no"]
-
-_WIDE = 0.10  # of the accuracy's interval
+_WIDE = 0.10  # of the accuracy's interval, and of that of a difference that is to tell something
 _MISCALIBRATED = 0.05
-_LOW_RECALL = 0.5
-_SMALL_CLASS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One question that decides whether the numbers can be relied on."""
-
-    answer: Answer
-    claim: str
-    reason: str
+_SURE, _SLIGHTLY = 0.9, 0.01  # confidence that the claim is about, and a gap that does not matter
 
 
 def trust_checks(run: Run) -> tuple[Check, ...]:
@@ -45,28 +37,58 @@ def trust_checks(run: Run) -> tuple[Check, ...]:
 
 
 def _checks(run: Run, best: Evaluation) -> Iterator[Check]:
-    yield _measured_on_unseen(run)
-    yield _better_than_guessing(best)
+    yield _measured_on_unseen(run, best)
+    yield _unless_flattered(_better_than_guessing(best), best)
     yield _sharp(best)
     by_name = {evaluation.on: evaluation for evaluation in run.evaluations}
     if TEST in by_name and CROSS_VALIDATION in by_name:
         yield _agree(by_name[TEST], by_name[CROSS_VALIDATION])
-    yield _no_leak(run)
-    yield from _no_shortcut(run)
-    yield _every_class(best)
-    yield _calibrated(best)
+    yield _unless_flattered(_no_leak(run), best)
+    yield from no_shortcut(run)
+    yield from no_plain_fact(run)
+    yield _unless_flattered(every_class(run, best), best)
+    yield from (_unless_flattered(check, best) for check in _labels(run))
+    yield _unless_flattered(_calibrated(best), best)
     yield _complete(run)
     for warning in run.about.get("warnings") or ():
         yield Check("careful", "A warning from the run", str(warning))
 
 
-def _measured_on_unseen(run: Run) -> Check:
+def _unless_flattered(check: Check, best: Evaluation) -> Check:
+    """The check without a tick where that rests on predictions of photos that the backbone knew."""
+    if check.answer != "yes" or not best.overlap.flattering:
+        return check
+    return replace(check, answer="careful", reason=f"{check.reason} See above: it is flattered.")
+
+
+def _measured_on_unseen(run: Run, best: Evaluation) -> Check:
+    claim = f"Measured only on {things()} it had not been trained on"
+    backbone = run.about.get("backbone") or {}
+    name = str(backbone.get("name") or "the backbone")
     reading = " ".join(str(line) for line in run.about.get("reading") or ())
-    return Check(
-        "yes",
-        f"Measured only on {things()} it had not been trained on",
-        reading or f"Every number on this page comes from {things()} left out of the training.",
-    )
+    reason = reading or f"Every number here comes from {things()} left out of the training."
+    known = [e for e in run.evaluations if e.overlap.flattering]
+    if known:
+        which = words.listed(
+            [f"{e.overlap.flattering:,} of the {words.number(e.n)}" for e in known]
+        )
+        flattered = (
+            f"{name} had been trained on {which} {things()} of "
+            f"{words.listed([words.estimate_name(e.on).lower() for e in known])} before, labels "
+            "included, which flatters that estimate. "
+        )
+        return Check("no" if best in known else "careful", claim, flattered + reason)
+    if not best.overlap.is_complete:
+        return Check(
+            "careful",
+            claim,
+            f"{reason} What {name} was trained on before is not recorded: if these {things()} were "
+            "among it, the numbers are flattered.",
+        )
+    source = backbone.get("pretrained_on")
+    if source and source != "nothing":
+        reason += f" Whether what {name} was pretrained on ({source}) holds any is not known."
+    return Check("yes", claim, reason)
 
 
 def _better_than_guessing(best: Evaluation) -> Check:
@@ -96,29 +118,34 @@ def _sharp(best: Evaluation) -> Check:
 
 
 def _agree(test: Evaluation, other: Evaluation) -> Check:
+    claim = "Test set and cross-validation agree"
     a, b = test.accuracy, other.accuracy
-    overlap = a.low <= b.high and b.low <= a.high
+    gap = unpaired_difference(a, b)
     reason = (
         f"{words.percent(a.value)} ({words.percent_range(a.low, a.high)}) on the test set, "
         f"{words.percent(b.value)} ({words.percent_range(b.low, b.high)}) in cross-validation."
     )
-    if not overlap:
+    if standing(gap) != "level":
         reason += (
             f" The {things()} of the test set may be of another kind than the training {things()}."
         )
-    return Check("yes" if overlap else "careful", "Test set and cross-validation agree", reason)
+        return Check("careful", claim, reason)
+    if gap.high - gap.low > 2 * _WIDE:
+        few = f" With {words.counted(test.n, thing())} in the test set, larger differences would"
+        return Check("careful", claim, f"{reason}{few} not show.")
+    return Check("yes", claim, reason)
 
 
 def _no_leak(run: Run) -> Check:
     leaks = [issue for issue in run.issues if issue.issue == "leakage"]
     claim = f"No {thing()} it was tested on was known from training"
     if not leaks:
-        kept = (
-            "Exact copies, near copies and named groups"
-            if run.about.get("audit")
-            else "Exact copies and named groups"
-        )
-        return Check("yes", claim, f"{kept} stay on one side of every split.")
+        audited = run.about.get("audit") or {}
+        kept = "stay on one side of every split"
+        if audited.get("near_copies", bool(audited)):
+            return Check("yes", claim, f"Exact copies, near copies and named groups {kept}.")
+        unseen = "near copies were not looked for: regraft audit finds them"
+        return Check("careful", claim, f"Exact copies and named groups {kept}; {unseen}.")
     trained_on = {row.path for row in run.data.train}
     told = [leak for leak in leaks if named_file(leak.detail, trained_on)]
     which = words.counted(len(told or leaks), f"test {thing()} has", f"test {things()} have")
@@ -128,61 +155,41 @@ def _no_leak(run: Run) -> Check:
     return Check("yes", claim, f"{reason}files; those were left out of the training.")
 
 
-def _no_shortcut(run: Run) -> Iterator[Check]:
-    """Nothing where the run did not look for any."""
-    found = (run.about.get("audit") or {}).get("shortcuts")
-    if not found:
+def _labels(run: Run) -> Iterator[Check]:
+    """Nothing for a run without predictions, whose labels were held against none."""
+    if not tested(run.predictions):
         return
-    alarms = [culprit for culprit in found["culprits"] if culprit["name"] in found["alarms"]]
-    claim = "Nothing but the content gives the class away"
-    guess = words.percent(found["guess"])
-    if alarms:
-        told = words.listed(
-            [f"{c['name']} alone {words.percent(c['accuracy']['value'])}" for c in alarms]
-        )
-        reason = f"{told} of {things()}; guessing is right on {guess}. A model may rely on that."
-        yield Check("no", claim, words.sentence(reason))
+    claim = "No label is clearly contradicted by the model"
+    doubts = label_doubts(run)
+    about = about_doubts(doubts, things(), n_classes=len(run.data.classes))
+    if confident_doubts(doubts):
+        yield Check("careful", claim, about)
         return
-    clues = get_examiner(run.data.modality).clues_of_kind[INCIDENTAL]
-    facts = clues[0].upper() + clues[1:]
-    value = (found.get("incidental") or {}).get("value")
-    told = (
-        f"are the same for all {things()}" if value is None else "tell no more than guessing does"
-    )
-    if value is not None and any(c["kind"] == "incidental" for c in found["culprits"]):
-        told = f"tell the class of {words.percent(value)} of {things()}, little more than guessing"
-    yield Check("yes", claim, f"{facts} {told} ({guess}).")
-
-
-def _every_class(best: Evaluation) -> Check:
-    claim = "No class is left behind"
-    scores = {name: score for name, score in best.per_class.items() if score.n}
-    if not scores:
-        return Check("careful", claim, f"No class has a {thing()} to judge by.")
-    weakest = min(scores, key=lambda name: (scores[name].recall.value, scores[name].recall.low))
-    recall = scores[weakest].recall
-    small = [name for name, score in scores.items() if score.n < _SMALL_CLASS]
-    reason = (
-        f"The weakest is {words.quoted(weakest)}: {words.percent(recall.value)} of its "
-        f"{things()} are "
-        f"recognised ({words.percent_range(recall.low, recall.high)})."
-    )
-    if small:
-        which = words.listed([words.quoted(name) for name in small[:3]])
-        more = f" and {len(small) - 3:,} more" if len(small) > 3 else ""
-        reason += f" Judged by fewer than {_SMALL_CLASS} {things()}: {which}{more}."
-    is_weak = recall.value < _LOW_RECALL
-    return Check("no" if is_weak else "careful" if small else "yes", claim, reason)
+    listed = words.counted(len(doubts), "doubtful label is", "doubtful labels are")
+    reason = f"Of no {thing()} is it at least 90{words.THIN_SPACE}% sure that it is another class."
+    yield Check("yes", claim, f"{reason} {listed} listed. {about}" if doubts else reason)
 
 
 def _calibrated(best: Evaluation) -> Check:
+    claim = "When it says 90\N{NARROW NO-BREAK SPACE}%, it means it"
     error = best.ece
-    return Check(
-        "yes" if error.value <= _MISCALIBRATED else "careful",
-        "When it says 90\N{NARROW NO-BREAK SPACE}%, it means it",
+    reason = (
         f"Its confidence is {words.percent(error.value)} off on average "
-        f"({words.estimate_range(error)}).",
+        f"({words.estimate_range(error)})."
     )
+    top = next((b for b in best.reliability if b.low <= _SURE < b.high), None)
+    if top is None:
+        return Check("careful", claim, f"{reason} It was never so sure, so that is not known.")
+    low, high = wilson_interval(top.accuracy, max(1.0, top.n / len(best.accuracy_by_repeat)))
+    holds = low <= top.confidence <= high or abs(top.confidence - top.accuracy) <= _SLIGHTLY
+    if not holds:
+        reason += (
+            f" Where it is at least 90\N{NARROW NO-BREAK SPACE}% sure, on average "
+            f"{words.percent(top.confidence)}, it is right on {words.percent(top.accuracy)} "
+            f"({words.percent_range(low, high)})."
+        )
+    is_calibrated = holds and error.value <= _MISCALIBRATED
+    return Check("yes" if is_calibrated else "careful", claim, reason)
 
 
 def _complete(run: Run) -> Check:

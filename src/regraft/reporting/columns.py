@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from regraft.reporting import words
-from regraft.reporting.checks import Check, trust_checks
+from regraft.reporting.answers import Check
+from regraft.reporting.checks import trust_checks
 from regraft.reporting.provenance import candidate_title, duration, what_was_run
 from regraft.reporting.words import thing, things
 from regraft.runs import Run

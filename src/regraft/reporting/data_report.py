@@ -11,7 +11,9 @@ import numpy as np
 
 from regraft._version import __version__
 from regraft.auditing import Audit
+from regraft.demo import title_of
 from regraft.exploring import explore
+from regraft.locations import shareable
 from regraft.reporting import words
 from regraft.reporting.exploration import changes, first_look, shortcuts
 from regraft.reporting.findings import find_out
@@ -37,15 +39,14 @@ def build_data_report(audited: Audit, *, seed: int = 0) -> str:
 
 
 def _built(run: Run, audited: Audit) -> str:
+    data = shlex.quote(shareable(run.data.root, Path.cwd()))
     return render(
         "data_report.html.jinja",
         kind="regraft look at the data",
         header=_data_header(run, audited),
         commands=(
-            Command(f"regraft fit {shlex.quote(str(run.data.root))}", "train on it"),
-            Command(
-                f"regraft audit {shlex.quote(str(run.data.root))} --format csv", "list every issue"
-            ),
+            Command(f"regraft fit {data}", "train on it"),
+            Command(f"regraft audit {data} --format csv", "list every issue"),
         ),
         script=SCRIPT,
         **about_data(run),
@@ -114,7 +115,7 @@ def _data_header(run: Run, audited: Audit) -> Header:
             words.counted(photos, thing()) + " to look at" if photos else "Something to look at"
         )
     return Header(
-        title=data.root.name or str(data.root),
+        title=title_of(data.root),
         verdict=verdict,
         verdict_range="",
         context=tuple(context),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from regraft.reporting import words
 from regraft.reporting.pairing import Opinions
-from regraft.reporting.thumbnails import Thumbnail, absolute, make_thumbnails
+from regraft.reporting.thumbnails import Thumbnail, make_thumbnails
 from regraft.runs import ImagePrediction, Run
 
 PHOTOS_SHOWN = 12
@@ -86,9 +86,7 @@ def _sure(one: Opinions) -> float:
 def _place(runs: Sequence[Run], one: Opinions) -> Path:
     """Where the photo can be opened: in the data of the first run that still has it."""
     places = [
-        absolute(run.data.root, p.path)
-        for run, p in zip(runs, one.said, strict=True)
-        if p is not None
+        run.data.locate(p.path) for run, p in zip(runs, one.said, strict=True) if p is not None
     ]
     return next((place for place in places if place.is_file()), places[0])
 

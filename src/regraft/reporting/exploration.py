@@ -16,8 +16,10 @@ from regraft.explaining import tested
 from regraft.exploring import Exploration, Place, Spread
 from regraft.metrics import Estimate
 from regraft.modality import get_examiner
+from regraft.modality.examiner import CONTENT
 from regraft.reporting import words
 from regraft.reporting.charts import IntervalMark, Scale, Tick, interval_mark, rate_scale
+from regraft.reporting.scores import headline
 from regraft.reporting.thumbnails import Thumbnail
 from regraft.reporting.words import thing, things
 from regraft.runs import Run
@@ -90,12 +92,18 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Shortcuts:
-    """Facts beside the model; `guess` is a position on the scale in percent."""
+    """Facts beside the model; `guess` is a position on the scale in percent.
+
+    `content` names the facts that come from the content; `below` says whether any facts tell no
+    more than guessing, which is said in place of their number.
+    """
 
     rows: tuple[Told, ...]
     scale: Scale
     guess: float
     guess_text: str
+    content: str
+    below: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +203,8 @@ def shortcuts(run: Run) -> Shortcuts | None:
     found = (run.about.get("audit") or {}).get("shortcuts")
     if not found:
         return None
-    rows = [("the model", f"sees the {thing()}", e.accuracy, False) for e in run.evaluations[:1]]
+    best = headline(run.evaluations)
+    rows = [("the model", f"sees the {thing()}", best.accuracy, False)] if best else []
     for kind, clues in get_examiner(run.data.modality).clues_of_kind.items():
         if found.get(kind):
             estimate = Estimate.from_dict(found[kind])
@@ -205,7 +214,8 @@ def shortcuts(run: Run) -> Shortcuts | None:
         alarm = culprit["name"] in found["alarms"]
         rows.append((f"{culprit['name']} alone", _KINDS[culprit["kind"]], estimate, alarm))
     guess = float(found["guess"])
-    scale = rate_scale([guess, *(e.low for _, _, e, _ in rows)])
+    above = [e for _, _, e, _ in rows if e.value > guess]
+    scale = rate_scale([guess, *(e.low for e in above)])
     return Shortcuts(
         rows=tuple(
             Told(
@@ -216,11 +226,15 @@ def shortcuts(run: Run) -> Shortcuts | None:
                 interval_mark(e, scale),
                 alarm,
             )
+            if e.value > guess
+            else Told(name, kind, "no more than guessing", "", None, alarm=False)
             for name, kind, e, alarm in rows
         ),
         scale=scale,
         guess=scale.at(guess),
         guess_text=words.percent(guess),
+        content=get_examiner(run.data.modality).clues_of_kind[CONTENT],
+        below=len(above) < len(rows),
     )
 
 
@@ -228,6 +242,8 @@ def changes(run: Run) -> tuple[Change, ...]:
     """How much the accuracy depends on each kind of issue."""
     found = []
     for entry in (run.about.get("audit") or {}).get("effects") or ():
+        if entry["issue"] == "label_suspect":  # of an earlier version: it promises what it cannot
+            continue
         change = Estimate.from_dict(entry["change"])
         title = words.ISSUE_WORDS.get(entry["issue"], (entry["issue"], ""))[0]
         ends = f"{words.points(change.low)} to {words.points(change.high)}"

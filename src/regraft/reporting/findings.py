@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from regraft.dataset import STATUSES, Row
-from regraft.issues import Issue, named_file
+from regraft.issues import Doubt, Issue, about_doubts, named_file
 from regraft.modality import IMAGE, get_examiner
 from regraft.modality.cells import table_of
 from regraft.reporting import words
-from regraft.reporting.thumbnails import Thumbnail, absolute, make_thumbnails
+from regraft.reporting.thumbnails import Thumbnail, make_thumbnails
 from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
@@ -56,13 +56,17 @@ class Pictured:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Files of one status, or issues of one kind; `examples` are the first few."""
+    """Files of one status, or issues of one kind; `examples` are the first few.
+
+    `about` is what can be said of all of them together.
+    """
 
     title: str
     meaning: str
     n: int
     examples: tuple[Example, ...]
     pictures: tuple[Pictured, ...] = ()
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +184,19 @@ def _issues(run: Run) -> tuple[Listed, ...]:
             Example("" if i.path == "." else i.path, i.detail) for i in issues[:_EXAMPLES_SHOWN]
         )
         photos = tuple(pictures[issue] for issue in pictured.get(kind, ()))
-        listed.append(Listed(title, meaning, len(issues), examples, photos))
+        about = ""
+        if kind == "label_suspect":
+            n_classes = len(run.data.classes)
+            about = about_doubts(label_doubts(run), things(), n_classes=n_classes)
+        listed.append(Listed(title, meaning, len(issues), examples, photos, about))
     return tuple(listed)
+
+
+def label_doubts(run: Run) -> list[Doubt]:
+    """The label suspects of a run, worst first, with what the model says of them."""
+    said = {p.path: p for p in run.predictions}
+    found = [said[i.path] for i in run.issues if i.issue == "label_suspect" and i.path in said]
+    return [Doubt(p.label, p.predicted, p.confidence) for p in found]
 
 
 def _pictures(run: Run, issues: Sequence[Issue]) -> dict[Issue, Pictured]:
@@ -190,7 +205,7 @@ def _pictures(run: Run, issues: Sequence[Issue]) -> dict[Issue, Pictured]:
     twins = {issue: named_file(issue.detail, known) for issue in issues}
     paths = list(dict.fromkeys(p for i in issues for p in (i.path, twins[i]) if p in known))
     photos = make_thumbnails(
-        [(absolute(run.data.root, path), _PHOTO_PX) for path in paths], run.data.modality
+        [(run.data.locate(path), _PHOTO_PX) for path in paths], run.data.modality
     )
     made = dict(zip(paths, photos, strict=True))
     return {

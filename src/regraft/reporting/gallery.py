@@ -20,10 +20,10 @@ from regraft.reporting import words
 from regraft.reporting.heat_maps import Legend, explain_maps, painted_map
 from regraft.reporting.thumbnails import (
     Thumbnail,
-    absolute,
     make_thumbnails,
     paint_thumbnails,
 )
+from regraft.reporting.words import thing
 from regraft.runs import ImagePrediction, Run
 
 ERRORS_SHOWN = 24
@@ -68,6 +68,7 @@ class ClassSamples:
 class Gallery:
     """Every photo on the page; the `n_` are how many there are, shown or not.
 
+    `counted` says how many errors there are of each estimate.
     `legend` explains the heat maps, `hits` are typical photos that have one; None and empty where
     no maps were made.
     """
@@ -75,6 +76,7 @@ class Gallery:
     errors: tuple[Shown, ...]
     n_errors: int
     n_predicted: int
+    counted: str
     samples: tuple[ClassSamples, ...]
     n_classes: int
     new: tuple[Shown, ...]
@@ -99,14 +101,12 @@ def choose_photos(run: Run) -> Gallery:
         name: spread(rows[name], SAMPLES_A_CLASS)
         for name in spread(run.data.classes, SAMPLE_CLASSES)
     }
-    root = run.data.root
+    locate = run.data.locate
     pictures = iter(
         make_thumbnails(
-            [(absolute(root, p.path), _LARGE_PX) for p in (*shown_errors, *hits)]
-            + [(absolute(root, p.path), _SMALL_PX) for p in shown_new]
-            + [
-                (absolute(root, r.path), _SMALL_PX) for kept in shown_samples.values() for r in kept
-            ],
+            [(locate(p.path), _LARGE_PX) for p in (*shown_errors, *hits)]
+            + [(locate(p.path), _SMALL_PX) for p in shown_new]
+            + [(locate(r.path), _SMALL_PX) for kept in shown_samples.values() for r in kept],
             run.data.modality,
         )
     )
@@ -118,6 +118,9 @@ def choose_photos(run: Run) -> Gallery:
         legend=legend,
         n_errors=len(errors),
         n_predicted=len(scored),
+        counted=_counted(
+            scored, repeats=max((len(e.accuracy_by_repeat) for e in run.evaluations), default=1)
+        ),
         new=tuple(_predicted(p, next(pictures)) for p in shown_new),
         n_new=len(new),
         samples=tuple(
@@ -130,14 +133,25 @@ def choose_photos(run: Run) -> Gallery:
     )
 
 
+def _counted(scored: Sequence[ImagePrediction], *, repeats: int) -> str:
+    """The errors of each estimate in a sentence; those of cross-validation in its first repeat."""
+    parts = []
+    first = f" (the first of {repeats} repeats)" if repeats > 1 else ""
+    for where, of in (
+        ("of the test set", [p for p in scored if p.split == TEST]),
+        (f"in cross-validation{first}", [p for p in scored if p.split != TEST]),
+    ):
+        if of:
+            wrong = sum(p.predicted != p.label for p in of)
+            parts.append(f"{wrong:,} of the {words.counted(len(of), thing())} {where}")
+    return words.sentence(f"Wrong were {words.listed(parts)}") if parts else ""
+
+
 def _with_heat(run: Run, photos: Sequence[Shown], maps: dict[str, HeatMap]) -> list[Shown]:
     """The photos, with their heat maps laid over them where they have one."""
     wanted = [maps[p.path] for p in photos if p.path in maps]
     pictures = paint_thumbnails(
-        [
-            (absolute(run.data.root, m.path), _LARGE_PX, partial(painted_map, heat_map=m))
-            for m in wanted
-        ]
+        [(run.data.locate(m.path), _LARGE_PX, partial(painted_map, heat_map=m)) for m in wanted]
     )
     found = {m.path: (m, picture) for m, picture in zip(wanted, pictures, strict=True)}
     shown = []

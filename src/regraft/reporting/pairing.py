@@ -11,42 +11,38 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from regraft.dataset import Row, split_groups
+from regraft.differences import Standing, paired_difference, standing
 from regraft.evaluation import CROSS_VALIDATION, TEST
-from regraft.metrics import Estimate, FloatArray, IntArray, fold_factor, paired_difference
-from regraft.reporting.thumbnails import absolute
+from regraft.metrics import Estimate, FloatArray, IntArray
 from regraft.runs import ImagePrediction, Run
 
 Photo: TypeAlias = tuple[str, str, int]
 """Hash of the bytes, label, and a number that tells copies of one photo apart."""
-
-Standing = Literal["ahead", "level", "behind", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
     """Accuracy of a first run minus that of a second on the photos that both predicted.
 
-    `difference` is None where there are none. `relabelled` photos have another label in the
-    second run, and are not among the `photos`.
+    `difference` is None where there are none, or where `flattered` is not 0: that many of the
+    photos behind the estimate of either run had been shown to its backbone before, labels included.
+    `relabelled` photos have another label in the second run, and are not among the `photos`.
     """
 
     photos: int
     relabelled: int
     difference: Estimate | None = None
+    flattered: int = 0
 
     @property
-    def standing(self) -> Standing:
-        """Where the first run stands: "level" if the two cannot be told apart."""
-        if self.difference is None:
-            return "unknown"
-        if self.difference.low > 0:
-            return "ahead"
-        return "behind" if self.difference.high < 0 else "level"
+    def standing(self) -> Standing | None:
+        """Where the first run stands: "level" if the two cannot be told apart; None: not known."""
+        return None if self.difference is None else standing(self.difference)
 
     @property
     def photos_to_tell(self) -> int | None:
@@ -106,7 +102,7 @@ def predictions_on(run: Run, on: str) -> dict[Photo, ImagePrediction]:
         is_counted = p.split == TEST if on == TEST else p.fold >= 0
         if not p.label or not is_counted:
             continue
-        content = hashes.get(p.path) or str(absolute(run.data.root, p.path))
+        content = hashes.get(p.path) or str(run.data.locate(p.path))
         found[content, p.label, copies[content, p.label]] = p
         copies[content, p.label] += 1
     return found
@@ -115,11 +111,7 @@ def predictions_on(run: Run, on: str) -> dict[Photo, ImagePrediction]:
 def paired_accuracy(first: Run, second: Run, on: str) -> Paired:
     """Compare two runs photo by photo.
 
-    The interval is taken over photos (`regraft.metrics.paired_difference`), or over groups where
-    photos share any, each group counting as one trial: photos of one patient are not independent.
-    That of out-of-fold predictions is wider, as it is for an accuracy
-    (`regraft.metrics.fold_factor`). A run keeps one repeat of its cross-validation, too few folds
-    to learn from how the differences vary between them.
+    The same difference as between the candidates of one run, see `regraft.differences`.
 
     Args:
         first: the run that the difference is in favour of, where it is above 0.
@@ -130,15 +122,16 @@ def paired_accuracy(first: Run, second: Run, on: str) -> Paired:
     shared = sorted(a.keys() & b.keys())
     labels_b = {content: label for content, label, _ in b}
     relabelled = len({c for c, label, _ in a if labels_b.get(c, label) != label})
-    if not shared:
-        return Paired(0, relabelled)
-    groups = _groups(first, [a[photo].path for photo in shared])
-    right_a, right_b = (_by_group(_right(found, shared), groups) for found in (a, b))
-    one_fold = np.zeros((1, len(right_a)), dtype=np.int64)
-    gap = paired_difference(right_a[None], right_b[None], one_fold)
-    folds = len({p.fold for p in a.values()})
-    factor = fold_factor(folds) if on == CROSS_VALIDATION and folds > 1 else 1.0
-    return Paired(len(shared), relabelled, gap.widened(factor, lowest=-1.0))
+    flattered = max(_flattered(run, on) for run in (first, second))
+    if not shared or flattered:
+        return Paired(0, relabelled, flattered=flattered)
+    gap = paired_difference(
+        _right(a, shared)[None],
+        _right(b, shared)[None],
+        groups=_groups(first, [a[photo].path for photo in shared]),
+        folds=len({p.fold for p in a.values()}) if on == CROSS_VALIDATION else None,
+    )
+    return Paired(len(shared), relabelled, gap)
 
 
 def opinions(runs: Sequence[Run], on: str) -> list[Opinions]:
@@ -161,7 +154,5 @@ def _groups(run: Run, paths: Sequence[str]) -> IntArray:
     return split_groups([rows.get(path, Row(path)) for path in paths])
 
 
-def _by_group(values: FloatArray, groups: IntArray) -> FloatArray:
-    """A value for each group, so that their mean is that of the values (n,) of all photos."""
-    sums = np.bincount(groups, weights=values)
-    return np.asarray(sums * (len(sums) / len(values)), dtype=np.float64)
+def _flattered(run: Run, on: str) -> int:
+    return next((e.overlap.flattering for e in run.evaluations if e.on == on), 0)

@@ -6,15 +6,18 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from regraft.differences import Standing, standing
 from regraft.explaining import read_explanations
+from regraft.locations import shareable, shareable_command
 from regraft.metrics import Estimate
 from regraft.modality import MODALITIES
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.words import things
-from regraft.runs import Run
+from regraft.runs import Run, shareable_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +165,14 @@ def candidate_title(entry: Mapping[str, Any]) -> str:
 def _compared(gap: Estimate | None) -> str:
     if gap is None:
         return ""
-    if gap.low > 0:
-        return "behind the chosen one"
-    return "ahead of the chosen one" if gap.high < 0 else "cannot be told apart"
+    return _STANDINGS[standing(gap)]
+
+
+_STANDINGS: Mapping[Standing, str] = {  # of the chosen one, told of the other
+    "ahead": "behind the chosen one",
+    "level": "cannot be told apart",
+    "behind": "ahead of the chosen one",
+}
 
 
 def _estimate(data: Mapping[str, Any] | None) -> Estimate | None:
@@ -188,11 +196,11 @@ def what_was_run(run: Run) -> Provenance:
         total=words.seconds(float(total)),
         facts=_facts(run),
         backbone=_backbone(about.get("backbone") or {}),
-        settings=_flat(about.get("settings") or {}),
+        settings=_flat(shareable_settings(about.get("settings") or {}, run.known_as)),
         versions=_flat(about.get("versions") or {}),
         reading=tuple(str(line) for line in about.get("reading") or ()),
         commands=_commands(run),
-        repeat=str(about.get("command") or ""),
+        repeat=shareable_command(str(about.get("command") or ""), Path.cwd()),
     )
 
 
@@ -201,8 +209,8 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     machine = about.get("machine") or {}
     cores = machine.get("cores")
     facts = {
-        "Data": str(run.data.root),
-        "Run folder": str(run.known_as),
+        "Data": shareable(run.data.root, run.known_as),
+        "Run folder": shareable(run.known_as, Path.cwd()),
         "Started": moment(about.get("started")),
         "Finished": moment(about.get("finished")),
         "Machine": ", ".join(
@@ -241,7 +249,7 @@ def _backbone(backbone: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _commands(run: Run) -> tuple[Command, ...]:
-    folder = shlex.quote(str(run.known_as))
+    folder = shlex.quote(shareable(run.known_as, Path.cwd()))
     found = read_explanations(run.folder)
     unexplained = Command(
         f"regraft explain {folder}", f"see where in the {things()} it finds evidence"

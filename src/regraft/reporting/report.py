@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from regraft.demo import title_of
 from regraft.evaluation import TEST, Evaluation
 from regraft.reporting import words
 from regraft.reporting.checks import trust_checks
@@ -11,6 +12,7 @@ from regraft.reporting.data_report import SCRIPT, about_data
 from regraft.reporting.guidance import what_transfer_bought, why_this_approach
 from regraft.reporting.more_photos import would_more_photos_help
 from regraft.reporting.pages import Card, Header, data_cards, left_out_cards, render
+from regraft.reporting.pairing import predictions_on
 from regraft.reporting.provenance import moment, what_was_run, what_was_tried
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import details, headline, headline_first, hero, metrics
@@ -60,7 +62,7 @@ def _header(run: Run) -> Header:
     about = run.about
     best = headline(run.evaluations)
     return Header(
-        title=run.data.root.name or str(run.data.root),
+        title=about.get("title") or title_of(run.data.root),
         verdict=_verdict(best),
         verdict_range=words.percent_between(best.accuracy.low, best.accuracy.high) if best else "",
         context=tuple(_context(run.evaluations, best)),
@@ -73,18 +75,21 @@ def _header(run: Run) -> Header:
 def _verdict(best: Evaluation | None) -> str:
     if best is None:
         return "This run holds no evaluation."
-    return f"Right on {words.percent(best.accuracy.value)} of {things()} it had not seen"
+    right = f"Right on {words.percent(best.accuracy.value)} of {things()}"
+    if best.overlap.flattering:
+        return f"{right}, {best.overlap.flattering:,} of them known to its backbone"
+    return f"{right} it had not seen"
 
 
 def _context(evaluations: Sequence[Evaluation], best: Evaluation | None) -> list[str]:
     """What the verdict is to be held against: the other estimate, and guessing."""
     if best is None:
         return []
-    said = [f"Measured on {words.unseen_photos(best.on, best.n)}."]
+    said = [f"Measured on {words.measured_on(best)}."]
     for other in evaluations:
         if other is not best:
             a = other.accuracy
-            where = words.unseen_photos(other.on, other.n)
+            where = words.measured_on(other)
             few = ", too few to settle it" if other.on == TEST else ""
             said.append(
                 f"On {where}{few}: {words.percent(a.value)} "
@@ -104,12 +109,14 @@ def _cards(run: Run, best: Evaluation | None) -> tuple[Card, ...]:
     cards = []
     if best is not None:
         b = best.balanced_accuracy
-        mean = ", on average" if len(best.accuracy_by_repeat) > 1 else ""
-        wrong = round((1 - best.accuracy.value) * best.n)
-        cards += [
-            Card("Balanced accuracy", words.percent(b.value), words.estimate_range(b)),
-            Card("Wrong on", words.number(wrong), f"of {words.counted(best.n, thing())}{mean}"),
-        ]
+        cards.append(Card("Balanced accuracy", words.percent(b.value), words.estimate_range(b)))
+        predicted = predictions_on(run, best.on).values()
+        if predicted:
+            wrong = sum(p.predicted != p.label for p in predicted)
+            repeats = len(best.accuracy_by_repeat)
+            first = f", in the first of {repeats} repeats" if repeats > 1 else ""
+            of = f"of {words.counted(len(predicted), thing())}{first}"
+            cards.append(Card("Wrong on", words.number(wrong), of))
     split = f"{len(data.train):,} training, {len(data.test):,} test"
     cards += data_cards(data, split=split if data.test else "all for training")
     cards += left_out_cards(data)

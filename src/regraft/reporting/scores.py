@@ -78,7 +78,10 @@ class ClassRow:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell of the confusion matrix; `share` of its row, 0 to 1."""
+    """One cell of the confusion matrix; `share` of its row, 0 to 1.
+
+    `count` is "" where a run of an earlier version kept a mean over repeats, which counts nothing.
+    """
 
     count: str
     share: float
@@ -98,14 +101,17 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """The matrix: `cells` for few classes; `shades` and `pairs` for many."""
+    """The matrix: `cells` for few classes; `shades` and `pairs` for many.
+
+    Of several `repeats` of cross-validation it is the first, whose predictions are kept.
+    """
 
     classes: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
     shades: tuple[Shade, ...]
     pairs: tuple[Pair, ...]
     n_pairs: int
-    is_mean: bool
+    repeats: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +140,10 @@ class EstimateDetails:
 def headline(evaluations: Sequence[Evaluation]) -> Evaluation | None:
     """The estimate that the page leads with, None if there is none.
 
-    The test set, unless it is small: then the estimate with the narrower interval.
+    The test set, unless it is small: then the estimate with the narrower interval. One that is
+    flattered by what the backbone knew before leads only where there is no other.
     """
+    evaluations = [e for e in evaluations if not e.overlap.flattering] or evaluations
     test = next((e for e in evaluations if e.on == TEST), None)
     if test is not None and test.n >= HEADLINE_TEST_PHOTOS:
         return test
@@ -216,10 +224,17 @@ def _measured(evaluation: Evaluation, name: str, scale: Scale) -> Measured:
     return Measured(
         on=evaluation.on,
         name=words.estimate_name(evaluation.on),
-        photos=words.counted(evaluation.n, thing()),
+        photos=_photos(evaluation),
         value=words.estimate_value(estimate, percentage=percentage),
         range=words.estimate_range(estimate, percentage=percentage),
         mark=charts.interval_mark(estimate, scale),
+    )
+
+
+def _photos(evaluation: Evaluation) -> str:
+    known = evaluation.overlap.flattering
+    return words.counted(evaluation.n, thing()) + (
+        f", {known:,} of them known to the backbone" if known else ""
     )
 
 
@@ -262,7 +277,7 @@ def _class_row(evaluation: Evaluation, name: str, scale: Scale) -> ClassRow:
         recall_range=words.estimate_range(score.recall) if score.n else f"no {thing()} of it",
         mark=charts.interval_mark(score.recall, scale) if score.n else None,
         precision=words.percent(score.precision) if was_predicted else "never said",
-        f1=words.percent(score.f1),
+        f1=words.percent(score.f1) if score.n else "n/a",
     )
 
 
@@ -274,7 +289,7 @@ def _confusion(evaluation: Evaluation) -> Confusion:
     cells = tuple(
         tuple(
             Cell(
-                count=words.number(counts[i, j]),
+                count=_count(counts[i, j]),
                 share=round(float(share[i, j]), 3),
                 share_text=words.percent(float(share[i, j])) if counts[i, j] > 0 else "",
                 right=i == j,
@@ -291,7 +306,7 @@ def _confusion(evaluation: Evaluation) -> Confusion:
         Pair(
             label=classes[rows[k]],
             predicted=classes[columns[k]],
-            count=words.number(float(wrong[rows[k], columns[k]])),
+            count=_count(wrong[rows[k], columns[k]]),
             share=words.percent(float(share[rows[k], columns[k]])),
         )
         for k in order[:_PAIRS_SHOWN]
@@ -302,8 +317,12 @@ def _confusion(evaluation: Evaluation) -> Confusion:
         shades=() if few else charts.matrix_shades(counts),
         pairs=() if few else pairs,
         n_pairs=len(rows),
-        is_mean=len(evaluation.accuracy_by_repeat) > 1,
+        repeats=len(evaluation.accuracy_by_repeat),
     )
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if float(number).is_integer() else ""
 
 
 def _reliability(evaluation: Evaluation) -> Reliability:

@@ -11,9 +11,11 @@ import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from regraft._version import __version__
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
+from regraft.locations import shareable
 from regraft.modality import MODALITIES
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
@@ -85,10 +87,14 @@ class Classes:
 def best_run(runs: Sequence[Run]) -> int:
     """The position of the run with the highest accuracy, the first of equals.
 
-    Accuracies are those of the test set if every run leads with it, else of cross-validation.
+    Accuracies are those of the test set if every run leads with it, else of cross-validation; one
+    that is flattered by what the backbone knew before counts only where all are.
     """
     found = _leading(runs, _led_by(runs))
-    values = [-math.inf if e is None else e.accuracy.value for e in found]
+    values = [
+        (False, -math.inf) if e is None else (not e.overlap.flattering, e.accuracy.value)
+        for e in found
+    ]
     return max(range(len(runs)), key=lambda i: values[i])
 
 
@@ -192,7 +198,7 @@ def _header(
         between = words.percent_between(a.low, a.high)
         context.append(
             f"{words.quoted(names[best])} was right on {words.percent(a.value)} ({between}) of "
-            f"{words.unseen_photos(leader.on, leader.n)}."
+            f"{words.measured_on(leader)}."
         )
         context += [_told_apart(names[best], names[i], pair) for i, pair in pairs.items()]
     return Header(
@@ -213,7 +219,7 @@ def _verdict(
     name = words.quoted(names[best])
     by_standing: dict[str, list[str]] = {}
     for i, pair in pairs.items():
-        by_standing.setdefault(pair.standing, []).append(words.quoted(names[i]))
+        by_standing.setdefault(pair.standing or "unknown", []).append(words.quoted(names[i]))
     level, ahead, behind = (
         words.listed(shortened(by_standing.get(standing, [])))
         for standing in ("level", "ahead", "behind")
@@ -230,6 +236,12 @@ def _verdict(
         return (
             f"{name} has the highest accuracy, but {behind} is ahead on the {things()} they share"
         )
+    known = [words.quoted(names[i]) for i, pair in pairs.items() if pair.flattered]
+    if known:
+        return (
+            f"{name} and {words.listed(shortened(known))} cannot be compared: a backbone had been "
+            f"trained on the {things()} before"
+        )
     return f"{name} has the highest accuracy, on {things()} that no other run predicted"
 
 
@@ -237,6 +249,11 @@ def _told_apart(best: str, other: str, pair: Paired) -> str:
     """Whether two runs can be told apart, in one sentence."""
     first, second = words.quoted(best), words.quoted(other)
     gap = pair.difference
+    if pair.flattered:
+        return (
+            f"{first} and {second} cannot be compared: the backbone of one of them had been "
+            f"trained on {pair.flattered:,} of the {things()} before."
+        )
     if gap is None:
         return f"{first} and {second} were tested on no {thing()} in common."
     both = f"on {words.counted(pair.photos, thing())} that both predicted"
@@ -376,7 +393,7 @@ def _class_row(name: str, evaluations: Sequence[Evaluation | None]) -> Fact:
 def _commands(
     runs: Sequence[Run], names: Sequence[str], best: int, pairs: Mapping[int, Paired]
 ) -> tuple[Command, ...]:
-    folders = [shlex.quote(str(run.folder)) for run in runs]
+    folders = [shlex.quote(shareable(run.folder, Path.cwd())) for run in runs]
     rivals = [best, *(i for i, pair in pairs.items() if pair.standing != "ahead")]
     name = words.quoted(names[best])
     return (

@@ -72,11 +72,6 @@ def paint_thumbnails(photos: Sequence[tuple[Path, int, Painter]]) -> list[Thumbn
             return list(pool.map(lambda photo: _thumbnail(*photo), photos))
 
 
-def absolute(root: Path, path: str) -> Path:
-    """Where the file of a row's path can be opened."""
-    return Path(os.path.normpath(root / path))
-
-
 def small_jpeg(data: bytes, side_px: int, *, quality: int = _QUALITY) -> bytes:
     """The bytes of a photo as a JPEG, upright, its longer side `side_px` at the most.
 

@@ -10,7 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from regraft import modality
-from regraft.evaluation import TEST
+from regraft.dataset.table import counted as counted  # one function for plurals
+from regraft.evaluation import TEST, Evaluation
 from regraft.metrics import Estimate
 from regraft.modality import IMAGE
 
@@ -67,9 +68,9 @@ ISSUE_WORDS: Mapping[str, tuple[str, str]] = {
     "exact_duplicate": ("Exact copy", "the same file, byte for byte, is there twice"),
     "near_duplicate": ("Near copy", "almost the same photo is there twice"),
     "leakage": ("Leakage", "a training photo gives this test photo away"),
-    "label_suspect": ("Doubtful label", "the label may be wrong"),
+    "label_suspect": ("Doubtful label", "the model says another class than the label"),
     "label_conflict": ("Two labels", "one and the same photo has two different labels"),
-    "outlier": ("Outlier", "does not look as if it belonged here"),
+    "outlier": ("Outlier", "far from all others: it may not belong here"),
     "quality": ("Quality", "dark, blurred, blank or of an odd size"),
     "shortcut": ("Shortcut", "something other than the content gives the label away"),
     "class_balance": ("Class size", "few photos, or far fewer than of another class"),
@@ -132,6 +133,8 @@ def percent_range(low: float, high: float) -> str:
     """0.907 and 0.971 as "90.7–97.1 %"."""
     if math.isnan(low) or math.isnan(high):
         return "n/a"
+    if 0 < high < 0.0005:  # "0.0–0.0 %" would look like certainty
+        return f"below 0.1{THIN_SPACE}%"
     return f"{100 * low:.1f}{_DASH}{100 * high:.1f}{THIN_SPACE}%"
 
 
@@ -160,6 +163,8 @@ def estimate_range(estimate: Estimate, *, percentage: bool = True) -> str:
         return "no interval"
     if percentage:
         return percent_range(estimate.low, estimate.high)
+    if 0 < estimate.high < 0.0005:
+        return "below 0.001"
     return f"{estimate.low:.3f}{_DASH}{estimate.high:.3f}"
 
 
@@ -168,11 +173,15 @@ def estimate_name(on: str) -> str:
     return ESTIMATES.get(on, on)
 
 
-def unseen_photos(on: str, n: int) -> str:
+def measured_on(evaluation: Evaluation) -> str:
     """What an estimate was measured on: "the 20 photos of the test set"."""
-    if on == TEST:
-        return f"the {counted(n, thing())} of the test set"
-    return f"{counted(n, f'training {thing()}')}, each predicted by a model that had not seen it"
+    n, known = evaluation.n, evaluation.overlap.flattering
+    of = f"the {counted(n, thing())} of the test set"
+    if evaluation.on != TEST:
+        of = counted(n, f"training {thing()}")
+    if known:
+        return f"{of}, {known:,} of which its backbone had been trained on before"
+    return of if evaluation.on == TEST else f"{of}, each predicted by a model that had not seen it"
 
 
 def seconds(duration_s: float) -> str:
@@ -194,11 +203,6 @@ def number(count: float) -> str:
     if abs(count - round(count)) < 0.05:
         return f"{round(count):,}"
     return f"{count:,.1f}"
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """ "1 photo", "212 photos"."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def listed(items: Sequence[str]) -> str:

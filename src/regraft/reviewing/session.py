@@ -23,6 +23,7 @@ from regraft.decisions import (
     read_decisions,
 )
 from regraft.errors import DataError, UnreadableInputError
+from regraft.locations import plain_name
 from regraft.modality.base import read_input
 from regraft.reporting.thumbnails import small_jpeg
 from regraft.reviewing.queue import KINDS, Queued, build_queue
@@ -69,7 +70,7 @@ class Session:
         """Everything the page begins with."""
         log = read_decisions(self.file, missing_ok=True)
         return {
-            "name": self.run.data.root.name or str(self.run.data.root),
+            "name": plain_name(self.run.data.root),
             "run": str(self.run.folder),
             "kinds": {kind: KINDS[kind] for kind in KINDS if self._has(kind)},
             "classes": list(self.classes),

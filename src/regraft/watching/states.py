@@ -164,7 +164,7 @@ class _Machine:
     last_known: float = -math.inf
     last_any: float = -math.inf
     idle: int = 0  # photos since the last one that could be relied on
-    gap_s: float = 0.0  # before the photos of now
+    lost_at: float = -math.inf  # when the state was last known, where it is not any more
     cases: dict[int, _Case] = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -198,8 +198,7 @@ class _Machine:
 
     def _forget(self, at: float) -> None:
         """Nothing is known any more, since the last photo that could be relied on."""
-        self.gap_s = at - self.last_known
-        begin = self.last_known
+        begin = self.lost_at = self.last_known
         if self.idle:  # photos came, but said nothing
             self.spans.append(Span(UNKNOWN, begin, self.last_any, self.idle))
             begin = self.last_any
@@ -244,11 +243,11 @@ class _Machine:
         case, name = self.cases[number], self.classes[number]
         began = case.photos[0].at
         if self.last and name != self.last:
-            gap_s = self.gap_s if self.state is None else 0.0
+            gap_s = began - self.lost_at if self.state is None else 0.0
             paths = tuple(photo.path for photo in case.photos)
             self.events.append(Event(began, reading.at, name, self.last, paths, gap_s))
         self._cut(began)
-        self.state, self.last, self.gap_s, self.cases = number, name, 0.0, {}
+        self.state, self.last, self.cases = number, name, {}
         self.spans.append(Span(name, began, reading.at, len(case.photos)))
 
     def _cut(self, at: float) -> None:

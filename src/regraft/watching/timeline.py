@@ -1,8 +1,7 @@
-"""A history summed up: states over time, events a week, how much could not be relied on, drift."""
+"""A history summed up: states over time, how often and how long, what was not relied on, drift."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,35 +12,25 @@ import numpy as np
 
 from regraft.csv_table import csv_text
 from regraft.errors import StorageError
-from regraft.metrics import Estimate
 from regraft.saved import naming
+from regraft.watching.kept import KeptPhotos
 from regraft.watching.states import UNKNOWN, Event, Rules, Span, history_of, iso
+from regraft.watching.stays import (
+    WEEK_S,
+    StateSummary,
+    Watched,
+    Week,
+    stays_of,
+    summarise,
+    watched_time,
+    weeks_of,
+)
 from regraft.watching.store import Photo, Store
 
-WEEK_S = 7 * 86_400.0
 _LATE_S = WEEK_S  # what drift compares with everything before
 _ENOUGH = 50  # photos on either side, to say anything about drift
 _CERTAIN = 0.001  # probability of such a difference by chance
 _SHIFTED = 0.2  # of the distribution function of unfamiliarity (Kolmogorov and Smirnov)
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Changes to `state` from `previous`: how many, and how many a week with a 95 % interval."""
-
-    state: str
-    previous: str
-    count: int
-    a_week: Estimate
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return {
-            "state": self.state,
-            "previous": self.previous,
-            "count": self.count,
-            "a_week": self.a_week.to_dict(),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +41,40 @@ class CameraTimeline:
         name: of the camera.
         spans: states in order of time; "unknown" where nothing could be relied on.
         events: changes.
-        rates: a week of time in which the state was known.
+        watched: the time between the first photo and the last, and outages in it.
+        states: how often it changed to each class, and for how long.
+        weeks: changes by calendar week.
         seconds: by state.
         photos: in all.
         flags: photos by flag; those without one under "".
         warnings: sentences on what has changed about the photos themselves.
+        pictures: for each event the first photo that shows it, where that is still kept.
     """
 
     name: str
     spans: tuple[Span, ...]
     events: tuple[Event, ...]
-    rates: tuple[Rate, ...]
+    watched: Watched
+    states: tuple[StateSummary, ...]
+    weeks: tuple[Week, ...]
     seconds: dict[str, float]
     photos: int
     flags: dict[str, int]
     warnings: tuple[str, ...]
+    pictures: tuple[Path | None, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"CameraTimeline({self.name}: {self.state}, {len(self.events):,} changes)"
 
     @property
     def state(self) -> str:
         """The last one."""
         return self.spans[-1].state if self.spans else UNKNOWN
+
+    @property
+    def last_known(self) -> Span | None:
+        """The last span of a class; None where nothing was ever known."""
+        return next((span for span in reversed(self.spans) if span.state != UNKNOWN), None)
 
     def share(self, flag: str) -> float:
         """Of its photos, 0 to 1."""
@@ -87,7 +90,9 @@ class CameraTimeline:
             "seconds": {state: round(total) for state, total in self.seconds.items()},
             "spans": [span.to_dict() for span in self.spans],
             "events": [event.to_dict() for event in self.events],
-            "rates": [rate.to_dict() for rate in self.rates],
+            "watched": self.watched.to_dict(),
+            "states": [state.to_dict() for state in self.states],
+            "weeks": [week.to_dict() for week in self.weeks],
             "warnings": list(self.warnings),
         }
 
@@ -99,6 +104,10 @@ class Timeline:
     file: Path
     classes: tuple[str, ...]
     cameras: tuple[CameraTimeline, ...]
+
+    def __repr__(self) -> str:
+        states = ", ".join(f"{camera.name} {camera.state}" for camera in self.cameras)
+        return f"Timeline({self.file.name}: {states or 'nothing recorded'})"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -163,40 +172,30 @@ def _camera(
             f"{store.file} is damaged ({odd.path} has {len(odd.probabilities)} probabilities for "
             f"{len(classes)} classes); choose another --db"
         )
-    found = history_of([photo.reading for photo in photos], classes, rules)
+    history = history_of([photo.reading for photo in photos], classes, rules)
     seconds: dict[str, float] = {}
-    for span in found.spans:
+    for span in history.spans:
         seconds[span.state] = seconds.get(span.state, 0.0) + span.end - span.start
+    watched = watched_time(
+        photos[0].taken if photos else 0.0,
+        photos[-1].taken if photos else 0.0,
+        [photo.taken for photo in photos if photo.is_known or photo.flag == "dark"],
+    )
+    stays = stays_of(history.spans, history.events, watched)
+    kept, taken = KeptPhotos(store), {photo.path: photo for photo in photos}
     return CameraTimeline(
         name=name,
-        spans=found.spans,
-        events=found.events,
-        rates=tuple(_rates(found.events, sum(seconds.values()) - seconds.get(UNKNOWN, 0.0))),
+        spans=history.spans,
+        events=history.events,
+        watched=watched,
+        states=summarise(stays, history.events, watched, classes),
+        weeks=weeks_of(stays, watched, classes),
         seconds=seconds,
         photos=len(photos),
         flags=dict(Counter(photo.flag for photo in photos)),
         warnings=tuple(_drift(photos, familiar)),
+        pictures=tuple(kept.path_of(taken[event.evidence[0]]) for event in history.events),
     )
-
-
-def events_a_week(count: int, seconds: float) -> Estimate:
-    """Events a week, with the exact interval for a Poisson count (Garwood 1936, Biometrika 28)."""
-    from scipy.stats import chi2
-
-    weeks = seconds / WEEK_S
-    if weeks <= 0:
-        return Estimate(math.nan, 0.0, math.inf, "Poisson")
-    low = float(chi2.ppf(0.025, 2 * count)) / 2 if count else 0.0
-    high = float(chi2.ppf(0.975, 2 * (count + 1))) / 2
-    return Estimate(count / weeks, low / weeks, high / weeks, "Poisson")
-
-
-def _rates(events: Sequence[Event], seconds: float) -> list[Rate]:
-    counts = Counter((event.previous, event.state) for event in events)
-    return [
-        Rate(state, previous, count, events_a_week(count, seconds))
-        for (previous, state), count in sorted(counts.items())
-    ]
 
 
 def _drift(photos: Sequence[Photo], familiar: float) -> list[str]:

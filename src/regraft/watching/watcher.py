@@ -19,11 +19,13 @@ from pathlib import Path
 from regraft.dataset.walking import walk
 from regraft.errors import DataError, ModelError, UnreadableInputError
 from regraft.heads.familiarity import FAMILIAR
+from regraft.locations import remember, shareable
 from regraft.modality.base import read_input
 from regraft.modality.image import SUFFIXES, decode, inspect_container
 from regraft.model import Model
 from regraft.progress import Progress, note, silent
 from regraft.storage import make_folder, write_atomic
+from regraft.watching.kept import copy_name, places_file
 from regraft.watching.outputs import Output
 from regraft.watching.states import Event, Rules, history_of
 from regraft.watching.store import FileSeen, Photo, Store
@@ -127,9 +129,15 @@ class Watcher:
         store.set_about(
             classes=list(model.classes),
             model=self._model_id,
-            folder=str(self.folder),
+            folder=shareable(self.folder, store.file.parent),
+            copies=None if copies is None else shareable(copies, store.file.parent),
             rules=self._settings.rules.to_dict(),
             familiar=FAMILIAR,
+        )
+        remember(
+            places_file(store.file),
+            {"folder": str(self.folder)}
+            | ({} if copies is None else {"copies": os.path.abspath(copies)}),  # noqa: PTH100
         )
 
     def run(self) -> Iterator[Pass]:
@@ -193,8 +201,10 @@ class Watcher:
         try:
             data = read_input(path)
             status = path.stat()
-        except (UnreadableInputError, OSError) as error:
+        except UnreadableInputError as error:
             return self._unreadable(file, b"", str(error))
+        except OSError as error:  # its text would say where the file is
+            return self._unreadable(file, b"", error.strerror or "cannot be read")
         if (status.st_size, status.st_mtime_ns) != (file.size, file.modified):
             return _Looked(file, None, is_waiting=True)  # it grew meanwhile
         sha256 = hashlib.sha256(data).hexdigest()
@@ -261,9 +271,7 @@ class Watcher:
         if self._settings.copies is None:
             return
         folder = make_folder(self._settings.copies / photo.camera)
-        suffix = Path(photo.path).suffix.lower()
-        when = time.strftime("%Y%m%d-%H%M%S", time.localtime(photo.taken))
-        write_atomic(folder / f"{when}-{photo.sha256[:8]}{suffix}", data)
+        write_atomic(folder / copy_name(photo), data)
 
     def _write(self, batch: Sequence[_Looked]) -> int:
         if not batch:

@@ -82,10 +82,10 @@ class Listener:
         Raises:
             KeyboardInterrupt: it was Ctrl-C.
         """
-        if self._stopped:
-            return
         _free_large_buffers()
         self._server = self._made(app)
+        if self._stopped:  # asked after the server is there for `stop` to find, so that one sees it
+            return
         try:
             self._server.run(sockets=[self._socket])
         finally:
