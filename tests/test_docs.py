@@ -199,6 +199,17 @@ def test_every_link_leads_somewhere() -> None:
     assert links > 5
 
 
+def test_every_test_that_is_named_is_there() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    named = 0
+    for page in (ROOT / "docs" / "trust.md", ROOT / "docs" / "safety.md"):
+        for name in re.findall(r"`(tests/[^`]*|test_[a-z0-9_]+)`", page.read_text("utf-8")):
+            named += 1
+            is_there = (ROOT / name).exists() if "/" in name else f"def {name}(" in tests
+            assert is_there, f"{page.name} names {name}"
+    assert named > 30
+
+
 def test_every_module_is_in_the_architecture() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     package = ROOT / "src" / "regraft"
