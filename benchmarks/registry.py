@@ -13,6 +13,7 @@ from benchmarks import (
     export,
     fit_speed,
     hostile,
+    kills,
     memory,
     planted,
     race,
@@ -49,4 +50,5 @@ BENCHMARKS: Mapping[str, Callable[[], list[Row]]] = {
     "texts": texts.run,
     "race": race.run,
     "rivals": rivals.run,
+    "kills": kills.run,
 }

@@ -75,7 +75,6 @@ def test_boundary_0_is_the_picture_that_the_transform_makes(data: Dataset) -> No
     found = opened(data)
     assert found.shape == (3, 16, 16)
     assert found.dtype == np.uint8
-    assert found.bytes_per_view == 9 * 3 * 16 * 16
     plain = found.take(np.arange(9), np.zeros(9, np.int64))
     assert plain.dtype == np.uint8
 
@@ -279,6 +278,18 @@ def _shorten(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: 3 * 768 + 100])
 
 
+def _flip(*places: int) -> Any:
+    """One bit at each place."""
+
+    def write(path: Path) -> None:
+        damaged = bytearray(path.read_bytes())
+        for place in places:
+            damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+
+    return write
+
+
 def _index(change: Any) -> Any:
     def write(path: Path) -> None:
         index = path.with_suffix(".json")
@@ -300,6 +311,10 @@ def _index(change: Any) -> Any:
         pytest.param(_index(lambda index: index[:4]), 5, id="killed before it was noted"),
         pytest.param(_index(lambda index: [7, None, *index[2:]]), 2, id="no hashes"),
         pytest.param(_index(lambda index: index * 2), 0, id="longer than the values"),
+        pytest.param(_index(lambda index: index[::-1]), 8, id="in another order"),
+        pytest.param(_index(lambda index: [e[:64] for e in index]), 9, id="no checksums"),
+        pytest.param(lambda path: path.write_bytes(bytes(9 * 768)), 9, id="zeros"),
+        pytest.param(_flip(3 * 768 + 5, 4 * 768), 2, id="two bits"),
     ],
 )
 def test_what_is_damaged_is_computed_again(
@@ -364,7 +379,7 @@ def test_another_process_at_work_on_the_same_view_is_not_waited_for(
         assert [path.stem[-4:] for path in files(own_cache, ".bin")] == ["-0-0"]
         process.stdin.close()
     assert process.returncode == 0
-    assert not list((own_cache / "activations").glob(".private-*"))
+    assert not list((own_cache / "activations").glob(".*.part"))
     assert np.array_equal(everything(opened(data), 9), expected)
     assert len(files(own_cache, ".bin")) == 2
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +15,14 @@ import onnx
 import pytest
 
 from regraft import catalogue
-from regraft.catalogue import embedding_graph, get_backbone, list_backbones, with_transform
+from regraft.approaches import seconds_expected
+from regraft.catalogue import (
+    embedding_graph,
+    get_backbone,
+    list_backbones,
+    network_graph,
+    with_transform,
+)
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
 from regraft.modality.base import read_input
@@ -106,6 +117,76 @@ def test_the_graph_is_exported_once_and_carries_no_paths(graphs: Path) -> None:
     assert b"site-packages" not in path.read_bytes()
 
 
+@pytest.fixture
+def own_graphs(graphs: Path) -> Path:
+    """A copy of the graphs that tests share, to be damaged."""
+    shared = (graphs / "graphs").resolve()
+    (graphs / "graphs").unlink()
+    shutil.copytree(shared, graphs / "graphs")
+    return graphs / "graphs"
+
+
+def _damages(data: bytes, count: int) -> Iterator[bytes]:
+    """A bit that is flipped, a page of zeros, an end that is missing, noise: at random places."""
+    chance = random.Random(len(data))
+    for number in range(count):
+        damaged = bytearray(data)
+        at = chance.randrange(len(data))
+        if number % 4 == 0:
+            damaged[at] ^= 1 << chance.randrange(8)
+        elif number % 4 == 1:
+            damaged[at : at + 4_096] = bytes(len(damaged[at : at + 4_096]))
+        elif number % 4 == 2:
+            del damaged[at:]
+        else:
+            damaged[at : at + 50] = chance.randbytes(len(damaged[at : at + 50]))
+        if damaged != data:
+            yield bytes(damaged)
+
+
+def test_a_damaged_graph_is_made_again(own_graphs: Path) -> None:
+    backbone = get_backbone("efficientnet_lite0")
+    path = embedding_graph(backbone)
+    seal = path.with_name(f"{path.name}.sha256")
+    whole, sealed = path.read_bytes(), seal.read_bytes()
+    made_again = 0
+    for damaged in _damages(whole, 12):
+        path.write_bytes(damaged)
+        os.utime(path, ns=(made_again, made_again))  # a clock may be coarser than this loop
+        assert embedding_graph(backbone).read_bytes() == whole
+        made_again += 1
+    for damaged in _damages(sealed, 6):
+        seal.write_bytes(damaged)
+        assert embedding_graph(backbone).read_bytes() == whole
+        assert seal.read_bytes() == sealed
+        made_again += 1
+    seal.unlink()  # as an earlier version left it
+    assert embedding_graph(backbone).read_bytes() == whole
+    path.unlink()
+    assert embedding_graph(backbone).read_bytes() == whole
+    assert made_again > 15
+
+
+@pytest.mark.slow
+def test_a_damaged_network_is_exported_again(own_graphs: Path) -> None:
+    backbone = get_backbone("efficientnet_lite0")
+    path = network_graph(backbone)
+    files = [
+        path,
+        path.with_suffix(".safetensors"),
+        path.with_name(f"{path.stem}-stages.onnx"),
+    ]
+    whole = [file.read_bytes() for file in files]
+    tensors, cut = catalogue.network_tensors(backbone), catalogue.boundary_graph(backbone, 2)
+    for file, data in zip(files, whole, strict=True):
+        file.write_bytes(next(_damages(data, 1)))
+    again = catalogue.network_tensors(backbone)
+    assert again.keys() == tensors.keys()
+    assert all(np.array_equal(again[name], tensors[name]) for name in tensors)
+    assert catalogue.boundary_graph(backbone, 2) == cut
+    assert [file.read_bytes() for file in files] == whole
+
+
 def test_another_transform_is_another_graph(graphs: Path) -> None:
     backbone = get_backbone("efficientnet_lite0")
     keys = {
@@ -140,15 +221,43 @@ def test_features_of_two_views_are_their_average(graphs: Path, test_data: Path) 
 
 def test_measured_speeds_are_kept_and_damage_is_survived(own_cache: Path) -> None:
     backbone = get_backbone("efficientnet_lite0")
+    file = own_cache / "graphs" / "speed.json"
     assert catalogue.measured_speed(backbone) is None
-    catalogue.remember_speed(backbone, 123.45)
-    assert catalogue.measured_speed(backbone) == 123.5 or catalogue.measured_speed(
-        backbone
-    ) == pytest.approx(123.4, abs=0.06)
-    (own_cache / "graphs" / "speed.json").write_text("[", encoding="utf-8")
-    assert catalogue.measured_speed(backbone) is None
+    catalogue.remember_speed(backbone, 123.44)
+    assert catalogue.measured_speed(backbone) == 123.4
+    written = file.read_bytes()
+    earlier_version = json.dumps({"efficientnet_lite0": 9.0}).encode()
+    for damaged in (b"[", b"null", b"{}", b"[" * 10_000, earlier_version, written[:-9]):
+        file.write_bytes(damaged)
+        assert catalogue.measured_speed(backbone) is None
+    for bit in range(8 * len(written)):
+        flipped = bytearray(written)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        assert catalogue.measured_speed(backbone) in (None, 123.4), bit
     catalogue.remember_speed(backbone, 50)
     assert catalogue.measured_speed(backbone) == 50.0
+
+
+def test_speeds_are_those_of_what_was_timed(own_cache: Path) -> None:
+    backbone = get_backbone("efficientnet_lite0")
+    catalogue.remember_speed(backbone, 100.0)
+    others = (
+        with_transform(backbone, image_size_px=320),
+        with_transform(backbone, resize="pad"),
+        replace(backbone, weights_sha256="0" * 64),  # another file of the same name
+        replace(backbone, architecture="onnx"),
+    )
+    for number, other in enumerate(others):
+        assert other.name == backbone.name
+        assert catalogue.measured_speed(other) is None
+        catalogue.remember_speed(other, 10.0 + number)
+    assert [catalogue.measured_speed(other) for other in others] == [10, 11, 12, 13]
+    assert catalogue.measured_speed(backbone) == 100.0
+    mirrored = with_transform(backbone, views=["plain", "mirror"])  # a speed is that of one view
+    assert catalogue.measured_speed(mirrored) == 100.0
+    assert seconds_expected(mirrored, 50) == 1.0
+    assert seconds_expected(others[0], 50) == 5.0
 
 
 @pytest.mark.slow

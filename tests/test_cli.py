@@ -21,6 +21,7 @@ from rich.console import Console
 
 from regraft import cli, terminal, workflow
 from regraft._version import __version__
+from regraft.approaches import APPROACHES
 from regraft.errors import UsageError
 from regraft.model import Prediction
 from regraft.progress import NOTE
@@ -65,6 +66,12 @@ def test_every_help_explains_itself_with_an_example(regraft: CommandLine, name: 
     _assert_runnable(example)
     assert max(map(len, found.out.splitlines())) <= 80
     assert regraft.done(*name.split(), "-h").out == found.out
+
+
+@pytest.mark.parametrize("name", ["fit", "plan"])
+def test_help_names_every_approach(regraft: CommandLine, name: str) -> None:
+    text = " ".join(regraft.done(name, "--help").out.split())
+    assert f"To try: {', '.join(APPROACHES)}; repeatable." in text
 
 
 @pytest.mark.parametrize("name", LEAVES)

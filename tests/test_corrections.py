@@ -28,6 +28,7 @@ from regraft.metrics import Estimate
 from regraft.promotion import deployed_run, promote, roll_back
 from regraft.reporting.pairing import Paired
 from regraft.runs import Run, read_run
+from regraft.switching import COMMITTED, LOCK
 from tests.commands import QUICK, CommandLine, copy_photos
 from tests.conftest import write_image
 
@@ -376,3 +377,83 @@ def test_nothing_to_learn_from_is_said(here: Path, regraft: CommandLine) -> None
     assert (
         "cannot be kept as a correction" in regraft("correct", "run", bad, "--label", "messy").error
     )
+
+
+# --- what earlier versions, or hands, left
+
+
+def test_a_run_that_lost_its_model_takes_the_one_before(
+    here: Path, regraft: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a kill within a rollback of an earlier version left it."""
+    other = rg.fit("photos", approaches=["knn"], out="other")
+    _paired(monkeypatch, 0.0)
+    promote(other, read_run("run"))
+    before = (here / "run" / "models" / "0001" / "model.json").read_bytes()
+    (here / "run" / "model").rename(here / "run" / ".model.4711.part")
+    message = regraft("predict", "run", "new").error
+    assert message == (
+        "the run in run has lost its model; to put the one that it had before to work, run: "
+        "regraft rollback run"
+    )
+    regraft.done("rollback", "run")
+    assert _graph(here / "run") == before
+    assert list((here / "run" / "models").iterdir()) == []
+    assert (here / "run" / ".model.4711.part" / "model.json").exists()
+    shutil.rmtree(here / "run" / "model")
+    message = regraft("predict", "run", "new").error
+    assert message == "the run in run has lost its model; fit again with --force"
+
+
+def test_a_promotion_that_a_kill_prevented_is_made_up_for(here: Path, regraft: CommandLine) -> None:
+    regraft.done("correct", "run", "new", "--label", "messy")
+    command = ("fit", "photos", *QUICK, "--with-corrections", "run", "--out", "better")
+    regraft.done(*command)
+    promotion = read_run("better").about["promotion"]
+    assert promotion["promoted"]
+    graph = _graph(here / "run")
+    about = json.loads((here / "better" / "run.json").read_text(encoding="utf-8"))
+    del about["promotion"]
+    (here / "better" / "run.json").write_text(json.dumps(about), encoding="utf-8")
+    regraft.done(*command)  # killed after the models were exchanged
+    assert read_run("better").about["promotion"]["promoted"]
+    assert _graph(here / "run") == graph
+    assert [path.name for path in (here / "run" / "models").iterdir()] == ["0001"]
+    (here / "better" / "run.json").write_text(json.dumps(about), encoding="utf-8")
+    regraft.done("rollback", "run")
+    regraft.done(*command)  # killed before
+    assert read_run("better").about["promotion"] == promotion
+    assert _graph(here / "run") == graph
+    assert "holds a finished run" in regraft(*command).error
+
+
+def test_the_run_that_was_corrected_is_not_replaced_by_the_one_that_learns_from_it(
+    here: Path, regraft: CommandLine
+) -> None:
+    regraft.done("correct", "run", "new", "--label", "messy")
+    command = ("fit", "photos", *QUICK, "--with-corrections", "run", "--out", "./run", "--force")
+    assert regraft(*command).error.startswith(
+        "--out is run, the run whose corrections are used; choose another folder: the new model "
+        "takes the place of the one in run if it is no worse"
+    )
+
+
+def test_a_run_folder_that_cannot_be_written_is_read_where_it_is(
+    here: Path, regraft: CommandLine
+) -> None:
+    """A kill within a promotion, and then a copy of the run on a medium that is read-only."""
+    regraft.done("fit", "photos", "--approach", "knn", "--out", "other")
+    staged = here / "run" / "staged"
+    shutil.copytree(here / "other" / "model", staged / "model")
+    (staged / ".plan.json").write_text('{"parts": ["model"], "remove": []}', encoding="utf-8")
+    staged.rename(here / "run" / COMMITTED)
+    (here / "run" / LOCK).mkdir()  # so that it cannot be had
+    for folder in ("run", "run/model"):
+        assert rg.load(folder).approach == "knn"
+    assert read_run("run").evaluations
+    regraft.done("predict", "run", "new")
+    assert (here / "run" / COMMITTED).exists()
+    (here / "run" / LOCK).rmdir()
+    regraft.done("predict", "run", "new")
+    assert sorted(p.name for p in (here / "run").iterdir() if p.name.startswith(".")) == []
+    assert _graph(here / "run") == _graph(here / "other")

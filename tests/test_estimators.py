@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
 import regraft
+from regraft.approaches import APPROACHES, ONLY_FOR
 from regraft.errors import DataError, UsageError
 from regraft.modality.base import read_input
 from regraft.modality.image import decode
@@ -129,8 +131,15 @@ def test_what_is_no_data_is_explained(x: Any, y: Any, expected: str) -> None:
 
 
 def test_wrong_settings_are_explained(paths: np.ndarray, labels: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="there is no approach 'svm'; expected"):
-        RegraftClassifier("svm").fit(paths, labels)
+    of_images = [name for name in APPROACHES if ONLY_FOR.get(name, "image") == "image"]
+    for name in ("svm", "tfidf"):
+        with pytest.raises(UsageError) as caught:
+            RegraftClassifier(name).fit(paths, labels)
+        expected = f"there is no approach {name!r} to images; expected {', '.join(of_images)}"
+        assert str(caught.value) == expected
+    assert re.findall(r'"(\w+)"', str(RegraftClassifier.__doc__).partition("backbone:")[0]) == (
+        of_images
+    )
     with pytest.raises(UsageError, match="knn cannot take these settings"):
         RegraftClassifier("knn", settings={"depth": 3}).fit(paths, labels)
     with pytest.raises(NotFittedError):

@@ -132,6 +132,27 @@ def test_evaluations_survive_json() -> None:
     assert Evaluation.from_dict(older).expected_gain == 0.0
 
 
+def test_a_run_from_before_a_metric_existed_is_read() -> None:
+    written = json.loads(json.dumps(_evaluation().to_dict()))
+    newer = [name for name in METRICS if name != "accuracy"]
+    for name in newer:
+        older = Evaluation.from_dict({key: written[key] for key in written if key != name})
+        assert math.isnan(getattr(older, name).value)
+        assert older.to_dict()[name]["method"] == "not measured"
+        assert older.to_dict() | {name: written[name]} == written
+    oldest = Evaluation.from_dict({key: written[key] for key in written if key not in newer})
+    assert f"{newer[-1]},,,,not measured" in evaluation_csv(oldest)
+    with pytest.raises(KeyError, match="accuracy"):
+        Evaluation.from_dict({key: written[key] for key in written if key != "accuracy"})
+
+
+def test_what_a_later_version_adds_is_passed_over() -> None:
+    written = _evaluation().to_dict()
+    later = {**written, "brier": 0.1}
+    later["reliability"] = [{**bin_, "median": 0.5} for bin_ in written["reliability"]]
+    assert Evaluation.from_dict(later).to_dict() == written
+
+
 def test_one_class_in_the_test_set_has_no_roc_auc() -> None:
     found = evaluate_probabilities(
         "test",

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,19 @@ import pytest
 
 import regraft
 from regraft import content_store, features
-from regraft.catalogue import get_backbone, with_transform
+from regraft.catalogue import get_backbone, image_transform, measured_speed, with_transform
 from regraft.dataset import scan
 from regraft.errors import StorageError, UsageError
-from regraft.features import FeatureStore, cache_use, clear_cache, embed, embed_rows
+from regraft.features import (
+    FeatureStore,
+    cache_use,
+    clear_cache,
+    count_missing,
+    embed,
+    embed_rows,
+)
+from regraft.workers import available_cores
+from tests.conftest import MakeImageFolder
 
 BACKBONE = "efficientnet_lite0"
 
@@ -95,8 +105,10 @@ def test_a_damaged_store_is_made_anew(photo_folder: Path, own_cache: Path) -> No
     (store,) = (own_cache / "features").glob("*.sqlite")
     store.write_bytes(b"this is no database" * 100)
     again = embed_rows(data, data.rows, BACKBONE)
-    assert (again.cached, again.warning) == (0, "")
-    assert embed_rows(data, data.rows, BACKBONE).cached == 24
+    assert again.cached == 0
+    assert again.warning.endswith("was damaged and has been removed; its features are made again")
+    sound = embed_rows(data, data.rows, BACKBONE)
+    assert (sound.cached, sound.warning) == (24, "")
 
 
 def test_a_vector_of_the_wrong_length_is_a_miss(own_cache: Path) -> None:
@@ -198,23 +210,80 @@ def test_two_processes_share_the_cache(photo_folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_process_leaves_a_sound_cache(
-    photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_killed_process_leaves_the_features_that_it_had_committed(
+    graphs: Path, make_image_folder: MakeImageFolder
 ) -> None:
-    code = f"import regraft.features as f; f._ROWS_PER_COMMIT = 2; {EMBED}"
-    for delay in (0.6, 0.8, 1.0, 1.2, 1.5):
+    """It is killed once some are on disk, and again once there are more."""
+    root = make_image_folder({"a": 300, "b": 300})
+    data = scan(root)
+    counts = [0]
+    for _ in range(2):
         process = subprocess.Popen(
-            [sys.executable, "-c", code, str(photo_folder)], stderr=subprocess.DEVNULL
+            [sys.executable, "-c", EMBED, str(root)], stderr=subprocess.DEVNULL
         )
-        time.sleep(delay)
+        until = time.monotonic() + 100
+        while process.poll() is None and count_missing(data.rows, get_backbone(BACKBONE)) >= (
+            len(data.rows) - counts[-1]
+        ):
+            assert time.monotonic() < until
+            time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    data = scan(photo_folder)
+        counts.append(len(data.rows) - count_missing(data.rows, get_backbone(BACKBONE)))
+    assert set(counts) - {0, len(data.rows)}, counts  # killed in the midst of it
     kept = embed_rows(data, data.rows, BACKBONE)
-    assert kept.warning == ""
+    assert (kept.cached, kept.warning) == (counts[-1], "")
     clear_cache(["features"])
     fresh = embed_rows(data, data.rows, BACKBONE)
+    assert fresh.cached == 0
     assert np.array_equal(kept.features, fresh.features)
+
+
+def test_features_that_somebody_made_nan_are_computed_again(
+    photo_folder: Path, own_cache: Path
+) -> None:
+    data = scan(photo_folder)
+    first = embed(data, BACKBONE)
+    (store,) = (own_cache / "features").glob("*.sqlite")
+    with sqlite3.connect(store) as connection:
+        nothing = np.full(1280, np.nan, np.float32).tobytes()
+        connection.execute("UPDATE contents SET value = ?", (nothing,))
+    connection.close()
+    again = embed_rows(data, data.rows, BACKBONE)
+    assert again.cached == 0
+    assert again.warning.startswith("24 of the features in ")
+    assert np.array_equal(again.features, first)
+    assert embed_rows(data, data.rows, BACKBONE).warning == ""
+
+
+def test_numbers_that_are_not_finite_are_the_fault_of_that_photo(photo_folder: Path) -> None:
+    """Of a network that overflows; nothing of it is kept."""
+    plain = get_backbone(BACKBONE)
+    transform = image_transform(plain)
+    tiny = replace(transform.normalisation, std=(1e-38, 1e-38, 1e-38))
+    extreme = replace(plain, transform=replace(transform, normalisation=tiny))
+    data = scan(photo_folder)
+    found = embed_rows(data, data.rows, extreme)
+    assert set(found.failures) == {row.path for row in data.rows}
+    assert set(found.failures.values()) == {f"{BACKBONE} makes no finite numbers of it"}
+    assert count_missing(data.rows, extreme) == 24
+
+
+def test_a_speed_is_remembered_of_all_cores_at_work(
+    graphs: Path, make_image_folder: MakeImageFolder
+) -> None:
+    """In a cache of its own, since speeds are kept beside the graphs, which tests share."""
+    shared = (graphs / "graphs").resolve()
+    (graphs / "graphs").unlink()
+    shutil.copytree(shared, graphs / "graphs")
+    backbone = get_backbone(BACKBONE)
+    (graphs / "graphs" / "speed.json").unlink(missing_ok=True)
+    data = scan(make_image_folder({"a": 35, "b": 35}))
+    embed_rows(data, data.rows, BACKBONE, jobs=available_cores() + 1)
+    assert measured_speed(backbone) is None
+    clear_cache(["features"])
+    embed_rows(data, data.rows, BACKBONE)
+    assert measured_speed(backbone) is not None
 
 
 def test_progress_ends_at_the_total(photo_folder: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import math
+import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from regraft.engines.training import Step
 from regraft.errors import OutOfTimeError, TrainingError
 from regraft.metrics import FewerImages
 from regraft.race import BehindError, Race, race_key
+from regraft.seals import unsealed_json
 from tests.fakes import Clock, Fake, FakeTrained, install_clock, many_rows
 
 
@@ -97,6 +100,38 @@ def test_a_later_result_replaces_an_earlier_one(tmp_path: Path) -> None:
     assert known[1] == 2.0
     assert known[0].covered.all()
     assert not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.safetensors", "a.network.safetensors"])
+def test_a_flipped_bit_is_noticed(tmp_path: Path, name: str) -> None:
+    race = Race(tmp_path)
+    race.keep("a", _result(), 1.0)
+    written = (tmp_path / name).read_bytes()
+    chance = random.Random(name)
+    noticed = 0
+    for _ in range(60):
+        bit = chance.randrange(8 * len(written))
+        damaged = bytearray(written)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / name).unlink()
+        (tmp_path / name).write_bytes(damaged)
+        known = Race(tmp_path).recall("a")
+        noticed += known is None
+        if known is not None:  # a blank of the JSON
+            assert name == "a.json"
+            assert repr(known[0].log) == repr(_result().log)
+            np.testing.assert_array_equal(known[0].probabilities, _result().probabilities)
+    assert noticed > 30
+
+
+def test_a_result_of_an_earlier_version_is_recalled(tmp_path: Path) -> None:
+    """It has neither a seal nor the hashes of what lies beside it."""
+    race = Race(tmp_path)
+    race.keep("a", _result(), 1.0)
+    about = unsealed_json((tmp_path / "a.json").read_text(encoding="utf-8"))
+    del about["sha256"]
+    (tmp_path / "a.json").write_text(json.dumps(about), encoding="utf-8")
+    assert race.recall("a") is not None
 
 
 def _cut(path: Path) -> None:

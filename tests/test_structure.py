@@ -22,6 +22,8 @@ ORDER = (
     "saved",
     "model_record",
     "storage",
+    "seals",
+    "switching",
     "telemetry",
     "locations",
     "workers",
@@ -75,8 +77,8 @@ ORDER = (
     "__main__",
 )
 LEAVES = {
-    *("_version", "errors", "csv_table", "progress", "saved", "model_record", "storage", "workers"),
-    *("telemetry", "locations", "content_store", "training_contents"),
+    *("_version", "errors", "csv_table", "progress", "saved", "model_record", "storage", "seals"),
+    *("switching", "telemetry", "locations", "workers", "content_store", "training_contents"),
 }
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
 NARROW = {

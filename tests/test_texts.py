@@ -16,7 +16,7 @@ from regraft.approaches import Tfidf, WordVectors
 from regraft.catalogue import embedding_graph, get_backbone
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, ModelError, UnreadableInputError, UsageError
-from regraft.features import embed_rows
+from regraft.features import clear_cache, embed_rows
 from regraft.modality.base import read_input
 from regraft.modality.cells import cell_path, read_cell, table_of
 from regraft.modality.tokens import TextTransform
@@ -388,3 +388,31 @@ def test_texts_of_one_length_are_embedded_together_and_as_they_are_alone(texts: 
         lengths.add(len(tokens))
         assert features == pytest.approx(alone.run(tokens)[0], abs=1e-5)
     assert 1 < len(lengths) < len(data.ok)
+
+
+@pytest.mark.parametrize("backbone", ["all_minilm_l6_v2", "vectors"])
+def test_what_was_in_the_cache_does_not_show_in_features(
+    texts: Path, tmp_path: Path, backbone: str
+) -> None:
+    """After a kill, or damage, a few are embedded that others were in a batch with before."""
+    if backbone == "vectors":
+        words = sorted(
+            {
+                word
+                for path in texts.rglob("*.txt")
+                for word in path.read_text(errors="ignore").split()
+            }
+        )
+        chance = np.random.default_rng(0)
+        lines = (f"{w} {' '.join(map(str, chance.normal(size=30).round(4)))}\n" for w in words)
+        (tmp_path / "vectors.txt").write_text("".join(lines), encoding="utf-8")
+        backbone = f"vectors:{tmp_path / 'vectors.txt'}"
+    data = rg.scan(texts)
+    together = embed_rows(data, data.ok, backbone).features.copy()
+    for size in (1, 7):
+        for first in range(0, len(data.ok), size):
+            clear_cache(["features"])
+            some = data.ok[first : first + size]
+            found = embed_rows(data, some, backbone)
+            assert found.cached == 0
+            assert np.array_equal(found.features, together[first : first + size])

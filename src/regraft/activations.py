@@ -4,7 +4,7 @@ Training only the upper stages of a network needs what the frozen ones below put
 augmented variants of each photo ("views"; view 0 is the photo as it will be predicted). They are
 computed with ONNX Runtime on all cores, kept in half precision in memory-mapped files keyed by
 content, and reused by every fold, candidate and later run. What the disk budget leaves no room
-for is computed again whenever it is needed.
+for is computed again whenever it is needed, and so is what no longer has its checksum.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,32 @@ from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, StorageError, UnreadableInputError
 from regraft.features import read_checked
 from regraft.progress import Progress, silent
-from regraft.storage import cache_dir, limit_from_environment, make_folder, write_atomic
+from regraft.seals import checksum
+from regraft.storage import (
+    PART,
+    cache_dir,
+    limit_from_environment,
+    make_folder,
+    part_folder,
+    write_atomic,
+)
 from regraft.workers import map_threads
 
 LIMIT_BYTES = 8 * 1024**3
-_FORMAT = 1
+_FORMAT = 2
 _FREE_SHARE = 0.5  # of the free disk that may be used
 _EACH_COMMIT_S = 5.0  # work that a killed process loses at the most
+
+
+class _Entry(NamedTuple):
+    """What lies in one place of a file: the hash of the content it was made of, and a checksum."""
+
+    content: str
+    checksum: int
+
+
+_checked: dict[Path, tuple[tuple[int, ...], dict[int, _Entry]]] = {}
+"""By file: how it was when this process compared it with its checksums, and what it compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +109,6 @@ class Activations:
         self.seconds = 0.0
         self.warning = ""
 
-    @property
-    def bytes_per_view(self) -> int:
-        """Disk that one view of all rows takes."""
-        return int(np.prod(self.shape)) * self.dtype.itemsize * len(self._rows)
-
     def prepare(self, views: int, *, jobs: int | None = None, progress: Progress = silent) -> None:
         """Compute the first `views` views, as far as they are missing and the budget allows.
 
@@ -116,8 +130,8 @@ class Activations:
         lacking = 0
         for view in range(views):
             stem = folder / f"{self._key}-{self._seed}-{view}"
-            kept = _read_index(stem.with_suffix(".json"), stem.with_suffix(".bin"), item)
-            lacking += len(wanted.difference(kept))
+            index = _read_index(stem.with_suffix(".json"), stem.with_suffix(".bin"), item)
+            lacking += len(wanted.difference(entry.content for entry in index))
         return lacking
 
     def seconds_per_image(self, sample: int, *, jobs: int | None = None) -> float:
@@ -179,10 +193,12 @@ class Activations:
         values_path, index_path = stem.with_suffix(".bin"), stem.with_suffix(".json")
         item = int(np.prod(self.shape)) * self.dtype.itemsize
         index = _read_index(index_path, values_path, item)
-        known = {content: slot for slot, content in enumerate(index)}
+        places = {entry.content: place for place, entry in enumerate(index)}
         wanted = dict.fromkeys(row.sha256 for row in self._rows)
         first = {row.sha256: i for i, row in reversed(list(enumerate(self._rows)))}
-        missing = [content for content in wanted if content not in known]
+        there = [places[content] for content in wanted if content in places]
+        damaged = [index[place].content for place in _damaged(values_path, index, item, there)]
+        missing = [content for content in wanted if content not in places]
         room = max(0, _room_bytes(values_path, len(missing) * item) // item)
         if len(missing) > room:
             self.warning = (
@@ -191,31 +207,37 @@ class Activations:
                 "(REGRAFT_ACTIVATIONS_GB sets the budget)"
             )
             missing = missing[:room]
-        done = len(wanted) - len(missing)
+        to_do = [*damaged, *missing]
+        done = len(wanted) - len(to_do)
         committed = time.monotonic()
-        tasks = ((first[content], view) for content in missing)
-        with values_path.open("ab") as file:
+        tasks = ((first[content], view) for content in to_do)
+        values_path.touch()
+        with values_path.open("r+b") as file:
             file.truncate(len(index) * item)
-            file.seek(0, os.SEEK_END)
             progress(phase, done, len(wanted))
             for content, found in zip(
-                missing, map_threads(self._compute, tasks, jobs=jobs), strict=True
+                to_do, map_threads(self._compute, tasks, jobs=jobs), strict=True
             ):
-                file.write(np.ascontiguousarray(found).tobytes())
-                index.append(content)
+                value = np.ascontiguousarray(found).tobytes()
+                entry = _Entry(content, checksum(value, content))
+                place = places.setdefault(content, len(index))
+                index[place : place + 1] = [entry]
+                file.seek(place * item)
+                file.write(value)
                 done += 1
                 progress(phase, done, len(wanted))
                 if time.monotonic() - committed > _EACH_COMMIT_S:
                     file.flush()
-                    write_atomic(index_path, json.dumps(index))
+                    _write_index(index_path, index)
                     committed = time.monotonic()
-        if missing:
-            write_atomic(index_path, json.dumps(index))
+        if to_do:
+            _write_index(index_path, index)
         os.utime(values_path)
         if not index:
             return _View(None, np.full(len(self._rows), -1, np.int64))
-        known = {content: slot for slot, content in enumerate(index)}
-        slots = np.array([known.get(row.sha256, -1) for row in self._rows], np.int64)
+        used = (places[content] for content in wanted if content in places)
+        _checked[values_path] = _state(values_path), {place: index[place] for place in used}
+        slots = np.array([places.get(row.sha256, -1) for row in self._rows], np.int64)
         values = np.memmap(values_path, self.dtype, "r", shape=(len(index), *self.shape))
         return _View(values, slots)
 
@@ -225,14 +247,56 @@ def variant_seed(content: str, view: int, *, seed: int = 0) -> int:
     return int(content[:12], 16) * 1_000 + view + 7_919 * seed
 
 
-def _read_index(index_path: Path, values_path: Path, item: int) -> list[str]:
-    """Content hashes in the order of the file; only as many as the file really holds."""
+def _read_index(index_path: Path, values_path: Path, item: int) -> list[_Entry]:
+    """What lies where in a file; only as much as the file really holds.
+
+    An entry that is damaged stays in its place, under a hash that no content has.
+    """
     try:
         index = json.loads(index_path.read_text(encoding="utf-8"))
         held = values_path.stat().st_size // item
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []
-    return [str(content) for content in index[:held]] if isinstance(index, list) else []
+    if not isinstance(index, list):
+        return []
+    return [_entry(text, place) for place, text in enumerate(index[:held])]
+
+
+def _entry(text: object, place: int) -> _Entry:
+    content, _, digits = str(text).partition(":")
+    try:
+        return _Entry(content, int(digits, 16))
+    except ValueError:
+        return _Entry(f"damaged {place}", 0)
+
+
+def _write_index(path: Path, index: Sequence[_Entry]) -> None:
+    write_atomic(path, json.dumps([f"{content}:{crc:08x}" for content, crc in index]))
+
+
+def _damaged(path: Path, index: Sequence[_Entry], item: int, places: Sequence[int]) -> list[int]:
+    """Those places of a file that do not hold what their checksum says."""
+    if not places:
+        return []
+    state, known = _checked.get(path, ((), {}))
+    if state != _state(path):  # another process has written it, or something else has
+        known = {}
+    unknown = [place for place in places if known.get(place) != index[place]]
+    if not unknown:
+        return []
+    values = np.memmap(path, np.uint8, "r", shape=(len(index), item))
+
+    def is_whole(place: int) -> bool:
+        return checksum(values[place].data, index[place].content) == index[place].checksum
+
+    return [
+        p for p, whole in zip(unknown, map_threads(is_whole, unknown), strict=True) if not whole
+    ]
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @contextlib.contextmanager
@@ -244,8 +308,8 @@ def _exclusively(stem: Path) -> Iterator[Path]:
     try:
         lock.acquire()
     except Timeout:
-        with tempfile.TemporaryDirectory(dir=stem.parent, prefix=".private-") as private:
-            yield Path(private) / stem.name
+        with part_folder(stem) as private:
+            yield private / stem.name
         return
     try:
         yield stem
@@ -264,7 +328,7 @@ def _room_bytes(keep: Path, wanted: int) -> int:
     Files of `keep`'s own network and seed, and those used within an hour, are left.
     """
     folder, limit = keep.parent, limit_bytes()
-    if folder.name.startswith(".private-"):
+    if folder.name.endswith(PART):
         folder = folder.parent
     files: list[tuple[float, int, Path]] = []
     for path in folder.glob("*.bin"):

@@ -253,7 +253,8 @@ ApproachNames = Annotated[
     typer.Option(
         "--approach",
         metavar="NAME",
-        help="To try: linear_probe, knn, fine_tune, scratch, fastai; repeatable.",
+        help="To try: linear_probe, knn, fine_tune, scratch, tfidf, word_vectors, fastai; "
+        "repeatable.",
     ),
 ]
 ResizeOption = Annotated[

@@ -18,11 +18,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from regraft.approaches import APPROACHES, Approach
+from regraft.approaches import APPROACHES, ONLY_FOR, Approach
 from regraft.catalogue import DEFAULT_BACKBONE, Backbone
 from regraft.dataset import Dataset, require_trainable, scan_files
 from regraft.errors import DataError, UsageError
 from regraft.inputs import as_files, each
+from regraft.modality import IMAGE
 
 _WARNED_OF = 3  # images by name
 
@@ -34,7 +35,8 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     PIL pictures or of uint8 (height, width, 3) of any sizes; see `inputs`.
 
     Args:
-        approach: "linear_probe", "knn", "fine_tune", "scratch" or "fastai".
+        approach: the name of one for images: "linear_probe", "knn", "fine_tune", "scratch" or
+            "fastai".
         backbone: a name or a Backbone; not for "scratch".
         settings: further arguments of the approach, such as `{"train": "last_2_stages"}`.
         seed: of folds and training.
@@ -140,9 +142,10 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _approach(self) -> Approach:
-        if self.approach not in APPROACHES:
+        names = [name for name in APPROACHES if ONLY_FOR.get(name, IMAGE) == IMAGE]
+        if self.approach not in names:
             raise UsageError(
-                f"there is no approach {self.approach!r}; expected {', '.join(APPROACHES)}"
+                f"there is no approach {self.approach!r} to images; expected {', '.join(names)}"
             )
         settings = dict(self.settings or {})
         if self.approach != "scratch":

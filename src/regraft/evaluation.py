@@ -127,12 +127,25 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
-        """Read the form that `to_dict` writes."""
+        """Read the form that `to_dict` writes.
+
+        A metric that the version which wrote it did not measure is NaN, as one that is not defined.
+
+        Raises:
+            KeyError: what every version has written is missing.
+        """
+        accuracy = Estimate.from_dict(data["accuracy"])
+        others = {
+            name: Estimate.from_dict(data[name]) if name in data else _NOT_MEASURED
+            for name in METRICS
+            if name != "accuracy"
+        }
         return cls(
             on=data["on"],
             n=data["n"],
             classes=tuple(data["confusion"]["classes"]),
-            **{name: Estimate.from_dict(data[name]) for name in METRICS},
+            accuracy=accuracy,
+            **others,
             per_class={
                 name: ClassScore(
                     n=score["n"],
@@ -143,7 +156,10 @@ class Evaluation:
                 for name, score in data["per_class"].items()
             },
             confusion=np.asarray(data["confusion"]["counts"], dtype=np.float64),
-            reliability=tuple(ReliabilityBin(**b) for b in data["reliability"]),
+            reliability=tuple(
+                ReliabilityBin(b["low"], b["high"], b["n"], b["confidence"], b["accuracy"])
+                for b in data["reliability"]
+            ),
             majority_share=data["majority_share"],
             accuracy_by_repeat=tuple(data["accuracy_by_repeat"]),
             expected_gain=data.get("expected_gain", 0.0),  # runs of 0.1.0 lack both
@@ -157,6 +173,7 @@ def _count(number: float) -> int | float:
 
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
+_NOT_MEASURED = Estimate(math.nan, math.nan, math.nan, "not measured")
 _IMPROVING = METRICS[:-1]  # with more images; the calibration error is fitted anew each time
 
 

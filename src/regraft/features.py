@@ -42,8 +42,14 @@ from regraft.errors import StorageError, UnreadableInputError
 from regraft.modality.base import Transform, read_input
 from regraft.modality.image import decode
 from regraft.progress import Progress, silent
-from regraft.storage import cache_dir, limit_from_environment, make_folder, storage_errors
-from regraft.workers import map_threads
+from regraft.storage import (
+    cache_dir,
+    clear_parts,
+    limit_from_environment,
+    make_folder,
+    storage_errors,
+)
+from regraft.workers import available_cores, map_threads
 
 FeatureArray = NDArray[np.float32]
 T = TypeVar("T")
@@ -148,6 +154,8 @@ def embed_rows(
                 else _compute(OnnxEngine(graph), backbone.transform, tasks, jobs)
             ):
                 where = with_copies(i)
+                if not isinstance(outcome, str) and not np.isfinite(outcome).all():
+                    outcome = f"{backbone.name} makes no finite numbers of it"
                 if isinstance(outcome, str):
                     features[where] = np.nan
                     failures.update((rows[j].path, outcome) for j in where)
@@ -157,7 +165,8 @@ def embed_rows(
                 done += len(where)
                 progress(phase, done, len(rows))
         computed_in = time.monotonic() - computing_from
-    if missing - len(failures) >= _SPEED_SAMPLE and backbone.transform.views == ("plain",):
+    is_usual = backbone.transform.views == ("plain",) and jobs in (None, available_cores())
+    if missing - len(failures) >= _SPEED_SAMPLE and is_usual:
         with contextlib.suppress(Exception):  # a nicety: its loss must not end the job
             remember_speed(backbone, missing / computed_in)
     return Embedding(
@@ -284,7 +293,9 @@ def _compute_stacked(
     """As `_compute`, inputs of one shape together: a network takes less for each in a batch.
 
     So many inputs are read at once that most shapes are there several times; results come in
-    another order than the tasks.
+    another order than the tasks. What the cache held, and so who is in a batch, must not show in
+    the features: ONNX Runtime sums a batch of one in another order than larger ones, and these in
+    one order (measured from 2 to 64, word vectors and MiniLM). So one that is alone goes twice.
     """
     engine = OnnxEngine(network_graph(backbone))
 
@@ -293,14 +304,20 @@ def _compute_stacked(
         return i, _or_reason(lambda: backbone.transform.read(read_checked(path, sha256=sha256)))
 
     def work(batch: list[tuple[int, NDArray[Any]]]) -> list[tuple[int, FeatureArray | str]]:
+        arrays = [array for _, array in batch]
+        if len(batch) == 1 and most_at_once(arrays[0].shape) > 1:
+            arrays *= 2
         try:
-            features = engine.run(np.stack([array for _, array in batch]))[0]
-            return [(i, one) for (i, _), one in zip(batch, features, strict=True)]
+            features = engine.run(np.stack(arrays))[0]
+            return [(i, one) for (i, _), one in zip(batch, features, strict=False)]
         except Exception as error:
             if len(batch) > 1:
                 return [found for one in batch for found in work([one])]
             what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             return [(batch[0][0], what)]
+
+    def most_at_once(shape: tuple[int, ...]) -> int:
+        return max(1, _POSITIONS_AT_ONCE // max(1, math.prod(shape)))
 
     tasks = iter(tasks)
     while block := list(itertools.islice(tasks, _READ_AT_ONCE)):
@@ -312,7 +329,7 @@ def _compute_stacked(
                 by_shape[array.shape].append((i, array))
         batches = []
         for shape, alike in by_shape.items():
-            most = max(1, _POSITIONS_AT_ONCE // max(1, math.prod(shape)))
+            most = most_at_once(shape)
             batches += [alike[at : at + most] for at in range(0, len(alike), most)]
         for found in map_threads(work, batches, jobs=jobs):
             yield from found
@@ -391,9 +408,11 @@ def clear_cache(kinds: Iterable[str]) -> int:
     freed = 0
     for kind in kinds:
         freed += _use(kind).bytes
-        with storage_errors(f"clear {cache_dir() / kind}"):
+        folder = cache_dir() / kind
+        with storage_errors(f"clear {folder}"):
             for path in _files(kind):
                 path.unlink(missing_ok=True)
+            clear_parts(folder)
     return freed
 
 
@@ -407,5 +426,5 @@ def _use(kind: str) -> CacheUse:
 
 
 def _files(kind: str) -> list[Path]:
-    folder = cache_dir() / kind
-    return sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
+    """All files of a part, with those of processes that were killed."""
+    return sorted(path for path in (cache_dir() / kind).rglob("*") if path.is_file())

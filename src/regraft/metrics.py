@@ -217,12 +217,6 @@ def bootstrap_estimates(
     return found
 
 
-def confusion_counts(labels: IntArray, predicted: IntArray, n_classes: int) -> IntArray:
-    """Counts int64 (k, k): true class by row, predicted class by column."""
-    flat = np.bincount(labels * n_classes + predicted, minlength=n_classes * n_classes)
-    return flat.reshape(n_classes, n_classes).astype(np.int64)
-
-
 def weighted_confusion(
     labels: IntArray, predicted: IntArray, n_classes: int, weights: FloatArray
 ) -> FloatArray:

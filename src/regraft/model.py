@@ -18,7 +18,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,7 +31,7 @@ from numpy.typing import NDArray
 from regraft._version import __version__
 from regraft.catalogue import ONNX, Backbone, embedding_graph, network_tensors
 from regraft.engines.onnx import OnnxEngine
-from regraft.errors import ModelError, UnreadableInputError, UsageError
+from regraft.errors import ModelError, StorageError, UnreadableInputError, UsageError
 from regraft.heads import Familiarity, Head
 from regraft.inputs import Input, each, is_one, is_path, name_of, pixels_of
 from regraft.metrics import FloatArray
@@ -49,7 +48,8 @@ from regraft.model_record import (
 )
 from regraft.progress import Progress, silent
 from regraft.saved import naming
-from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
+from regraft.switching import commit, current, locked, read_whole
 from regraft.training_contents import FILE as _CONTENTS
 from regraft.training_contents import UNKNOWN, TrainingContents, read_training_contents
 from regraft.workers import map_threads
@@ -255,18 +255,18 @@ class Model:
         with storage_errors(f"read what belongs to the model beside {folder}"):
             files |= {name: path.read_bytes() for name, path in self.companions.items()}
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-        make_folder(staging)
-        try:
+        with part_folder(folder) as staged:
+            new = make_folder(staged / folder.name)
             for name, data in files.items():
-                write_atomic(staging / name, data)
-            write_atomic(staging / RECORD, json.dumps(self._card(hashes), indent=1) + "\n")
-            with storage_errors(f"write {folder}"):
-                if folder.exists():
-                    shutil.rmtree(folder)
-                staging.rename(folder)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+                write_atomic(new / name, data)
+            write_atomic(new / RECORD, json.dumps(self._card(hashes), indent=1) + "\n")
+            if os.path.lexists(folder):
+                busy = StorageError(f"another process writes in {folder.parent}; wait for it")
+                with locked(folder.parent, busy):
+                    commit(staged, folder.parent, [folder.name])
+            else:
+                with storage_errors(f"write {folder}"):
+                    new.rename(folder)
         return folder
 
     @property
@@ -370,9 +370,23 @@ def load(folder: str | Path) -> Model:
     Raises:
         ModelError: it is not there, is of a newer format, lacks a file or was altered.
     """
-    folder = Path(folder)
-    if not is_model_folder(folder) and is_model_folder(folder / "model"):
-        folder = folder / "model"
+    given = Path(folder)
+    place = Path(os.path.abspath(given))  # noqa: PTH100 - keeps links
+
+    def of_run() -> Model | None:
+        model = current(given, "model")
+        return _read_model(model) if is_model_folder(model) else None
+
+    def of_folder() -> Model:
+        model = current(place.parent, place.name)
+        return _read_model(given if model == place else model)
+
+    if not is_model_folder(given) and (found := read_whole(given, "model", of_run)):
+        return found
+    return read_whole(place.parent, place.name, of_folder)
+
+
+def _read_model(folder: Path) -> Model:
     if not is_model_folder(folder):
         raise ModelError(_why_no_model(folder))
     record, backbone = read_record(folder)
@@ -555,5 +569,13 @@ def _why_no_model(folder: Path) -> str:
     if not folder.exists():
         return f"there is no folder {folder}; give a model folder or the --out folder of a fit"
     if (folder / "run.json").exists():
+        if any((folder / "models").glob(f"*/{RECORD}")):
+            return (
+                f"the run in {folder} has lost its model; to put the one that it had before to "
+                f"work, run: regraft rollback {folder}"
+            )
+        with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
+            if json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"] == "done":
+                return f"the run in {folder} has lost its model; fit again with --force"
         return f"the run in {folder} has no model yet; run the same regraft fit again to finish it"
     return f"{folder} holds no model.json; give a model folder or the --out folder of a fit"

@@ -2,7 +2,8 @@
 
 A run folder keeps the models that were replaced in `models/`, the oldest first; `model/` is the one
 at work. A model that came from another run says so in its `origin.json`, so that the next one is
-compared with what it said.
+compared with what it said. Both folders change in one step (`switching`): whenever a process ends,
+one model is at work and the other kept.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ from regraft.errors import RegraftError, RunError
 from regraft.evaluation import CROSS_VALIDATION, TEST
 from regraft.metrics import Estimate
 from regraft.model import load
+from regraft.model_record import RECORD
 from regraft.reporting.pairing import paired_accuracy
 from regraft.runs import Run, read_run
 from regraft.saved import read_bytes, read_json
-from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
+from regraft.switching import commit, current, locked, settled
 
-_BEFORE, _ORIGIN = "models", "origin.json"
+_MODEL, _BEFORE = "model", "models"
+_ORIGIN = "origin.json"  # of a model folder
+_WAIT_S = 10.0  # for another process that writes in the run folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +61,20 @@ def promote(new: Run, old: Run) -> Promotion:
 
     Both are compared on photos that they predicted without having been trained on them: those of
     the test set, and those of cross-validation. Worse is what is significantly behind on either, by
-    the rule that candidates are compared by as well (`differences.standing`).
+    the rule that candidates are compared by as well (`differences.standing`). Where the new one is
+    at work already, as after a process that was killed before it could say so, nothing changes.
 
     Raises:
         ModelError: the new model cannot be read.
+        RunError: another process writes in the folder of the old run.
         StorageError: the folder cannot be written; the old model is at work then.
     """
     deployed = deployed_run(old)
     if deployed is None:
         reason = "the run that the deployed model comes from is gone, or has another model by now"
         return Promotion(False, 0, None, f"not promoted: {reason}")
+    if deployed is not old and os.path.realpath(deployed.folder) == os.path.realpath(new.folder):
+        return Promotion(True, 0, None, "promoted before")
     both_tested = new.data.test and deployed.data.test and new.test_is_independent
     pairs = [
         paired_accuracy(new, deployed, on)
@@ -92,22 +101,32 @@ def roll_back(folder: str | Path) -> Path:
     """Put the model that was at work before to work again; the present one is kept beside it.
 
     Raises:
-        RunError: no earlier model is kept.
+        RunError: no earlier model is kept, or another process writes in the folder.
         ModelError: it cannot be read.
         StorageError: the folder cannot be written.
     """
     run = Path(folder)
-    kept = _kept(run)
-    if not kept:
+    settled(run)
+    if not _kept(run):
         raise RunError(f"{run} keeps no earlier model; nothing was promoted over it")
-    earlier = kept[-1]
-    load(earlier)
-    present, aside = run / "model", run / f".model.{os.getpid()}.part"
-    with storage_errors(f"exchange the models of {run}"):
-        present.rename(aside)
-        earlier.rename(present)
-        aside.rename(earlier)
+    with locked(run, _busy(run), timeout_s=_WAIT_S):
+        earlier = _kept(run)[-1]
+        load(earlier)
+        present, kept_as = run / _MODEL, f"{_BEFORE}/{earlier.name}"
+        with storage_errors(f"exchange the models of {run}"), part_folder(present) as staged:
+            _copy(earlier, staged / _MODEL)
+            if present.exists():
+                _copy(present, staged / kept_as)
+                commit(staged, run, [kept_as, _MODEL])
+            else:
+                commit(staged, run, [_MODEL], remove=[kept_as])
     return present
+
+
+def _busy(run: Path) -> RunError:
+    return RunError(
+        f"another process writes in {run}; wait for it, then run the same command again"
+    )
 
 
 def deployed_run(run: Run) -> Run | None:
@@ -115,14 +134,14 @@ def deployed_run(run: Run) -> Run | None:
 
     None where that one cannot be read any more, or has been fitted again since.
     """
-    model = run.folder / "model"
+    model = current(run.folder, _MODEL)
     if not (model / _ORIGIN).exists():
         return run
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RegraftError):
         origin: dict[str, str] = read_json(model / _ORIGIN, dict[str, str])
         found = read_run(run.folder / origin["run"])
-        cards = [read_bytes(folder / "model.json") for folder in (model, found.folder / "model")]
-        return found if cards[0] == cards[1] else None
+        records = [read_bytes(m / RECORD) for m in (model, current(found.folder, _MODEL))]
+        return found if records[0] == records[1] else None
     return None
 
 
@@ -134,15 +153,27 @@ def _kept(run: Path) -> list[Path]:
 
 
 def _replace(run: Path, new: Path) -> None:
-    kept = _kept(run)
-    number = int(kept[-1].name) + 1 if kept else 1
-    before, staged = make_folder(run / _BEFORE) / f"{number:04}", run / f".model.{os.getpid()}.part"
-    with storage_errors(f"replace the model of {run}"):
-        try:
-            shutil.copytree(new / "model", staged)
+    with locked(run, _busy(run), timeout_s=_WAIT_S):
+        kept = _kept(run)
+        number = int(kept[-1].name) + 1 if kept else 1
+        kept_as = f"{_BEFORE}/{number:04}"
+        with storage_errors(f"replace the model of {run}"), part_folder(run / _MODEL) as staged:
+            _copy(current(new, _MODEL), staged / _MODEL)
             origin = {"run": os.path.relpath(new, run)}
-            write_atomic(staged / _ORIGIN, json.dumps(origin) + "\n")
-            (run / "model").rename(before)
-            staged.rename(run / "model")
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+            write_atomic(staged / _MODEL / _ORIGIN, json.dumps(origin) + "\n")
+            _copy(run / _MODEL, staged / kept_as)
+            commit(staged, run, [kept_as, _MODEL])
+
+
+def _copy(model: Path, to: Path) -> None:
+    """A second folder of a model; it takes no room where files can have two names."""
+    make_folder(to.parent)
+    shutil.copytree(model, to, copy_function=_link_or_copy)
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target

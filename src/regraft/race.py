@@ -22,13 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.approaches import Approach, CrossValidation, TrainingLog
-from regraft.errors import TrainingError
+from regraft.errors import StorageError, TrainingError
 from regraft.metrics import FewerImages, IntArray
-from regraft.storage import make_folder, write_atomic
+from regraft.seals import sealed_json, sha256_of, unsealed_json
+from regraft.storage import make_folder
+from regraft.switching import settled, write_together
 
 if TYPE_CHECKING:
     import optuna
 
+_WAIT_S = 10.0  # for who looks into the folder at the same moment
 _FIRST_RUNG = 2  # epochs before a candidate can be found behind
 _REDUCTION = 3  # of those at a rung, one in so many goes on
 _NOT_SIGNIFICANT = 0.05  # accuracy behind the best at the same epoch that is never held against one
@@ -66,6 +69,8 @@ class Race:
     def __init__(self, folder: Path | None = None) -> None:
         """Open what is there; a damaged store is begun anew."""
         self._folder = make_folder(folder) if folder is not None else None
+        if self._folder is not None:
+            settled(self._folder)
         self._study: optuna.Study | None = None
         self._best: dict[int, float] = {}
 
@@ -76,7 +81,11 @@ class Race:
         from safetensors.numpy import load_file
 
         try:
-            about = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
+            text = (self._folder / f"{key}.json").read_text(encoding="utf-8")
+            about = _about_of(text)
+            for name, digest in about.get("sha256", {}).items():
+                if sha256_of(self._folder / f"{key}.{name}") != digest:
+                    return None
             arrays = load_file(self._folder / f"{key}.safetensors")
             network = self._network(key) if about["has_network"] else None
             log = tuple(_log_from(entry) for entry in about["log"])
@@ -126,11 +135,24 @@ class Race:
             "has_network": found.network is not None,
             "fewer_share": None if found.fewer is None else found.fewer.share,
         }
-        if found.network is not None and not isinstance(found.network, _OnDisk):
-            write_atomic(self._folder / f"{key}.network.safetensors", save(dict(found.network)))
+        parts: dict[str, bytes] = {"safetensors": save(arrays)}
+        network = self._folder / f"{key}.network.safetensors"
+        is_written = isinstance(found.network, _OnDisk) and network.exists()
+        if found.network is not None and not is_written:
+            parts["network.safetensors"] = save(dict(found.network))
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
+        if is_written:
+            digests["network.safetensors"] = sha256_of(network)
+        # All of them at once: a kill in between would cost the result that is there.
+        write_together(
+            self._folder,
+            {f"{key}.{name}": data for name, data in parts.items()}
+            | {f"{key}.json": sealed_json(about | {"sha256": digests})},
+            busy=StorageError(f"another process writes in {self._folder}"),
+            timeout_s=_WAIT_S,
+        )
+        if "network.safetensors" in parts:
             found = replace(found, network=self._network(key))
-        write_atomic(self._folder / f"{key}.safetensors", save(arrays))
-        write_atomic(self._folder / f"{key}.json", json.dumps(about))
         return found
 
     def _network(self, key: str) -> _OnDisk:
@@ -206,6 +228,18 @@ class Race:
                 for epoch, accuracy in trial.intermediate_values.items():
                     self._best[epoch] = max(self._best.get(epoch, 0.0), accuracy)
         return self._study
+
+
+def _about_of(text: str) -> dict[str, Any]:
+    """What a result says of itself; that of an earlier version has no seal.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    entry = json.loads(text)
+    if isinstance(entry, dict) and "has_network" in entry:
+        return entry
+    return unsealed_json(text)
 
 
 def race_key(approach: Approach, fingerprint: str, folds: IntArray) -> str:

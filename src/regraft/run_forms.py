@@ -127,16 +127,16 @@ class BinForm(msgspec.Struct, kw_only=True):
 
 
 class EvaluationForm(msgspec.Struct, kw_only=True):
-    """An entry of `evaluation.json`."""
+    """An entry of `evaluation.json`; a version that did not measure something leaves it out."""
 
     on: str
     n: Count
     accuracy: EstimateForm
-    balanced_accuracy: EstimateForm
-    macro_f1: EstimateForm
-    roc_auc: EstimateForm
-    log_loss: EstimateForm
-    ece: EstimateForm
+    balanced_accuracy: EstimateForm | msgspec.UnsetType = msgspec.UNSET
+    macro_f1: EstimateForm | msgspec.UnsetType = msgspec.UNSET
+    roc_auc: EstimateForm | msgspec.UnsetType = msgspec.UNSET
+    log_loss: EstimateForm | msgspec.UnsetType = msgspec.UNSET
+    ece: EstimateForm | msgspec.UnsetType = msgspec.UNSET
     per_class: dict[str, ClassForm]
     confusion: ConfusionForm
     reliability: list[BinForm]

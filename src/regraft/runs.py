@@ -17,7 +17,9 @@
 
 No other file holds an absolute path: the folder can be shared without `where.json`. `run.json`
 says "running" until the rest is complete and "done" afterwards, so a folder left by a killed
-process is never taken for a finished one.
+process is never taken for a finished one. Where a run or a model is there already, the new run is
+made in a folder within (`NEXT`) and takes its place in one step once it is complete: until then,
+and if it never is, the old one is as it was.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -62,11 +64,19 @@ from regraft.modality.base import read_input
 from regraft.model import Model, load
 from regraft.run_forms import ComparisonForm, EvaluationsForm, RunForm
 from regraft.saved import naming, parse_json, read_json, read_text, reason_of
-from regraft.storage import held, make_folder, storage_errors, write_atomic
+from regraft.storage import (
+    clear_parts,
+    is_part,
+    make_folder,
+    remove,
+    storage_errors,
+    write_atomic,
+)
+from regraft.switching import COMMITTED, LOCK, commit, current, locked, read_whole
 
 FORMAT = 1
 WHERE = "where.json"
-_RUN, _LOCK = "run.json", ".lock"
+_RUN, _MODEL = "run.json", "model"
 _PATHS = ("data", "labels", "image_dir", "test")  # settings that are paths
 _SOURCES = ("decisions", "corrections")  # settings with a path in them
 _FILES = (
@@ -80,9 +90,12 @@ _FILES = (
     "lr_range.csv",
     "exploration.json",
     "explanations.json",
+    WHERE,
 )
 _PREDICTION_COLUMNS = ["path", "label", "predicted", "confidence", "split", "fold"]
 RACE = "race"  # what a comparison has finished; there while a run is not done
+NEXT = ".regraft.next"  # the run that is to replace the one in the folder
+_OURS = {LOCK, COMMITTED, NEXT, ".lock"}  # the last is the lock of an earlier version
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +133,10 @@ class ImagePrediction:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run as read from its folder; `about` is run.json, `comparison` its JSON."""
+    """A finished run as read from its folder; `about` is run.json, `comparison` its JSON.
+
+    `home` is the folder that it has for people, where that is not the one its files are in yet.
+    """
 
     folder: Path
     about: Mapping[str, Any]
@@ -130,6 +146,12 @@ class Run:
     evaluations: tuple[Evaluation, ...]
     predictions: tuple[ImagePrediction, ...]
     exploration: Exploration | None = None
+    home: Path | None = None
+
+    @property
+    def known_as(self) -> Path:
+        """The folder to show and to put into commands."""
+        return self.home or self.folder
 
     def __repr__(self) -> str:
         found = next(iter(self.evaluations), None)
@@ -155,6 +177,13 @@ class Run:
         return not any(groups[row.path] in trained for row in self.data.test)
 
 
+class Workplace(NamedTuple):
+    """Where the files of a run that is being made are written, and what its run.json says."""
+
+    folder: Path
+    about: dict[str, Any]
+
+
 def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:
     """Raise what `open_run` would raise, before long work, and without touching the folder.
 
@@ -166,9 +195,9 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = Fal
 
     with storage_errors(f"use {folder} as the run folder"):
         _check_ours(folder)
-        if (folder / _LOCK).exists():
+        if (folder / LOCK).exists():
             try:
-                with FileLock(folder / _LOCK, timeout=0):
+                with FileLock(folder / LOCK, timeout=0):
                     pass
             except Timeout as error:
                 raise RunError(_busy(folder)) from error
@@ -178,13 +207,13 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = Fal
 @contextlib.contextmanager
 def open_run(
     folder: Path, settings: Mapping[str, Any], *, command: str = "", force: bool = False
-) -> Iterator[dict[str, Any]]:
-    """Take a run folder for writing; yields what run.json says, to be added to.
+) -> Iterator[Workplace]:
+    """Take a run folder for writing; yields where to write and what run.json says, to be added to.
 
-    Two processes never write one folder. What an earlier run left there is removed; what may be
-    resumed, features of images and activations, lies in the cache, and finished candidates in the
-    folder `race`. On leaving, run.json records "done",
-    "interrupted" or "failed".
+    Two processes never write one folder. What may be resumed, features of images and activations,
+    lies in the cache, and finished candidates in the folder `race`. On leaving, run.json records
+    "done", "interrupted" or "failed"; of a run that replaces another, in its own folder, and the
+    other stays as it was unless it is "done".
 
     Args:
         folder: created if need be.
@@ -199,27 +228,29 @@ def open_run(
     with storage_errors(f"use {folder} as the run folder"):
         _check_ours(folder)
     make_folder(folder)
-    with held(folder / _LOCK, RunError(_busy(folder)), doing=f"write in {folder}"):
+    with locked(folder, RunError(_busy(folder))):
         _check_free(folder, settings, force=force)
         about = _about(shareable_settings(settings, folder), shareable_command(command, Path.cwd()))
-        write_about(folder, about)  # from here on the folder does not pass for a finished run
-        remember(folder / WHERE, {"settings": json.dumps(settings), "command": command})
-        with storage_errors(f"clear {folder}"):
-            _remove_old(folder, race=force)
+        work = _begin(folder, about, settings)
+        remember(work / WHERE, {"settings": json.dumps(settings), "command": command})
         try:
-            yield about
+            yield Workplace(work, about)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             if not interrupted:
                 about["error"] = without_places(str(error), settings["data"], folder)
             with contextlib.suppress(StorageError):  # the first error is the one to report
-                _close(folder, about, "interrupted" if interrupted else "failed")
+                _close(work, about, "interrupted" if interrupted else "failed")
             raise
-        shutil.rmtree(folder / RACE, ignore_errors=True)
-        _close(folder, about, "done")
+        _close(work, about, "done")
+        if work == folder:
+            shutil.rmtree(folder / RACE, ignore_errors=True)
+        else:
+            _put_in_place(work, folder)
+        clear_parts(folder, is_locked=True)
 
 
-def place_data(folder: Path, data: Dataset) -> str:
+def place_data(folder: Path, data: Dataset, *, home: Path) -> str:
     """What run.json says of where the data are; where that is goes into `where.json`.
 
     Raises:
@@ -227,13 +258,13 @@ def place_data(folder: Path, data: Dataset) -> str:
     """
     known = recall(folder / WHERE) | {"data": str(data.root)}
     remember(folder / WHERE, known | {"elsewhere": json.dumps(dict(data.elsewhere))})
-    return shareable(data.root, folder)
+    return shareable(data.root, home)
 
 
 def settings_of(run: Run) -> dict[str, Any]:
     """The settings of a run, with paths that can be opened here, as far as they are known."""
     shared = dict(run.about.get("settings") or {})
-    settings = shared | dict(json.loads(recall(run.folder / WHERE).get("settings", "{}")))
+    settings = shared | dict(json.loads(recall(current(run.folder, WHERE)).get("settings", "{}")))
     is_beside = run.data.root == find(run.about["data"], run.folder, None)[0]
     for name in _PATHS:
         if shared.get(name):
@@ -280,17 +311,30 @@ def write_results(
         write_atomic(folder / "exploration.json", _json(exploration.to_dict()))
 
 
-def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
+def read_run(folder: str | Path, *, unfinished: bool = False, home: Path | None = None) -> Run:
     """Read a run folder back.
 
     Args:
         folder: the run folder.
         unfinished: read a run that is not done as well, provided that its tables are there.
+        home: see `Run`.
 
     Raises:
         RunError: it is not a run folder, is unfinished, of a newer format, or damaged.
     """
     folder = Path(folder)
+    return read_whole(folder, _RUN, lambda: _read_run(folder, unfinished=unfinished, home=home))
+
+
+def finished_run(folder: Path, settings: Mapping[str, Any]) -> Run | None:
+    """The run in a folder, if it is done and of these settings."""
+    about = _read_about(folder)
+    if about is None or about.get("status") != "done":
+        return None
+    return read_run(folder) if _are_settings_of(folder, about, settings, home=folder) else None
+
+
+def _read_run(folder: Path, *, unfinished: bool, home: Path | None) -> Run:
     about = _read_about(folder)
     if about is None:
         raise RunError(f"{folder} is not a run folder: it has no {_RUN}; give the --out of a fit")
@@ -306,25 +350,25 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
         )
     comparison = _record(folder, "comparison.json", ComparisonForm)
     evaluations = _record(folder, "evaluation.json", EvaluationsForm)
-    with _naming(folder / WHERE):
-        places = recall(folder / WHERE)
+    with _naming(path := current(folder, WHERE)):
+        places = recall(path)
         elsewhere: dict[str, str] = parse_json(places.get("elsewhere", "{}"), dict[str, str])
-    with _naming(folder / "dataset.csv"):
-        table = read_text(folder / "dataset.csv")
+    with _naming(path := current(folder, "dataset.csv")):
+        table = read_text(path)
         data = _with_its_photos(
             Dataset.from_csv(
                 table, root, modality=about.get("modality", IMAGE), elsewhere=elsewhere
             )
-            for root in find(about["data"], folder, places.get("data"))
+            for root in find(about["data"], home or folder, places.get("data"))
         )
-    with _naming(folder / "evaluation.json"):
+    with _naming(current(folder, "evaluation.json")):
         evaluated = tuple(Evaluation.from_dict(entry) for entry in evaluations)
-    with _naming(folder / "issues.csv"):
-        issues = _read_issues(folder / "issues.csv")
-    with _naming(folder / "predictions.csv"):
-        predictions = _read_predictions(folder / "predictions.csv")
-    with _naming(folder / "exploration.json"):
-        exploration = _read_exploration(folder / "exploration.json")
+    with _naming(path := current(folder, "issues.csv")):
+        issues = _read_issues(path)
+    with _naming(path := current(folder, "predictions.csv")):
+        predictions = _read_predictions(path)
+    with _naming(path := current(folder, "exploration.json")):
+        exploration = _read_exploration(path)
     return Run(
         folder=folder,
         about=about,
@@ -334,6 +378,7 @@ def read_run(folder: str | Path, *, unfinished: bool = False) -> Run:
         evaluations=evaluated,
         predictions=predictions,
         exploration=exploration,
+        home=home,
     )
 
 
@@ -343,8 +388,8 @@ def _record(folder: Path, name: str, form: Any) -> Any:
     Raises:
         RunError: it has not.
     """
-    with _naming(folder / name):
-        values: Any = read_json(folder / name)
+    with _naming(path := current(folder, name)):
+        values: Any = read_json(path)
         msgspec.convert(values, form)
         return values
 
@@ -403,7 +448,7 @@ def _check_ours(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; choose another --out")
     if folder.is_dir() and not (folder / _RUN).exists():
-        foreign = sorted(p.name for p in folder.iterdir() if p.name != _LOCK and not _is_part(p))
+        foreign = sorted(p.name for p in folder.iterdir() if p.name not in _OURS and not is_part(p))
         if foreign:
             raise RunError(
                 f"{folder} holds other files ({foreign[0]}); choose a new folder as --out"
@@ -418,7 +463,7 @@ def _check_free(folder: Path, settings: Mapping[str, Any], *, force: bool) -> No
         raise RunError(
             f"{folder} holds a finished run; add --force to replace it or choose another --out"
         )
-    if not _are_settings_of(folder, about, settings):
+    if not _are_settings_of(folder, about, settings, home=folder):
         raise RunError(
             f"{folder} holds an unfinished run with other settings; finish it with its command "
             f"({_command_of(folder, about)}), add --force to replace it, or choose another --out"
@@ -446,17 +491,19 @@ def _is_there(data: Dataset) -> bool:
         return False
 
 
-def _are_settings_of(folder: Path, about: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+def _are_settings_of(
+    folder: Path, about: Mapping[str, Any], settings: Mapping[str, Any], *, home: Path
+) -> bool:
     wanted = json.loads(json.dumps(settings))
-    private = recall(folder / WHERE).get("settings")
+    private = recall(current(folder, WHERE)).get("settings")
     if private is not None:
         return bool(json.loads(private) == wanted)
-    return about.get("settings") in (wanted, shareable_settings(wanted, folder))
+    return about.get("settings") in (wanted, shareable_settings(wanted, home))
 
 
 def _command_of(folder: Path, about: Mapping[str, Any]) -> str:
     """What repeats a run on this machine."""
-    return str(recall(folder / WHERE).get("command") or about.get("command") or "")
+    return str(recall(current(folder, WHERE)).get("command") or about.get("command") or "")
 
 
 def shareable_settings(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -483,25 +530,57 @@ def _unless_relative(path: str, folder: Path) -> str:
     return shareable(path, folder) if Path(path).is_absolute() else path
 
 
-def _remove_old(folder: Path, *, race: bool) -> None:
-    """Remove what an earlier run wrote, and what a killed one left half-written.
+def _begin(folder: Path, about: dict[str, Any], settings: Mapping[str, Any]) -> Path:
+    """Where a run is to be written: in its folder, or within it while that has something to lose.
 
-    What it had finished comparing stays, unless `race` says otherwise.
+    What an unfinished run of the same settings had finished comparing is found there.
     """
-    if race:
-        shutil.rmtree(folder / RACE, ignore_errors=True)
-    for name in _FILES:
-        (folder / name).unlink(missing_ok=True)
-    for path in (folder / "model", *filter(_is_part, folder.iterdir())):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    before = _read_about(folder)
+    goes_on = before is not None and _are_settings_of(folder, before, settings, home=folder)
+    is_done = before is not None and before.get("status") == "done"
+    if not is_done and not (folder / _MODEL).exists():
+        with storage_errors(f"clear {folder}"):
+            remove(folder / WHERE)  # of other settings than run.json will name
+        write_about(folder, about)  # from here on the folder does not pass for a finished run
+        with storage_errors(f"clear {folder}"):
+            remove(folder / NEXT)
+            _clear(folder, race=not goes_on)
+        return folder
+    work = folder / NEXT
+    with storage_errors(f"clear {work}"):
+        if not _may_go_on(work, settings, home=folder):
+            remove(work)
+        make_folder(work)
+        write_about(work, about)
+        _clear(work, race=False)
+        if goes_on and (folder / RACE).is_dir() and not (work / RACE).exists():
+            (folder / RACE).rename(work / RACE)
+    return work
 
 
-def _is_part(path: Path) -> bool:
-    """Whether it is a file that regraft had not finished writing."""
-    return path.name.startswith(".") and path.name.endswith(".part")
+def _may_go_on(work: Path, settings: Mapping[str, Any], *, home: Path) -> bool:
+    try:
+        about = _read_about(work)
+    except RunError:
+        return False
+    return about is not None and _are_settings_of(work, about, settings, home=home)
+
+
+def _clear(folder: Path, *, race: bool) -> None:
+    """Remove what an earlier attempt at a run wrote; what it had finished comparing if `race`."""
+    for name in (*_FILES, _MODEL, *([RACE] if race else [])):
+        remove(folder / name)
+
+
+def _put_in_place(work: Path, folder: Path) -> None:
+    """Replace the run of a folder by the one that was made within it; nothing else there changes.
+
+    Decisions, corrections and the models before stay: people gave them, or may want them back.
+    """
+    names = {path.name for path in work.iterdir() if not path.name.startswith(".")}
+    new = sorted(names - {RACE})
+    old = [name for name in (*_FILES, _MODEL, RACE) if name not in new]
+    commit(work, folder, new, remove=[name for name in old if os.path.lexists(folder / name)])
 
 
 def _about(settings: Mapping[str, Any], command: str) -> dict[str, Any]:
@@ -535,14 +614,13 @@ def write_about(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _read_about(folder: Path) -> dict[str, Any] | None:
-    if not (folder / _RUN).exists() and not (folder / _RUN).is_symlink():
+    path = current(folder, _RUN)
+    if not path.exists() and not path.is_symlink():
         return None
-    with naming(folder / _RUN, RunError, "choose another folder"):
-        about: Any = read_json(folder / _RUN)
+    with naming(path, RunError, "choose another folder"):
+        about: Any = read_json(path)
         if not isinstance(about, dict) or about.get("kind") != "regraft run":
-            raise RunError(
-                f"{folder / _RUN} does not describe a regraft run; choose another folder"
-            )
+            raise RunError(f"{path} does not describe a regraft run; choose another folder")
         if isinstance(about.get("format"), int) and about["format"] <= FORMAT:
             msgspec.convert(about, RunForm)
         return about

@@ -143,6 +143,7 @@ from regraft.runs import (
     ImagePrediction,
     Run,
     check_folder,
+    finished_run,
     free_folder,
     open_run,
     place_data,
@@ -284,6 +285,11 @@ def fit(
     else:
         command = command or _command(settings, folder)
     started = time.monotonic()
+    if corrected is not None:
+        _require_another(folder, corrected.run.folder)
+        finished = None if force else finished_run(folder, settings)
+        if finished is not None and "promotion" not in finished.about:  # killed just before it
+            return _promoted(finished, corrected)
     check_folder(folder, settings, force=force)
     if reviewed is not None:  # to be added to, so that nobody's decisions are lost
         read_decisions(folder / DECISIONS, missing_ok=True)
@@ -310,9 +316,7 @@ def fit(
         found = corrected.applied_to(found)
     require_trainable(found)  # until here nothing is written
     found = without_absolute_paths(found)
-    with open_run(folder, settings, command=command, force=force) as about:
-        if reviewed is not None:
-            carry_over(reviewed.log, folder / DECISIONS)
+    with open_run(folder, settings, command=command, force=force) as (work, about):
         phase = _stopwatch(about["seconds"])
         about["seconds"]["scan"] = round(time.monotonic() - started, 3)
         with phase("features"):
@@ -370,7 +374,7 @@ def fit(
                 budget_s=budget_s - (time.monotonic() - started),
                 reserve_s=reserve,
                 trains=entrants.trains,
-                race=Race(folder / RACE) if trains_networks(approaches) else None,
+                race=Race(work / RACE) if trains_networks(approaches) else None,
                 seed=seed,
                 jobs=jobs,
                 progress=progress,
@@ -389,7 +393,7 @@ def fit(
                 jobs=jobs,
                 progress=progress,
             )
-            model.save(folder / "model")
+            model.save(work / "model")
         chosen = comparison.winner.cross_validation
         assert chosen is not None
         with phase("evaluation"):
@@ -425,7 +429,7 @@ def fit(
         if is_mapped and trains_networks(approaches):
             with phase("explanations"):
                 explanations = _explanations(
-                    folder,
+                    work,
                     found,
                     predictions,
                     architecture=architecture,
@@ -434,7 +438,7 @@ def fit(
                     progress=progress,
                 )
         about.update(
-            data=place_data(folder, found),
+            data=place_data(work, found, home=folder),
             title=title_of(found.root),
             layout=found.layout,
             modality=found.modality,
@@ -452,7 +456,7 @@ def fit(
         )
         with phase("report"):
             write_results(
-                folder,
+                work,
                 data=found,
                 issues=issues,
                 comparison=comparison.to_dict() | {k: v for k, v in evidence.items() if v},
@@ -463,16 +467,16 @@ def fit(
                 exploration=exploration,
             )
             if explanations is not None:
-                write_explanations(folder, explanations)
+                write_explanations(work, explanations)
             about["seconds_total"] = round(time.monotonic() - started, 3)
-            write_about(folder, about)
-            write_atomic(folder / "report.html", _report(read_run(folder, unfinished=True)))
+            write_about(work, about)
+            run = read_run(work, unfinished=True, home=folder)
+            write_atomic(work / "report.html", _report(run))
+        if reviewed is not None:
+            carry_over(reviewed.log, folder / DECISIONS)
         about["seconds_total"] = round(time.monotonic() - started, 3)
-    if corrected is not None:
-        about["promotion"] = promote(read_run(folder), corrected.run).to_dict()
-        about["promotion"]["over"] = shareable(corrected.run.folder, Path.cwd())
-        write_about(folder, about)
-    return read_run(folder)
+    run = read_run(folder)
+    return run if corrected is None else _promoted(run, corrected)
 
 
 def names_in(given: str | Sequence[str]) -> list[str]:
@@ -1422,6 +1426,23 @@ class _Corrected:
     def noted_in(self, data: Dataset) -> Dataset:
         """The data with a note on what became of the corrected photos."""
         return with_note_on_corrections(data, self.found, self.run.folder)
+
+
+def _require_another(folder: Path, corrected: Path) -> None:
+    """Raises UsageError: a new run would replace the very run whose corrections it learns from."""
+    if os.path.realpath(folder) == os.path.realpath(corrected):
+        raise UsageError(
+            f"--out is {folder}, the run whose corrections are used; choose another folder: the "
+            f"new model takes the place of the one in {corrected} if it is no worse"
+        )
+
+
+def _promoted(run: Run, corrected: _Corrected) -> Run:
+    """The run, and what became of its model beside the one that was corrected at work."""
+    promotion = promote(run, corrected.run).to_dict()
+    promotion["over"] = shareable(corrected.run.folder, Path.cwd())
+    write_about(run.folder, {**run.about, "promotion": promotion})
+    return read_run(run.folder)
 
 
 def _corrections_of(path: str | Path) -> _Corrected:

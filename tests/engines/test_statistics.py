@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from regraft.engines.statistics import SMALLEST_VARIANCE, channel_distances, observe
+from regraft.engines.statistics import SMALLEST_VARIANCE, observe
 
 
 class _Tiny(nn.Module):
@@ -83,11 +83,10 @@ def test_the_formula_and_that_batches_do_not_matter(seed: int, cuts: set[int]) -
     assert [layer.distance for layer in seen.layers] == pytest.approx(expected, rel=1e-4)
     assert seen.top_probability == pytest.approx(top, rel=1e-4)
     assert seen.images == 5
-    assert channel_distances(network, [pixels]) == list(observe(network, [pixels]).layers)
 
 
 def _first_distance(network: nn.Module, pixels: np.ndarray) -> float:
-    return channel_distances(network, [pixels])[0].distance
+    return observe(network, [pixels]).layers[0].distance
 
 
 def test_images_like_those_of_pretraining_are_at_no_distance_and_a_shift_is_seen() -> None:
@@ -122,7 +121,7 @@ def test_channels_that_hardly_vary_are_skipped() -> None:
     _store(network.first, np.zeros(3), np.array([1, tiny, 2]))
     _store(network.second, np.zeros(3), np.full(3, tiny))
     pixels = _pixels(4)
-    (layer,) = channel_distances(network, [pixels])
+    (layer,) = observe(network, [pixels]).layers
     assert (layer.name, layer.channels) == ("first", 2)
     assert layer.distance == pytest.approx(_distance(network.first, pixels.astype(np.float64)))
 
@@ -133,7 +132,7 @@ def test_a_layer_that_is_reached_twice_is_one_layer() -> None:
             return self.classifier(self.first(self.first(x)).mean(dim=(2, 3)))
 
     network, x = Twice(5), _pixels(6).astype(np.float64)
-    (layer,) = channel_distances(network, [_pixels(6)])
+    (layer,) = observe(network, [_pixels(6)]).layers
     both = np.concatenate([x, _normalised(network.first, x)])
     assert layer.distance == pytest.approx(_distance(network.first, both), rel=1e-4)
 
@@ -146,7 +145,6 @@ def test_without_stored_statistics_there_is_only_the_probability(norm: nn.Module
     seen = observe(network, [_pixels(1)])
     assert seen.layers == ()
     assert 0.25 <= seen.top_probability <= 1
-    assert channel_distances(network, [_pixels(1)]) == []
 
 
 def test_without_images_nothing_is_known() -> None:

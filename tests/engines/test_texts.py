@@ -22,15 +22,13 @@ from regraft.engines.texts import (
     describe,
     export_encoder,
     export_text_network,
-    restore_text_classifier,
-    restore_vectors_classifier,
     text_trainee,
     token_table,
     vectors_trainee,
 )
 from regraft.engines.torch import Exported
 from regraft.engines.training import History, Recipe, measure_speed, train
-from regraft.errors import BackboneError, ModelError, TrainingError, UsageError
+from regraft.errors import BackboneError, TrainingError, UsageError
 from tests.tiny_encoders import (
     FAMILIES,
     LAYERS,
@@ -283,11 +281,6 @@ def test_an_encoder_learns_and_is_exported_restored_and_loaded(
         assert engine.run(row[None])[0][0] == pytest.approx(features, abs=1e-5)
 
     save_file(tensors, tmp_path / "weights.safetensors")
-    head = trainee.head_arrays()
-    classifier = restore_text_classifier(architecture, tmp_path / "weights.safetensors", head=head)
-    with torch.no_grad():
-        logits = classifier(torch.from_numpy(padded(ROWS))).numpy()
-    assert logits == pytest.approx(expected @ head[0] + head[1], abs=1e-4)
     again = text_trainee(
         architecture,
         tmp_path / "weights.safetensors",
@@ -322,26 +315,12 @@ def test_networks_on_word_vectors_learn_and_are_exported(kind: str, tmp_path: Pa
     trainee = vectors(kind)
     history = learn(trainee, epochs=15, rate=1e-2)
     assert history.steps[-1].train_accuracy > 0.9
-    graph, tensors = trainee.export()
+    graph, _ = trainee.export()
     engine = OnnxEngine(graph)
     for n, length in ((1, 1), (2, 3), (1, 512)):
         tokens = ids(n, length)
         (features,) = engine.run(tokens)
         assert features == pytest.approx(body_of(trainee, tokens), abs=1e-5)
-
-    weights = tmp_path / "weights.safetensors"
-    save_file(tensors, weights)
-    head = trainee.head_arrays()
-    classifier = restore_vectors_classifier(weights, kind=kind, head=head)
-    with torch.no_grad():
-        logits = classifier(torch.from_numpy(padded(ROWS))).numpy()
-    assert logits == pytest.approx(body_of(trainee, padded(ROWS)) @ head[0] + head[1], abs=1e-4)
-    other = next(one for one in KINDS if one != kind)
-    with pytest.raises(ModelError) as caught:
-        restore_vectors_classifier(weights, kind=other, head=head)
-    assert str(caught.value).startswith(
-        f"the weights in {weights} are not of a {other} on word vectors ("
-    )
 
 
 def test_given_word_vectors_stay_but_for_their_scale() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from regraft.dataset import Dataset, Row
-from regraft.evaluation import CROSS_VALIDATION, TEST, ClassScore, Evaluation
+from regraft.evaluation import CROSS_VALIDATION, METRICS, TEST, ClassScore, Evaluation
 from regraft.explaining import Explanations, write_explanations
 from regraft.issues import Issue
 from regraft.metrics import Estimate
@@ -150,7 +150,7 @@ def test_tells_of_times_photos_and_what_was_stopped(tmp_path: Path) -> None:
     page = check_page(build_report(make_full_run(tmp_path, write_images=False)))
     rows = [squeezed(e.text) for e in page.all("tr")]
     (first,) = (row for row in rows if row.startswith("linear_probe"))
-    assert first.endswith("1925 folds3.2 s(4.1 s)final fit 0.7 s")
+    assert first.endswith("1925 folds3.2 s(4.1 s)")
     (stopped,) = (row for row in rows if row.startswith("scratch"))
     assert "stopped clearly behind after 1 fold" in stopped
     assert stopped.endswith("381 of 5 folds41 s(2 min 10 s)")
@@ -359,6 +359,19 @@ def test_a_number_that_does_not_exist_is_said_to(tmp_path: Path) -> None:
         "nan" not in html.replace("data:image", "").lower().split("</style>")[1].split("<main")[0]
     )
     assert not re.search(r'="[^"]*\bnan\b', html)
+
+
+def test_a_run_from_before_a_metric_existed_is_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    older = []
+    for evaluation in run.evaluations:
+        written = evaluation.to_dict()
+        for name in METRICS:
+            if name != "accuracy":
+                del written[name]
+        older.append(Evaluation.from_dict(written))
+    page = check_page(build_report(dataclasses.replace(run, evaluations=tuple(older))))
+    assert page.text.count("n/a") >= len(METRICS) - 1
 
 
 def test_a_class_without_a_photo_to_test_on(tmp_path: Path) -> None:

@@ -10,15 +10,17 @@ from regraft.catalogue.backbone import (
     ONNX,
     Backbone,
     default_backbone,
+    graph_key,
     image_transform,
     is_available,
+    measured_speed,
+    remember_speed,
     weights_path,
     with_transform,
 )
 from regraft.catalogue.graphs import (
     boundary_graph,
     embedding_graph,
-    graph_key,
     graph_on_inputs,
     network_graph,
     network_tensors,
@@ -32,7 +34,7 @@ from regraft.catalogue.sources import (
     list_backbones,
     search_backbones,
 )
-from regraft.catalogue.speeds import graph_folder, measured_speed, remember_speed
+from regraft.catalogue.speeds import graph_folder
 from regraft.catalogue.texts import kept_tokenizer
 
 __all__ = [

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from regraft.catalogue.speeds import measured_speed
+from regraft.catalogue.speeds import read_speed, write_speed
+from regraft.engines import onnx as onnx_engine
 from regraft.engines.encoders import architecture_of
 from regraft.engines.texts import VECTORS
 from regraft.errors import BackboneError
@@ -18,9 +19,11 @@ from regraft.modality import IMAGE, transform_from_dict
 from regraft.modality.base import Transform
 from regraft.modality.tokens import TextTransform
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
+from regraft.seals import sha256_of
 from regraft.training_contents import NOTHING, TrainingContents
 
 ONNX = "onnx"
+GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +223,40 @@ def image_transform(backbone: Backbone) -> ImageTransform:
     return backbone.transform
 
 
+def graph_key(backbone: Backbone) -> str:
+    """What features depend on: weights, transform, engine, precision; 16 hex characters."""
+    parts = {
+        "format": GRAPH_FORMAT,
+        "weights": backbone.weights_sha256,
+        "architecture": backbone.architecture,
+        "transform": backbone.transform.to_dict(),
+        "engine": onnx_engine.IDENTITY,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def measured_speed(backbone: Backbone) -> float | None:
+    """Inputs per second last measured on this machine, decoding included; None if never.
+
+    The speed is that of one view, with a worker thread for each core.
+    """
+    return read_speed(_speed_key(backbone))
+
+
+def remember_speed(backbone: Backbone, inputs_per_second: float) -> None:
+    """Keep a measured speed for `regraft backbones` and for predicting how long work takes.
+
+    Raises:
+        StorageError: the cache cannot be written.
+    """
+    write_speed(_speed_key(backbone), inputs_per_second)
+
+
+def _speed_key(backbone: Backbone) -> str:
+    """The same network on pictures of another size takes another time: the name is no key."""
+    return graph_key(replace(backbone, transform=backbone.transform.plain()))
+
+
 def is_available(backbone: Backbone) -> bool:
     """Whether the weights are on this machine."""
     return _find_weights(backbone) is not None
@@ -267,13 +304,6 @@ def file_digest(path: Path) -> str:
         BackboneError: it cannot be read.
     """
     try:
-        status = path.stat()
-        return _digest_of(str(path), status.st_size, status.st_mtime_ns)
+        return sha256_of(path)
     except OSError as error:
         raise BackboneError(f"{path} cannot be read: {error.strerror}") from error
-
-
-@cache
-def _digest_of(path: str, _size: int, _modified: int) -> str:
-    with open(path, "rb") as file:  # noqa: PTH123 - a key of the cache is text
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,34 +15,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.catalogue.backbone import ONNX, Backbone, image_transform, weights_path
+from regraft.catalogue.backbone import (
+    GRAPH_FORMAT,
+    ONNX,
+    Backbone,
+    graph_key,
+    image_transform,
+    weights_path,
+)
 from regraft.catalogue.speeds import graph_folder
-from regraft.engines import onnx as onnx_engine
 from regraft.errors import BackboneError
 from regraft.modality import IMAGE
 from regraft.modality.base import Transform
 from regraft.progress import Progress, note, silent
-from regraft.storage import write_atomic
+from regraft.seals import is_whole, write_sealed
 
 if TYPE_CHECKING:
     import onnx
 
     from regraft.engines.torch import Exported
 
-GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
 _LONGEST_NAME = 80
-
-
-def graph_key(backbone: Backbone) -> str:
-    """What features depend on: weights, transform, engine, precision; 16 hex characters."""
-    parts = {
-        "format": GRAPH_FORMAT,
-        "weights": backbone.weights_sha256,
-        "architecture": backbone.architecture,
-        "transform": backbone.transform.to_dict(),
-        "engine": onnx_engine.IDENTITY,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
@@ -52,7 +44,8 @@ def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     For images the input is `image`, uint8 (h, w, 3), upright RGB.
 
     Features are averaged over the views of the backbone's transform. The first call for a
-    backbone on a machine exports its network with PyTorch (some seconds); later ones find it.
+    backbone on a machine exports its network with PyTorch (some seconds); later ones find it, or
+    export it again where the file is not what was written.
 
     Args:
         backbone: from the catalogue, perhaps with another transform.
@@ -63,13 +56,13 @@ def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
         StorageError: the cache cannot be written.
     """
     path = graph_folder() / _file_name(f"{_short(backbone.name)}-{graph_key(backbone)}.onnx")
-    if path.exists():
+    if is_whole(path):
         return path
 
     import onnx
 
     network = onnx.load(network_graph(backbone, progress=progress))
-    write_atomic(path, graph_on_inputs(backbone.transform, network))
+    write_sealed(path, graph_on_inputs(backbone.transform, network))
     return path
 
 
@@ -128,7 +121,7 @@ def boundary_graph(
         stored = transform.stored_graph()
         onnx.checker.check_model(stored)
         return bytes(stored.SerializeToString())
-    whole = onnx.load(_stages_path(network_graph(backbone, progress=progress)))
+    whole = onnx.load(_network_part(backbone, _STAGES, progress))
     name = f"boundary_{boundary}"
     extractor = onnx.utils.Extractor(whole)
     if name not in extractor.outmap:
@@ -163,7 +156,7 @@ def stage_count(backbone: Backbone, *, progress: Progress = silent) -> int:
     """How many stages the network has between which it can be cut; 0 if it cannot be cut."""
     import onnx
 
-    path = _stages_path(network_graph(backbone, progress=progress))
+    path = _network_part(backbone, _STAGES, progress)
     if not path.stat().st_size:
         return 0
     return len(onnx.load(path, load_external_data=False).graph.output)
@@ -186,30 +179,41 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     with an output at every stage, see `boundary_graph`, and its parameters as safetensors, see
     `network_tensors`.
     """
+    return _network_part(backbone, _FEATURES, progress)
+
+
+_FEATURES, _STAGES, _TENSORS = ".onnx", "-stages.onnx", ".safetensors"
+
+
+def _network_part(backbone: Backbone, part: str, progress: Progress) -> Path:
+    """One of the files that a network is exported to, all of them made where it is not whole."""
     shape = backbone.transform.positions
     name = _short(backbone.architecture)
-    stem = f"{name}-{shape}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}"
-    path = graph_folder() / _file_name(f"{stem}.onnx")
-    if path.exists() and path.with_suffix(".safetensors").exists() and _stages_path(path).exists():
-        return path
+    stem = _file_name(f"{name}-{shape}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}")
+    folder = graph_folder()
+    wanted = folder / f"{stem}{part}"
+    if is_whole(wanted):
+        return wanted
 
     weights = weights_path(backbone)
     if backbone.architecture == ONNX:
         from regraft.catalogue.foreign import read_foreign
 
-        found = read_foreign(weights, image_size_px=image_transform(backbone).image_size_px)
-        write_atomic(path.with_suffix(".safetensors"), b"")
-        write_atomic(_stages_path(path), b"")
-        write_atomic(path, found.graph)
-        return path
-    note(progress, f"preparing {backbone.name}: exporting its network, once on this machine")
-    from safetensors.numpy import save
+        foreign = read_foreign(weights, image_size_px=image_transform(backbone).image_size_px)
+        files = {_FEATURES: foreign.graph, _STAGES: b"", _TENSORS: b""}
+    else:
+        from safetensors.numpy import save
 
-    exported = _EXPORTERS[backbone.modality](backbone, weights)
-    write_atomic(path.with_suffix(".safetensors"), save(exported.tensors))
-    write_atomic(_stages_path(path), exported.stages)
-    write_atomic(path, exported.features)
-    return path
+        note(progress, f"preparing {backbone.name}: exporting its network, once on this machine")
+        exported = _EXPORTERS[backbone.modality](backbone, weights)
+        files = {
+            _FEATURES: exported.features,
+            _STAGES: exported.stages,
+            _TENSORS: save(exported.tensors),
+        }
+    for suffix, data in files.items():
+        write_sealed(folder / f"{stem}{suffix}", data)
+    return wanted
 
 
 def _export_image_network(backbone: Backbone, weights: Path) -> Exported:
@@ -248,10 +252,6 @@ def _short(name: str) -> str:
     return f"{name[:24]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def _stages_path(path: Path) -> Path:
-    return path.with_name(f"{path.stem}-stages.onnx")
-
-
 def word_table(backbone: Backbone) -> NDArray[np.float32]:
     """The vectors (v, w) of a backbone of texts, one for each number of its tokenizer.
 
@@ -267,5 +267,5 @@ def network_tensors(backbone: Backbone) -> dict[str, np.ndarray[Any, Any]]:
     """The parameters of the backbone without its classifier, by name; none of an ONNX file."""
     from safetensors.numpy import load_file
 
-    path = network_graph(backbone).with_suffix(".safetensors")
+    path = _network_part(backbone, _TENSORS, silent)
     return dict(load_file(path)) if path.stat().st_size else {}

@@ -20,7 +20,7 @@ from regraft.engines.modules import MODULE, allow, load_named, look_at
 from regraft.errors import UsageError
 from regraft.locations import shareable_word
 from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
-from regraft.storage import write_atomic
+from regraft.seals import is_whole, write_sealed
 from regraft.training_contents import UNKNOWN
 
 
@@ -65,8 +65,8 @@ def module_backbone(
         architecture += f"#{digest[:12]}"
         allow(architecture, made_by, feature_width=found.feature_width)
     path = graph_folder() / f"module-{digest[:16]}.safetensors"
-    if not path.exists():
-        write_atomic(path, found.state)
+    if not is_whole(path):
+        write_sealed(path, found.state)
     return replace(
         BACKBONES[DEFAULT_BACKBONE],
         name=name.rpartition(":")[2],

@@ -1,15 +1,11 @@
-"""Images per second of each backbone on this machine, measured whenever it embeds."""
+"""Inputs per second on this machine, by the key of what was timed."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from regraft.seals import sealed_json, unsealed_json
 from regraft.storage import cache_dir, make_folder, write_atomic
-
-if TYPE_CHECKING:
-    from regraft.catalogue.backbone import Backbone
 
 
 def graph_folder() -> Path:
@@ -17,23 +13,24 @@ def graph_folder() -> Path:
     return make_folder(cache_dir() / "graphs")
 
 
-def measured_speed(backbone: Backbone) -> float | None:
-    """Images per second last measured on this machine, decoding included; None if never."""
-    try:
-        speeds = json.loads((cache_dir() / "graphs" / "speed.json").read_text(encoding="utf-8"))
-        return float(speeds[backbone.name])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def read_speed(key: str) -> float | None:
+    """Inputs per second last measured on this machine, decoding included; None if never."""
+    speed = _speeds().get(key)
+    return float(speed) if isinstance(speed, int | float) else None
 
 
-def remember_speed(backbone: Backbone, images_per_second: float) -> None:
-    """Keep a measured speed for `regraft backbones` and for predicting how long work takes."""
-    path = graph_folder() / "speed.json"
+def write_speed(key: str, inputs_per_second: float) -> None:
+    """Keep a measured speed, for predicting how long work takes.
+
+    Raises:
+        StorageError: the cache cannot be written.
+    """
+    speeds = _speeds() | {key: round(inputs_per_second, 1)}
+    write_atomic(graph_folder() / "speed.json", sealed_json(speeds))
+
+
+def _speeds() -> dict[str, float]:
     try:
-        speeds = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        speeds = {}
-    if not isinstance(speeds, dict):
-        speeds = {}
-    speeds[backbone.name] = round(images_per_second, 1)
-    write_atomic(path, json.dumps(speeds, indent=1))
+        return unsealed_json((cache_dir() / "graphs" / "speed.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, of an earlier version, or damaged
+        return {}

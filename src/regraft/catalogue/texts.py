@@ -26,7 +26,7 @@ from regraft.modality.tokens import (
 )
 from regraft.modality.vectors import read_vectors
 from regraft.progress import Progress, note, silent
-from regraft.storage import write_atomic
+from regraft.seals import is_whole, write_sealed
 
 MOST_TOKENS = 512
 """Texts are cut to as many, also where a network would take more: time grows faster than they."""
@@ -47,8 +47,8 @@ def kept_tokenizer(made: str, *, max_tokens: int) -> TextTransform:
     content = made.encode()
     digest = hashlib.sha256(content).hexdigest()
     path = graph_folder() / f"tokenizer-{digest[:16]}.json"
-    if not path.exists():
-        write_atomic(path, content)
+    if not is_whole(path):
+        write_sealed(path, content)
     return TextTransform(tokenizer_at=str(path), tokenizer_sha256=digest, max_tokens=max_tokens)
 
 
@@ -108,7 +108,7 @@ def vectors_backbone(path: Path, *, progress: Progress = silent) -> Backbone:
         )
     stem = f"vectors-{file_digest(path)[:16]}-v{_TABLE_FORMAT}"
     table, words = (graph_folder() / f"{stem}.{suffix}" for suffix in ("safetensors", "json"))
-    if not (table.exists() and words.exists()):
+    if not (is_whole(table) and is_whole(words)):
         note(progress, f"reading the word vectors in {path.name}, once on this machine")
         _keep_vectors(path, table, words, progress)
     parameters, width = describe(VECTORS, table)
@@ -147,6 +147,6 @@ def _keep_vectors(path: Path, table: Path, words: Path, progress: Progress) -> N
         note(progress, f"{path.name}: {text}")
     if (len(found.words) + 1) * width > _MOST_NUMBERS:
         note(progress, f"{path.name}: the first {len(found.words):,} words are used")
-    write_atomic(words, tokenizer_of_words(found.words))
+    write_sealed(words, tokenizer_of_words(found.words))
     unknown = np.zeros((1, width), np.float32)
-    write_atomic(table, save({TABLE: np.concatenate([unknown, found.matrix])}))
+    write_sealed(table, save({TABLE: np.concatenate([unknown, found.matrix])}))

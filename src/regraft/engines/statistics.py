@@ -54,13 +54,6 @@ class Observation:
     images: int
 
 
-def channel_distances(
-    network: torch.nn.Module, batches: Iterable[NDArray[np.float32]]
-) -> list[LayerDistance]:
-    """The layers of `observe`, for a caller that needs no probabilities."""
-    return list(observe(network, batches).layers)
-
-
 def observe(network: torch.nn.Module, batches: Iterable[NDArray[np.float32]]) -> Observation:
     """Run pixels through a network and compare each layer's input with the stored statistics.
 

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.engines.encoders import ENCODER, Encoder, load_encoder, parameters_in, width_of
-from regraft.engines.networks import Trainee, with_head, zero_head
-from regraft.engines.torch import OPSET, Exported, export_graph, read_state
+from regraft.engines.networks import Trainee, zero_head
+from regraft.engines.torch import OPSET, Exported, export_graph
 from regraft.engines.transformers import title
-from regraft.errors import BackboneError, ModelError, TrainingError, UsageError
+from regraft.errors import BackboneError, TrainingError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -302,46 +302,6 @@ def vectors_trainee(
     )
 
 
-def restore_text_classifier(
-    architecture: str, weights: Path, *, head: tuple[NDArray[Any], NDArray[Any]]
-) -> torch.nn.Module:
-    """A saved classifier of texts as a torch network: token numbers in, uncalibrated logits out.
-
-    As `networks.restore_classifier`: `features` maps int64 (n, t), padded with -1, to (n, d).
-
-    Args:
-        architecture: of the encoder that was trained.
-        weights: the safetensors file of a model folder.
-        head: weights (d, k) and bias (k,).
-
-    Raises:
-        BackboneError: the weights do not fit the encoder.
-    """
-    return with_head(_padded_type()(load_encoder(architecture, weights), 0), head)
-
-
-def restore_vectors_classifier(
-    weights: Path, *, kind: str, head: tuple[NDArray[Any], NDArray[Any]]
-) -> torch.nn.Module:
-    """What `vectors_trainee` made, as `restore_text_classifier` returns it.
-
-    Raises:
-        ModelError: the weights are not of a network of this kind.
-    """
-    state = read_state(weights)
-    words = state.get("words.weight")
-    try:
-        network = _vectors_type()(*(words.shape if words is not None else (1, 1)), kind)
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        what = " ".join(str(error).split())
-        raise ModelError(
-            f"the weights in {weights} are not of a {kind} on word vectors ({what[:200]}); name "
-            "the kind that was trained"
-        ) from error
-    return with_head(network, head)
-
-
 def _graph(module: torch.nn.Module, outputs: Sequence[str], max_tokens: int) -> bytes:
     """A module from `tokens` int64 (n, t), 1 to `max_tokens` of them, as ONNX."""
     import torch
@@ -470,8 +430,6 @@ __all__ = [
     "export_encoder",
     "export_mean",
     "export_text_network",
-    "restore_text_classifier",
-    "restore_vectors_classifier",
     "text_trainee",
     "token_table",
     "vectors_trainee",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.dataset import Dataset
-from regraft.errors import ExportError, UnreadableInputError, UsageError
+from regraft.errors import ExportError, StorageError, UnreadableInputError, UsageError
 from regraft.evaluation import Evaluation
 from regraft.exploring import spread
 from regraft.exporting.artifact import (
@@ -28,12 +28,14 @@ from regraft.exporting.replay import TOLERANCE, Replay, predictions_of_model, re
 from regraft.features import read_checked
 from regraft.model import Model, Prediction
 from regraft.progress import Progress, note, silent
-from regraft.storage import make_folder, write_atomic
+from regraft.storage import write_atomic
+from regraft.switching import settled, write_together
 
 MOST_LOST = 0.01  # accuracy that half precision or 8-bit integers may cost
 MOST_CHANGED = 0.02  # share of inputs whose class they may change, where labels are not known
 _CALIBRATING = 100  # inputs whose activations give the ranges of integers
 _TIMED = 20  # inputs
+_WAIT_S = 30.0  # for another export into the same folder
 _SCRIPT_MARK = "with the .onnx file beside this script"
 
 
@@ -171,10 +173,13 @@ def export_model(
         ms=milliseconds(contents, timed) if timed else float("nan"),
         ms_before=milliseconds(model.graph, timed) if timed else float("nan"),
     )
-    make_folder(file.parent)
-    write_atomic(script, source)
-    write_atomic(card, model_card(changed, found.to_dict(), evaluations))
-    write_atomic(file, contents)
+    files: dict[str, bytes | str] = {
+        card.name: model_card(changed, found.to_dict(), evaluations),
+        script.name: source,
+        file.name: contents,
+    }
+    busy = StorageError(f"another process writes in {file.parent}; wait for it, then export again")
+    write_together(file.parent, files, busy=busy, timeout_s=_WAIT_S)
     return found
 
 
@@ -183,6 +188,7 @@ def _check_names(file: Path, script: Path, card: Path, *, precision: str, force:
         raise UsageError(f"precision is {precision!r}, expected {', '.join(PRECISIONS)}")
     if file.suffix != ".onnx":
         raise UsageError(f"the exported file is {file.name!r}, expected a name ending in .onnx")
+    settled(file.parent)
     there = [path.name for path in (file, script, card) if path.exists()]
     if there and not force:
         raise ExportError(f"{', '.join(there)} would be replaced; add --force or choose a name")

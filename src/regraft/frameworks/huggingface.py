@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -36,7 +34,7 @@ from regraft.modality.text import decode, text_of
 from regraft.modality.transform import ImageTransform
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
-from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
 from regraft.telemetry import opt_out
 
 _SPLITS = {
@@ -234,20 +232,18 @@ def save_timm(model: Model | str | Path, folder: str | Path) -> Path:
 
     network = network_of(found, calibrated=True)
     make_folder(place.parent)
-    with (
-        storage_errors(f"write {place}"),
-        tempfile.TemporaryDirectory(dir=place.parent, prefix=".regraft-") as staging,
-    ):
+    with storage_errors(f"write {place}"), part_folder(place) as staged:
+        new = make_folder(staged / place.name)
         save_for_timm(
             network,
-            Path(staging),
+            new,
             architecture=architecture,
             classes=found.classes,
             preprocessing=_preprocessing(transform),
         )
-        make_folder(place)
-        for file in Path(staging).iterdir():
-            shutil.move(file, place / file.name)
+        if place.exists():
+            place.rmdir()
+        new.rename(place)
     return place
 
 

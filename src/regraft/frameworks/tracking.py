@@ -119,12 +119,13 @@ def to_tensorboard(run: str | Path | Run, folder: str | Path) -> Path:
         texts, when = _texts(found), _seconds(found.about.get("finished"))
         curves = read_curves(found.folder)
     out = Path(folder) / found.folder.resolve().name
-    with storage_errors(f"write {out}"):
-        for path in sorted(out.rglob(EVENTS)):
-            path.unlink()
-    _write_events(out, metrics, texts, when)
+    earlier = set(out.rglob(EVENTS))
+    written = {_write_events(out, metrics, texts, when)}
     for (candidate, fold), points in curves.items():
-        _write_events(out / _plain(candidate) / fold, points, {}, when)
+        written.add(_write_events(out / _plain(candidate) / fold, points, {}, when))
+    with storage_errors(f"write {out}"):
+        for path in sorted(earlier - written):
+            path.unlink()
     return out
 
 
@@ -393,7 +394,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _write_events(
     folder: Path, points: Sequence[Point], texts: Mapping[str, str], when: float
-) -> None:
+) -> Path:
     """One event file, whole or not at all."""
     from tensorboard.compat.proto import event_pb2, summary_pb2
     from tensorboard.compat.proto.tensor_pb2 import TensorProto
@@ -421,7 +422,9 @@ def _write_events(
         )
         about = create_summary_metadata(display_name=name, description="")
         add(summary_pb2.Summary.Value(tag=name, metadata=about, tensor=tensor))
-    write_atomic(make_folder(folder) / EVENTS, out.getvalue())
+    path = make_folder(folder) / EVENTS
+    write_atomic(path, out.getvalue())
+    return path
 
 
 def _seconds(moment: Any) -> float:

@@ -305,7 +305,5 @@ def _shares(counts: Counter[str], n: int) -> str:
 def _input_size(run: Run) -> int:
     """Side in pixels of what the network looks at; 0 if the run does not say."""
     backbone = run.about.get("backbone") or {}
-    size = (backbone.get("transform") or {}).get("image_size_px") or backbone.get("input_size")
-    if isinstance(size, list | tuple) and size:
-        size = size[-1]
+    size = (backbone.get("transform") or {}).get("image_size_px")
     return int(size) if isinstance(size, int | float) else 0

@@ -113,7 +113,7 @@ def why_this_approach(run: Run) -> Guidance | None:
         advice=words.sentence(str(guide.get("advice") or "")),
         reason=words.sentence(str(guide.get("reason") or "")),
         source=str(guide.get("source") or ""),
-        held=words.sentence(_held(guide.get("held"))),
+        held=words.sentence(str(guide.get("held") or "")),
     )
 
 
@@ -201,12 +201,6 @@ def _familiar(similarity: Mapping[str, Any]) -> str:
     if sure is None:
         return ""
     return f"{words.percent(sure)} sure on average that it sees one of its old classes"
-
-
-def _held(said: object) -> str:
-    if isinstance(said, bool):
-        return "the rule of thumb held" if said else "the rule of thumb was wrong here"
-    return str(said or "")
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

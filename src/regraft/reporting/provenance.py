@@ -36,7 +36,6 @@ class CandidateRow:
     comparison: str
     seconds: str
     predicted: str
-    refit: str
     images: str
     folds: str
 
@@ -117,7 +116,6 @@ def what_was_tried(run: Run) -> Tried:
                 comparison=_compared(gap),
                 seconds=words.seconds(float(entry.get("seconds") or 0.0)),
                 predicted=duration(entry.get("predicted_seconds")),
-                refit=duration(entry.get("refit_seconds")),
                 images=_count(entry.get("images_predicted")) if accuracy else "",
                 folds=_folds_done(entry.get("folds_done"), run.comparison),
             )
@@ -198,7 +196,7 @@ def what_was_run(run: Run) -> Provenance:
         total=words.seconds(float(total)),
         facts=_facts(run),
         backbone=_backbone(about.get("backbone") or {}),
-        settings=_flat(shareable_settings(about.get("settings") or {}, run.folder)),
+        settings=_flat(shareable_settings(about.get("settings") or {}, run.known_as)),
         versions=_flat(about.get("versions") or {}),
         reading=tuple(str(line) for line in about.get("reading") or ()),
         commands=_commands(run),
@@ -211,8 +209,8 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     machine = about.get("machine") or {}
     cores = machine.get("cores")
     facts = {
-        "Data": shareable(run.data.root, run.folder),
-        "Run folder": shareable(run.folder, Path.cwd()),
+        "Data": shareable(run.data.root, run.known_as),
+        "Run folder": shareable(run.known_as, Path.cwd()),
         "Started": moment(about.get("started")),
         "Finished": moment(about.get("finished")),
         "Machine": ", ".join(
@@ -247,14 +245,11 @@ def _backbone(backbone: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     if size:
         how = f", by {transform['resize']}" if transform.get("resize") else ""
         facts.insert(1, ("Looks at", f"{size} \N{MULTIPLICATION SIGN} {size} pixels{how}"))
-    elif backbone.get("input_size"):
-        sides = [str(side) for side in backbone["input_size"]]
-        facts.insert(1, ("Looks at", " \N{MULTIPLICATION SIGN} ".join(sides)))
     return tuple(facts)
 
 
 def _commands(run: Run) -> tuple[Command, ...]:
-    folder = shlex.quote(shareable(run.folder, Path.cwd()))
+    folder = shlex.quote(shareable(run.known_as, Path.cwd()))
     found = read_explanations(run.folder)
     unexplained = Command(
         f"regraft explain {folder}", f"see where in the {things()} it finds evidence"
