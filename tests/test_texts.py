@@ -125,7 +125,9 @@ def test_a_model_remembers_the_columns_of_its_table(
     named = regraft.done("predict", "run", "sms.csv", "--text-column", "text", "--format", "csv")
     assert named.rows[0]["path"] == "sms.csv#cell=2,3"
     for name, n in (("sms.csv", 40), ("sms.jsonl", 10)):
-        assert regraft.done("evaluate", "run", name, "--format", "json").data["n"] == n
+        unseen = Path(f"unseen_{name}")
+        unseen.write_text(Path(name).read_text("utf-8").replace('."', ' again."'), "utf-8")
+        assert regraft.done("evaluate", "run", unseen, "--format", "json").data["n"] == n
     checked = regraft.done("export", "run", "x.onnx", "--check", "sms.jsonl", "--format", "json")
     assert checked.data["checked"]["inputs"] == 10
     shown = regraft.done("predict", "run", "sms.jsonl")
