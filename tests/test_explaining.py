@@ -289,7 +289,7 @@ def test_when_the_time_is_up_before_the_first_photo(
     made_once: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = install_clock(monkeypatch)
-    with pytest.raises(ExplanationError, match="the time was up before its turn"):
+    with pytest.raises(ExplanationError, match="the time was up before they were begun"):
         explain_photos(made_once / "run", ask(photos), deadline=clock.now - 1)
 
 

@@ -302,11 +302,12 @@ def explain_photos(
         ExplanationError: it has no gradient, its network cannot be rebuilt or has no layer to look
             at, no photo can be explained, or the time was up before the maps could be checked.
     """
+    loaded = load(model)
     if not questions:
         raise ExplanationError("there is no photo to explain, because none was predicted")
     if time.monotonic() + seconds_to_load() > deadline:
         raise ExplanationError("the time was up before they were begun")
-    explainer = _Explainer.of(load(model), make)
+    explainer = _Explainer.of(loaded, make)
     maps: list[HeatMap] = []
     left_out: list[tuple[str, str]] = []
     compared: list[tuple[_Seen, FloatArray]] = []
