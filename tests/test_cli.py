@@ -404,8 +404,10 @@ def test_predict_takes_tables_of_photos(regraft: CommandLine, run_folder: Path) 
     assert "give the folder with --image-dir" in error
     options = ("--image-dir", "photos", "--path-column", "image_id", "--format", "csv")
     assert regraft.done("predict", run_folder, "lists/test.csv", *options).rows == rows
-    scored = regraft.done("evaluate", run_folder, "lists/test.csv", "--image-dir", "photos")
-    assert "of 3 test photos" in scored.err
+    unseen = [f"messy/{path.stem},messy" for path in sorted(Path("more/messy").iterdir())]
+    Path("lists/more.csv").write_text("\n".join(["image_id,label", *unseen]) + "\n")
+    scored = regraft.done("evaluate", run_folder, "lists/more.csv", "--image-dir", "more")
+    assert "of 6 test photos" in scored.err
 
 
 def test_nothing_to_predict_is_wrong_usage(regraft: CommandLine, run_folder: Path) -> None:
@@ -419,7 +421,7 @@ def test_nothing_to_predict_is_wrong_usage(regraft: CommandLine, run_folder: Pat
 def test_an_evaluation_finds_the_classes_below_other_folders(
     regraft: CommandLine, run_folder: Path
 ) -> None:
-    for i, path in enumerate(sorted(Path("photos/messy").iterdir())[:4]):
+    for i, path in enumerate(sorted(Path("more/messy").iterdir())[:4]):
         place = Path(f"later/cam1/messy/day{i % 2}")
         place.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, place)

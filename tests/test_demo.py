@@ -31,7 +31,7 @@ def test_the_folder_of_the_demo_has_the_title_of_the_demo() -> None:
         (LIKE_IT, "Fabric defects (simulated)"),
         (Path("/home/me/simulated"), "simulated"),
         (Path("/photos/rooms"), "rooms"),
-        (Path("/"), "/"),
+        (Path("/"), "data"),
     ],
 )
 def test_other_data_is_called_by_its_folder(folder: Path, title: str) -> None:

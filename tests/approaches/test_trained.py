@@ -459,7 +459,8 @@ def test_training_from_scratch_from_photos_to_a_saved_model(
 ) -> None:
     where = f"{network_file}:small"
     approach = Scratch(architecture=where, image_size_px=16, epochs=3, learning_rate=0.05)
-    assert approach.network.name == approach.settings["architecture"] == where
+    named = f".../{network_file.name}:small"
+    assert approach.network.name == approach.settings["architecture"] == named
     assert approach.network.licence == "your own"
     _whole_path(approach.plan(), data, tmp_path / "model")
 

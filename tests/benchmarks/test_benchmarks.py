@@ -41,7 +41,7 @@ def test_every_benchmark_opens_with_command_data_and_expected_figures() -> None:
         assert f"Command   python -m benchmarks {name}\n" in text
         assert "\nData      " in text
         assert "\nExpected  " in text
-    assert len(BENCHMARKS) == 20
+    assert len(BENCHMARKS) == 21
 
 
 def test_every_file_is_a_benchmark_or_serves_one() -> None:

@@ -140,10 +140,11 @@ class Limits:
 
     def require(self, seconds: float, what: str) -> None:
         """Raises OutOfTimeError: `what` takes so many seconds, and fewer are left."""
+        self.check()
         left = self.deadline - time.monotonic()
         if left < seconds:
             raise OutOfTimeError(
-                f"{what} would need about {seconds:.0f} s; {max(0, math.floor(left))} s of the "
+                f"{what} would need about {seconds:.0f} s; {math.floor(left)} s of the "
                 "budget were left"
             )
 
