@@ -178,7 +178,7 @@ def measure_similarity(
         left = deadline - time.monotonic()
         if left < least_s:
             raise OutOfTimeError(
-                f"it takes about {least_s:g} s and there was time for {left:.0f} s"
+                f"it takes about {least_s:g} s and there was time for {max(0, math.floor(left))} s"
             )
         measured = measure(data, rows, backbone, _until(deadline, progress), jobs)
         if not measured.unreadable:
