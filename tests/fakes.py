@@ -26,7 +26,9 @@ from regraft.dataset import Dataset, Row
 from regraft.engines.training import Step
 from regraft.errors import BackboneError, TrainingError
 
-BASE = regraft.get_backbone("efficientnet_lite0")
+BASE = replace(
+    regraft.get_backbone("efficientnet_lite0"), architecture="onnx"
+)  # nothing is to be exported
 EXPORT_S = 1.0  # of every fake training
 RATE = 2e-3  # the learning rate of every fake training
 

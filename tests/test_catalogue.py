@@ -260,6 +260,19 @@ def test_speeds_are_those_of_what_was_timed(own_cache: Path) -> None:
     assert seconds_expected(others[0], 50) == 5.0
 
 
+def test_the_export_of_a_graph_counts_until_it_is_made(own_cache: Path) -> None:
+    backbone = get_backbone("efficientnet_lite0")
+    catalogue.remember_speed(backbone, 100.0)
+    smaller = with_transform(backbone, image_size_px=128)
+    before = seconds_expected(smaller, 50)
+    assert before is not None
+    assert before > 10
+    graph = catalogue.network_graph(smaller)
+    assert seconds_expected(smaller, 50) == pytest.approx(before - 12)
+    graph.unlink()
+    assert seconds_expected(smaller, 50) == before
+
+
 @pytest.mark.slow
 def test_lite0_names_ants_and_bees_as_imagenet_does(test_data: Path) -> None:
     """Top-1 of the pretraining classifier on classes it was trained on, through our transform."""

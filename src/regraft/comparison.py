@@ -30,6 +30,7 @@ from regraft.approaches import (
     repeated_folds,
     scope_of,
     seconds_expected,
+    seconds_to_export,
 )
 from regraft.candidates import candidate_approaches
 from regraft.dataset import Dataset, split_groups
@@ -700,7 +701,9 @@ def _too_late(approach: Approach, images: int, left: float, kept: float) -> str:
     if left <= kept:
         return f"the {math.floor(left)} s that were left are reserved for {_TRAINING}"
     expected = seconds_expected(approach.network, images)
-    if expected is not None and expected > left - kept:
+    if expected is None:
+        expected = seconds_to_export(approach.network)
+    if expected > left - kept:
         reserved = ((kept, _TRAINING),)
         return Shortfall(expected, f"for features of {approach.network.name}", left, reserved).text
     return ""

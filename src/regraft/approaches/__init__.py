@@ -17,6 +17,7 @@ from regraft.approaches.base import (
     repeated_folds,
     scope_of,
     seconds_expected,
+    seconds_to_export,
 )
 from regraft.approaches.fastai import FastaiFineTune
 from regraft.approaches.fine_tune import FineTune
@@ -77,4 +78,5 @@ __all__ = [
     "repeated_folds",
     "scope_of",
     "seconds_expected",
+    "seconds_to_export",
 ]

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.catalogue import Backbone, default_backbone, measured_speed
+from regraft.catalogue import Backbone, default_backbone, is_exported, measured_speed
 from regraft.dataset import Dataset, make_folds
 from regraft.errors import OutOfTimeError
 from regraft.heads import doubt
@@ -26,6 +26,7 @@ from regraft.progress import Progress, silent
 
 FOLDS = 5
 REPEATS = 3
+_EXPORT_S = 12.0  # of a network, PyTorch's loading included; measured 11 to 15 on two idle cores
 REPEAT_BELOW = 1_000  # training images below which cross-validation is repeated
 
 
@@ -311,8 +312,8 @@ def prediction_cost(backbone: Backbone) -> float:
 def seconds_expected(backbone: Backbone, images: int) -> float | None:
     """Time to compute features of `images`, from speeds measured on this machine.
 
-    Where this backbone was never timed, the default one's speed is scaled by cost; None where
-    nothing was timed yet.
+    Where this backbone was never timed, the default one's speed is scaled by cost, and the export
+    of its graph is counted if that is still to be made; None where nothing was timed yet.
     """
     speed = measured_speed(backbone)
     if speed:
@@ -321,4 +322,10 @@ def seconds_expected(backbone: Backbone, images: int) -> float | None:
     speed = measured_speed(reference)
     if not speed:
         return None
-    return images * prediction_cost(backbone) / prediction_cost(reference) / speed
+    computing_s = images * prediction_cost(backbone) / prediction_cost(reference) / speed
+    return seconds_to_export(backbone) + computing_s
+
+
+def seconds_to_export(backbone: Backbone) -> float:
+    """Time to make the graph of a network that was never used on this machine; 0 where it is."""
+    return 0.0 if is_exported(backbone) else _EXPORT_S

@@ -182,16 +182,25 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     return _network_part(backbone, _FEATURES, progress)
 
 
+def is_exported(backbone: Backbone) -> bool:
+    """Whether `network_graph` need not run PyTorch, which takes many seconds."""
+    return backbone.architecture == ONNX or _part_of(backbone, _FEATURES).is_file()
+
+
 _FEATURES, _STAGES, _TENSORS = ".onnx", "-stages.onnx", ".safetensors"
+
+
+def _part_of(backbone: Backbone, part: str) -> Path:
+    """Where one of the files lies that a network is exported to."""
+    shape = backbone.transform.positions
+    name = _short(backbone.architecture)
+    stem = _file_name(f"{name}-{shape}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}")
+    return graph_folder() / f"{stem}{part}"
 
 
 def _network_part(backbone: Backbone, part: str, progress: Progress) -> Path:
     """One of the files that a network is exported to, all of them made where it is not whole."""
-    shape = backbone.transform.positions
-    name = _short(backbone.architecture)
-    stem = _file_name(f"{name}-{shape}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}")
-    folder = graph_folder()
-    wanted = folder / f"{stem}{part}"
+    wanted = _part_of(backbone, part)
     if is_whole(wanted):
         return wanted
 
@@ -212,7 +221,7 @@ def _network_part(backbone: Backbone, part: str, progress: Progress) -> Path:
             _TENSORS: save(exported.tensors),
         }
     for suffix, data in files.items():
-        write_sealed(folder / f"{stem}{suffix}", data)
+        write_sealed(_part_of(backbone, suffix), data)
     return wanted
 
 
