@@ -698,9 +698,11 @@ def test_a_disk_that_is_full_while_the_network_is_exported(
         disk.writes, disk.fails_at = 0, number
         with _full_disk(disk):
             found = regraft(*command)
-        if (here / "run").exists() and found.code == 0:
+        if disk.writes <= number:  # none of them failed
+            assert found.code == 0
             break
-        _assert_explained(found)
+        if found.code:  # some files are kept for later runs alone, and their loss ends nothing
+            _assert_explained(found)
         for path in graphs.joinpath("graphs").glob("*.onnx"):
             OnnxEngine(path)  # whole, whatever was written
         shutil.rmtree(graphs, ignore_errors=True)
@@ -812,7 +814,8 @@ def test_control_c_stops_within_two_seconds_and_keeps_what_is_finished(
     assert out == ""
     assert err == "interrupted: what was finished is kept; run the same command again to go on\n"
     assert read_json(here / "run" / "run.json")["status"] == "interrupted"
-    assert sorted(path.name for path in (here / "run").iterdir()) == ["run.json"]
+    left = {path.name for path in (here / "run").iterdir()}
+    assert left == {"run.json", "where.json"}
     _assert_not_taken_as_whole(here / "run")
 
     kept = _stored(graphs)

@@ -174,7 +174,9 @@ def test_a_run_explains_exports_and_goes_on_only_with_the_code_named(
     modules._given.clear()  # as in another process
     refused = regraft("explain", run)
     assert refused.code == 1
-    assert f"the model's network is your own ({file}:make)" in refused.err.replace("\n", " ")
+    assert f"the model's network is your own (.../{file.name}:make)" in refused.err.replace(
+        "\n", " "
+    )
     explained = regraft("explain", run, "--architecture", f"{file}:make")
     assert "Traceback" not in explained.err
     assert "your own" not in explained.err

@@ -174,9 +174,10 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """A machine with `photos/`, 12 of each of two classes, `new.png`, `texts/`, `cameras/`."""
+    """A machine with photos, 12 of each of two classes, more of them, a new one, texts, cameras."""
     made = Machine(tmp_path)
-    for name, count in (("photos/clean", 12), ("photos/messy", 12), ("cameras/attic", 4)):
+    counts = {"photos/clean": 12, "photos/messy": 12, "more/clean": 2, "more/messy": 2}
+    for name, count in {**counts, "cameras/attic": 4}.items():
         (made.folder / name).mkdir(parents=True)
         for number in range(count):
             write_image(made.folder / name / f"{number}.png", size=(64, 48))
@@ -217,7 +218,7 @@ def test_no_command_on_photos_leaves_the_machine(machine: Machine) -> None:
     machine("fit", "photos", "--approach", "linear_probe", "--out", "run")
     machine("fit", "photos", "--approach", "knn", "--out", "other")
     machine("predict", "run", "new.png", "--format", "json")
-    machine("evaluate", "run", "photos")
+    machine("evaluate", "run", "more")
     machine("explain", "run", "new.png")
     machine("report", "run")
     machine("report", "run", "other", "--out", "both.html")
@@ -243,7 +244,7 @@ def test_no_command_on_photos_leaves_the_machine(machine: Machine) -> None:
 @pytest.mark.slow
 def test_no_training_leaves_the_machine(machine: Machine) -> None:
     for approach in ("fine_tune", "scratch", "fastai"):
-        machine("fit", "photos", "--approach", approach, "--out", approach, "--budget", "3m")
+        machine("fit", "photos", "--approach", approach, "--out", approach, "--budget", "90s")
     machine("explain", "fine_tune")
 
 

@@ -249,8 +249,10 @@ def test_from_a_folder_to_predictions_on_the_command_line(
     cells = regraft.done("predict", "run", table, "--format", "csv")
     assert len(cells.rows) == 40
     assert cells.rows[0]["path"].endswith("reviews.csv#cell=2,2")
-    known = regraft("evaluate", "run", table)  # the same texts, in the cells of a table
-    assert "trained on all 40 labelled texts" in known.error
+    same = tmp_path / "same.csv"  # the same texts, in the cells of a table
+    lines = [f'"{t}",{label}' for label in WORDS for t in sentences(label, 20)]
+    same.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    assert "trained on all 40 labelled texts" in regraft("evaluate", "run", same).error
     more = tmp_path / "more.csv"
     lines = [f'"{t} !",{label}' for label in ("praise", "blame") for t in sentences(label, 5)]
     more.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
