@@ -260,6 +260,7 @@ def test_speeds_are_those_of_what_was_timed(own_cache: Path) -> None:
     assert seconds_expected(others[0], 50) == 5.0
 
 
+@pytest.mark.slow
 def test_the_export_of_a_graph_counts_until_it_is_made(own_cache: Path) -> None:
     backbone = get_backbone("efficientnet_lite0")
     catalogue.remember_speed(backbone, 100.0)

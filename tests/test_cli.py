@@ -714,6 +714,7 @@ def test_explain_says_why_it_cannot(regraft: CommandLine, run_folder: Path) -> N
 # --- what people copy
 
 
+@pytest.mark.slow
 def test_every_hint_can_be_run(regraft: CommandLine, run_folder: Path, planned_once: None) -> None:
     spaced = Path("two words").resolve()
     shutil.copytree("photos", spaced)

@@ -144,6 +144,7 @@ def test_a_table_of_a_scan_is_a_label_table(tmp_path: Path) -> None:
     assert {r.label for r in others if r.label} == {"'=a", "'s"}
 
 
+@pytest.mark.slow
 def test_a_class_that_looks_like_a_formula_is_fitted_and_predicted(
     regraft: CommandLine, made_once: Path, tmp_path: Path
 ) -> None:

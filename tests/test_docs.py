@@ -180,6 +180,7 @@ def _wait_until_healthy(url: str) -> None:
             time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_every_python_example_runs(working_folder: Path) -> None:
     blocks = [block for page in PAGES for block in _blocks(page, "python")]
     assert blocks

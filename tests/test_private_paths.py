@@ -69,6 +69,7 @@ def home(tmp_path: Path, graphs: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return made
 
 
+@pytest.mark.slow
 def test_all_that_a_run_leaves(home: Home, regraft: CommandLine) -> None:
     """Everything was typed as an absolute path."""
     photos, run = home.photos(home.project / "photos"), home.project / "runs" / "a"
@@ -89,6 +90,7 @@ def test_all_that_a_run_leaves(home: Home, regraft: CommandLine) -> None:
     assert not list((run / "model").glob(f"*{WHERE}*"))
 
 
+@pytest.mark.slow
 def test_data_far_away(home: Home, regraft: CommandLine) -> None:
     """Photos, table and test set on another disk, with names that are absolute, and one gone."""
     photos = home.photos(home.disk / "photos")

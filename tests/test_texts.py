@@ -99,6 +99,7 @@ def test_a_table_that_names_text_files(texts: Path, tmp_path: Path) -> None:
     assert len(data.unlabelled) == 21
 
 
+@pytest.mark.slow
 def test_a_model_remembers_the_columns_of_its_table(
     regraft: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +330,7 @@ def test_similarity_of_texts_by_the_words_a_tokenizer_knows(
     assert found.to_dict()["early"] is None
 
 
+@pytest.mark.slow
 def test_an_audit_of_texts_names_copies_leaks_labels_and_shortcuts(
     regraft: CommandLine, texts: Path
 ) -> None:
@@ -353,6 +355,7 @@ def test_an_audit_of_texts_names_copies_leaks_labels_and_shortcuts(
     assert "photo" not in shown.out + shown.err
 
 
+@pytest.mark.slow
 def test_a_report_on_texts_shows_texts(
     regraft: CommandLine, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,6 +378,7 @@ def test_a_report_on_texts_shows_texts(
     assert all(place["excerpt"] for place in exploration["places"])
 
 
+@pytest.mark.slow
 def test_texts_of_one_length_are_embedded_together_and_as_they_are_alone(texts: Path) -> None:
     backbone = get_backbone("all_minilm_l6_v2")
     data = rg.scan(texts)
@@ -394,6 +398,7 @@ def test_texts_of_one_length_are_embedded_together_and_as_they_are_alone(texts: 
     assert 1 < len(lengths) < len(data.ok)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["all_minilm_l6_v2", "vectors"])
 def test_what_was_in_the_cache_does_not_show_in_features(
     texts: Path, tmp_path: Path, backbone: str

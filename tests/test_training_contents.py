@@ -170,6 +170,7 @@ def trained_on(folder: Path, contents: list[str]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_going_on_from_a_probe_flatters_nothing(here: Path, regraft: CommandLine) -> None:
     regraft.done("fit", "photos", *QUICK, "--backbone", "run", "--out", "on")
     on = read_run("on")

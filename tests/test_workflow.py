@@ -395,6 +395,7 @@ def quick_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workflow, "candidate_approaches", quick)
 
 
+@pytest.mark.slow
 def test_fine_tuning_makes_a_complete_run(
     fit: Any, regraft: CommandLine, photo_folder: Path, quick_networks: None
 ) -> None:
@@ -493,6 +494,7 @@ def test_a_probe_against_a_network_from_scratch_shows_what_transfer_bought(
         assert f'id="{section}"' in text
 
 
+@pytest.mark.slow
 def test_heat_maps_that_fail_end_no_fit(
     fit: Any, photo_folder: Path, quick_networks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

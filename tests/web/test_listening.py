@@ -114,7 +114,7 @@ def test_headers_that_trickle_in_are_no_way_to_stay(port: int) -> None:
 
 def test_who_takes_no_answer_is_left(port: int) -> None:
     with connected(port) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         connection.sendall(GOOD.replace(b"/ ", b"/large ", 1))
         time.sleep(4 * WAIT_S)
         assert len(everything(connection)) < 30_000_000
