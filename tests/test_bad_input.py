@@ -692,23 +692,19 @@ def test_a_disk_that_is_full_while_the_network_is_exported(
     graphs.joinpath("graphs").unlink()
     command = ("fit", photo_folder, *QUICK, "--out", "run")
     disk = Disk()
-    number = 0
-    while True:
-        assert number < 100
+    explained = 0
+    for number in range(15):  # the first of them are those of the export
         disk.writes, disk.fails_at = 0, number
         with _full_disk(disk):
             found = regraft(*command)
-        if disk.writes <= number:  # none of them failed
-            assert found.code == 0
-            break
         if found.code:  # some files are kept for later runs alone, and their loss ends nothing
             _assert_explained(found)
+            explained += 1
         for path in graphs.joinpath("graphs").glob("*.onnx"):
             OnnxEngine(path)  # whole, whatever was written
         shutil.rmtree(graphs, ignore_errors=True)
         shutil.rmtree(here / "run", ignore_errors=True)
-        number += 1
-    assert number > 10
+    assert explained > 5
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from regraft.dataset import scan
 from regraft.engines import modules
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
+from regraft.locations import shareable_word
 from regraft.modality.transform import NORMALISATIONS, Normalisation
 from tests.commands import CommandLine
 
@@ -97,7 +98,7 @@ def _network() -> Any:
 
 def test_a_network_is_found_by_its_name(file: Path, own_cache: Path) -> None:
     found = get_backbone(f"module:{file}:make")
-    assert (found.name, found.source) == ("make", f"module:.../{file.name}:make")
+    assert (found.name, found.source) == ("make", shareable_word(f"module:{file}:make", Path.cwd()))
     assert (found.feature_width, found.transform.image_size_px) == (16, 32)
     assert found.transform.normalisation == NORMALISATIONS["tf"]
     assert found.parameters == 8 * 27 + 8 + 2 * 8 + 16 * 72 + 16
@@ -174,14 +175,13 @@ def test_a_run_explains_exports_and_goes_on_only_with_the_code_named(
     modules._given.clear()  # as in another process
     refused = regraft("explain", run)
     assert refused.code == 1
-    assert f"the model's network is your own (.../{file.name}:make)" in refused.err.replace(
-        "\n", " "
-    )
+    where = shareable_word(f"{file}:make", Path.cwd())
+    assert f"the model's network is your own ({where})" in refused.err.replace("\n", " ")
     explained = regraft("explain", run, "--architecture", f"{file}:make")
     assert "Traceback" not in explained.err
     assert "your own" not in explained.err
     modules._given.clear()
-    with pytest.raises(BackboneError, match=rf"runs no code by itself; add --arch module:{file}"):
+    with pytest.raises(BackboneError, match=f"runs no code by itself; add --arch module:{where}"):
         get_backbone(str(run))
     again = get_backbone(str(run), architecture=name)
     assert (again.feature_width, again.transform.image_size_px) == (16, 32)

@@ -25,7 +25,7 @@ from regraft.approaches import Cost
 from regraft.candidates import candidate_approaches
 from regraft.dataset import COLUMNS
 from regraft.errors import DataError, ExplanationError, OutOfTimeError, UsageError
-from regraft.locations import recall
+from regraft.locations import recall, shareable_word
 from regraft.runs import WHERE
 from tests.commands import (
     FROZEN,
@@ -602,8 +602,9 @@ def test_a_network_of_ones_own(
     options = ("--approach", "scratch", "--architecture", f"{net}:tiny", "--budget", "40s")
     run = fit(photo_folder, options=options)
     (candidate,) = read_json(run / "comparison.json")["candidates"]
-    assert candidate["settings"]["architecture"] == ".../my net.py:tiny"
-    assert read_json(run / "run.json")["settings"]["architecture"] == ".../my net.py:tiny"
+    named = shareable_word(f"{net}:tiny", Path.cwd())
+    assert candidate["settings"]["architecture"] == named
+    assert read_json(run / "run.json")["settings"]["architecture"] == named
     net.unlink()  # the model is whole without it
     found = regraft.done("predict", run, photo_folder, "--format", "csv").rows
     assert len(found) == 24

@@ -45,6 +45,7 @@ from regraft.engines.onnx import OnnxEngine
 from regraft.engines.training import Step
 from regraft.errors import DataError, OutOfTimeError, RegraftError, TrainingError, UsageError
 from regraft.heads import fit_temperature, softmax
+from regraft.locations import shareable_word
 from regraft.metrics import FloatArray, IntArray
 from regraft.modality.image import decode
 from regraft.modality.transform import transform_graph
@@ -459,7 +460,7 @@ def test_training_from_scratch_from_photos_to_a_saved_model(
 ) -> None:
     where = f"{network_file}:small"
     approach = Scratch(architecture=where, image_size_px=16, epochs=3, learning_rate=0.05)
-    named = f".../{network_file.name}:small"
+    named = shareable_word(where, Path.cwd())
     assert approach.network.name == approach.settings["architecture"] == named
     assert approach.network.licence == "your own"
     _whole_path(approach.plan(), data, tmp_path / "model")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from regraft.dataset.layouts import rows_from_folders, rows_of_test_folder
@@ -220,6 +220,7 @@ PATHS = st.lists(PART, max_size=4).map(lambda parts: "/".join([*parts, "f.jpg"])
 
 
 @given(st.sets(PATHS, min_size=1, max_size=12), st.sampled_from([(), ("a",), ("a", "b")]))
+@example({"a/2/A/f.jpg", "b/1/a/f.jpg", "f.jpg"}, ("a",))
 def test_every_file_keeps_its_own_place(files: set[str], known: tuple[str, ...]) -> None:
     found = listing(*files)
     plain = in_plain_layout(found, known=known)

@@ -176,7 +176,8 @@ class _Tree:
         level = _level_of(training, known) if known else _level_below_the_same(training)
         if level == 0:
             return
-        outer = listed([name for name, _ in Counter(p[level - 1] for p in training).most_common()])
+        above = Counter(parts[level - 1] for parts in training if len(parts) > level)
+        outer = listed([name for name, _ in above.most_common()])
         inner = {parts[level] for parts in training if len(parts) > level + 1}
         names = set(known) or {name.casefold() for name in inner}
 
