@@ -17,6 +17,7 @@ PACKAGE = Path(regraft.__file__).parent
 ORDER = (
     "_version",
     "errors",
+    "wording",
     "csv_table",
     "progress",
     "saved",
@@ -77,8 +78,9 @@ ORDER = (
     "__main__",
 )
 LEAVES = {
-    *("_version", "errors", "csv_table", "progress", "saved", "model_record", "storage", "seals"),
-    *("switching", "telemetry", "locations", "workers", "content_store", "training_contents"),
+    *("_version", "errors", "wording", "csv_table", "progress", "saved", "model_record", "storage"),
+    *("seals", "switching", "telemetry", "locations", "workers", "content_store"),
+    "training_contents",
 }
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
 NARROW = {

@@ -223,14 +223,8 @@ def audit_data(
     Raises:
         BackboneError: the backbone is unknown or its weights are missing.
     """
-    network = backbone or default_backbone(data.modality)
-    network = get_backbone(network) if isinstance(network, str) else network
-    embedding = embed_rows(data, data.ok, network, jobs=jobs, progress=progress)
-    if embedding.warning:
-        note(progress, embedding.warning)
-    readable = np.array([row.path not in embedding.failures for row in data.ok], dtype=bool)
-    data = data.mark({p: ("unreadable", reason) for p, reason in embedding.failures.items()})
-    features = embedding.features[readable] if not readable.all() else embedding.features
+    network = _network(data, backbone)
+    data, features = _readable(data, network, jobs=jobs, progress=progress)
     measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
     if measures.warning:
         note(progress, measures.warning)
@@ -251,9 +245,11 @@ def audit_data(
         apart = _predicted(parted, network, seed=seed, jobs=jobs)
         if apart is not None:
             effects = [_effect_of_copies(first.copies, together, apart), *effects]
-    pair = pair_of_folds(everything, first)
+    pair = pair_of_folds(everything, first, grouped)
     if pair is not None:
-        by_order = compare_folds(by_order, pair, everything, network, seed=seed, jobs=jobs)
+        by_order = compare_folds(
+            by_order, pair, everything, network, known=together, seed=seed, jobs=jobs
+        )
     return Audit(
         data,
         found,
@@ -333,12 +329,29 @@ def find_groups(
     Raises:
         BackboneError: the backbone is unknown or its weights are missing.
     """
-    network = backbone or default_backbone(data.modality)
-    network = get_backbone(network) if isinstance(network, str) else network
-    failures = embed_rows(data, data.ok, network, jobs=jobs, progress=progress).failures
-    readable = data.mark({path: ("unreadable", reason) for path, reason in failures.items()})
+    network = _network(data, backbone)
+    readable, _ = _readable(data, network, jobs=jobs, progress=progress)
     looked = look_first(readable, network, jobs=jobs, progress=progress)
     return readable if looked is None else keep_together(readable, looked.findings).data
+
+
+def _network(data: Dataset, backbone: str | Backbone | None) -> Backbone:
+    """The backbone that was named, or the built-in one of that kind of input."""
+    if isinstance(backbone, str):
+        return get_backbone(backbone)
+    return backbone or default_backbone(data.modality)
+
+
+def _readable(
+    data: Dataset, network: Backbone, *, jobs: int | None, progress: Progress
+) -> tuple[Dataset, FeatureArray]:
+    """The data with the files marked that cannot be decoded, and the features of the others."""
+    embedding = embed_rows(data, data.ok, network, jobs=jobs, progress=progress)
+    if embedding.warning:
+        note(progress, embedding.warning)
+    is_read = np.array([row.path not in embedding.failures for row in data.ok], dtype=bool)
+    marked = data.mark({p: ("unreadable", reason) for p, reason in embedding.failures.items()})
+    return marked, embedding.features if is_read.all() else embedding.features[is_read]
 
 
 class PairOfFolds(NamedTuple):
@@ -352,19 +365,20 @@ class PairOfFolds(NamedTuple):
     by_chance: dict[str, str]
 
 
-def pair_of_folds(data: Dataset, found: Findings) -> PairOfFolds | None:
+def pair_of_folds(data: Dataset, found: Findings, grouped: Grouped) -> PairOfFolds | None:
     """What to compare to learn what the order of the photos means; None where it means nothing.
 
     Args:
         data: with the rows that `found` is of in use.
         found: with its series.
+        grouped: what `keep_together` made of both.
     """
     series = found.series
     if series is None or series.order is None:
         return None
     by_chance = keep_together(data, replace(found, series=None)).data
     if len(series):
-        return PairOfFolds("series", _groups(keep_together(data, found).data), _groups(by_chance))
+        return PairOfFolds("series", _groups(grouped.data), _groups(by_chance))
     if any(row.group for row in data.ok):
         return None
     blocks = blocks_of_order(data, series.order, blocks=_BLOCKS)
@@ -377,6 +391,7 @@ def compare_folds(
     data: Dataset,
     network: Backbone,
     *,
+    known: Predicted | None = None,
     seed: int = 0,
     jobs: int | None = None,
 ) -> ByOrder:
@@ -389,18 +404,25 @@ def compare_folds(
         pair: what `pair_of_folds` returned.
         data: all rows in use are training rows.
         network: whose features the probe sees; they should be in the cache.
+        known: what it said of these rows on some folds already, of this seed.
         seed: of the folds.
         jobs: worker threads.
     """
-    together = _predicted(data.with_groups(pair.together), network, seed=seed, jobs=jobs)
-    apart = _predicted(data.with_groups(pair.by_chance), network, seed=seed, jobs=jobs)
+
+    def predicted(groups: dict[str, str]) -> Predicted | None:
+        grouped = data.with_groups(groups)
+        if known is not None and np.array_equal(split_groups(grouped.ok), known.groups):
+            return known
+        return _predicted(grouped, network, seed=seed, jobs=jobs)
+
+    together, apart = predicted(pair.together), predicted(pair.by_chance)
     if together is None or apart is None:
         return by_order
-    known = np.isfinite(together.right) & np.isfinite(apart.right)
+    scored = np.isfinite(together.right) & np.isfinite(apart.right)
     gap = paired_difference(
-        apart.right[known][None],
-        together.right[known][None],
-        groups=together.groups[known],
+        apart.right[scored][None],
+        together.right[scored][None],
+        groups=together.groups[scored],
         folds=together.folds,
     )
     return replace(
@@ -416,7 +438,7 @@ def _groups(data: Dataset) -> dict[str, str]:
     return {row.path: row.group for row in data.ok}
 
 
-class _Predicted(NamedTuple):
+class Predicted(NamedTuple):
     """Out-of-fold predictions of all rows in use, n of them.
 
     `probabilities` float64 (n, k) is their mean over repeats; `right` float64 (n,) is the share of
@@ -433,7 +455,7 @@ class _Predicted(NamedTuple):
 
 def _predicted(
     data: Dataset, network: Backbone, *, seed: int, jobs: int | None
-) -> _Predicted | None:
+) -> Predicted | None:
     """What a linear probe says of the training rows it has not seen; None for too few to split."""
     if len(data.classes) < 2:
         return None
@@ -449,7 +471,7 @@ def _predicted(
     groups = split_groups(data.ok)
     count = len(np.unique(folds[0]))
     accuracy = accuracy_estimate(right[known], groups[known], folds=count, seed=seed)
-    return _Predicted(probabilities, right, groups, count, accuracy)
+    return Predicted(probabilities, right, groups, count, accuracy)
 
 
 def effects_on(found: Findings, right: FloatArray) -> list[Effect]:
@@ -493,7 +515,7 @@ def _change(right: FloatArray, kept: np.ndarray[Any, np.dtype[np.bool_]]) -> Est
     return Estimate(value, low, high, "bootstrap")
 
 
-def _effect_of_copies(copies: Sequence[Copy], together: _Predicted, apart: _Predicted) -> Effect:
+def _effect_of_copies(copies: Sequence[Copy], together: Predicted, apart: Predicted) -> Effect:
     both = np.isfinite(together.right) & np.isfinite(apart.right)
     change = paired_difference(
         together.right[both][None],

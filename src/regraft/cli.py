@@ -822,7 +822,7 @@ def correct(
     trains on them as well.
     """
     from regraft import workflow
-    from regraft.dataset.table import counted
+    from regraft.wording import counted
 
     with _progress() as progress:
         found = workflow.correct(
@@ -986,10 +986,10 @@ def watch(
     are printed as they come. Ctrl-C ends it; nothing is lost.
     """
     from regraft import workflow
-    from regraft.dataset.table import counted
     from regraft.model import load
     from regraft.watching import Rules, Settings
     from regraft.watching.outputs import Mqtt, Output, Webhook
+    from regraft.wording import counted
     from regraft.workers import interrupted_within
 
     outputs: list[Output] = [Webhook(url) for url in webhook or ()]
@@ -1141,7 +1141,7 @@ def review(
     photos and tables stay as they are. Ctrl-C ends it; fit --decisions RUN applies it.
     """
     from regraft import workflow
-    from regraft.dataset.table import counted
+    from regraft.wording import counted
 
     with workflow.review(run_folder, port=port) as server:
         session = server.session

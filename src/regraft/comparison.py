@@ -42,6 +42,7 @@ from regraft.modality import things
 from regraft.overlaps import overlap_with
 from regraft.progress import Progress, note, silent
 from regraft.race import BehindError, Race, race_key
+from regraft.wording import listed
 
 ALIKE = 0.005  # accuracy; closer candidates that the test cannot part are told by their cost
 _BASELINE = "scratch"
@@ -819,16 +820,16 @@ def _verdict(candidates: Sequence[Candidate], chosen: int, left: float) -> str:
         if gap.value < 0:
             higher.append(candidate)
     if by_standing["ahead"]:
-        parts.append(f"It is ahead of {_listed(by_standing['ahead'])}, in points of accuracy.")
+        parts.append(f"It is ahead of {listed(by_standing['ahead'])}, in points of accuracy.")
     if by_standing["level"]:
         cost = prediction_cost(winner.approach.network)
         cheaper = higher and all(prediction_cost(c.approach.network) > cost for c in higher)
         why = "; it was preferred because it predicts at lower cost" if cheaper else ""
-        parts.append(f"It cannot be told apart from {_listed(by_standing['level'])}{why}.")
+        parts.append(f"It cannot be told apart from {listed(by_standing['level'])}{why}.")
     if by_standing["behind"]:
-        parts.append(f"On what both predicted it is behind {_listed(by_standing['behind'])}.")
+        parts.append(f"On what both predicted it is behind {listed(by_standing['behind'])}.")
     if late:
-        parts.append(f"No time was left for the final training of {_listed(late)}.")
+        parts.append(f"No time was left for the final training of {listed(late)}.")
     parts += [
         f"{c.title} is flattered: its backbone had been trained on {c.flattering:,} of the images "
         "before, labels included."
@@ -837,7 +838,7 @@ def _verdict(candidates: Sequence[Candidate], chosen: int, left: float) -> str:
     ]
     missing = [c for c in candidates if c.status != "done"]
     if missing:
-        parts.append(f"Not finished: {_listed([f'{c.title} ({c.reason})' for c in missing])}.")
+        parts.append(f"Not finished: {listed([f'{c.title} ({c.reason})' for c in missing])}.")
     return " ".join(parts)
 
 
@@ -882,7 +883,3 @@ def _percent(rate: float) -> str:
 
 def _points(difference: float) -> str:
     return f"{100 * difference:+.1f}"
-
-
-def _listed(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regraft.dataset import Dataset, Row
-from regraft.dataset.table import counted
 from regraft.decisions import (
     Decision,
     DecisionLog,
@@ -32,8 +31,8 @@ from regraft.decisions import (
 from regraft.errors import DataError, UnreadableInputError
 from regraft.modality.base import read_input
 from regraft.modality.image import SUFFIXES, inspect
-from regraft.modality.tables import listed
 from regraft.storage import make_folder, write_atomic
+from regraft.wording import counted, listed
 
 FOLDER = "corrections"
 _FILE = "corrections.csv"
@@ -104,7 +103,7 @@ def class_meant(label: str, classes: Collection[str], *, is_new: bool) -> str:
         return name
     folded = {each.casefold(): each for each in classes}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
-    there = listed([repr(each) for each in sorted(classes)])
+    there = listed([repr(each) for each in sorted(classes)], shown=3)
     meant = f"; did you mean {folded[near[0]]!r}?" if near else f", only {there}."
     raise DataError(
         f"there is no class {name!r}{meant} If {name!r} is a new class, add --new-class"

@@ -33,12 +33,12 @@ from typing import Any, TypeAlias
 from regraft.csv_table import csv_line, read_csv
 from regraft.dataset import Dataset, Row
 from regraft.dataset.drafts import class_name
-from regraft.dataset.table import counted
 from regraft.errors import DataError, StorageError
 from regraft.issues import Issue, named_file
 from regraft.locations import shareable_word
 from regraft.saved import read_bytes
 from regraft.storage import held, storage_errors
+from regraft.wording import counted
 
 DECISIONS = "decisions.csv"
 """Name of the file in a run folder."""

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.dataset import Dataset
-from regraft.dataset.table import counted
 from regraft.engines import seconds_to_load
 from regraft.engines.modules import MODULE, allow, is_allowed, origin_of
 from regraft.engines.onnx import OnnxEngine
@@ -37,6 +36,7 @@ from regraft.progress import Progress, silent
 from regraft.runs import ImagePrediction
 from regraft.saved import read_bytes
 from regraft.storage import write_atomic
+from regraft.wording import counted
 from regraft.workers import map_threads
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def keep_together(data: Dataset, found: Findings) -> Grouped:
         for name in cut
     ]
     return Grouped(
-        replace(grouped, notes=(*grouped.notes, *notes)), cut, _leaks(grouped), len(parted)
+        replace(grouped, notes=(*grouped.notes, *notes)), cut, count_leaks(grouped), len(parted)
     )
 
 
@@ -239,11 +239,11 @@ def _blocks(paths: Sequence[str], count: int, name: str) -> dict[str, str]:
     return {path: f"{name}, block {1 + i * count // len(paths)}" for i, path in enumerate(paths)}
 
 
-def _leaks(data: Dataset) -> int:
-    """Test rows that share a group with training rows."""
+def count_leaks(data: Dataset) -> int:
+    """How many test rows have a copy, or a member of their group, among the training rows."""
     groups = split_groups(data.ok)
     is_test = np.array([row.split == "test" for row in data.ok], dtype=bool)
     return int(np.isin(groups[is_test], groups[~is_test]).sum())
 
 
-__all__ = ["Grouped", "blocks_of_order", "keep_together"]
+__all__ = ["Grouped", "blocks_of_order", "count_leaks", "keep_together"]

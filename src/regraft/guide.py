@@ -23,6 +23,7 @@ from regraft.features import embed_rows
 from regraft.metrics import Estimate
 from regraft.progress import Progress, silent
 from regraft.similarity import Similarity, spread_rows
+from regraft.wording import listed
 
 LARGE_FROM = 1_000
 LARGE_CLASS_FROM = 100
@@ -235,7 +236,7 @@ def held(advice: Advice, winner_train: str, rivals: Sequence[Rival]) -> str:
             return f"{rule} was not refuted: {won}, but {against}."
         return f"{rule} held: {won}."
     texts = [text for name, text in SCOPES.items() if name in advice.expected]
-    expects = f"it expects training {_listed(texts, 'or')} to be best"
+    expects = f"it expects training {listed(texts, last='or')} to be best"
     if all(rival.behind is None for rival in named):
         why = _open(named) or "no such candidate was compared"
         return f"{rule} was not tested: {expects}, and {why}."
@@ -251,18 +252,14 @@ def _open(rivals: Sequence[Rival]) -> str:
         for rival in rivals
         if rival.behind is not None and standing(rival.behind) != "ahead"
     ]
-    parts = [f"it cannot be told apart from {_listed(level)}"] if level else []
+    parts = [f"it cannot be told apart from {listed(level)}"] if level else []
     parts += [
         f"{rival.title} was {'not finished' if rival.behind is None else 'cut short'}"
         + (f" ({rival.reason})" if rival.reason else "")
         for rival in rivals
         if not rival.is_clearly_behind and rival.title not in level
     ]
-    return _listed(parts)
-
-
-def _listed(items: Sequence[str], last: str = "and") -> str:
-    return f" {last} ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
+    return listed(parts)
 
 
 # ---- Ordering backbones -------------------------------------------------------------------

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.dataset import Dataset, Row, split_groups
-from regraft.dataset.table import counted
 from regraft.modality import thing
 from regraft.training_contents import Overlap, TrainingContents
+from regraft.wording import counted
 
 _TEST = "test"  # the split
 

@@ -25,7 +25,6 @@ and if it never is, the old one is as it was.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -43,10 +42,12 @@ import msgspec
 
 from regraft._version import __version__
 from regraft.csv_table import csv_text, read_csv, read_records
-from regraft.dataset import Dataset, Row, split_groups
+from regraft.dataset import Dataset, Row
 from regraft.errors import RegraftError, RunError, StorageError, UnreadableInputError
 from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
+from regraft.features import read_checked
+from regraft.grouping import count_leaks
 from regraft.issues import Issue, issues_csv
 from regraft.issues.base import COLUMNS as ISSUE_COLUMNS
 from regraft.locations import (
@@ -60,7 +61,6 @@ from regraft.locations import (
 )
 from regraft.metrics import FloatArray
 from regraft.modality import IMAGE, things
-from regraft.modality.base import read_input
 from regraft.model import Model, load
 from regraft.run_forms import ComparisonForm, EvaluationsForm, RunForm
 from regraft.saved import naming, parse_json, read_json, read_text, reason_of
@@ -171,10 +171,7 @@ class Run:
     @property
     def test_is_independent(self) -> bool:
         """Whether no test row has a copy, or a member of its group, among the training rows."""
-        rows = self.data.ok
-        groups = dict(zip((row.path for row in rows), split_groups(rows).tolist(), strict=True))
-        trained = {groups[row.path] for row in self.data.train}
-        return not any(groups[row.path] in trained for row in self.data.test)
+        return not count_leaks(self.data)
 
 
 class Workplace(NamedTuple):
@@ -486,9 +483,10 @@ def _is_there(data: Dataset) -> bool:
     if row is None:
         return True
     try:
-        return hashlib.sha256(read_input(data.absolute(row))).hexdigest() == row.sha256
+        read_checked(data.absolute(row), sha256=row.sha256)
     except UnreadableInputError:
         return False
+    return True
 
 
 def _are_settings_of(

@@ -24,7 +24,6 @@ from regraft import csv_table
 from regraft.auditing import Audit
 from regraft.dataset import Dataset
 from regraft.dataset.ordering import numbered_runs
-from regraft.dataset.table import counted
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
 from regraft.exporting import Exported, facts_of, form_named
 from regraft.frameworks.tracking import Tracked
@@ -47,6 +46,7 @@ from regraft.watching.outputs import message
 from regraft.watching.sentences import answers, remarks
 from regraft.watching.states import Event, local_minute
 from regraft.watching.timeline import Timeline
+from regraft.wording import counted
 from regraft.workflow import Explained
 
 _SHOW_AFTER_S = 1.0

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from regraft.csv_table import read_records
 from regraft.errors import ModelError
-from regraft.saved import read_bytes, read_json, read_text
+from regraft.saved import naming, read_bytes, read_json, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,20 +108,15 @@ def read_training_contents(folder: Path) -> TrainingContents:
 
 
 def _read(file: Path) -> TrainingContents:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
+    with naming(file, ModelError, "copy the model folder again"):
         with safe_open(file, framework="numpy") as opened:
             model, backbone = (opened.get_tensor(name) for name in ("model", "backbone"))
             complete = json.loads((opened.metadata() or {})["complete"])
-    except (OSError, ValueError, LookupError, SafetensorError) as error:
-        raise ModelError(f"{file} is damaged ({error}); copy the model folder again") from error
-    for hashes in (model, backbone):
-        if hashes.dtype != np.uint64 or hashes.ndim != 1:
-            raise ModelError(
-                f"{file} holds {hashes.dtype} {hashes.shape}, expected uint64 (n,); copy the model "
-                "folder again"
-            )
+        for hashes in (model, backbone):
+            if hashes.dtype != np.uint64 or hashes.ndim != 1:
+                raise ValueError(f"it holds {hashes.dtype} {hashes.shape}, expected uint64 (n,)")
     return TrainingContents(np.unique(model), np.unique(backbone), complete is True)
 
 

@@ -74,7 +74,6 @@ from regraft.dataset import (
     split_groups,
 )
 from regraft.dataset.elsewhere import without_absolute_paths
-from regraft.dataset.table import counted
 from regraft.decisions import (
     DECISIONS,
     Applied,
@@ -156,6 +155,7 @@ from regraft.runs import (
 )
 from regraft.similarity import Similarity, measure_similarity
 from regraft.storage import held, make_folder, write_atomic
+from regraft.wording import counted
 
 if TYPE_CHECKING:
     from regraft.exporting import Exported
@@ -339,8 +339,8 @@ def fit(
                     exploration = explore(
                         found, looked.findings, looked.features, looked.measures, seed=seed
                     )
-                pair = pair_of_folds(found, looked.findings)
                 grouped = keep_together(found, looked.findings)
+                pair = pair_of_folds(found, looked.findings, grouped)
                 if looked.findings.series is not None:
                     by_order = ByOrder.of(looked.findings.series, grouped)
                 found = leave_out_small_classes(grouped.data)

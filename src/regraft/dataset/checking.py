@@ -15,9 +15,10 @@ from pathlib import PurePosixPath
 from regraft.dataset.labels import TABLE_SUFFIXES
 from regraft.dataset.split_names import split_within
 from regraft.dataset.splitting import split_groups
-from regraft.dataset.table import Dataset, Row, counted
+from regraft.dataset.table import Dataset, Row
 from regraft.errors import DataError
 from regraft.modality import get_modality
+from regraft.wording import counted
 
 COPY_GROUP = "one picture"
 """How the name of a group of copies begins."""

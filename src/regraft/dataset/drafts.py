@@ -13,7 +13,8 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from regraft.dataset.table import Row, counted
+from regraft.dataset.table import Row
+from regraft.wording import counted
 
 
 @dataclass(frozen=True, slots=True)

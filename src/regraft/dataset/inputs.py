@@ -16,12 +16,13 @@ from pathlib import Path
 from regraft.dataset.labels import is_table_of
 from regraft.dataset.reader import Reader, tables_of
 from regraft.dataset.sources import find_source
-from regraft.dataset.table import counted, natural_key
+from regraft.dataset.table import natural_key
 from regraft.dataset.walking import walk
 from regraft.errors import DataError
 from regraft.modality import get_modality
 from regraft.modality.base import Modality
 from regraft.modality.cells import table_of
+from regraft.wording import counted
 
 
 @dataclass(slots=True)

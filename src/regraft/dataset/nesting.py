@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 from regraft.dataset.split_names import split_of_name, splits_by_word, splits_of_names
 from regraft.dataset.walking import Listing
-from regraft.modality.tables import listed
+from regraft.wording import listed
 
 Parts: TypeAlias = tuple[str, ...]  # of a path
 Move: TypeAlias = Callable[[Parts], Parts | None]  # None: not a folder of the plain layout
@@ -152,7 +152,7 @@ class _Tree:
             self._move(
                 # A file beside these folders is in no split, and stays where it is.
                 lambda p: (p[1], p[0], *p[2:]) if len(p) > 1 and p[1] in second else None,
-                f"Each class has folders of its own for {listed(sorted(second))}: these are the "
+                f"Each class has folders of its own for {_some(sorted(second))}: these are the "
                 "splits.",
             )
             return
@@ -163,7 +163,7 @@ class _Tree:
         if len(by_word) > 1 and set(named) == tops:
             self._move(
                 lambda p: (*named[p[0]], *p[1:]) if p[0] in named else None,
-                f"The names of the folders ({listed(sorted(tops))}) are taken as a split and a "
+                f"The names of the folders ({_some(sorted(tops))}) are taken as a split and a "
                 "class each.",
             )
 
@@ -177,7 +177,7 @@ class _Tree:
         if level == 0:
             return
         above = Counter(parts[level - 1] for parts in training if len(parts) > level)
-        outer = listed([name for name, _ in above.most_common()])
+        outer = _some([name for name, _ in above.most_common()])
         inner = {parts[level] for parts in training if len(parts) > level + 1}
         names = set(known) or {name.casefold() for name in inner}
 
@@ -191,10 +191,10 @@ class _Tree:
 
     def _note_on_classes(self, outer: str, inner: list[str], known: Collection[str]) -> str:
         if known:
-            named = listed([name for name in inner if name.casefold() in known])
+            named = _some([name for name in inner if name.casefold() in known])
             return f"{named}, within {outer}, are known classes, and taken as these."
         return (
-            f"{outer} hold the same folders, so these ({listed(inner)}) are taken as the classes; "
+            f"{outer} hold the same folders, so these ({_some(inner)}) are taken as the classes; "
             f"if {outer} are the classes, name that of each {self._noun} in a table (--labels CSV)."
         )
 
@@ -249,3 +249,7 @@ def _level_of(files: Sequence[Parts], known: Collection[str]) -> int:
         if sum(inside) > 0.5 * len(files):
             return level
     return 0
+
+
+def _some(names: Sequence[str]) -> str:
+    return listed(names, shown=3)

@@ -18,12 +18,13 @@ from regraft.dataset.layouts import rows_from_folders, rows_of_test_folder
 from regraft.dataset.matching import count_found, file_finder, named_rows, rows_from_table
 from regraft.dataset.sources import Source, instead_of
 from regraft.dataset.split_names import split_within
-from regraft.dataset.table import counted, natural_key
+from regraft.dataset.table import natural_key
 from regraft.dataset.walking import Listing, walk
 from regraft.errors import DataError
 from regraft.modality import IMAGE, MODALITIES, get_modality
 from regraft.modality.base import Modality
 from regraft.progress import Progress, silent
+from regraft.wording import counted
 
 
 @dataclass(frozen=True, slots=True)

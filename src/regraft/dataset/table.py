@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from regraft.csv_table import csv_text, read_csv
 from regraft.errors import DataError
 from regraft.modality import IMAGE
+from regraft.wording import counted
 
 STATUSES: Mapping[str, str] = {
     "ok": "used for training or testing",
@@ -321,8 +322,3 @@ def natural_key(path: str) -> SortKey:
 def a_noun(noun: str) -> str:
     """ "an image", "a text"."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def counted(count: int, noun: str = "image", plural: str = "") -> str:
-    """ "1 image", "2,000 images", "2 classes"."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -19,6 +19,7 @@ from regraft.modality.json_rows import SUFFIXES as JSON
 from regraft.modality.json_rows import parse_json
 from regraft.modality.parquet import SUFFIXES as PARQUET
 from regraft.modality.parquet import read_parquet
+from regraft.wording import listed
 
 DELIMITED = frozenset({".csv", ".tsv", ".tab", ".txt", ".psv"})
 SUFFIXES = DELIMITED | JSON | PARQUET
@@ -88,16 +89,7 @@ class Table:
 
 def lines(numbers: Sequence[int], *, word: str = "line") -> str:
     """ "line 4", "lines 4 and 9", "lines 4, 9, 12 and 30 more"."""
-    return f"{word}{'' if len(numbers) == 1 else 's'} {listed(list(map(str, numbers)))}"
-
-
-def listed(names: Sequence[str], *, shown: int = 3) -> str:
-    """ "a", "a and b", "a, b, c and 30 more"."""
-    if len(names) < 2:
-        return "".join(names)
-    first = list(names[:shown])
-    last = f"{len(names) - shown:,} more" if len(names) > shown else first.pop()
-    return f"{', '.join(first)} and {last}"
+    return f"{word}{'' if len(numbers) == 1 else 's'} {listed(list(map(str, numbers)), shown=3)}"
 
 
 def read_table(path: Path) -> Table:

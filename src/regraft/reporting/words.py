@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 from regraft import modality
-from regraft.dataset.table import counted as counted  # one function for plurals
 from regraft.evaluation import TEST, Evaluation
 from regraft.metrics import Estimate
 from regraft.modality import IMAGE
+from regraft.wording import counted as counted
+from regraft.wording import listed as listed
 
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 _DASH = "\N{EN DASH}"
@@ -210,13 +211,6 @@ def number(count: float) -> str:
     if abs(count - round(count)) < 0.05:
         return f"{round(count):,}"
     return f"{count:,.1f}"
-
-
-def listed(items: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def sentence(text: str) -> str:
