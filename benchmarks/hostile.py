@@ -15,7 +15,6 @@ files, as is usual; a tenth of the harmful requests leave their connection open.
 from __future__ import annotations
 
 import contextlib
-import io
 import random
 import re
 import signal
@@ -30,11 +29,8 @@ from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from PIL import Image
-
-from benchmarks.data import environment_with_cache, photo_folder
 from benchmarks.rows import Row, at_most
-from benchmarks.timing import run_process
+from benchmarks.served import MULTIPART, fit_rooms, multipart, photos_of_rooms, resident_mb
 from tests.schema import ask_all
 from tests.slow_images import SLOW
 
@@ -42,7 +38,6 @@ CLIENTS = 8
 SIZE = (320, 240)
 GROWTH = 1.25
 END_S = 10.0
-_MULTIPART = {"content-type": "multipart/form-data; boundary=x"}
 _LOST = 0  # in place of a status: the connection was closed
 
 Ask = Callable[[str, random.Random], int]
@@ -57,15 +52,11 @@ def run(*, requests: int = 20_000, share: float = 0.05, examples: int = 200) -> 
         examples: requests that schemathesis makes of each operation.
     """
     with tempfile.TemporaryDirectory(prefix="regraft-bench-") as folder:
-        environment = environment_with_cache(Path(folder) / "cache")
-        rooms, out = photo_folder("rooms"), Path(folder) / "run"
-        command = [sys.executable, "-m", "regraft", "fit", str(rooms), "--out", str(out)]
-        run_process([*command, "--approach", "linear_probe"], environment=environment)
-        photos = _photos(rooms)
+        out, photos = fit_rooms(Path(folder)), photos_of_rooms(SIZE)
         hostile = {**_bad_files(), **_bad_requests("/predict")}
 
         def good(host: str, chance: random.Random) -> int:
-            return _send(host, "/predict", _multipart(chance.choice(photos)), _MULTIPART)
+            return _send(host, "/predict", multipart(chance.choice(photos)), MULTIPART)
 
         with _server("serve", out, "--port", "0", "--corrections") as (process, url):
             rows = _among_strangers("serve", process, url, good, hostile, requests, share)
@@ -96,9 +87,9 @@ def _among_strangers(
     host = url.partition("/")[0]
     first = requests // 20
     before = _load(host, good, hostile, first, share)
-    early = _resident_mb(process.pid)
+    early = resident_mb(process.pid)
     told, answers = _load(host, good, hostile, requests - first, share)
-    late = _resident_mb(process.pid)
+    late = resident_mb(process.pid)
     told, answers = told + before[0], answers + before[1]
     failed = sum(count for status, count in (told + answers).items() if status >= 500)
     refused = sum(count for status, count in told.items() if status not in (200, 429))
@@ -193,7 +184,7 @@ def _bad_files() -> dict[str, Ask]:
     made = {name: make() for name, make in SLOW.items()}
 
     def upload(data: bytes) -> Ask:
-        return lambda host, _: _send(host, "/predict", _multipart(data), _MULTIPART)
+        return lambda host, _: _send(host, "/predict", multipart(data), MULTIPART)
 
     return {name: upload(data) for name, data in made.items() if len(data) < 32_000_000}
 
@@ -204,7 +195,7 @@ def _bad_requests(path: str) -> dict[str, Ask]:
 
     def with_headers(**headers: str) -> Ask:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return lambda host, _: _send(host, path, body + b"\r\n--x--\r\n", _MULTIPART | named)
+        return lambda host, _: _send(host, path, body + b"\r\n--x--\r\n", {**MULTIPART, **named})
 
     def with_body(data: bytes, kind: str = "multipart/form-data; boundary=x") -> Ask:
         return lambda host, _: _send(host, path, data, {"content-type": kind})
@@ -277,11 +268,6 @@ def _raw(host: str, data: bytes, *, stays: bool = False) -> int:
             connection.close()
 
 
-def _multipart(data: bytes) -> bytes:
-    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
-    return head + data + b"\r\n--x--\r\n"
-
-
 # --- servers
 
 
@@ -305,23 +291,6 @@ def _server(command: str, *options: object) -> Iterator[tuple[subprocess.Popen[s
         process.wait()
         while _open:
             _open.pop().close()
-
-
-def _photos(rooms: Path, count: int = 40) -> list[bytes]:
-    found = []
-    for path in sorted(rooms.rglob("*.png"))[:count]:
-        out = io.BytesIO()
-        with Image.open(path) as photo:
-            photo.convert("RGB").resize(SIZE).save(out, "JPEG", quality=90)
-        found.append(out.getvalue())
-    return found
-
-
-def _resident_mb(process: int) -> float:
-    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) / 1_000
 
 
 def _shown(statuses: Counter[int]) -> str:

@@ -27,9 +27,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.data import environment_with_cache, photo_folder
 from benchmarks.rows import Row, at_least, at_most
-from benchmarks.timing import run_process
+from benchmarks.served import MULTIPART, fit_rooms, multipart, photos_of_rooms, resident_mb
 
 MEDIAN_MS = 25.0
 RATE = 70.0
@@ -47,11 +46,7 @@ def run(*, singles: int = 300, seconds: float = 20.0, many: int = 20_000) -> lis
         many: requests after which memory is looked at.
     """
     with tempfile.TemporaryDirectory(prefix="regraft-bench-") as folder:
-        environment = environment_with_cache(Path(folder) / "cache")
-        rooms, out = photo_folder("rooms"), Path(folder) / "run"
-        command = [sys.executable, "-m", "regraft", "fit", str(rooms), "--out", str(out)]
-        run_process([*command, "--approach", "linear_probe"], environment=environment)
-        photos = _photos(rooms)
+        out, photos = fit_rooms(Path(folder)), photos_of_rooms(SIZE)
         bare_ms, bare_rate = _bare(out / "model" / "model.onnx", photos)
         serve = [sys.executable, "-m", "regraft", "serve", str(out), "--port", "0"]
         with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as server:
@@ -94,16 +89,6 @@ def run(*, singles: int = 300, seconds: float = 20.0, many: int = 20_000) -> lis
     ]
 
 
-def _photos(rooms: Path, count: int = 40) -> list[bytes]:
-    found = []
-    for path in sorted(rooms.rglob("*.png"))[:count]:
-        out = io.BytesIO()
-        with Image.open(path) as photo:
-            photo.convert("RGB").resize(SIZE).save(out, "JPEG", quality=90)
-        found.append(out.getvalue())
-    return found
-
-
 def _bare(graph: Path, photos: list[bytes]) -> tuple[float, float]:
     """Milliseconds of a photo on one thread, photos a second on two."""
     import numpy as np
@@ -127,18 +112,12 @@ def _bare(graph: Path, photos: list[bytes]) -> tuple[float, float]:
     return 1_000 * statistics.median(times), rate
 
 
-def _body(data: bytes) -> tuple[bytes, dict[str, str]]:
-    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
-    kind = {"content-type": "multipart/form-data; boundary=x"}
-    return head + data + b"\r\n--x--\r\n", kind
-
-
 def _ask(host: str, photos: list[bytes]) -> float:
     """Median milliseconds of requests one after the other on one connection."""
     connection, times = HTTPConnection(host), []
     for data in photos:
         started = time.perf_counter()
-        connection.request("POST", "/predict", *_body(data))
+        connection.request("POST", "/predict", multipart(data), MULTIPART)
         answer = connection.getresponse()
         assert json.loads(answer.read())["results"], answer.status
         times.append(time.perf_counter() - started)
@@ -154,7 +133,9 @@ def _load(host: str, photos: list[bytes], seconds: float, most: int = 10**9) -> 
     def client(number: int) -> None:
         connection = HTTPConnection(host)
         while time.monotonic() < ends and sum(done) < most:
-            connection.request("POST", "/predict", *_body(photos[done[number] % len(photos)]))
+            connection.request(
+                "POST", "/predict", multipart(photos[done[number] % len(photos)]), MULTIPART
+            )
             answer = connection.getresponse()
             answer.read()
             assert answer.status == 200, answer.status
@@ -174,13 +155,6 @@ def _after(host: str, photos: list[bytes], process: int, many: int) -> tuple[flo
     """Resident MB after a twentieth of the requests and after all of them."""
     first = many // 20
     _load(host, photos, 3_600, first)
-    early = _resident_mb(process)
+    early = resident_mb(process)
     _load(host, photos, 3_600, many - first)
-    return early, _resident_mb(process)
-
-
-def _resident_mb(process: int) -> float:
-    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) / 1_000
+    return early, resident_mb(process)

@@ -24,7 +24,7 @@ BENCHMARKS = registry.BENCHMARKS
 Row = rows.Row
 FOLDER = Path(data.__file__).parent
 HELPERS = {"__init__", "__main__", "rows", "data", "timing", "machine", "registry"}
-HELPERS |= {"pools", "batched"}
+HELPERS |= {"pools", "batched", "served"}
 
 
 def test_every_module_imports_and_says_what_it_is() -> None:
