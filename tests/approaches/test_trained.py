@@ -50,6 +50,7 @@ from regraft.metrics import FloatArray, IntArray
 from regraft.modality.image import decode
 from regraft.modality.transform import transform_graph
 from regraft.progress import silent
+from regraft.serving.heat import HeatMapper
 from tests.tiny_networks import STAGES, tiny_backbone
 
 # --- Calibration ------------------------------------------------------------------------------
@@ -575,3 +576,11 @@ def test_pytorch_is_not_loaded_where_there_is_no_time_for_it(photo_folder: Path)
     command = [sys.executable, "-c", code, str(photo_folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_model_of_the_final_training_says_where_its_evidence_lies(photo_folder: Path) -> None:
+    """Its graph ends like that of the pretrained network, by the mean of a map."""
+    model = FineTune(train="last_1_stage", epochs=1, views=1).fit(scan(photo_folder))
+    assert model.settings["final_epochs"] > 0
+    assert HeatMapper.of(model) is not None

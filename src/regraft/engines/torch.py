@@ -291,6 +291,8 @@ def export_module(module: torch.nn.Module, outputs: Sequence[str], *, image_size
     import torch
 
     pixels = torch.zeros(2, 3, image_size_px, image_size_px)
+    # Of weights that were trained with their channels last the exporter makes strides of a graph.
+    module = module.to(memory_format=torch.contiguous_format)
     return export_graph(module, {"pixels": pixels}, outputs, {0: torch.export.Dim("n", min=1)})
 
 
