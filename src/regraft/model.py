@@ -47,7 +47,7 @@ from regraft.model_record import (
     read_record,
 )
 from regraft.progress import Progress, silent
-from regraft.saved import naming
+from regraft.saved import naming, read_json
 from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
 from regraft.switching import commit, current, locked, read_whole
 from regraft.training_contents import FILE as _CONTENTS
@@ -574,8 +574,9 @@ def _why_no_model(folder: Path) -> str:
                 f"the run in {folder} has lost its model; to put the one that it had before to "
                 f"work, run: regraft rollback {folder}"
             )
-        with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
-            if json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"] == "done":
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            about: dict[str, Any] = read_json(folder / "run.json", dict[str, Any])
+            if about["status"] == "done":
                 return f"the run in {folder} has lost its model; fit again with --force"
         return f"the run in {folder} has no model yet; run the same regraft fit again to finish it"
     return f"{folder} holds no model.json; give a model folder or the --out folder of a fit"

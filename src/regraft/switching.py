@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from regraft.errors import StorageError
+from regraft.saved import read_json
 from regraft.storage import (
     held,
     make_folder,
@@ -245,15 +246,13 @@ def _read_plan(folder: Path) -> _Plan:
     try:
         if committed.is_symlink() or (committed / _REPLACED).is_symlink():
             raise ValueError("it is a link")
-        plan = json.loads((committed / _PLAN).read_text(encoding="utf-8"))
+        plan: dict[str, list[str]] = read_json(committed / _PLAN, dict[str, list[str]])
         names = _Plan(plan["parts"], plan["remove"])
-        if not isinstance(names.parts, list) or not isinstance(names.remove, list):
-            raise ValueError("it lists nothing")
         for name in [*names.parts, *names.remove]:
             _require_inside(folder, name)
     except (FileNotFoundError, NotADirectoryError):
         return _Plan([], [])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError) as error:
         raise StorageError(
             f"{committed} is damaged ({error}); move what is in it to {folder}, and remove it"
         ) from error
