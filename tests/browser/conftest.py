@@ -29,9 +29,13 @@ if TYPE_CHECKING:
 OpenPages: TypeAlias = Callable[..., chromium.OpenPage]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One headless Chromium for all tests of a worker."""
+    """A headless Chromium for the tests of a module.
+
+    Playwright runs the event loop of its thread as long as it lives: what a worker does after
+    these tests must find none.
+    """
     if reason := chromium.why_not():
         pytest.skip(reason)
     with chromium.chromium() as running:

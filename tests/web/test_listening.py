@@ -139,6 +139,23 @@ def test_many_silent_connections_lock_nobody_out() -> None:
             assert is_answered(port)
 
 
+@pytest.mark.parametrize("attempt", range(8))
+def test_of_connections_that_came_at_once_the_first_are_closed(attempt: int) -> None:
+    listener = Listener("127.0.0.1", 0, wait_s=30.0, connections=CONNECTIONS)
+    app = Guard(application, body_bytes=10_000, body_s=WAIT_S, requests=16)
+    thread = threading.Thread(target=listener.serve, args=(app,), daemon=True)
+    with contextlib.ExitStack() as open_:
+        for _ in range(4 * CONNECTIONS):
+            open_.enter_context(connected(listener.port))
+        last = open_.enter_context(connected(listener.port))
+        last.sendall(GOOD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        thread.start()  # which finds all of them waiting
+        assert everything(last).startswith(b"HTTP/1.1 200 ")
+    listener.stop()
+    thread.join(timeout=20)
+    listener.close()
+
+
 def test_a_connection_that_is_used_stays_open() -> None:
     with listening(wait_s=5.0) as port, connected(port) as connection:
         for _ in range(4):

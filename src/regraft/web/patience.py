@@ -8,6 +8,7 @@ starts.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -27,6 +28,8 @@ def patient_protocol(
             headers come; also for each look whether somebody still takes an answer.
         answer_s: seconds from the headers to the end of the answer.
     """
+
+    order = itertools.count()  # of waits; the clock of a loop tells those of one round not apart
 
     class Patient(HttpToolsProtocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -68,7 +71,7 @@ def patient_protocol(
         def _wait(self, seconds: float) -> None:
             if self._timer is not None:
                 self._timer.cancel()
-            self.since = self.loop.time()
+            self.since = next(order)
             self._unsent = self.transport.get_write_buffer_size()
             self._timer = self.loop.call_later(seconds, self._look)
 
