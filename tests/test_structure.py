@@ -18,6 +18,7 @@ ORDER = (
     "_version",
     "errors",
     "wording",
+    "clock",
     "csv_table",
     "progress",
     "saved",
@@ -78,7 +79,17 @@ ORDER = (
     "__main__",
 )
 LEAVES = {
-    *("_version", "errors", "wording", "csv_table", "progress", "saved", "model_record", "storage"),
+    *(
+        "_version",
+        "errors",
+        "wording",
+        "clock",
+        "csv_table",
+        "progress",
+        "saved",
+        "model_record",
+        "storage",
+    ),
     *("seals", "switching", "telemetry", "locations", "workers", "content_store"),
     "training_contents",
 }
