@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,11 @@ import pytest
 from PIL import Image
 
 import regraft as rg
-from regraft import content_store, features, workflow
+from regraft import content_store, features
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, RunError
 from regraft.runs import WHERE
+from regraft.workflow import comparing, inspecting, reading
 from tests.commands import (
     FROZEN,
     QUICK,
@@ -283,24 +285,26 @@ def test_a_name_that_is_not_unicode(here: Path, photo_folder: Path) -> None:
 # --- data that changes while regraft works
 
 
-def _after(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[], object]) -> None:
-    """Make `change` once, right after `workflow` has first called the function `name`."""
-    real = getattr(workflow, name)
+def _after(
+    monkeypatch: pytest.MonkeyPatch, stage: ModuleType, name: str, change: Callable[[], object]
+) -> None:
+    """Make `change` once, right after a stage of the fit has first called the function `name`."""
+    real = getattr(stage, name)
 
     def call_then_change(*arguments: Any, **options: Any) -> Any:
         result = real(*arguments, **options)
         change()
-        monkeypatch.setattr(workflow, name, real)
+        monkeypatch.setattr(stage, name, real)
         return result
 
-    monkeypatch.setattr(workflow, name, call_then_change)
+    monkeypatch.setattr(stage, name, call_then_change)
 
 
 def test_photos_deleted_after_the_scan_become_rows(
     regraft: CommandLine, here: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = sorted((photo_folder / "messy").iterdir())[:3]
-    _after(monkeypatch, "scan", lambda: [path.unlink() for path in gone])
+    _after(monkeypatch, reading, "scan", lambda: [path.unlink() for path in gone])
     regraft.done("fit", photo_folder, *QUICK, "--out", "run")
     rows = {r["path"]: r for r in read_table(here / "run/dataset.csv")}
     for path in gone:
@@ -313,7 +317,12 @@ def test_a_photo_replaced_after_the_scan_is_not_mixed_in(
     regraft: CommandLine, here: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = sorted((photo_folder / "messy").iterdir())[0]
-    _after(monkeypatch, "scan", lambda: shutil.copy(next((photo_folder / "clean").iterdir()), path))
+    _after(
+        monkeypatch,
+        reading,
+        "scan",
+        lambda: shutil.copy(next((photo_folder / "clean").iterdir()), path),
+    )
     regraft.done("fit", photo_folder, *QUICK, "--out", "run")
     rows = {r["path"]: r for r in read_table(here / "run/dataset.csv")}
     assert "changed while regraft was working" in rows[f"messy/{path.name}"]["reason"]
@@ -322,7 +331,7 @@ def test_a_photo_replaced_after_the_scan_is_not_mixed_in(
 def test_a_whole_class_deleted_after_the_scan_is_one_line(
     regraft: CommandLine, here: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _after(monkeypatch, "scan", lambda: shutil.rmtree(photo_folder / "messy"))
+    _after(monkeypatch, reading, "scan", lambda: shutil.rmtree(photo_folder / "messy"))
     message = regraft("fit", photo_folder, *QUICK, "--out", "run").error
     assert "expected at least 2 classes with at least 2 images each" in message
     _assert_not_taken_as_whole(here / "run")
@@ -340,7 +349,7 @@ def test_test_photos_deleted_before_they_are_read_become_rows(
         for path in sorted((photo_folder / "train" / name).iterdir())[:4]:
             path.rename(photo_folder / "val" / name / path.name)
     gone = sorted((photo_folder / "val" / "clean").iterdir())[0]
-    _after(monkeypatch, "compare", gone.unlink)
+    _after(monkeypatch, comparing, "compare", gone.unlink)
     regraft.done("fit", photo_folder, *QUICK, "--out", "run")
     test, _ = read_json(here / "run/evaluation.json")
     assert test["n"] == 7
@@ -352,9 +361,11 @@ def test_a_candidate_that_fails_does_not_end_the_others(
     regraft: CommandLine, here: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     candidates = [rg.LinearProbe(), rg.Knn(), rg.LinearProbe(views=2)]
-    monkeypatch.setattr(workflow, "candidate_approaches", lambda *_names, **_options: candidates)
+    monkeypatch.setattr(comparing, "candidate_approaches", lambda *_names, **_options: candidates)
     gone = sorted((photo_folder / "clean").iterdir())[0]
-    _after(monkeypatch, "embed_rows", gone.unlink)  # the second view is still to be computed
+    _after(
+        monkeypatch, inspecting, "embed_rows", gone.unlink
+    )  # the second view is still to be computed
     found = regraft.done("fit", photo_folder, *FROZEN, "--out", "run")
     comparison = read_json(here / "run/comparison.json")
     status = {c["title"]: c["status"] for c in comparison["candidates"]}

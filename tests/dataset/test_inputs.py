@@ -117,3 +117,25 @@ def test_nothing_to_predict_says_what_was_there(here: Path) -> None:
         find_inputs(["only"], modality="image")
     with pytest.raises(DataError, match="there is no file, folder or match for gone"):
         find_inputs(["gone"], modality="image")
+
+
+def test_folders_and_patterns_are_expanded_in_natural_order_each_file_once(here: Path) -> None:
+    for name in ("clean", "messy"):
+        Path("photos", name).mkdir(parents=True)
+        for number in range(12):
+            (here / "photos" / name / f"{number}.jpg").write_bytes(b"as named")
+
+    def paths(*given: str | Path) -> list[str]:
+        return list(find_inputs(given, modality="image").paths)
+
+    everything = paths("photos")
+    assert everything == paths(Path("photos/clean"), "photos/messy")
+    assert len(everything) == 24
+    numbers = [int(Path(name).stem) for name in everything[:12]]
+    assert numbers == sorted(numbers), "img2 comes before img10"
+    assert paths("photos/clean/11.jpg", "photos/clean/*")[0] == "photos/clean/11.jpg"
+    with pytest.raises(DataError, match="there is no file, folder or match for nowhere"):
+        paths("photos", "nowhere")
+    Path("empty/below").mkdir(parents=True)
+    with pytest.raises(DataError, match="no image found in empty; expected photos in one"):
+        paths("empty")

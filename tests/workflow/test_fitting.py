@@ -24,9 +24,11 @@ from regraft import cli, workflow
 from regraft.approaches import Cost
 from regraft.candidates import candidate_approaches
 from regraft.dataset import COLUMNS
-from regraft.errors import DataError, ExplanationError, OutOfTimeError, UsageError
+from regraft.errors import ExplanationError, OutOfTimeError, UsageError
 from regraft.locations import recall, shareable_word
 from regraft.runs import WHERE
+from regraft.workflow import comparing
+from regraft.workflow.fitting import run_name
 from tests.commands import (
     FROZEN,
     QUICK,
@@ -392,7 +394,7 @@ def quick_networks(monkeypatch: pytest.MonkeyPatch) -> None:
                 found.append(dataclasses.replace(approach, epochs=2, views=1))
         return found
 
-    monkeypatch.setattr(workflow, "candidate_approaches", quick)
+    monkeypatch.setattr(comparing, "candidate_approaches", quick)
 
 
 @pytest.mark.slow
@@ -1016,29 +1018,10 @@ def test_the_default_run_folder_is_named_after_the_data(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(photo_folder)
-    assert workflow._run_name(Path()) == "photos"
-    assert workflow._run_name(Path("clean")) == "clean"
-    assert workflow._run_name(tmp_path / "labels.v2.csv") == "labels.v2"
-    assert workflow._run_name(Path("/")) == "data"
-
-
-def test_predict_from_python_expands_like_the_command_line(
-    photo_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(photo_folder.parent)
-    everything = workflow.expand_inputs(["photos"])
-    assert everything == workflow.expand_inputs([Path("photos/clean"), "photos/messy"])
-    assert len(everything) == 24
-    numbers = [int(Path(name).stem) for name in everything[:12]]
-    assert numbers == sorted(numbers), "img2 comes before img10"
-    assert workflow.expand_inputs(["photos/clean/0.jpg", "photos/clean/*"])[0] == (
-        "photos/clean/0.jpg"
-    )
-    with pytest.raises(DataError, match="there is no file, folder or match for nowhere"):
-        workflow.expand_inputs(["photos", "nowhere"])
-    Path("empty/below").mkdir(parents=True)
-    with pytest.raises(DataError, match="no image found in empty; expected photos in one"):
-        workflow.expand_inputs(["empty"])
+    assert run_name(Path()) == "photos"
+    assert run_name(Path("clean")) == "clean"
+    assert run_name(tmp_path / "labels.v2.csv") == "labels.v2"
+    assert run_name(Path("/")) == "data"
 
 
 def test_a_link_that_leads_nowhere_is_flagged_by_predict(

@@ -1,0 +1,135 @@
+"""Prepared data in, data that can be split out: what cannot be read is marked, what belongs
+together has a group, and there is a test set where one is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from regraft.auditing import (
+    ByOrder,
+    Looked,
+    PairOfFolds,
+    has_time_to_embed,
+    look_first,
+    pair_of_folds,
+)
+from regraft.catalogue import Backbone
+from regraft.dataset import Dataset, leave_out_small_classes, require_trainable, set_aside
+from regraft.exploring import Exploration, explore
+from regraft.features import embed_rows
+from regraft.grouping import keep_together
+from regraft.measures import measure_rows
+from regraft.modality import things
+from regraft.overlaps import overlap_with, without_known_test_rows
+from regraft.progress import note
+from regraft.workflow.preparing import Prepared, Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """Data that can be split, and what was seen on them.
+
+    Attributes:
+        dataset: near copies and series have a group; with a test set from 1,000 rows on.
+        readable: the same before anything was grouped or held out.
+        looked: what was found on `readable`; None where there was no time.
+        by_order: what the order of the photos means, before folds are compared.
+        pair: the folds to be compared for that; None where the order means nothing.
+        test_was_given: whether the test set came with the data.
+    """
+
+    dataset: Dataset
+    readable: Dataset
+    looked: Looked | None
+    by_order: ByOrder
+    pair: PairOfFolds | None
+    test_was_given: bool
+
+
+def inspect_data(prepared: Prepared, tools: Tools) -> Inspected:
+    """Decode everything, look at it, and keep together what belongs together.
+
+    Raises:
+        DataError: too little of the data can be read.
+    """
+    network = prepared.network
+    with tools.phase("features"):
+        embeds = network is not None and has_time_to_embed(
+            prepared.dataset, network, budget_s=tools.clock.left
+        )
+        readable = _marked(prepared.dataset, network if embeds else None, tools)
+        require_trainable(readable)
+    dataset, by_order, pair = readable, ByOrder(), None
+    with tools.phase("audit"):
+        looked = look_first(
+            readable,
+            network,
+            embeds=embeds,
+            budget_s=tools.clock.left,
+            jobs=tools.jobs,
+            progress=tools.progress,
+        )
+        if looked is not None:
+            grouped = keep_together(readable, looked.findings)
+            pair = pair_of_folds(readable, looked.findings, grouped)
+            if looked.findings.series is not None:
+                by_order = ByOrder.of(looked.findings.series, grouped)
+            dataset = leave_out_small_classes(grouped.data)
+            require_trainable(dataset)
+    dataset, test_was_given = _with_test_set(
+        dataset, prepared.networks, was_given=bool(readable.test), seed=tools.seed
+    )
+    return Inspected(dataset, readable, looked, by_order, pair, test_was_given)
+
+
+def draw_map(inspected: Inspected, tools: Tools) -> Exploration | None:
+    """The map of the data for the report; None where features or measures are missing."""
+    looked = inspected.looked
+    if looked is None or looked.features is None or looked.measures is None:
+        return None
+    note(tools.progress, f"drawing the map of the {things(inspected.readable.modality)}")
+    with tools.phase("audit"):
+        return explore(
+            inspected.readable, looked.findings, looked.features, looked.measures, seed=tools.seed
+        )
+
+
+def _marked(dataset: Dataset, network: Backbone | None, tools: Tools) -> Dataset:
+    """The dataset with the files that cannot be decoded marked, found by decoding them all.
+
+    The features by `network`, or the measures where there is no time for features, go to the cache,
+    where what comes later finds them.
+    """
+    rows = dataset.train
+    decoded = (
+        measure_rows(dataset, rows, jobs=tools.jobs, progress=tools.progress)
+        if network is None
+        else embed_rows(dataset, rows, network, jobs=tools.jobs, progress=tools.progress)
+    )
+    if decoded.warning:
+        note(tools.progress, decoded.warning)
+    marked = dataset.mark({p: ("unreadable", why) for p, why in decoded.failures.items()})
+    return leave_out_small_classes(marked)
+
+
+def _with_test_set(
+    dataset: Dataset, networks: Sequence[Backbone], *, was_given: bool, seed: int
+) -> tuple[Dataset, bool]:
+    """The dataset with a test set that no backbone was trained on, and whether it was given."""
+    contents = [network.contents for network in networks]
+    if was_given:
+        dataset = without_known_test_rows(dataset, contents, was_given=True)
+    is_given = bool(dataset.test)
+    dataset = set_aside(dataset, seed=seed)
+    if not is_given:
+        dataset = without_known_test_rows(dataset, contents, was_given=False)
+    notes = [
+        f"{network.name} had been trained on {overlap.flattering:,} of the "
+        f"{len(dataset.train):,} training {things(dataset.modality)}, labels included: "
+        "cross-validation flatters what is built on it."
+        for network in networks
+        if (overlap := overlap_with(dataset.train, network.contents)).flattering
+    ]
+    return replace(dataset, notes=(*dataset.notes, *notes)), is_given

@@ -1,0 +1,187 @@
+"""What a fit learned in, the files of its run folder out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regraft.comparison import Comparison
+from regraft.dataset import Dataset
+from regraft.demo import title_of
+from regraft.evidence import (
+    guide_entry,
+    learning_curve_entry,
+    range_csv,
+    review_entry,
+    selection_entry,
+    training_csv,
+    transfer_entry,
+)
+from regraft.explaining import Explanations, write_explanations
+from regraft.exploring import Exploration
+from regraft.modality import get_modality
+from regraft.model import Model
+from regraft.runs import place_data, read_run, write_about, write_results
+from regraft.storage import write_atomic
+from regraft.workflow.assessing import Assessed
+from regraft.workflow.comparing import Entrants
+from regraft.workflow.inspecting import Inspected
+from regraft.workflow.preparing import Named, Prepared, Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """All that the stages of a fit hand to its run folder."""
+
+    named: Named
+    prepared: Prepared
+    inspected: Inspected
+    entrants: Entrants
+    comparison: Comparison
+    model: Model
+    assessed: Assessed
+    exploration: Exploration | None
+    explanations: Explanations | None
+    evidence: Mapping[str, Any]
+
+
+def gather_evidence(
+    comparison: Comparison, assessed: Assessed, entrants: Entrants, tools: Tools
+) -> dict[str, Any]:
+    """What comparison.json says beside the candidates: guide, transfer, learning curve..."""
+    with tools.phase("evidence"):
+        entries = {
+            "guide": entrants.guidance and guide_entry(*entrants.guidance, comparison),
+            "transfer": transfer_entry(comparison),
+            "learning_curve": learning_curve_entry(
+                assessed.dataset,
+                comparison,
+                seed=tools.seed,
+                jobs=tools.jobs,
+                progress=tools.progress,
+            ),
+            "selection": selection_entry(comparison, assessed.evaluations),
+        }
+    return {name: entry for name, entry in entries.items() if entry}
+
+
+def record(
+    learned: Learned, work: Path, about: dict[str, Any], *, home: Path, tools: Tools
+) -> None:
+    """Write everything, the report last.
+
+    Args:
+        learned: what is written.
+        work: the folder that it is written to.
+        about: what run.json says so far; the rest is added to it.
+        home: the folder that `work` becomes.
+        tools: as for every stage.
+    """
+    from regraft.reporting import build_report
+
+    dataset, comparison = learned.assessed.dataset, learned.comparison
+    if learned.named.corrected is not None:
+        dataset = learned.named.corrected.noted_in(dataset)
+    about.update(
+        data=place_data(work, dataset, home=home),
+        title=title_of(dataset.root),
+        layout=dataset.layout,
+        modality=dataset.modality,
+        notes=list(dataset.notes),
+        classes=list(dataset.classes),
+        counts={"training": len(dataset.train), "test": len(dataset.test)},
+        fingerprint=dataset.fingerprint(),
+        backbone=dict(learned.model.backbone),
+        audit=learned.assessed.audit,
+        decisions=_decisions(learned, dataset),
+        reading=_how_to_read(learned, dataset),
+    )
+    with tools.phase("report"):
+        write_results(
+            work,
+            data=dataset,
+            issues=learned.assessed.issues,
+            comparison=comparison.to_dict() | dict(learned.evidence),
+            evaluations=learned.assessed.evaluations,
+            predictions=learned.assessed.predictions,
+            training=training_csv(comparison),
+            ranges=range_csv(comparison),
+            exploration=learned.exploration,
+        )
+        if learned.explanations is not None:
+            write_explanations(work, learned.explanations)
+        about["seconds_total"] = round(tools.clock.passed, 3)
+        write_about(work, about)
+        run = read_run(work, unfinished=True, home=home)
+        write_atomic(work / "report.html", build_report(run))
+
+
+def _decisions(learned: Learned, dataset: Dataset) -> dict[str, Any] | None:
+    """What was applied of a review, and the accuracy before beside that of now."""
+    review, applied = learned.named.review, learned.prepared.applied
+    if review is None or applied is None:
+        return None
+    before, evaluations = review.run, learned.assessed.evaluations
+    compared = (
+        []
+        if before is None
+        else review_entry(before.evaluations, before.data, evaluations, dataset)
+    )
+    return applied.to_dict() | {"compared": compared}
+
+
+def _how_to_read(learned: Learned, dataset: Dataset) -> list[str]:
+    """Sentences on what the numbers of the run are of."""
+    noun, comparison = get_modality(dataset.modality).noun, learned.comparison
+    sentences = [
+        *_on_training(comparison, len(dataset.train), noun),
+        *_on_final_model(learned.model),
+        *_on_test(len(dataset.test), learned.inspected.test_was_given, noun),
+    ]
+    gain = comparison.winner.cross_validation
+    if gain is not None and gain.accuracy_gain >= 0.0005:
+        sentences.append(
+            f"Models of the folds are trained on fewer {noun}s than the final one, which is "
+            f"expected to be more accurate by {100 * gain.accuracy_gain:.1f} points: the upper "
+            "end of the interval from cross-validation is higher by as much."
+        )
+    if learned.entrants.unguided:
+        sentences.append(learned.entrants.unguided)
+    return sentences
+
+
+def _on_training(comparison: Comparison, n: int, noun: str) -> list[str]:
+    repeated = f" repeated {comparison.repeats} times" if comparison.repeats > 1 else ""
+    sentences = [
+        f"{n:,} training {noun}s: every choice was made on them, by {comparison.folds}-fold "
+        f"cross-validation{repeated}."
+    ]
+    chosen = comparison.winner.cross_validation
+    if chosen is not None and not chosen.covered.all():
+        sentences.append(
+            f"The chosen approach trains a network, and the time was enough for "
+            f"{chosen.folds_done} of {comparison.folds} folds: its cross-validated accuracy and "
+            f"predictions are of {int(chosen.covered.sum()):,} of the {n:,} training {noun}s."
+        )
+    return sentences
+
+
+def _on_final_model(model: Model) -> list[str]:
+    if model.settings.get("final_epochs") != 0:
+        return []
+    return [
+        "The time was up before the network could be trained on all of them: the model is the "
+        "network of one fold. A larger --budget trains it on the others as well."
+    ]
+
+
+def _on_test(n: int, was_given: bool, noun: str) -> list[str]:
+    if n:
+        origin = "given" if was_given else "set aside at random before anything was compared"
+        return [f"{n:,} test {noun}s ({origin}): read once, after the choice was made."]
+    return [
+        "No test set: the accuracy is that of nested cross-validation, in which settings are "
+        f"chosen without the {noun}s they are scored on. The final model uses all {noun}s."
+    ]
