@@ -32,6 +32,7 @@ from benchmarks.data import own_cache, photo_folder
 from benchmarks.plain_torch import PlainTorch
 from benchmarks.rows import Row, at_least, spread_text
 from benchmarks.timing import seconds_of, take_turns
+from regraft.cache import clear_cache
 from regraft.catalogue import (
     DEFAULT_BACKBONE,
     Backbone,
@@ -39,7 +40,6 @@ from regraft.catalogue import (
     image_transform,
     network_graph,
 )
-from regraft.features import clear_cache
 from regraft.modality.base import read_input
 from regraft.modality.image import decode
 from regraft.workers import available_cores

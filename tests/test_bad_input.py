@@ -24,7 +24,8 @@ import pytest
 from PIL import Image
 
 import regraft as rg
-from regraft import content_store, features
+from regraft import features
+from regraft.cache import contents
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, RunError
 from regraft.runs import WHERE
@@ -555,7 +556,7 @@ def test_features_that_cannot_be_kept_cost_only_time(
         raise sqlite3.OperationalError("database or disk is full")
 
     regraft.done("fit", photo_folder, *QUICK, "--out", "first")
-    monkeypatch.setattr(content_store, "_connect", full)
+    monkeypatch.setattr(contents, "_connect", full)
     found = regraft.done("fit", photo_folder, *QUICK, "--out", "second")
     assert "the feature cache" in found.err
     assert "database or disk is full" in " ".join(found.err.split())

@@ -15,14 +15,13 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft import content_store, features
+from regraft import features
+from regraft.cache import cache_use, clear_cache, contents
 from regraft.catalogue import get_backbone, image_transform, measured_speed, with_transform
 from regraft.dataset import scan
-from regraft.errors import StorageError, UsageError
+from regraft.errors import StorageError
 from regraft.features import (
     FeatureStore,
-    cache_use,
-    clear_cache,
     count_missing,
     embed,
     embed_rows,
@@ -129,7 +128,7 @@ def test_a_full_disk_stops_the_cache_not_the_work(
 
     real = sqlite3.connect
     monkeypatch.setattr(
-        content_store.sqlite3,
+        contents.sqlite3,
         "connect",
         lambda path, **options: real(path, factory=Full, **options),
     )
@@ -150,28 +149,6 @@ def test_without_room_for_the_result_it_lives_in_memory(
     found = embed(scan(photo_folder), BACKBONE)
     assert not isinstance(found, np.memmap)
     assert not np.isnan(found).any()
-
-
-def test_the_cache_stays_within_its_limit(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REGRAFT_CACHE_GB", str(0.3 / 1024))  # about 300 KiB
-    for store_number in range(4):
-        store = FeatureStore(f"key{store_number}", 1280)
-        for i in range(1_200):
-            store.write(f"{i}", np.zeros(1280, dtype=np.float32))
-        store.close()
-        if store_number:
-            assert "holds its limit" in store.warning
-        time.sleep(0.01)
-    sizes = [p.stat().st_size for p in (own_cache / "features").glob("*.sqlite")]
-    # Opening a store makes room first; one commit of 512 vectors may pass the limit.
-    assert len(sizes) <= 2
-    assert sum(sizes) < 2 * (0.3 * 1024**2 + 513 * 1280 * 4 * 1.2)
-
-
-def test_a_limit_that_is_no_number_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REGRAFT_CACHE_GB", "lots")
-    with pytest.raises(UsageError, match="REGRAFT_CACHE_GB is 'lots', expected a number"):
-        features.cache_limit_bytes()
 
 
 def test_clearing_frees_what_was_shown(photo_folder: Path) -> None:

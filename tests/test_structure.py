@@ -29,7 +29,7 @@ ORDER = (
     "telemetry",
     "locations",
     "workers",
-    "content_store",
+    "cache",
     "training_contents",
     "demo",
     "metrics",
@@ -90,7 +90,7 @@ LEAVES = {
         "model_record",
         "storage",
     ),
-    *("seals", "switching", "telemetry", "locations", "workers", "content_store"),
+    *("seals", "switching", "telemetry", "locations", "workers", "cache"),
     "training_contents",
 }
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.

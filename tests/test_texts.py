@@ -13,10 +13,11 @@ import pytest
 
 import regraft as rg
 from regraft.approaches import Tfidf, WordVectors
+from regraft.cache import clear_cache
 from regraft.catalogue import embedding_graph, get_backbone
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, ModelError, UnreadableInputError, UsageError
-from regraft.features import clear_cache, embed_rows
+from regraft.features import embed_rows
 from regraft.modality.base import read_input
 from regraft.modality.cells import cell_path, read_cell, table_of
 from regraft.modality.tokens import TextTransform

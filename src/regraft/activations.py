@@ -12,8 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.cache import make_room, used_now
 from regraft.catalogue import Backbone, boundary_graph, graph_key
 from regraft.dataset import Dataset, Row
 from regraft.engines.onnx import OnnxEngine
@@ -31,18 +30,14 @@ from regraft.features import read_checked
 from regraft.progress import Progress, silent
 from regraft.seals import checksum
 from regraft.storage import (
-    PART,
     cache_dir,
-    limit_from_environment,
     make_folder,
     part_folder,
     write_atomic,
 )
 from regraft.workers import map_threads
 
-LIMIT_BYTES = 8 * 1024**3
 _FORMAT = 2
-_FREE_SHARE = 0.5  # of the free disk that may be used
 _EACH_COMMIT_S = 5.0  # work that a killed process loses at the most
 
 
@@ -199,12 +194,13 @@ class Activations:
         there = [places[content] for content in wanted if content in places]
         damaged = [index[place].content for place in _damaged(values_path, index, item, there)]
         missing = [content for content in wanted if content not in places]
-        room = max(0, _room_bytes(values_path, len(missing) * item) // item)
+        ours = f"{stem.name.rpartition('-')[0]}-"  # all views
+        room = max(0, make_room("activations", ours, len(missing) * item) // item)
         if len(missing) > room:
             self.warning = (
-                f"the disk budget for activations holds {room:,} more of {len(missing):,} "
+                f"the cache has room for the activations of {room:,} more of {len(missing):,} "
                 "photos; the rest is computed again whenever it is needed "
-                "(REGRAFT_ACTIVATIONS_GB sets the budget)"
+                "(REGRAFT_CACHE_GB sets the limit)"
             )
             missing = missing[:room]
         to_do = [*damaged, *missing]
@@ -232,7 +228,7 @@ class Activations:
                     committed = time.monotonic()
         if to_do:
             _write_index(index_path, index)
-        os.utime(values_path)
+        used_now(values_path)
         if not index:
             return _View(None, np.full(len(self._rows), -1, np.int64))
         used = (places[content] for content in wanted if content in places)
@@ -315,34 +311,3 @@ def _exclusively(stem: Path) -> Iterator[Path]:
         yield stem
     finally:
         lock.release()
-
-
-def limit_bytes() -> int:
-    """The most that activations may take on disk: `REGRAFT_ACTIVATIONS_GB` or 8 GiB."""
-    return limit_from_environment("REGRAFT_ACTIVATIONS_GB", LIMIT_BYTES)
-
-
-def _room_bytes(keep: Path, wanted: int) -> int:
-    """How much more may be written; deletes what was used least recently if it is not enough.
-
-    Files of `keep`'s own network and seed, and those used within an hour, are left.
-    """
-    folder, limit = keep.parent, limit_bytes()
-    if folder.name.endswith(PART):
-        folder = folder.parent
-    files: list[tuple[float, int, Path]] = []
-    for path in folder.glob("*.bin"):
-        with contextlib.suppress(FileNotFoundError):  # another process made room
-            files.append((path.stat().st_mtime, path.stat().st_size, path))
-    total = sum(size for _, size, _ in files)
-    hour_ago = time.time() - 3_600
-    ours = keep.stem.rpartition("-")[0]
-    for used, size, path in sorted(files):
-        if not wanted or total + wanted <= limit or used > hour_ago:
-            break
-        if path.stem.rpartition("-")[0] != ours:
-            total -= size
-            path.unlink(missing_ok=True)
-            path.with_suffix(".json").unlink(missing_ok=True)
-    free = shutil.disk_usage(folder).free
-    return int(min(limit - total, free * _FREE_SHARE))

@@ -1245,7 +1245,7 @@ def _print_hub(found: list[dict[str, Any]], table: TableFormat) -> None:
 @cache_app.command("show", epilog="Example: regraft cache show --format json")
 def cache_show(table: Format = TableFormat.text) -> None:
     """Where the caches are and how much they hold."""
-    from regraft.features import cache_limit_bytes, cache_use
+    from regraft.cache import cache_use, limit_bytes
     from regraft.storage import cache_dir
 
     rows = [
@@ -1253,7 +1253,7 @@ def cache_show(table: Format = TableFormat.text) -> None:
         for use in cache_use()
     ]
     if table is TableFormat.json:
-        _out_json({"folder": str(cache_dir()), "limit_bytes": cache_limit_bytes(), "parts": rows})
+        _out_json({"folder": str(cache_dir()), "limit_bytes": limit_bytes(), "parts": rows})
     elif table is TableFormat.csv:
         from regraft.terminal import csv_text
 
@@ -1262,7 +1262,7 @@ def cache_show(table: Format = TableFormat.text) -> None:
         from regraft.terminal import show_cache
 
         out, prose = _console(stderr=False), _console()
-        show_cache(out, prose, str(cache_dir()), rows, limit=cache_limit_bytes())
+        show_cache(out, prose, str(cache_dir()), rows, limit=limit_bytes())
 
 
 @cache_app.command("clear", epilog="Example: regraft cache clear --features")
@@ -1275,7 +1275,7 @@ def cache_clear(
     ] = False,
 ) -> None:
     """Delete what is cached; it is computed again when needed."""
-    from regraft.features import CACHE_KINDS, clear_cache
+    from regraft.cache import KINDS, clear_cache
 
     asked = {
         "features": features,
@@ -1284,7 +1284,7 @@ def cache_clear(
         "activations": activations,
     }
     kinds = [kind for kind, is_asked in asked.items() if is_asked]
-    freed = clear_cache(kinds or CACHE_KINDS)
+    freed = clear_cache(kinds or KINDS)
     _say(f"freed {freed / 1e6:,.1f} MB")
     _say("next     regraft cache show")
 

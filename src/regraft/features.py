@@ -5,7 +5,7 @@ decodes it and runs the backbone, so decoding and inference share the cores with
 Results go to a store on disk keyed by content: the same photo elsewhere is a hit; other
 weights, another transform, engine or precision is another store.
 
-The store is one file for each feature space, see `content_store`.
+The store is one file for each feature space, see `cache`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.cache import ContentStore
 from regraft.catalogue import (
     Backbone,
     embedding_graph,
@@ -34,7 +35,6 @@ from regraft.catalogue import (
     network_graph,
     remember_speed,
 )
-from regraft.content_store import ContentStore, count_contents
 from regraft.dataset import Dataset, Row
 from regraft.engines.base import Engine
 from regraft.engines.onnx import OnnxEngine
@@ -44,18 +44,13 @@ from regraft.modality.image import decode
 from regraft.progress import Progress, silent
 from regraft.storage import (
     cache_dir,
-    clear_parts,
-    limit_from_environment,
     make_folder,
-    storage_errors,
 )
 from regraft.workers import available_cores, map_threads
 
 FeatureArray = NDArray[np.float32]
 T = TypeVar("T")
 
-CACHE_KINDS = ("features", "graphs", "measures", "activations")
-CACHE_LIMIT_BYTES = 4 * 1024**3
 _HAS_FILE = frozenset({"ok", "unlabelled", "excluded", "conflict"})
 _READ_AT_ONCE = 4_096  # inputs that are put together by their shape
 _POSITIONS_AT_ONCE = 512  # tokens of a batch; more of them gain nothing
@@ -361,7 +356,7 @@ class FeatureStore:
 
     def __init__(self, key: str, width: int) -> None:
         self._width = width
-        self._store = ContentStore(cache_dir() / "features", key, limit_bytes=cache_limit_bytes())
+        self._store = ContentStore("features", key)
 
     @property
     def warning(self) -> str:
@@ -381,50 +376,3 @@ class FeatureStore:
     def close(self) -> None:
         """Commit what is pending and close."""
         self._store.close()
-
-
-def cache_limit_bytes() -> int:
-    """The most the feature cache may hold: `REGRAFT_CACHE_GB` or 4 GiB."""
-    return limit_from_environment("REGRAFT_CACHE_GB", CACHE_LIMIT_BYTES)
-
-
-@dataclass(frozen=True, slots=True)
-class CacheUse:
-    """One part of the cache: what it holds and how much room it takes."""
-
-    kind: str
-    files: int
-    bytes: int
-    detail: str
-
-
-def cache_use() -> tuple[CacheUse, ...]:
-    """What `regraft cache show` lists: a part for each of `CACHE_KINDS`."""
-    return tuple(_use(kind) for kind in CACHE_KINDS)
-
-
-def clear_cache(kinds: Iterable[str]) -> int:
-    """Delete those parts of the cache (of `CACHE_KINDS`); returns the bytes freed."""
-    freed = 0
-    for kind in kinds:
-        freed += _use(kind).bytes
-        folder = cache_dir() / kind
-        with storage_errors(f"clear {folder}"):
-            for path in _files(kind):
-                path.unlink(missing_ok=True)
-            clear_parts(folder)
-    return freed
-
-
-def _use(kind: str) -> CacheUse:
-    files = _files(kind)
-    detail = ""
-    if kind == "features":
-        vectors = sum(count_contents(path) for path in files if path.suffix == ".sqlite")
-        detail = f"{vectors:,} vectors"
-    return CacheUse(kind, len(files), sum(path.stat().st_size for path in files), detail)
-
-
-def _files(kind: str) -> list[Path]:
-    """All files of a part, with those of processes that were killed."""
-    return sorted(path for path in (cache_dir() / kind).rglob("*") if path.is_file())

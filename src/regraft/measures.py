@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.content_store import ContentStore
+from regraft.cache import ContentStore
 from regraft.dataset import Dataset, Row
 from regraft.errors import UnreadableInputError
 from regraft.modality import IMAGE, get_examiner, things
 from regraft.modality.base import read_input
 from regraft.modality.examiner import Examiner, Measured
 from regraft.progress import Progress, silent
-from regraft.storage import cache_dir, limit_from_environment
 from regraft.workers import map_threads
 
 CACHE_LIMIT_BYTES = 2 * 1024**3
@@ -67,7 +66,7 @@ def measure_rows(
         progress: told how many are done.
     """
     examiner = get_examiner(data.modality)
-    store = ContentStore(cache_dir() / "measures", examiner.key, limit_bytes=_limit_bytes())
+    store = ContentStore("measures", examiner.key)
     found: dict[str, Measured] = {}
     failures: dict[str, str] = {}
     with contextlib.closing(store):
@@ -134,10 +133,6 @@ def _unpacked(value: bytes, examiner: Examiner) -> Measured:
         np.frombuffer(sketch, dtype=kind).reshape(shape),
         rest[_LENGTH_BYTES:end],
     )
-
-
-def _limit_bytes() -> int:
-    return limit_from_environment("REGRAFT_CACHE_GB", CACHE_LIMIT_BYTES)
 
 
 __all__ = ["Measures", "measure_rows"]

@@ -23,16 +23,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.cache import ContentStore
 from regraft.catalogue import Backbone, graph_key, weights_path
-from regraft.content_store import ContentStore
 from regraft.dataset import Dataset, Row, require_trainable
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, OutOfTimeError, UnreadableInputError, UsageError
-from regraft.features import cache_limit_bytes, read_checked, run_input
+from regraft.features import read_checked, run_input
 from regraft.modality import IMAGE, things
 from regraft.modality.tokens import TextTransform
 from regraft.progress import Progress, silent
-from regraft.storage import cache_dir
 from regraft.workers import map_threads
 
 IMAGES = 96  # another draw hardly moves the value, see measure_similarity
@@ -165,11 +164,8 @@ def measure_similarity(
     drawn = spread_rows(data.labels(data.train), images, seed=seed)
     rows = [data.train[i] for i in drawn]
     contents = hashlib.sha256("".join(sorted(row.sha256 for row in rows)).encode()).hexdigest()
-    store = ContentStore(
-        cache_dir() / "measures",
-        f"similarity-{graph_key(replace(backbone, transform=backbone.transform.plain()))}",
-        limit_bytes=cache_limit_bytes(),
-    )
+    plain = replace(backbone, transform=backbone.transform.plain())
+    store = ContentStore("measures", f"similarity-{graph_key(plain)}")
     with contextlib.closing(store):
         for _, value in store.read([contents]):
             with contextlib.suppress(ValueError, TypeError):  # damaged: measured again

@@ -455,7 +455,9 @@ def show_cache(
     ]
     _print_columns(console, ("cache", "files", "size", ""), cells, right={"files", "size"})
     prose.print()
-    prose.print(f"[dim]features are limited to {limit / 1024**3:.1f} GiB (REGRAFT_CACHE_GB)[/dim]")
+    prose.print(
+        f"[dim]limited to {limit / 1024**3:.1f} GiB but for graphs (REGRAFT_CACHE_GB)[/dim]"
+    )
     show_next(prose, "regraft cache clear --features")
 
 

@@ -1,6 +1,6 @@
 """Results kept on disk by the content they were made of: SHA-256 in, bytes out.
 
-A leaf module. A store is one SQLite file: safe when two processes share it, and when one is
+A store is one SQLite file: safe when two processes share it, and when one is
 killed only the transaction under way is lost. What is kept can be made again, so no failure of
 the disk ends the work, and no damage changes it: a value comes with a checksum of its key and its
 bytes, one that does not match is not there, and a file that SQLite finds damaged is made anew.
@@ -15,9 +15,10 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from regraft.cache.room import limit_bytes, make_room, used_now
 from regraft.errors import StorageError
 from regraft.seals import checksum
-from regraft.storage import make_folder
+from regraft.storage import cache_dir, make_folder
 
 ROWS_PER_COMMIT = 256
 SECONDS_PER_COMMIT = 2.0  # what a killed process loses at the most
@@ -41,25 +42,26 @@ class ContentStore:
     says so in one line, as it does of damage.
 
     Args:
-        folder: of this store and others like it, named for what they hold.
+        kind: of what is kept, one of `KINDS`.
         key: of what the values depend on beside the content.
-        limit_bytes: the most all stores of the folder may hold; the least recently used go first.
         rows_per_commit: values that are written at once, unless they take too long to come.
+
+    Raises:
+        UsageError: the limit of the cache is no number of gigabytes.
     """
 
-    def __init__(
-        self, folder: Path, key: str, *, limit_bytes: int, rows_per_commit: int = ROWS_PER_COMMIT
-    ) -> None:
+    def __init__(self, kind: str, key: str, *, rows_per_commit: int = ROWS_PER_COMMIT) -> None:
         self.warning = ""
-        self._folder, self._limit, self._rows_per_commit = folder, limit_bytes, rows_per_commit
-        self._name = folder.name.removesuffix("s")
+        self._kind, self._name = kind, kind.removesuffix("s")
+        self._folder = cache_dir() / kind
+        self._limit, self._room = limit_bytes(), 0
+        self._rows_per_commit = rows_per_commit
         self._damaged = 0
         self._pending: list[tuple[str, bytes]] = []
         self._committed = time.monotonic()
         self._connection: sqlite3.Connection | None = None
         try:
-            self._path = make_folder(folder) / f"{key}.sqlite"
-            _make_room(folder, keep=self._path, limit_bytes=limit_bytes)
+            self._path = make_folder(self._folder) / f"{key}.sqlite"
             self._open()
         except (sqlite3.Error, OSError, StorageError) as error:
             self._give_up(error)
@@ -106,19 +108,24 @@ class ContentStore:
         self._committed = time.monotonic()
         if self._connection is None or not pending:
             return
+        size = sum(len(value) for _, value in pending)
         try:
-            if self._path.stat().st_size > self._limit:
+            if self._room < size:
+                self._room = make_room(self._kind, self._path.name, size)
+            if self._room < size:
                 self.warning = (
-                    f"the {self._name} cache holds its limit of {self._limit / 1024**3:.1f} GiB "
-                    f"and keeps no more: run `regraft cache clear --{self._name}s` or set "
+                    f"the cache holds its limit of {self._limit / 1024**3:.1f} GiB and keeps no "
+                    f"more {self._kind}: run `regraft cache clear --{self._kind}` or set "
                     "REGRAFT_CACHE_GB"
                 )
                 return
+            before = self._path.stat().st_size
             with self._connection:
                 self._connection.executemany(
                     "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)",
                     ((key, checksum(value, key), value) for key, value in pending),
                 )
+            self._room -= self._path.stat().st_size - before  # SQLite needs more than the values
         except (sqlite3.Error, OSError) as error:  # also where another process cleared the cache
             self._recover(error)
 
@@ -201,21 +208,8 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.close()
             return _connect(path)
         connection.text_factory = bytes  # a damaged value may come as a text that is none
-        os.utime(path)  # the least recently used store goes first when room is needed
+        used_now(path)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
-
-
-def _make_room(folder: Path, *, keep: Path, limit_bytes: int) -> None:
-    """Delete other stores, least recently used first, until the folder is within its limit.
-
-    A process that still reads a deleted file is not disturbed.
-    """
-    stores = sorted(folder.glob("*.sqlite"), key=lambda path: path.stat().st_mtime)
-    total = sum(path.stat().st_size for path in stores)
-    for path in stores:
-        if total > limit_bytes and path != keep:
-            total -= path.stat().st_size
-            path.unlink(missing_ok=True)
