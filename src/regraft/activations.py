@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from regraft.cache import make_room, used_now
 from regraft.catalogue import Backbone, boundary_graph, graph_key
 from regraft.dataset import Dataset, Row
-from regraft.engines.onnx import OnnxEngine
+from regraft.engines.base import Engine
+from regraft.engines.devices import load_graph
 from regraft.errors import DataError, StorageError, UnreadableInputError
 from regraft.features import read_checked
 from regraft.progress import Progress, silent
@@ -88,10 +89,10 @@ class Activations:
         self._data, self._rows, self._seed = data, list(rows), seed
         self._transform = backbone.transform.plain()
         backbone = replace(backbone, transform=self._transform)
-        self._plain = OnnxEngine(boundary_graph(backbone, boundary))
+        self._plain = load_graph(boundary_graph(backbone, boundary))
         self._varied = self._plain
         if self._transform.plain(as_it_is=True) != self._transform:
-            self._varied = OnnxEngine(boundary_graph(backbone, boundary, as_it_is=True))
+            self._varied = load_graph(boundary_graph(backbone, boundary, as_it_is=True))
         probe = self._run(self._plain, self._transform.read(self._transform.sample()))
         self.shape: tuple[int, ...] = probe.shape
         self.dtype: np.dtype[np.generic] = probe.dtype
@@ -164,7 +165,7 @@ class Activations:
         except UnreadableInputError as error:
             raise DataError(f"{row.path} cannot be read for training: {error}") from error
 
-    def _run(self, engine: OnnxEngine, given: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _run(self, engine: Engine, given: NDArray[np.generic]) -> NDArray[np.generic]:
         return self._transform.fit_shape(engine.run(given)[0])
 
     def _open(self, view: int, *, jobs: int | None, phase: str, progress: Progress) -> _View:

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from regraft.dataset import Dataset
 from regraft.engines import seconds_to_load
+from regraft.engines.devices import load_graph
 from regraft.engines.modules import MODULE, allow, is_allowed, origin_of
-from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ExplanationError, RegraftError, UnreadableInputError
 from regraft.evaluation import TEST
 from regraft.features import read_image
@@ -395,8 +395,8 @@ class _Explainer:
                 f"{model.transform.modality}s; look at its predictions instead"
             )
         self._transform = model.transform
-        self._predict = OnnxEngine(model.graph)
-        self._to_pixels = OnnxEngine(transform_graph(self._transform).SerializeToString())
+        self._predict = load_graph(model.graph)
+        self._to_pixels = load_graph(transform_graph(self._transform).SerializeToString())
 
     @classmethod
     def of(cls, model: Model, make: Callable[[int], Any] | None) -> _Explainer:

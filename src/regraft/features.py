@@ -37,7 +37,7 @@ from regraft.catalogue import (
 )
 from regraft.dataset import Dataset, Row
 from regraft.engines.base import Engine
-from regraft.engines.onnx import OnnxEngine
+from regraft.engines.devices import load_graph
 from regraft.errors import StorageError, UnreadableInputError
 from regraft.modality.base import Transform, read_input
 from regraft.modality.image import decode
@@ -146,7 +146,7 @@ def embed_rows(
             for i, outcome in (
                 _compute_stacked(backbone, tasks, jobs)
                 if backbone.transform.stacks
-                else _compute(OnnxEngine(graph), backbone.transform, tasks, jobs)
+                else _compute(load_graph(graph), backbone.transform, tasks, jobs)
             ):
                 where = with_copies(i)
                 if not isinstance(outcome, str) and not np.isfinite(outcome).all():
@@ -189,7 +189,7 @@ def measure_speed(
     A synthetic one, such as a 640 x 480 JPEG, is read and embedded again and again on every core.
     """
     graph = embedding_graph(backbone, progress=progress)
-    engine, read = OnnxEngine(graph), backbone.transform.read
+    engine, read = load_graph(graph), backbone.transform.read
     data = backbone.transform.sample()
     for _ in range(3):
         engine.run(read(data))
@@ -292,7 +292,7 @@ def _compute_stacked(
     the features: ONNX Runtime sums a batch of one in another order than larger ones, and these in
     one order (measured from 2 to 64, word vectors and MiniLM). So one that is alone goes twice.
     """
-    engine = OnnxEngine(network_graph(backbone))
+    engine = load_graph(network_graph(backbone))
 
     def read(task: tuple[int, str, str]) -> tuple[int, NDArray[Any] | str]:
         i, path, sha256 = task

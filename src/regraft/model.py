@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from regraft._version import __version__
 from regraft.catalogue import ONNX, Backbone, embedding_graph, network_tensors
-from regraft.engines.onnx import OnnxEngine
+from regraft.engines.base import Engine
+from regraft.engines.devices import load_graph
 from regraft.errors import ModelError, StorageError, UnreadableInputError, UsageError
 from regraft.heads import Familiarity, Head
 from regraft.inputs import Input, each, is_one, is_path, name_of, pixels_of
@@ -304,9 +305,9 @@ class Model:
         self.predict_array(self.transform.read(self.transform.sample()))
 
     @cached_property
-    def _engine(self) -> OnnxEngine:
+    def _engine(self) -> Engine:
         kind = MODALITIES[self.transform.modality]
-        engine = OnnxEngine(self.graph, name=str(self._file(GRAPH)))
+        engine = load_graph(self.graph, name=str(self._file(GRAPH)))
         engine.check(kind.graph_input, ("probabilities", "unfamiliarity"))
         return engine
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from regraft.cache import ContentStore
 from regraft.catalogue import Backbone, graph_key, weights_path
 from regraft.dataset import Dataset, Row, require_trainable
-from regraft.engines.onnx import OnnxEngine
+from regraft.engines.devices import load_graph
 from regraft.errors import DataError, OutOfTimeError, UnreadableInputError, UsageError
 from regraft.features import read_checked, run_input
 from regraft.modality import IMAGE, things
@@ -292,7 +292,7 @@ def _pixel_batches(
 ) -> Iterator[NDArray[np.float32]]:
     """Pixels float32 (n, 3, s, s) of rows; the reasons of those that fail join `failures`."""
     plain = backbone.transform.plain()
-    engine = OnnxEngine(plain.graph().SerializeToString())
+    engine = load_graph(plain.graph().SerializeToString())
     phase = f"similarity to {backbone.pretrained_on}"
 
     def pixels(row: Row) -> NDArray[np.float32] | str:

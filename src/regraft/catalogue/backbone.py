@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.catalogue.speeds import read_speed, write_speed
-from regraft.engines import onnx as onnx_engine
+from regraft.engines.devices import current_device
 from regraft.engines.encoders import architecture_of
 from regraft.engines.texts import VECTORS
 from regraft.errors import BackboneError
@@ -230,7 +230,7 @@ def graph_key(backbone: Backbone) -> str:
         "weights": backbone.weights_sha256,
         "architecture": backbone.architecture,
         "transform": backbone.transform.to_dict(),
-        "engine": onnx_engine.IDENTITY,
+        "engine": current_device().identity,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

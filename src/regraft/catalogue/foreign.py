@@ -165,11 +165,11 @@ def _width(model: Any, path: Path, size: int) -> int:
     """d, by running the network once."""
     import numpy as np
 
-    from regraft.engines.onnx import OnnxEngine
+    from regraft.engines.devices import load_graph
     from regraft.errors import ModelError
 
     try:
-        (found,) = OnnxEngine(model.SerializeToString()).run(
+        (found,) = load_graph(model.SerializeToString()).run(
             np.zeros((1, 3, size, size), dtype=np.float32)
         )
     except ModelError as error:

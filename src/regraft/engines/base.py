@@ -15,4 +15,19 @@ class Engine(Protocol):
         """For example "onnxruntime/float32"."""
 
     def run(self, array: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """Feed one array to the graph's only input and return its outputs in order."""
+        """Feed one array to the graph's only input and return its outputs in order.
+
+        Raises:
+            ModelError: the graph cannot be run on it.
+        """
+
+    def check(self, taken: tuple[str, str, int], given: tuple[str, ...]) -> None:
+        """See whether the graph takes and gives what it should.
+
+        Args:
+            taken: name, type ("tensor(uint8)") and number of axes of its one input.
+            given: names of its outputs, in order; all are float32.
+
+        Raises:
+            ModelError: it does not.
+        """

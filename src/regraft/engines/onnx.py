@@ -78,11 +78,7 @@ class OnnxEngine:
         self._input = inputs[0].name
 
     def run(self, array: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """Feed `array` to the graph's input and return its outputs in order.
-
-        Raises:
-            ModelError: the graph cannot be run on it.
-        """
+        """See `Engine`."""
         try:
             return tuple(self._session.run(None, {self._input: array}))
         except MemoryError:
@@ -91,15 +87,7 @@ class OnnxEngine:
             raise ModelError(f"ONNX Runtime cannot run {self._name}: {_why(error)}") from error
 
     def check(self, taken: tuple[str, str, int], given: tuple[str, ...]) -> None:
-        """See whether the graph takes and gives what it should.
-
-        Args:
-            taken: name, type ("tensor(uint8)") and number of axes of its one input.
-            given: names of its outputs, in order; all are float32.
-
-        Raises:
-            ModelError: it does not.
-        """
+        """See `Engine`."""
         inputs = [(i.name, i.type, len(i.shape)) for i in self._session.get_inputs()]
         outputs = [(o.name, o.type) for o in self._session.get_outputs()]
         if inputs != [taken]:

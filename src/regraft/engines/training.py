@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.engines.devices import current_device
 from regraft.engines.networks import Trainee
 from regraft.errors import TrainingError
 from regraft.telemetry import opt_out
@@ -439,8 +440,10 @@ def _set_up(trainee: Trainee, recipe: Recipe, rate: float, precision: str) -> tu
         opt_out()
         from lightning_fabric import Fabric
 
+        accelerator = current_device().accelerator
+
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-        fabric: Any = Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
+        fabric: Any = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
     whole = _whole_type()(trainee).to(memory_format=torch.channels_last)
     optimiser = make_optimiser(trainee, recipe, rate)
     model, optimiser = fabric.setup(whole, optimiser)

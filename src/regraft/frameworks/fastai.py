@@ -25,6 +25,7 @@ from regraft.catalogue import (
 )
 from regraft.dataset import Dataset, Row
 from regraft.engines import fastai as engine
+from regraft.engines.devices import load_graph
 from regraft.engines.learners import (
     averaged,
     body_weights,
@@ -32,7 +33,6 @@ from regraft.engines.learners import (
     image_loaders,
     learner_of,
 )
-from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, UsageError
 from regraft.features import unreadable_images
 from regraft.modality.base import read_input
@@ -170,7 +170,7 @@ class _Reader:
 
     def __init__(self, backbone: Backbone) -> None:
         plain = replace(backbone, transform=backbone.transform.plain())
-        self._engine = OnnxEngine(boundary_graph(plain, 0))
+        self._engine = load_graph(boundary_graph(plain, 0))
 
     def __call__(self, item: Any) -> NDArray[np.uint8]:
         if isinstance(item, str | Path):

@@ -26,7 +26,8 @@ from regraft.approaches.fine_tune import FineTune
 from regraft.approaches.trained import calibrated, starting_network, trained_model
 from regraft.catalogue import DEFAULT_BACKBONE, Backbone, get_backbone
 from regraft.dataset import Dataset, Row, make_folds
-from regraft.engines.onnx import OnnxEngine
+from regraft.engines.base import Engine
+from regraft.engines.devices import load_graph
 from regraft.errors import DataError, MissingExtraError, UnreadableInputError, UsageError
 from regraft.features import read_checked, unreadable_images
 from regraft.metrics import IntArray
@@ -52,7 +53,7 @@ class _Photos:
     transform: ImageTransform
     vary: bool = False
     seed: int = 0
-    _engine: tuple[int, OnnxEngine] | None = field(default=None, repr=False)
+    _engine: tuple[int, Engine] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,11 +83,11 @@ class _Photos:
         for name, value in {**state, "_engine": None}.items():
             setattr(self, name, value)
 
-    def _graph(self) -> OnnxEngine:
+    def _graph(self) -> Engine:
         """The transform, in this process: an engine does not survive a fork."""
         if self._engine is None or self._engine[0] != os.getpid():
             graph = self.transform.plain(as_it_is=self.vary).graph()
-            self._engine = (os.getpid(), OnnxEngine(graph.SerializeToString()))
+            self._engine = (os.getpid(), load_graph(graph.SerializeToString()))
         return self._engine[1]
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.engines.onnx import OnnxEngine, pooled_map, with_output
+from regraft.engines.base import Engine
+from regraft.engines.devices import load_graph
+from regraft.engines.onnx import pooled_map, with_output
 from regraft.modality.transform import ImageTransform, seen_box
 from regraft.model import Model, Prediction
 
@@ -24,7 +26,7 @@ class HeatMapper:
         self,
         model: Model,
         transform: ImageTransform,
-        engine: OnnxEngine,
+        engine: Engine,
         weights: NDArray[np.float32],
     ) -> None:
         """`engine` returns the map as third output; `weights` (d, k) are those of the head."""
@@ -42,7 +44,7 @@ class HeatMapper:
         value = pooled_map(model.graph)
         if weights is None or weights.ndim != 2 or value is None:
             return None
-        engine = OnnxEngine(with_output(model.graph, value))
+        engine = load_graph(with_output(model.graph, value))
         probe = engine.run(np.zeros((8, 8, 3), dtype=np.uint8))[2]
         if probe.ndim != 4 or probe.shape[1] != len(weights):
             return None
