@@ -298,8 +298,8 @@ def test_labels_and_exclusions_are_applied_and_told() -> None:
     }
     assert found.notes == (
         "from the scan",
-        "Decided in a review (decisions.csv): 2 relabelled (cat/0.jpg: cat to dog, cat/3.jpg: cat "
-        "to <i>bird</i>); 1 excluded (cat/1.jpg); 1 kept as labelled.",
+        "Decided in a review (decisions.csv): 2 relabelled (cat/0.jpg: cat to dog and cat/3.jpg: "
+        "cat to <i>bird</i>); 1 excluded (cat/1.jpg); 1 kept as labelled.",
         "Class '<i>bird</i>' is new: no photo had that label before the review.",
     )
     assert rows[0].label == "cat"  # what was given is as it was

@@ -38,7 +38,7 @@ from regraft.issues import Issue, named_file
 from regraft.locations import shareable_word
 from regraft.saved import read_bytes
 from regraft.storage import held, storage_errors
-from regraft.wording import counted
+from regraft.wording import counted, listed
 
 DECISIONS = "decisions.csv"
 """Name of the file in a run folder."""
@@ -372,9 +372,10 @@ def _shown(file: Path) -> str:
 def _note(applied: Applied, changes: Sequence[str]) -> str:
     parts = []
     if changes:
-        parts.append(f"{len(changes):,} relabelled ({_listed(changes)})")
+        parts.append(f"{len(changes):,} relabelled ({listed(changes, shown=_NAMES_SHOWN)})")
     if applied.excluded:
-        parts.append(f"{len(applied.excluded):,} excluded ({_listed(applied.excluded)})")
+        names = listed(applied.excluded, shown=_NAMES_SHOWN)
+        parts.append(f"{len(applied.excluded):,} excluded ({names})")
     if applied.kept:
         parts.append(f"{len(applied.kept):,} kept as labelled")
     return f"Decided in a review ({_shown(applied.source)}): {'; '.join(parts) or 'nothing here'}."
@@ -392,15 +393,11 @@ def _notes_on_skipped(applied: Applied, *, has_others: bool) -> list[str]:
     if not n:
         return []
     which = counted(n, "decision was", "decisions were")
-    note = f"{which} not applied, the file is gone or has changed: {_listed(applied.skipped)}."
+    names = listed(applied.skipped, shown=_NAMES_SHOWN)
+    note = f"{which} not applied, the file is gone or has changed: {names}."
     if not has_others:
         note += " No decision fits this data: was the review one of other photos?"
     return [note]
-
-
-def _listed(names: Sequence[str]) -> str:
-    text = ", ".join(names[:_NAMES_SHOWN])
-    return text + (f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else "")
 
 
 # ---- The file -----------------------------------------------------------------------------

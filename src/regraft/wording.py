@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 
 def counted(count: int, noun: str = "image", plural: str = "") -> str:
@@ -10,10 +10,11 @@ def counted(count: int, noun: str = "image", plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def listed(items: Sequence[str], *, shown: int | None = None, last: str = "and") -> str:
+def listed(items: Iterable[str], *, shown: int | None = None, last: str = "and") -> str:
     """ "a", "a and b", "a, b or c"; of more than `shown` "a, b, c and 30 more"."""
-    first = list(items[:shown])
-    more = len(items) - len(first)
+    names = list(items)
+    first = names[:shown]
+    more = len(names) - len(first)
     end = f"{more:,} more" if more else "".join(first[-1:])
     return f" {last} ".join(filter(None, (", ".join(first if more else first[:-1]), end)))
 

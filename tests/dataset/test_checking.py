@@ -26,7 +26,7 @@ def test_a_conflict_counts_before_a_leak() -> None:
     )
     assert statuses(rows) == "conflict conflict conflict ok ok ok"
     assert rows[0].reason == "the same image is labelled 'dog' in test/1"
-    assert notes == ["3 images with two labels left out: train/1, train/2, test/1."]
+    assert notes == ["3 images with two labels left out: train/1, train/2 and test/1."]
 
 
 def test_a_class_lost_that_way_is_said() -> None:
@@ -41,7 +41,7 @@ def test_a_class_lost_that_way_is_said() -> None:
     assert statuses(rows) == "excluded excluded ok ok"
     assert rows[0].reason == "its group 'site {1}' is in the test set (test/1)"
     assert notes == [
-        "2 training images left out, of groups in the test set: train/1, train/2.",
+        "2 training images left out, of groups in the test set: train/1 and train/2.",
         "No image of class 'cat' can be used.",
     ]
 

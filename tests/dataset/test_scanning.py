@@ -309,7 +309,7 @@ def test_one_image_with_two_labels_is_a_conflict(make_image_folder: MakeImageFol
     assert rows["cat/1.png"].status == rows["dog/copy.png"].status == "conflict"
     assert rows["cat/1.png"].reason == "the same image is labelled 'dog' in dog/copy.png"
     assert rows["dog/copy.png"].reason == "the same image is labelled 'cat' in cat/1.png"
-    assert data.notes == ("2 images with two labels left out: cat/1.png, dog/copy.png.",)
+    assert data.notes == ("2 images with two labels left out: cat/1.png and dog/copy.png.",)
     assert len(data.ok) == 5
 
 

@@ -18,7 +18,7 @@ from regraft.dataset.splitting import split_groups
 from regraft.dataset.table import Dataset, Row
 from regraft.errors import DataError
 from regraft.modality import get_modality
-from regraft.wording import counted
+from regraft.wording import counted, listed
 
 COPY_GROUP = "one picture"
 """How the name of a group of copies begins."""
@@ -66,7 +66,8 @@ def _mark_conflicts(rows: Sequence[Row], noun: str) -> tuple[Sequence[Row], list
             reasons[row.path] = f"the same {noun} is labelled {other.label!r} in {other.path}"
     if not reasons:
         return rows, []
-    note = f"{counted(len(reasons), noun)} with two labels left out: {_listed(reasons)}."
+    names = listed(reasons, shown=_NAMES_SHOWN)
+    note = f"{counted(len(reasons), noun)} with two labels left out: {names}."
     return _with_status(rows, "conflict", reasons), [note]
 
 
@@ -107,7 +108,8 @@ def _leave_out_shared(
     }
     if not reasons:
         return rows, []
-    note = f"{counted(len(reasons), f'training {noun}')} left out, {what}: {_listed(reasons)}."
+    names = listed(reasons, shown=_NAMES_SHOWN)
+    note = f"{counted(len(reasons), f'training {noun}')} left out, {what}: {names}."
     return _with_status(rows, "excluded", reasons), [note]
 
 
@@ -268,10 +270,3 @@ def _with_status(rows: Sequence[Row], status: str, reasons: Mapping[str, str]) -
         else row
         for row in rows
     ]
-
-
-def _listed(names: Iterable[str]) -> str:
-    """The first few of some names, and how many more there are."""
-    names = list(names)
-    text = ", ".join(names[:_NAMES_SHOWN])
-    return text + (f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else "")

@@ -9,7 +9,6 @@ the middle of a cell, or whose cell swallows lines that are rows of the table is
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -19,7 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from regraft.errors import DataError
+from regraft.errors import DataError, UnreadableInputError
+from regraft.modality.encodings import decoded
 
 _DELIMITERS = (",", ";", "\t", "|")
 _RECORDS_FOR_VOTE = 200
@@ -55,58 +55,21 @@ class Parsed:
     has_escapes: bool = False
 
 
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-
 def decode(data: bytes, *, name: str) -> tuple[str, str]:
-    """The text of a table and its encoding: by its first bytes, else UTF-8, else a guess.
+    """The text of a table and its encoding, see `encodings`.
 
     Raises:
         DataError: not text.
     """
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise DataError(f"{name} is a workbook or an archive; save it as CSV first")
-    encoding = next((enc for mark, enc in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
-    if encoding is None and b"\0" in data:
-        # Latin text in UTF-16 without its mark: most of every other byte are zero.
-        halves = data[0::2].count(0), data[1::2].count(0)
-        if max(halves) > 0.5 * len(data) / 2 and min(halves) == 0:
-            encoding = "utf-16-be" if halves[0] else "utf-16-le"
     try:
-        text = data.decode(encoding or "utf-8")
-    except UnicodeDecodeError:
-        if encoding is None and b"\0" not in data:
-            encoding = _guess_encoding(data)
-            text = data.decode(encoding, "replace")
-        else:
-            text = "\0"
+        text, encoding = decoded(data)
+    except UnreadableInputError as error:
+        raise DataError(f"{name} {error}") from error
     if "\0" in text:
         raise DataError(f"{name} is not a text table; expected CSV with a header line")
-    return text, (encoding or "utf-8").removesuffix("-sig")
-
-
-def _guess_encoding(data: bytes) -> str:
-    """The likeliest encoding of text that is not UTF-8; Windows Western European if in doubt."""
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(data).best()
-    western = {"cp1250", "cp1252", "latin_1", "iso8859_15", "cp437", "cp850", "cp858", "mac_roman"}
-    guess = best.encoding if best else "cp1252"
-    return "cp1252" if guess in western and _decodes(data, "cp1252") else guess
-
-
-def _decodes(data: bytes, encoding: str) -> bool:
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
+    return text, encoding
 
 
 def parse(text: str) -> Parsed:

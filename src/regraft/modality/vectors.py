@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import DataError, UsageError
+from regraft.wording import counted
 
 _MAX_WIDTH = 10_000
 _MAX_WRONG = 0.01  # share of lines of another width beyond which a file is not used
@@ -240,14 +241,10 @@ class _Table:
     def finished(self) -> WordVectors:
         self.matrix.resize((len(self.words), self.width), refcheck=False)
         if self.undecodable:
-            self.notes.append(f"{_plural(self.undecodable, 'word')} not in UTF-8: U+FFFD instead")
+            self.notes.append(f"{counted(self.undecodable, 'word')} not in UTF-8: U+FFFD instead")
         if self.repeated:
-            self.notes.append(f"{_plural(self.repeated, 'word')} again: the first vector is kept")
+            self.notes.append(f"{counted(self.repeated, 'word')} again: the first vector is kept")
         return WordVectors(tuple(self.words), self.matrix, tuple(self.notes))
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _parsed(line: bytes, width: int) -> tuple[bytes, NDArray[np.float32]] | None:
@@ -297,13 +294,13 @@ def _read_text(file: _Readable, start: _Start, table: _Table) -> None:
             break
     if wrong > _MAX_WRONG * lines:
         raise DataError(
-            f"{start.path}, line {first_wrong[0]}: {_plural(first_wrong[1], 'field')} behind the "
+            f"{start.path}, line {first_wrong[0]}: {counted(first_wrong[1], 'field')} behind the "
             f"word, expected {start.width} numbers; {wrong:,} of {lines:,} lines are wrong, at "
             "most 1 % may be: fetch the file again"
         )
     if wrong:
         table.notes.append(
-            f"{_plural(wrong, 'line')} without {start.width} numbers left out, "
+            f"{counted(wrong, 'line')} without {start.width} numbers left out, "
             f"the first is line {first_wrong[0]}"
         )
     if start.count is not None and not table.is_full and lines < start.count:
