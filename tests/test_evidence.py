@@ -13,7 +13,6 @@ import pytest
 
 import regraft
 from regraft.approaches import Approach
-from regraft.comparison import Comparison, compare
 from regraft.dataset import scan
 from regraft.errors import TrainingError
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation, evaluate_probabilities
@@ -27,6 +26,7 @@ from regraft.evidence import (
 )
 from regraft.guide import RULE, Size
 from regraft.progress import silent
+from regraft.racing import Comparison, compare
 from regraft.similarity import Similarity
 from tests.fakes import RATE, Clock, Fake, FakeTrained, install_clock, many_rows
 

@@ -42,14 +42,7 @@ from regraft.auditing import (
     look_first,
     pair_of_folds,
 )
-from regraft.candidates import (
-    candidate_approaches,
-    candidate_backbones,
-    check_approaches,
-    trains_networks,
-)
 from regraft.catalogue import Backbone, BackboneOptions, default_backbone, weights_path
-from regraft.comparison import Candidate, Comparison, choose_again, compare, with_time_left
 from regraft.corrections import (
     Correction,
     add_corrections,
@@ -136,7 +129,18 @@ from regraft.model import Model, Prediction, load
 from regraft.overlaps import overlap_with, without_known_test_rows
 from regraft.progress import Progress, note, silent
 from regraft.promotion import deployed_run, promote, roll_back
-from regraft.race import Race
+from regraft.racing import (
+    Candidate,
+    Comparison,
+    Race,
+    candidate_approaches,
+    candidate_backbones,
+    check_approaches,
+    choose_again,
+    compare,
+    trains_networks,
+    with_time_left,
+)
 from regraft.runs import (
     RACE,
     ImagePrediction,

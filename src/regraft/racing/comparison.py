@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from regraft.allotment import MARGIN, Contender, Shortfall, allot, shortfall
 from regraft.approaches import (
     Approach,
     Cost,
@@ -32,7 +31,6 @@ from regraft.approaches import (
     seconds_expected,
     seconds_to_export,
 )
-from regraft.candidates import candidate_approaches
 from regraft.dataset import Dataset, split_groups
 from regraft.differences import Standing, paired_difference, standing
 from regraft.errors import DataError, OutOfTimeError, RegraftError
@@ -41,7 +39,9 @@ from regraft.metrics import Estimate, IntArray, accuracy_estimate
 from regraft.modality import things
 from regraft.overlaps import overlap_with
 from regraft.progress import Progress, note, silent
-from regraft.race import BehindError, Race, race_key
+from regraft.racing.allotment import MARGIN, Contender, Shortfall, allot, shortfall
+from regraft.racing.entrants import candidate_approaches
+from regraft.racing.memory import BehindError, Race, race_key
 from regraft.wording import listed
 
 ALIKE = 0.005  # accuracy; closer candidates that the test cannot part are told by their cost
@@ -427,21 +427,21 @@ class _Runner:
         epochs, reason = self._affordable(timed, found, later=later)
         if reason:
             return Candidate(approach, "skipped", reason, cost=timed.cost)
-        key, title = self._key(approach), _title(approach)
+        key = self._key(approach)
         adapted, cost = approach.with_epochs(epochs), timed.cost.at(epochs)
         started = time.monotonic()
         try:
-            with self.race.trial(title, can_stop=not timed.is_baseline) as report:
-                kept = max(cost.export, self._kept_for_the_model(found))
-                limits = Limits(
-                    deadline=self.deadline,
-                    folds=(0,),
-                    stop_by=self.deadline - MARGIN * kept,
-                    on_epoch=lambda _fold, epoch, accuracy: report(epoch, accuracy),
-                )
-                result = adapted.cross_validate(
-                    self.data, self.folds, limits=limits, jobs=self.jobs, progress=self.progress
-                )
+            report = self.race.curve(key, competes=not timed.is_baseline)
+            kept = max(cost.export, self._kept_for_the_model(found))
+            limits = Limits(
+                deadline=self.deadline,
+                folds=(0,),
+                stop_by=self.deadline - MARGIN * kept,
+                on_epoch=lambda _fold, epoch, accuracy: report(epoch, accuracy),
+            )
+            result = adapted.cross_validate(
+                self.data, self.folds, limits=limits, jobs=self.jobs, progress=self.progress
+            )
         except RegraftError as error:
             return _ended(approach, error, time.monotonic() - started)
         seconds = time.monotonic() - started

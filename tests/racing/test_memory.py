@@ -15,11 +15,10 @@ import pytest
 
 import regraft
 from regraft.approaches import Approach, CrossValidation, TrainingLog, repeated_folds
-from regraft.comparison import compare
 from regraft.engines.training import Step
-from regraft.errors import OutOfTimeError, TrainingError
 from regraft.metrics import FewerImages
-from regraft.race import BehindError, Race, race_key
+from regraft.racing.comparison import compare
+from regraft.racing.memory import BehindError, Race, race_key
 from regraft.seals import unsealed_json
 from tests.fakes import Clock, Fake, FakeTrained, install_clock, many_rows
 
@@ -182,8 +181,7 @@ def test_without_a_folder_nothing_is_written(
     race = Race()
     race.keep("a", _result(), 1.0)
     assert race.recall("a") is None
-    with race.trial("one", can_stop=True) as report:
-        report(0, 0.5)
+    race.curve("a", competes=True)(0, 0.5)
     assert not any(tmp_path.iterdir())
 
 
@@ -231,84 +229,65 @@ def test_epochs_that_the_budget_cut_do_not_change_the_key(tmp_path: Path, clock:
 # --- stopping what is behind
 
 
-def _run(race: Race, title: str, curve: list[float], *, can_stop: bool = True) -> int:
+def _run(race: Race, key: str, curve: list[float], *, competes: bool = True) -> int:
     """Report a curve; how many epochs it was let go on."""
     done = 0
-    with contextlib.suppress(BehindError), race.trial(title, can_stop=can_stop) as report:
+    report = race.curve(key, competes=competes)
+    with contextlib.suppress(BehindError):
         for epoch, accuracy in enumerate(curve):
             done += 1
             report(epoch, accuracy)
     return done
 
 
-def test_one_that_is_behind_is_stopped_early() -> None:
+def test_one_that_is_behind_is_stopped_with_its_reason() -> None:
     race = Race()
     assert _run(race, "good", [0.9] * 12) == 12
-    assert _run(race, "bad", [0.5] * 12) == 3
-    assert _run(race, "better", [0.95] * 12) == 12
-    assert _run(race, "bad, and never to be stopped", [0.5] * 12, can_stop=False) == 12
-
-
-def test_one_that_falls_behind_is_stopped_later() -> None:
-    race = Race()
-    _run(race, "good", [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.95, 0.95, 0.95])
-    assert _run(race, "slow", [0.5, 0.6, 0.69, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7]) == 7
-
-
-def test_a_small_lag_is_never_held_against_one() -> None:
-    race = Race()
-    _run(race, "good", [0.9] * 12)
-    for number in range(5):
-        assert _run(race, f"close {number}", [0.86] * 12) == 12
-
-
-def test_a_late_start_is_forgiven() -> None:
-    race = Race()
-    _run(race, "good", [0.8] * 12)
-    assert _run(race, "late", [0.1, 0.3, 0.78, 0.9, 0.9, 0.9, 0.9, 0.9]) == 8
-
-
-def test_a_trial_that_fails_is_told_so_and_the_error_goes_on(tmp_path: Path) -> None:
-    race = Race(tmp_path)
-
-    def fail(error: BaseException) -> None:
-        with race.trial("one", can_stop=True) as report:
-            report(0, 0.5)
-            raise error
-
-    for error in (TrainingError("x"), OutOfTimeError("y"), KeyboardInterrupt()):
-        with pytest.raises(type(error)):
-            fail(error)
-    assert _run(race, "two", [0.5, math.nan, 0.5]) == 3
-    with race.trial("without an epoch", can_stop=True):
-        pass
+    report = race.curve("bad", competes=True)
+    report(0, 0.5)
+    report(1, math.nan)
+    with pytest.raises(BehindError) as stopped:
+        report(2, 0.5)
+    assert str(stopped.value) == (
+        "stopped after 3 epochs: 50.0 % on the first fold, where another had 90.0 % by then"
+    )
+    assert _run(race, "the baseline", [0.5] * 12, competes=False) == 12
 
 
 def test_an_interrupted_race_remembers_who_was_ahead(tmp_path: Path) -> None:
     _run(Race(tmp_path), "good", [0.9] * 12)
-    assert (tmp_path / "journal.jsonl").stat().st_size > 0
     assert _run(Race(tmp_path), "bad", [0.5] * 12) == 3
+
+
+def test_a_candidate_is_not_held_against_what_it_was_before_the_interruption(
+    tmp_path: Path,
+) -> None:
+    _run(Race(tmp_path), "lucky", [0.9] * 5)
+    assert _run(Race(tmp_path), "lucky", [0.5] * 12) == 12
 
 
 @pytest.mark.parametrize(
     "damage",
     [
         lambda text: text[: len(text) - 5],
-        lambda text: text[:20],
+        lambda text: text.replace("0.9", "0.1", 1),
         lambda text: "nonsense\n" + text,
-        lambda text: text + "[]\n",
+        lambda text: "[]",
         lambda text: "",
     ],
 )
-def test_a_damaged_journal_is_begun_anew(tmp_path: Path, damage: Callable[[str], str]) -> None:
+def test_damaged_curves_are_begun_anew(tmp_path: Path, damage: Callable[[str], str]) -> None:
     _run(Race(tmp_path), "good", [0.9] * 12)
-    journal = tmp_path / "journal.jsonl"
-    journal.write_text(damage(journal.read_text()))
-    (tmp_path / "journal.jsonl.lock").symlink_to(journal)  # as a killed process leaves it
-    for number in range(2):
-        race = Race(tmp_path)
-        assert _run(race, f"one {number}", [0.9] * 12) == 12
-        assert _run(race, f"bad {number}", [0.5] * 12) == 3
+    curves = tmp_path / "curves.json"
+    curves.write_text(damage(curves.read_text()))
+    assert _run(Race(tmp_path), "bad", [0.5] * 12) == 12
+    assert _run(Race(tmp_path), "good", [0.9] * 12) == 12
+    assert _run(Race(tmp_path), "worse", [0.4] * 12) == 3
+
+
+def test_what_an_earlier_version_left_of_a_race_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").write_text('{"op_code": 0}\n')
+    assert _run(Race(tmp_path), "good", [0.9] * 12) == 12
 
 
 # --- going on after an interruption

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regraft import comparison
 from regraft.approaches import further_epochs
-from regraft.comparison import choose_again, compare
 from regraft.dataset import Dataset
 from regraft.errors import DataError, OutOfTimeError, TrainingError
 from regraft.evaluation import evaluate_probabilities
+from regraft.racing import comparison
+from regraft.racing.comparison import choose_again, compare
 from tests.fakes import BASE, EXPORT_S, Clock, Fake, FakeTrained, install_clock, many_rows
 
 FOLD_S = 10.0  # of a FakeTrained, and as long for its final training

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from regraft.allotment import MARGIN, Contender, Shortfall, allot, shortfall
 from regraft.approaches import Cost, further_epochs
+from regraft.racing.allotment import MARGIN, Contender, Shortfall, allot, shortfall
 
 EXPORT_S = 5.0
 
