@@ -546,7 +546,7 @@ def test_a_budget_that_is_too_short_says_what_is_needed(
 def test_a_final_training_that_fails_falls_back_to_the_probe(
     fit: Any, photo_folder: Path, quick_networks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("regraft.racing.comparison._choose", _choose_what_trains)
+    monkeypatch.setattr("regraft.racing.comparison.choose", _choose_what_trains)
 
     def no_time(*_given: object, **_options: object) -> None:
         raise OutOfTimeError("the time budget ended before it was finished")
@@ -565,8 +565,8 @@ def test_a_final_training_that_fails_falls_back_to_the_probe(
     assert "transfer" not in comparison
 
 
-def _choose_what_trains(candidates: Any, left: float) -> int:
-    trained = [i for i, c in enumerate(candidates) if c.accuracy and c.cost]
+def _choose_what_trains(candidates: Any, *_given: object) -> int:
+    trained = [i for i, c in enumerate(candidates) if c.training]
     return trained[0] if trained else 0
 
 

@@ -130,9 +130,9 @@ from regraft.overlaps import overlap_with, without_known_test_rows
 from regraft.progress import Progress, note, silent
 from regraft.promotion import deployed_run, promote, roll_back
 from regraft.racing import (
-    Candidate,
     Comparison,
     Race,
+    approach_title,
     candidate_approaches,
     candidate_backbones,
     check_approaches,
@@ -622,7 +622,7 @@ def plan(
         advice=guidance.advice,
         architecture=architecture,
     ):
-        title = Candidate(approach, "skipped").title
+        title = approach_title(approach)
         if not is_trained(approach):
             seconds = seconds_expected(approach.network, len(found.train))
             planned.append(PlannedCandidate(title, seconds, 0.0, None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from regraft.racing.halving import Curve, accuracy_to_reach, rungs
+from regraft.racing.policy import DEFAULT_POLICY, WITHOUT
 
 
 def curve(*accuracy: float, competes: bool = True) -> Curve:
@@ -15,14 +16,14 @@ def epochs_until_stopped(accuracy: list[float], others: list[Curve], *, competes
     partial = Curve(competes)
     for epoch, value in enumerate(accuracy):
         partial = partial.after(epoch, value)
-        if accuracy_to_reach(partial, others) is not None:
+        if accuracy_to_reach(partial, others, DEFAULT_POLICY) is not None:
             return epoch + 1
     return len(accuracy)
 
 
 def test_rungs_are_three_times_as_far_each() -> None:
-    assert list(rungs(1)) == []
-    assert list(rungs(40)) == [2, 6, 18]
+    assert list(rungs(1, DEFAULT_POLICY)) == []
+    assert list(rungs(40, DEFAULT_POLICY)) == [2, 6, 18]
 
 
 GOOD = curve(*[0.9] * 30)
@@ -61,5 +62,12 @@ def test_who_is_stopped_after_how_many_epochs(
 
 def test_an_epoch_without_a_prediction_is_no_rung_and_the_next_one_is() -> None:
     late = Curve(True, {0: 0.5, 1: 0.5, 3: 0.5})
-    assert accuracy_to_reach(late, [GOOD]) == 0.9
-    assert accuracy_to_reach(late.after(4, 0.5), [GOOD]) is None
+    assert accuracy_to_reach(late, [GOOD], DEFAULT_POLICY) == 0.9
+    assert accuracy_to_reach(late.after(4, 0.5), [GOOD], DEFAULT_POLICY) is None
+
+
+def test_without_a_gap_that_stops_nobody_is_stopped() -> None:
+    behind = curve(0.1, 0.1, 0.1)
+    assert accuracy_to_reach(behind, [GOOD], DEFAULT_POLICY) == 0.9
+    off = WITHOUT["what is clearly behind is stopped"]
+    assert accuracy_to_reach(behind, [GOOD], off) is None

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 from regraft.approaches import Cost
 
-MARGIN = 1.15  # predicted times are multiplied by it before they are relied on
-
 
 @dataclass(frozen=True, slots=True)
 class Contender:
@@ -74,6 +72,7 @@ def allot(
     seconds: float,
     *,
     baseline_s: float,
+    margin: float,
     refit_s: float = 0.0,
 ) -> Allotment:
     """Divide what is left of the budget.
@@ -88,6 +87,7 @@ def allot(
         baseline: training from scratch; it has no final training.
         seconds: that are left, for all of them and for one final training.
         baseline_s: what the baseline may take while there is something else to train.
+        margin: predicted seconds are multiplied by it before they are relied on.
         refit_s: of the final training of what was trained before; 0 if nothing was.
     """
     if math.isinf(seconds):
@@ -101,7 +101,7 @@ def allot(
         if baseline and for_baseline:
             folds += baseline.on_a_fold(for_baseline)
         finals = [c.final(e) for c, e in zip(contenders, given, strict=True) if e]
-        return MARGIN * (folds + max(refit_s, *finals, 0.0)) <= seconds
+        return margin * (folds + max(refit_s, *finals, 0.0)) <= seconds
 
     def include(i: int) -> None:
         given[i] = begin[i]
@@ -115,7 +115,7 @@ def allot(
         within = [
             e
             for e in range(fewest, baseline.planned + 1)
-            if MARGIN * baseline.on_a_fold(e) <= baseline_s
+            if margin * baseline.on_a_fold(e) <= baseline_s
         ]
         # More than its share only where nothing else is left to train.
         for_baseline = max(within, default=0 if contenders else fewest)
@@ -126,9 +126,9 @@ def allot(
     if not any(given) and contenders and not refit_s:
         for epochs in range(begin[0], 0, -1):
             alone = contenders[0].without_final(epochs)
-            if MARGIN * alone <= seconds:
+            if margin * alone <= seconds:
                 both = alone + (baseline.on_a_fold(for_baseline) if baseline else 0.0)
-                return Allotment((epochs, *given[1:]), for_baseline * (MARGIN * both <= seconds))
+                return Allotment((epochs, *given[1:]), for_baseline * (margin * both <= seconds))
     while True:
         growing = [i for i, e in enumerate(given) if 0 < e < contenders[i].planned]
         if not growing:
@@ -149,20 +149,21 @@ def shortfall(
     given: Allotment,
     is_baseline: bool,
     baseline_s: float,
+    margin: float,
     refit_s: float = 0.0,
 ) -> Shortfall:
     """Why the next candidate, which `allot` gave no epochs, has none.
 
     Args:
-        contenders, baseline, seconds, baseline_s, refit_s: as for `allot`.
+        contenders, baseline, seconds, baseline_s, margin, refit_s: as for `allot`.
         given: what it returned.
         is_baseline: whether the next candidate is the baseline, else it is the first contender.
     """
-    final = (MARGIN * refit_s, "the final training of the best one so far")
+    final = (margin * refit_s, "the final training of the best one so far")
     if is_baseline:
         assert baseline is not None
         epochs = min(baseline.fewest, baseline.planned)
-        needed = MARGIN * baseline.on_a_fold(epochs)
+        needed = margin * baseline.on_a_fold(epochs)
         on_a_fold = f"{_epochs(epochs)} on one fold"
         if contenders and needed > baseline_s:
             what = f"{on_a_fold}, more than its share while other candidates wait"
@@ -170,13 +171,13 @@ def shortfall(
         if given.contenders and (e := given.contenders[0]):
             first = contenders[0]
             rest = max(first.without_final(e), first.on_a_fold(e) + max(refit_s, first.final(e)))
-            final = (MARGIN * rest, "the next candidate")
+            final = (margin * rest, "the next candidate")
         return Shortfall(needed, on_a_fold, seconds, (final,))
     first = contenders[0]
     epochs = min(first.fewest, first.planned)
     if not refit_s and not any(given.contenders[1:]):
-        return Shortfall(MARGIN * first.without_final(1), "1 epoch on one fold", seconds)
-    needed = MARGIN * (first.on_a_fold(epochs) + max(0.0, first.final(epochs) - refit_s))
+        return Shortfall(margin * first.without_final(1), "1 epoch on one fold", seconds)
+    needed = margin * (first.on_a_fold(epochs) + max(0.0, first.final(epochs) - refit_s))
     what = f"{_epochs(epochs)} on one fold and the final training"
     return Shortfall(needed, what, seconds, (final,))
 

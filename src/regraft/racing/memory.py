@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,20 @@ from regraft.approaches import Approach, CrossValidation, TrainingLog
 from regraft.errors import StorageError, TrainingError
 from regraft.metrics import FewerImages, IntArray
 from regraft.racing.halving import Curve, accuracy_to_reach
+from regraft.racing.policy import Policy
 from regraft.seals import sealed_json, sha256_of, unsealed_json
 from regraft.storage import make_folder, write_atomic
 from regraft.switching import settled, write_together
 
 _WAIT_S = 10.0  # for who looks into the folder at the same moment
 _CURVES = "curves.json"
+
+
+class Predicted(NamedTuple):
+    """Predictions on the folds, and the seconds they took."""
+
+    predictions: CrossValidation
+    seconds: float
 
 
 class BehindError(TrainingError):
@@ -66,8 +74,8 @@ class Race:
             settled(self._folder)
         self._curves: dict[str, Curve] | None = None  # read when the first is begun
 
-    def recall(self, key: str) -> tuple[CrossValidation, float] | None:
-        """The stored result and the seconds it took; None if there is none, or it is damaged."""
+    def recall(self, key: str) -> Predicted | None:
+        """The stored result; None if there is none, or it is damaged."""
         if self._folder is None:
             return None
         from safetensors.numpy import load_file
@@ -81,7 +89,7 @@ class Race:
             arrays = load_file(self._folder / f"{key}.safetensors")
             network = self._network(key) if about["has_network"] else None
             log = tuple(_log_from(entry) for entry in about["log"])
-            found = CrossValidation(
+            predictions = CrossValidation(
                 folds=arrays["folds"],
                 labels=arrays["labels"],
                 probabilities=arrays["probabilities"],
@@ -96,7 +104,7 @@ class Race:
                     else None
                 ),
             )
-            return found, float(about["seconds"])
+            return Predicted(predictions, float(about["seconds"]))
         except (OSError, ValueError, LookupError, TypeError):
             return None
         except Exception as error:  # safetensors has an exception class of its own
@@ -104,34 +112,35 @@ class Race:
                 return None
             raise
 
-    def keep(self, key: str, found: CrossValidation, seconds: float) -> CrossValidation:
+    def keep(self, key: str, predicted: Predicted) -> Predicted:
         """Store a result, replacing an earlier one of fewer folds; its network is on disk then."""
         if self._folder is None:
-            return found
+            return predicted
         from safetensors.numpy import save
 
+        predictions, seconds = predicted
         arrays: dict[str, Any] = {
-            "folds": np.ascontiguousarray(found.folds),
-            "labels": np.ascontiguousarray(found.labels),
-            "probabilities": np.ascontiguousarray(found.probabilities),
+            "folds": np.ascontiguousarray(predictions.folds),
+            "labels": np.ascontiguousarray(predictions.labels),
+            "probabilities": np.ascontiguousarray(predictions.probabilities),
         }
-        if found.logits is not None:
-            arrays["logits"] = np.ascontiguousarray(found.logits)
-        if found.fewer is not None:
-            arrays["fewer"] = np.ascontiguousarray(found.fewer.probabilities)
+        if predictions.logits is not None:
+            arrays["logits"] = np.ascontiguousarray(predictions.logits)
+        if predictions.fewer is not None:
+            arrays["fewer"] = np.ascontiguousarray(predictions.fewer.probabilities)
         about = {
             "seconds": seconds,
-            "chosen": dict(found.chosen),
-            "temperature": found.temperature,
-            "log": [_log_to(entry) for entry in found.log],
-            "has_network": found.network is not None,
-            "fewer_share": None if found.fewer is None else found.fewer.share,
+            "chosen": dict(predictions.chosen),
+            "temperature": predictions.temperature,
+            "log": [_log_to(entry) for entry in predictions.log],
+            "has_network": predictions.network is not None,
+            "fewer_share": None if predictions.fewer is None else predictions.fewer.share,
         }
         parts: dict[str, bytes] = {"safetensors": save(arrays)}
         network = self._folder / f"{key}.network.safetensors"
-        is_written = isinstance(found.network, _OnDisk) and network.exists()
-        if found.network is not None and not is_written:
-            parts["network.safetensors"] = save(dict(found.network))
+        is_written = isinstance(predictions.network, _OnDisk) and network.exists()
+        if predictions.network is not None and not is_written:
+            parts["network.safetensors"] = save(dict(predictions.network))
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
         if is_written:
             digests["network.safetensors"] = sha256_of(network)
@@ -144,14 +153,14 @@ class Race:
             timeout_s=_WAIT_S,
         )
         if "network.safetensors" in parts:
-            found = replace(found, network=self._network(key))
-        return found
+            predictions = replace(predictions, network=self._network(key))
+        return Predicted(predictions, seconds)
 
     def _network(self, key: str) -> _OnDisk:
         assert self._folder is not None
         return _OnDisk(self._folder / f"{key}.network.safetensors")
 
-    def curve(self, key: str, *, competes: bool) -> Callable[[int, float], None]:
+    def curve(self, key: str, policy: Policy, *, competes: bool) -> Callable[[int, float], None]:
         """Begin a training; returns what to call with (epoch, accuracy) after each epoch.
 
         That raises BehindError where the candidate is clearly behind the others. What an
@@ -166,7 +175,7 @@ class Race:
             curves[key] = curves[key].after(epoch, accuracy)
             self._keep_curves(curves)
             others = [curve for name, curve in curves.items() if name != key]
-            best = accuracy_to_reach(curves[key], others)
+            best = accuracy_to_reach(curves[key], others, policy)
             if best is not None:
                 raise BehindError(
                     f"stopped after {epoch + 1} epochs: {100 * accuracy:.1f} % on the first fold, "
