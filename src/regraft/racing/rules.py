@@ -12,7 +12,13 @@ import math
 from collections.abc import Iterator, Sequence
 
 from regraft.approaches import Cost, further_epochs
-from regraft.racing.allotment import Shortfall, allot, shortfall
+from regraft.racing.allotment import (
+    Demand,
+    Shortfall,
+    allot,
+    baseline_shortfall,
+    contender_shortfall,
+)
 from regraft.racing.policy import DEFAULT_POLICY, Policy
 from regraft.racing.state import (
     Entrant,
@@ -124,31 +130,24 @@ def _first_fold(state: State, i: int, stage: Timed, policy: Policy) -> Move:
     if not math.isinf(state.left_s) and stage.age_s >= policy.remeasure_after_s:
         return Time(i)
     waiting = [(e.is_baseline, c) for e in state.entrants[i:] if (c := e.contender) is not None]
-    rivals = [contender for is_baseline, contender in waiting if not is_baseline]
-    baseline = next((contender for is_baseline, contender in waiting if is_baseline), None)
-    is_baseline, final_s = state.entrants[i].is_baseline, _final_training_s(state, policy)
-    baseline_s = policy.baseline_share * state.budget_s
-    given = allot(
-        rivals,
-        baseline,
-        state.left_s,
-        baseline_s=baseline_s,
+    demand = Demand(
+        contenders=[contender for is_baseline, contender in waiting if not is_baseline],
+        baseline=next((contender for is_baseline, contender in waiting if is_baseline), None),
+        left_s=state.left_s,
+        baseline_s=policy.baseline_share * state.budget_s,
+        final_s=_final_training_s(state, policy),
         margin=policy.margin,
-        refit_s=final_s,
     )
+    given = allot(demand)
+    is_baseline, first = waiting[0]
     epochs = given.baseline if is_baseline else given.contenders[0]
     if epochs:
-        reserve_s = policy.margin * max(stage.cost.at(epochs).export, final_s)
+        reserve_s = policy.margin * max(stage.cost.at(epochs).export, demand.final_s)
         return FirstFold(i, epochs, reserve_s)
-    missing = shortfall(
-        rivals,
-        baseline,
-        state.left_s,
-        given=given,
-        is_baseline=is_baseline,
-        baseline_s=baseline_s,
-        margin=policy.margin,
-        refit_s=final_s,
+    missing = (
+        baseline_shortfall(demand, first, given)
+        if is_baseline
+        else contender_shortfall(demand, given)
     )
     return Skip(i, missing.text)
 

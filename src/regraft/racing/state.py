@@ -81,7 +81,8 @@ class Entrant:
         """What it asks of the time that is left, while it waits for the first fold."""
         if not isinstance(self.stage, Timed):
             return None
-        return Contender(self.stage.cost, self.fewest_epochs, self.planned_epochs)
+        fewest = min(self.fewest_epochs, self.planned_epochs)
+        return Contender(self.stage.cost, fewest, self.planned_epochs)
 
 
 @dataclass(frozen=True, slots=True)
