@@ -51,7 +51,7 @@ from benchmarks.rows import Row, at_most, markdown_table
 from regraft.approaches import CrossValidation
 from regraft.corrections import read_corrections
 from regraft.decisions import read_decisions
-from regraft.race import Race
+from regraft.racing import Race
 from regraft.storage import is_part
 
 _WAIT_S = 600.0  # for a command that nobody disturbs

@@ -64,7 +64,8 @@ def race_result(
     """Accuracy on the held-out photos, seconds of the process, comparison and evaluations."""
     budget = budget_s or 60.0 * MINUTES[name]
     with tempfile.TemporaryDirectory(prefix="regraft-bench-") as folder:
-        data, options = _data(name, Path(folder), seed)
+        data, table = race_data(name, Path(folder), seed)
+        options = [] if table is None else ["--labels", str(table)]
         out = Path(folder) / "run"
         environment = environment_with_cache(Path(folder) / "cache")
         export = "from regraft.catalogue import *; embedding_graph(get_backbone(DEFAULT_BACKBONE))"
@@ -130,12 +131,11 @@ def candidate_rows(title: str, comparison: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def _data(name: str, folder: Path, seed: int) -> tuple[Path, list[str]]:
-    """What to fit, and the options that name its held-out part."""
+def race_data(name: str, folder: Path, seed: int) -> tuple[Path, Path | None]:
+    """What to fit, and the table of labels that names its held-out part; None if it has its own."""
     if name in ("rooms", "clothing"):
-        return photo_folder(name), []
-    root, table = held_out_table(name, folder, seed=seed)
-    return root, ["--labels", str(table)]
+        return photo_folder(name), None
+    return held_out_table(name, folder, seed=seed)
 
 
 def held_out_table(name: str, folder: Path, *, seed: int) -> tuple[Path, Path]:

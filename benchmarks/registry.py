@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmarks import (
+    ablation,
     accuracy,
     audit_speed,
     coverage,
@@ -49,6 +50,7 @@ BENCHMARKS: Mapping[str, Callable[[], list[Row]]] = {
     "watch": watch.run,
     "texts": texts.run,
     "race": race.run,
+    "ablation": ablation.run,
     "rivals": rivals.run,
     "kills": kills.run,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 import regraft
+import regraft.clock
 from regraft.approaches import (
     NO_LIMITS,
+    Approach,
     Cost,
     CrossValidation,
     Limits,
@@ -25,6 +27,7 @@ from regraft.approaches.trained import calibrated
 from regraft.dataset import Dataset, Row
 from regraft.engines.training import Step
 from regraft.errors import BackboneError, TrainingError
+from regraft.racing import Comparison, compare
 
 BASE = replace(
     regraft.get_backbone("efficientnet_lite0"), architecture="onnx"
@@ -148,6 +151,14 @@ class FakeTrained:
         return {"train": self.train} | asked
 
     @property
+    def is_baseline(self) -> bool:
+        return self.train == "scratch"
+
+    @property
+    def last_stages(self) -> int | None:
+        return {"last_2_stages": 2, "last_4_stages": 4}.get(self.train)
+
+    @property
     def planned_epochs(self) -> int:
         return self.epochs or 10
 
@@ -198,3 +209,19 @@ class FakeTrained:
 
     def fit(self, data, **options):
         raise AssertionError("a comparison fits no final model")
+
+
+def raced(
+    approaches: Sequence[Approach],
+    data: Dataset,
+    *,
+    budget_s: float | None = None,
+    reserve_s: float = 0.0,
+    clock: Clock | None = None,
+    **options: Any,
+) -> Comparison:
+    """What `compare` says by a clock, or by that which the approaches turn forward."""
+    clock = clock or next((a.clock for a in approaches if isinstance(a, FakeTrained)), Clock())
+    budget = regraft.clock.Clock(math.inf if budget_s is None else budget_s, now=clock.monotonic)
+    budget.reserve("afterwards", reserve_s)
+    return compare(approaches, data, clock=budget, **options)

@@ -18,8 +18,7 @@ def test_what_is_reserved_is_not_left() -> None:
     time.now += 10.0
     assert (clock.passed, clock.reserved, clock.left) == (10.0, 38.0, 52.0)
     assert clock.deadline == time.now + clock.left
-    clock.release("final fit")
-    clock.release("final fit")
+    clock.reserve("final fit", 0.0)
     assert clock.left == 82.0
     assert clock.within(5.0) == time.now + 5.0
     assert clock.within(500.0) == clock.deadline

@@ -13,7 +13,6 @@ import pytest
 
 import regraft
 from regraft.approaches import Approach
-from regraft.comparison import Comparison, compare
 from regraft.dataset import scan
 from regraft.errors import TrainingError
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation, evaluate_probabilities
@@ -27,17 +26,18 @@ from regraft.evidence import (
 )
 from regraft.guide import RULE, Size
 from regraft.progress import silent
+from regraft.racing import Comparison
 from regraft.similarity import Similarity
-from tests.fakes import RATE, Clock, Fake, FakeTrained, install_clock, many_rows
+from tests.fakes import RATE, Clock, Fake, FakeTrained, many_rows, raced
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return install_clock(monkeypatch)
+def clock() -> Clock:
+    return Clock()
 
 
 def _compared(*approaches: Approach, **options: Any) -> Comparison:
-    return compare(approaches, many_rows(), **options)
+    return raced(approaches, many_rows(), **options)
 
 
 def _scratch(rate: float, clock: Clock, **options: Any) -> FakeTrained:
@@ -164,7 +164,7 @@ def test_what_is_measured_and_advised_is_kept(clock: Clock) -> None:
 def test_a_rule_whose_candidate_was_skipped_was_not_tested(clock: Clock) -> None:
     # The probe and the last stages take what there is; training everything is skipped.
     slow = FakeTrained(0.95, clock, "everything", "all", epochs=500, fewest_epochs=400)
-    comparison = compare(
+    comparison = raced(
         [Fake(0.6, "probe"), FakeTrained(0.9, clock), slow], many_rows(), budget_s=150
     )
     status = {c.approach.name: c.status for c in comparison.candidates}
@@ -207,7 +207,7 @@ def test_scratch_may_win(clock: Clock) -> None:
 
 
 def test_what_had_too_few_epochs_is_told_of_transfer(clock: Clock) -> None:
-    comparison = compare(
+    comparison = raced(
         [Fake(0.9, "probe"), _scratch(0.6, clock, seed=1, epochs=80)], many_rows(), budget_s=100
     )
     found = transfer_entry(comparison)
@@ -273,18 +273,18 @@ def _curve(data: regraft.Dataset, comparison: Comparison) -> dict[str, Any] | No
 
 def test_the_learning_curve_is_that_of_the_best_probe(photo_folder: Path) -> None:
     data = scan(photo_folder)
-    comparison = compare([regraft.Knn(), regraft.LinearProbe()], data, folds=3, repeats=1)
+    comparison = raced([regraft.Knn(), regraft.LinearProbe()], data, folds=3, repeats=1)
     found = _curve(data, comparison)
     assert found is not None
     assert found["approach"] == "linear_probe"
     assert "which is quick to measure" not in found["text"]
-    assert _curve(data, compare([regraft.Knn()], data, folds=3, repeats=1)) is None
+    assert _curve(data, raced([regraft.Knn()], data, folds=3, repeats=1)) is None
 
 
 def test_whose_curve_it_is_where_something_else_won(photo_folder: Path) -> None:
     data = scan(photo_folder)
     winner = Fake(1.0, "perfect", parameters=1)
-    comparison = compare([regraft.LinearProbe(), winner], data, folds=3, repeats=1)
+    comparison = raced([regraft.LinearProbe(), winner], data, folds=3, repeats=1)
     assert comparison.best is winner
     found = _curve(data, comparison)
     assert found is not None

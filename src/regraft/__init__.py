@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from regraft.approaches import Approach, FineTune, Knn, LinearProbe, Scratch
     from regraft.auditing import find_groups
     from regraft.catalogue import Backbone, get_backbone, list_backbones, module_backbone
-    from regraft.comparison import Comparison, compare
     from regraft.dataset import Dataset, Row, scan
     from regraft.errors import RegraftError
     from regraft.evaluation import Evaluation
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from regraft.issues import Issue, find_issues
     from regraft.metrics import Estimate
     from regraft.model import Model, Prediction, load
+    from regraft.racing import Comparison, compare
     from regraft.runs import Run, read_run
     from regraft.workflow import (
         audit,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Approach": "approaches",
     "Backbone": "catalogue",
-    "Comparison": "comparison",
+    "Comparison": "racing",
     "Dataset": "dataset",
     "Estimate": "metrics",
     "Evaluation": "evaluation",
@@ -68,7 +68,7 @@ _HOME = {
     "Run": "runs",
     "Scratch": "approaches",
     "audit": "workflow",
-    "compare": "comparison",
+    "compare": "racing",
     "correct": "workflow",
     "embed": "features",
     "evaluate": "workflow",

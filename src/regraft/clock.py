@@ -11,8 +11,7 @@ from contextlib import contextmanager
 class Clock:
     """The time of one job, from its beginning; the budget may be infinite.
 
-    Steps to come reserve seconds by name, and release them when they begin, so that `left` says
-    what the step at hand may take. What a reason tells of the time comes from here as well, so
+    Steps to come reserve seconds by name, so that `left` says what the step at hand may take. What a reason tells of the time comes from here as well, so
     that its numbers add up.
     """
 
@@ -58,10 +57,6 @@ class Clock:
     def reserve(self, step: str, seconds: float) -> None:
         """Keep seconds for a step to come, in place of what was kept for it before."""
         self._reserved[step] = seconds
-
-    def release(self, step: str) -> None:
-        """The step has begun or will not be: what was kept for it may be used."""
-        self._reserved.pop(step, None)
 
     def share(self, part: float) -> float:
         """Seconds that are a part, 0 to 1, of the whole budget."""

@@ -11,7 +11,6 @@ import numpy as np
 
 from regraft.approaches import LinearProbe, scope_of
 from regraft.approaches.frozen import training_arrays
-from regraft.comparison import Candidate, Comparison, candidate_difference, cut_short
 from regraft.csv_table import csv_text
 from regraft.dataset import Dataset, split_groups
 from regraft.differences import standing
@@ -21,6 +20,7 @@ from regraft.heads import fit_logistic
 from regraft.learning_curve import learning_curve
 from regraft.metrics import Estimate
 from regraft.progress import Progress
+from regraft.racing import Candidate, Comparison, candidate_difference, cut_short
 from regraft.similarity import Similarity
 
 

@@ -24,7 +24,7 @@ BENCHMARKS = registry.BENCHMARKS
 Row = rows.Row
 FOLDER = Path(data.__file__).parent
 HELPERS = {"__init__", "__main__", "rows", "data", "timing", "machine", "registry"}
-HELPERS |= {"pools", "batched", "served"}
+HELPERS |= {"pools", "batched", "served", "recordings"}
 
 
 def test_every_module_imports_and_says_what_it_is() -> None:
@@ -41,7 +41,7 @@ def test_every_benchmark_opens_with_command_data_and_expected_figures() -> None:
         assert f"Command   python -m benchmarks {name}\n" in text
         assert "\nData      " in text
         assert "\nExpected  " in text
-    assert len(BENCHMARKS) == 21
+    assert len(BENCHMARKS) == 22
 
 
 def test_every_file_is_a_benchmark_or_serves_one() -> None:

@@ -22,10 +22,10 @@ from PIL import Image
 import regraft as rg
 from regraft import cli, workflow
 from regraft.approaches import Cost
-from regraft.candidates import candidate_approaches
 from regraft.dataset import COLUMNS
 from regraft.errors import ExplanationError, OutOfTimeError, UsageError
 from regraft.locations import recall, shareable_word
+from regraft.racing import candidate_approaches
 from regraft.runs import WHERE
 from regraft.workflow import comparing
 from regraft.workflow.fitting import run_name
@@ -548,7 +548,7 @@ def test_a_budget_that_is_too_short_says_what_is_needed(
 def test_a_final_training_that_fails_falls_back_to_the_probe(
     fit: Any, photo_folder: Path, quick_networks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("regraft.comparison._choose", _choose_what_trains)
+    monkeypatch.setattr("regraft.racing.comparison.choose", _choose_what_trains)
 
     def no_time(*_given: object, **_options: object) -> None:
         raise OutOfTimeError("the time budget ended before it was finished")
@@ -567,8 +567,8 @@ def test_a_final_training_that_fails_falls_back_to_the_probe(
     assert "transfer" not in comparison
 
 
-def _choose_what_trains(candidates: Any, left: float) -> int:
-    trained = [i for i, c in enumerate(candidates) if c.accuracy and c.cost]
+def _choose_what_trains(candidates: Any, *_given: object) -> int:
+    trained = [i for i, c in enumerate(candidates) if c.training]
     return trained[0] if trained else 0
 
 

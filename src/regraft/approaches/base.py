@@ -122,27 +122,29 @@ class Limits:
     """How far a cross-validation may go.
 
     Args:
-        deadline: in seconds of `time.monotonic`, infinite for none.
+        deadline: in seconds of `now`, infinite for none.
         folds: of the first repeat, those to predict, for approaches that train a network; None
             for all.
         on_epoch: told (fold, epoch, accuracy on the fold) after each epoch; may raise.
         stop_by: like `deadline`; training ends before an epoch that would not be over by then.
+        now: reads the time.
     """
 
     deadline: float = math.inf
     folds: tuple[int, ...] | None = None
     on_epoch: Callable[[int, int, float], None] = lambda _fold, _epoch, _accuracy: None
     stop_by: float = math.inf
+    now: Callable[[], float] = time.monotonic
 
     def check(self) -> None:
         """Raises OutOfTimeError: the deadline has passed."""
-        if time.monotonic() > self.deadline:
+        if self.now() > self.deadline:
             raise OutOfTimeError("the time budget ended before it was finished")
 
     def require(self, seconds: float, what: str) -> None:
         """Raises OutOfTimeError: `what` takes so many seconds, and fewer are left."""
         self.check()
-        left = self.deadline - time.monotonic()
+        left = self.deadline - self.now()
         if left < seconds:
             raise OutOfTimeError(
                 f"{what} would need about {seconds:.0f} s; {math.floor(left)} s of the "
@@ -244,6 +246,14 @@ class Approach(Protocol):
 
 class TrainedApproach(Approach, Protocol):
     """An approach that trains a network: it can say what it costs, and do with fewer epochs."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it begins with random weights, to show what the pretrained ones are worth."""
+
+    @property
+    def last_stages(self) -> int | None:
+        """How many stages train, counted from the output; None where it is something else."""
 
     @property
     def fewest_epochs(self) -> int:

@@ -97,6 +97,12 @@ class FineTune(Trains):
         }
 
     @property
+    def last_stages(self) -> int | None:
+        """How many stages train, counted from the output; None for all and for the first ones."""
+        scope = _SCOPE.fullmatch(self.train)
+        return int(scope["stages"]) if scope and scope["where"] == "last" else None
+
+    @property
     def planned_epochs(self) -> int:
         """Epochs with the default filled in."""
         planned = EPOCHS[self.network.modality]

@@ -57,6 +57,11 @@ class Scratch(Trains):
     balanced: bool | None = None
 
     @property
+    def is_baseline(self) -> bool:
+        """It is always the measure of what pretrained weights are worth."""
+        return True
+
+    @property
     def network(self) -> Backbone:
         """Facts on the network, in the form of a backbone that was pretrained on nothing."""
         changes: dict[str, Any] = {} if self.resize is None else {"resize": self.resize}

@@ -97,6 +97,16 @@ class Trains:
 
     __slots__ = ()
 
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it begins with random weights."""
+        return False
+
+    @property
+    def last_stages(self) -> int | None:
+        """How many stages train, counted from the output; None where it is something else."""
+        return None
+
     def plan(self, _progress: Progress = silent, /) -> TrainingPlan:
         """What is trained and how, in full."""
         raise NotImplementedError

@@ -50,6 +50,11 @@ class WordVectors(Trains):
         return 3
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether the vectors are learned with the network."""
+        return self.learned
+
+    @property
     def name(self) -> str:
         """ "word_vectors", or "scratch" where they are learned."""
         return "scratch" if self.learned else "word_vectors"

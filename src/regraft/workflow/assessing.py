@@ -13,7 +13,6 @@ import numpy as np
 from regraft.approaches import CrossValidation, Limits, load_architecture
 from regraft.auditing import Looked, compare_folds, effects_on
 from regraft.catalogue import Backbone
-from regraft.comparison import Comparison, choose_again, with_time_left
 from regraft.dataset import Dataset, Row, split_groups
 from regraft.errors import RegraftError, TrainingError
 from regraft.evaluation import (
@@ -30,6 +29,7 @@ from regraft.modality import IMAGE, MODALITIES
 from regraft.model import Model, Prediction
 from regraft.overlaps import overlap_with
 from regraft.progress import note
+from regraft.racing import Comparison, choose_again, with_time_left
 from regraft.runs import ImagePrediction
 from regraft.workflow.comparing import AFTERWARDS
 from regraft.workflow.inspecting import Inspected

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regraft.approaches import Approach, is_trained, seconds_expected
-from regraft.candidates import candidate_approaches
 from regraft.catalogue import Backbone, default_backbone
-from regraft.comparison import Comparison, compare
 from regraft.dataset import Dataset
 from regraft.errors import OutOfTimeError
 from regraft.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones
 from regraft.modality import things
 from regraft.progress import note
-from regraft.race import Race
+from regraft.racing import Comparison, Race, candidate_approaches, compare
 from regraft.runs import RACE
 from regraft.similarity import Similarity, measure_similarity
 from regraft.workflow.preparing import Prepared, Tools
@@ -154,8 +152,7 @@ def run_comparison(entrants: Entrants, work: Path) -> Comparison:
         comparison = compare(
             entrants,
             entrants.dataset,
-            budget_s=clock.left + clock.reserved,
-            reserve_s=clock.reserved,
+            clock=clock,
             trains=trains,
             race=Race(work / RACE) if trains else None,
             seed=tools.seed,

@@ -8,13 +8,13 @@ from typing import Any
 from regraft.approaches import FOLDS, Approach, is_trained, seconds_expected
 from regraft.catalogue import default_backbone, weights_path
 from regraft.clock import Clock
-from regraft.comparison import Candidate
 from regraft.dataset import Dataset
 from regraft.errors import TrainingError
 from regraft.features import measure_speed
 from regraft.guide import Advice, Size
 from regraft.modality import IMAGE
 from regraft.progress import note
+from regraft.racing import approach_title
 from regraft.similarity import Similarity
 from regraft.workflow.comparing import Entrants, measure_guidance
 from regraft.workflow.inspecting import inspect_data
@@ -88,7 +88,7 @@ def plan(request: PlanRequest) -> Plan:
 
 
 def _planned(approach: Approach, dataset: Dataset, tools: Tools) -> PlannedCandidate:
-    title = Candidate(approach, "skipped").title
+    title = approach_title(approach)
     if not is_trained(approach):
         seconds = seconds_expected(approach.network, len(dataset.train))
         return PlannedCandidate(title, seconds, 0.0, None)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from regraft.approaches import load_architecture
-from regraft.candidates import candidate_backbones, check_approaches, trains_networks
 from regraft.catalogue import Backbone
 from regraft.clock import Clock
 from regraft.corrections import (
@@ -29,6 +28,7 @@ from regraft.decisions import Applied, DecisionLog, apply_decisions, decisions_f
 from regraft.errors import DataError, RunError
 from regraft.issues import Issue
 from regraft.progress import Progress
+from regraft.racing import candidate_backbones, check_approaches, trains_networks
 from regraft.runs import Run, read_run
 from regraft.wording import counted
 from regraft.workflow.reading import scanned

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.comparison import Comparison
 from regraft.dataset import Dataset
 from regraft.demo import title_of
 from regraft.evidence import (
@@ -23,6 +22,7 @@ from regraft.explaining import Explanations, write_explanations
 from regraft.exploring import Exploration
 from regraft.modality import get_modality
 from regraft.model import Model
+from regraft.racing import Comparison
 from regraft.runs import place_data, read_run, write_about, write_results
 from regraft.storage import write_atomic
 from regraft.workflow.assessing import Assessed

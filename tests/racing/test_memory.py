@@ -15,18 +15,17 @@ import pytest
 
 import regraft
 from regraft.approaches import Approach, CrossValidation, TrainingLog, repeated_folds
-from regraft.comparison import compare
 from regraft.engines.training import Step
-from regraft.errors import OutOfTimeError, TrainingError
 from regraft.metrics import FewerImages
-from regraft.race import BehindError, Race, race_key
+from regraft.racing.memory import BehindError, Predicted, Race, race_key
+from regraft.racing.policy import DEFAULT_POLICY
 from regraft.seals import unsealed_json
-from tests.fakes import Clock, Fake, FakeTrained, install_clock, many_rows
+from tests.fakes import Clock, Fake, FakeTrained, many_rows, raced
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return install_clock(monkeypatch)
+def clock() -> Clock:
+    return Clock()
 
 
 def _result(*, trained: bool = True) -> CrossValidation:
@@ -56,7 +55,7 @@ def _result(*, trained: bool = True) -> CrossValidation:
 @pytest.mark.parametrize("trained", [True, False])
 def test_what_is_kept_is_found_again(tmp_path: Path, trained: bool) -> None:
     kept = _result(trained=trained)
-    Race(tmp_path / "race").keep("a", kept, 12.5)
+    Race(tmp_path / "race").keep("a", Predicted(kept, 12.5))
     known = Race(tmp_path / "race").recall("a")
     assert known is not None
     found, seconds = known
@@ -84,17 +83,18 @@ def test_what_is_kept_is_found_again(tmp_path: Path, trained: bool) -> None:
 
 def test_networks_wait_on_disk_and_without_them_nothing_is_recalled(tmp_path: Path) -> None:
     race = Race(tmp_path)
-    kept = race.keep("a", _result(), 1.0)
+    kept, _ = race.keep("a", Predicted(_result(), 1.0))
     assert not isinstance(kept.network, dict)
-    assert race.keep("a", kept, 2.0).network is kept.network, "not written again"
+    again, _ = race.keep("a", Predicted(kept, 2.0))
+    assert again.network is kept.network, "not written again"
     (tmp_path / "a.network.safetensors").unlink()
     assert race.recall("a") is None
 
 
 def test_a_later_result_replaces_an_earlier_one(tmp_path: Path) -> None:
     race = Race(tmp_path)
-    race.keep("a", _result(), 1.0)
-    race.keep("a", _result(trained=False), 2.0)
+    race.keep("a", Predicted(_result(), 1.0))
+    race.keep("a", Predicted(_result(trained=False), 2.0))
     known = race.recall("a")
     assert known is not None
     assert known[1] == 2.0
@@ -105,7 +105,7 @@ def test_a_later_result_replaces_an_earlier_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.json", "a.safetensors", "a.network.safetensors"])
 def test_a_flipped_bit_is_noticed(tmp_path: Path, name: str) -> None:
     race = Race(tmp_path)
-    race.keep("a", _result(), 1.0)
+    race.keep("a", Predicted(_result(), 1.0))
     written = (tmp_path / name).read_bytes()
     chance = random.Random(name)
     noticed = 0
@@ -127,7 +127,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path, name: str) -> None:
 def test_a_result_of_an_earlier_version_is_recalled(tmp_path: Path) -> None:
     """It has neither a seal nor the hashes of what lies beside it."""
     race = Race(tmp_path)
-    race.keep("a", _result(), 1.0)
+    race.keep("a", Predicted(_result(), 1.0))
     about = unsealed_json((tmp_path / "a.json").read_text(encoding="utf-8"))
     del about["sha256"]
     (tmp_path / "a.json").write_text(json.dumps(about), encoding="utf-8")
@@ -166,10 +166,10 @@ def _save_other(path: Path) -> None:
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_what_is_damaged_is_not_there(tmp_path: Path, damage: Callable[[Path], object]) -> None:
     race = Race(tmp_path)
-    race.keep("a", _result(), 1.0)
+    race.keep("a", Predicted(_result(), 1.0))
     damage(tmp_path)
     assert Race(tmp_path).recall("a") is None
-    race.keep("a", _result(), 3.0)
+    race.keep("a", Predicted(_result(), 3.0))
     known = race.recall("a")
     assert known is not None
     assert known[1] == 3.0
@@ -180,10 +180,9 @@ def test_without_a_folder_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     race = Race()
-    race.keep("a", _result(), 1.0)
+    race.keep("a", Predicted(_result(), 1.0))
     assert race.recall("a") is None
-    with race.trial("one", can_stop=True) as report:
-        report(0, 0.5)
+    race.curve("a", DEFAULT_POLICY, competes=True)(0, 0.5)
     assert not any(tmp_path.iterdir())
 
 
@@ -222,7 +221,7 @@ def test_epochs_that_the_budget_cut_do_not_change_the_key(tmp_path: Path, clock:
     data = many_rows()
     tuned = FakeTrained(0.9, clock)
     for budget_s in (12.0, 60.0):  # the first has room for 6 epochs
-        found = compare([tuned], data, budget_s=budget_s, race=Race(tmp_path))
+        found = raced([tuned], data, budget_s=budget_s, race=Race(tmp_path))
         assert found.best.settings["epochs"] == 6
     assert tuned.reported[0] == 6
     assert tuned.calls.count((0,)) == 1
@@ -231,84 +230,65 @@ def test_epochs_that_the_budget_cut_do_not_change_the_key(tmp_path: Path, clock:
 # --- stopping what is behind
 
 
-def _run(race: Race, title: str, curve: list[float], *, can_stop: bool = True) -> int:
+def _run(race: Race, key: str, curve: list[float], *, competes: bool = True) -> int:
     """Report a curve; how many epochs it was let go on."""
     done = 0
-    with contextlib.suppress(BehindError), race.trial(title, can_stop=can_stop) as report:
+    report = race.curve(key, DEFAULT_POLICY, competes=competes)
+    with contextlib.suppress(BehindError):
         for epoch, accuracy in enumerate(curve):
             done += 1
             report(epoch, accuracy)
     return done
 
 
-def test_one_that_is_behind_is_stopped_early() -> None:
+def test_one_that_is_behind_is_stopped_with_its_reason() -> None:
     race = Race()
     assert _run(race, "good", [0.9] * 12) == 12
-    assert _run(race, "bad", [0.5] * 12) == 3
-    assert _run(race, "better", [0.95] * 12) == 12
-    assert _run(race, "bad, and never to be stopped", [0.5] * 12, can_stop=False) == 12
-
-
-def test_one_that_falls_behind_is_stopped_later() -> None:
-    race = Race()
-    _run(race, "good", [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.95, 0.95, 0.95])
-    assert _run(race, "slow", [0.5, 0.6, 0.69, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7]) == 7
-
-
-def test_a_small_lag_is_never_held_against_one() -> None:
-    race = Race()
-    _run(race, "good", [0.9] * 12)
-    for number in range(5):
-        assert _run(race, f"close {number}", [0.86] * 12) == 12
-
-
-def test_a_late_start_is_forgiven() -> None:
-    race = Race()
-    _run(race, "good", [0.8] * 12)
-    assert _run(race, "late", [0.1, 0.3, 0.78, 0.9, 0.9, 0.9, 0.9, 0.9]) == 8
-
-
-def test_a_trial_that_fails_is_told_so_and_the_error_goes_on(tmp_path: Path) -> None:
-    race = Race(tmp_path)
-
-    def fail(error: BaseException) -> None:
-        with race.trial("one", can_stop=True) as report:
-            report(0, 0.5)
-            raise error
-
-    for error in (TrainingError("x"), OutOfTimeError("y"), KeyboardInterrupt()):
-        with pytest.raises(type(error)):
-            fail(error)
-    assert _run(race, "two", [0.5, math.nan, 0.5]) == 3
-    with race.trial("without an epoch", can_stop=True):
-        pass
+    report = race.curve("bad", DEFAULT_POLICY, competes=True)
+    report(0, 0.5)
+    report(1, math.nan)
+    with pytest.raises(BehindError) as stopped:
+        report(2, 0.5)
+    assert str(stopped.value) == (
+        "stopped after 3 epochs: 50.0 % on the first fold, where another had 90.0 % by then"
+    )
+    assert _run(race, "the baseline", [0.5] * 12, competes=False) == 12
 
 
 def test_an_interrupted_race_remembers_who_was_ahead(tmp_path: Path) -> None:
     _run(Race(tmp_path), "good", [0.9] * 12)
-    assert (tmp_path / "journal.jsonl").stat().st_size > 0
     assert _run(Race(tmp_path), "bad", [0.5] * 12) == 3
+
+
+def test_a_candidate_is_not_held_against_what_it_was_before_the_interruption(
+    tmp_path: Path,
+) -> None:
+    _run(Race(tmp_path), "lucky", [0.9] * 5)
+    assert _run(Race(tmp_path), "lucky", [0.5] * 12) == 12
 
 
 @pytest.mark.parametrize(
     "damage",
     [
         lambda text: text[: len(text) - 5],
-        lambda text: text[:20],
+        lambda text: text.replace("0.9", "0.1", 1),
         lambda text: "nonsense\n" + text,
-        lambda text: text + "[]\n",
+        lambda text: "[]",
         lambda text: "",
     ],
 )
-def test_a_damaged_journal_is_begun_anew(tmp_path: Path, damage: Callable[[str], str]) -> None:
+def test_damaged_curves_are_begun_anew(tmp_path: Path, damage: Callable[[str], str]) -> None:
     _run(Race(tmp_path), "good", [0.9] * 12)
-    journal = tmp_path / "journal.jsonl"
-    journal.write_text(damage(journal.read_text()))
-    (tmp_path / "journal.jsonl.lock").symlink_to(journal)  # as a killed process leaves it
-    for number in range(2):
-        race = Race(tmp_path)
-        assert _run(race, f"one {number}", [0.9] * 12) == 12
-        assert _run(race, f"bad {number}", [0.5] * 12) == 3
+    curves = tmp_path / "curves.json"
+    curves.write_text(damage(curves.read_text()))
+    assert _run(Race(tmp_path), "bad", [0.5] * 12) == 12
+    assert _run(Race(tmp_path), "good", [0.9] * 12) == 12
+    assert _run(Race(tmp_path), "worse", [0.4] * 12) == 3
+
+
+def test_what_an_earlier_version_left_of_a_race_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").write_text('{"op_code": 0}\n')
+    assert _run(Race(tmp_path), "good", [0.9] * 12) == 12
 
 
 # --- going on after an interruption
@@ -318,9 +298,9 @@ def test_finished_candidates_are_not_trained_again(tmp_path: Path, clock: Clock)
     data = many_rows()
     probe, tuned = Fake(0.7, "probe"), FakeTrained(0.9, clock)
     scratch = FakeTrained(0.6, clock, "scratch", "scratch")
-    first = compare([probe, tuned, scratch], data, race=Race(tmp_path))
+    first = raced([probe, tuned, scratch], data, race=Race(tmp_path))
     spent = clock.now
-    again = compare([probe, tuned, scratch], data, race=Race(tmp_path))
+    again = raced([probe, tuned, scratch], data, race=Race(tmp_path))
     assert clock.now == spent
     assert len(probe.folds) == 1
     assert tuned.calls == [(i,) for i in range(5)]
@@ -333,9 +313,9 @@ def test_what_was_not_finished_is_trained(tmp_path: Path, clock: Clock) -> None:
     probe, done = Fake(0.7, "probe"), FakeTrained(0.9, clock, "done")
     killed = FakeTrained(0.9, clock, "killed", fails={0: KeyboardInterrupt()})  # type: ignore[dict-item]
     with pytest.raises(KeyboardInterrupt):
-        compare([probe, done, killed], data, race=Race(tmp_path))
+        raced([probe, done, killed], data, race=Race(tmp_path))
     killed.fails = {}
-    compare([probe, done, killed], data, race=Race(tmp_path))
+    raced([probe, done, killed], data, race=Race(tmp_path))
     assert len(probe.folds) == 1
     assert done.calls.count((0,)) == 1
     assert killed.calls[:2] == [(0,), (0,)]
@@ -345,14 +325,14 @@ def test_later_folds_go_on_where_they_were(tmp_path: Path, clock: Clock) -> None
     data = many_rows()
     tuned = FakeTrained(0.9, clock, fails={2: KeyboardInterrupt()})  # type: ignore[dict-item]
     with pytest.raises(KeyboardInterrupt):
-        compare([tuned], data, race=Race(tmp_path))
+        raced([tuned], data, race=Race(tmp_path))
     tuned.fails = {}
-    found = compare([tuned], data, race=Race(tmp_path))
+    found = raced([tuned], data, race=Race(tmp_path))
     assert tuned.calls == [(0,), (1,), (2,), (2,), (3,), (4,)]
     result = found.winner.cross_validation
     assert result is not None
     assert [log.fold for log in result.log] == [0, 1, 2, 3, 4]
-    straight = compare([FakeTrained(0.9, clock)], data).winner.cross_validation
+    straight = raced([FakeTrained(0.9, clock)], data).winner.cross_validation
     assert straight is not None
     np.testing.assert_array_equal(result.probabilities, straight.probabilities)
 
@@ -360,13 +340,13 @@ def test_later_folds_go_on_where_they_were(tmp_path: Path, clock: Clock) -> None
 def test_what_is_known_needs_no_time(tmp_path: Path, clock: Clock) -> None:
     data = many_rows()
     candidates = [Fake(0.7, "probe"), Fake(0.7, "other", seed=1), FakeTrained(0.9, clock)]
-    compare(candidates, data, race=Race(tmp_path))
-    found = compare(candidates, data, race=Race(tmp_path), budget_s=-1)
+    raced(candidates, data, race=Race(tmp_path))
+    found = raced(candidates, data, race=Race(tmp_path), budget_s=-1)
     assert [c.status for c in found.candidates] == ["done"] * 3
 
 
 def test_other_data_is_another_race(tmp_path: Path, clock: Clock) -> None:
     tuned = FakeTrained(0.9, clock)
     for data in (many_rows(300), many_rows(302)):
-        compare([tuned], data, race=Race(tmp_path))
+        raced([tuned], data, race=Race(tmp_path))
     assert tuned.calls.count((0,)) == 2

@@ -1,22 +1,19 @@
 """The memory of a race: which candidates are finished, and which are clearly behind.
 
-An Optuna study kept as lines of JSON, with the predictions beside it as safetensors. A process
-that is killed loses at most the fold it was training; the same command finds the rest again.
-Optuna also decides, by successive halving, which partial training is not worth finishing.
+Predictions are kept as safetensors, and beside them, as JSON, how accurate each candidate was after
+each epoch. A process that is killed loses at most the fold it was training; the same command finds
+the rest again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import logging
 import math
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +21,21 @@ from numpy.typing import NDArray
 from regraft.approaches import Approach, CrossValidation, TrainingLog
 from regraft.errors import StorageError, TrainingError
 from regraft.metrics import FewerImages, IntArray
+from regraft.racing.halving import Curve, accuracy_to_reach
+from regraft.racing.policy import Policy
 from regraft.seals import sealed_json, sha256_of, unsealed_json
-from regraft.storage import make_folder
+from regraft.storage import make_folder, write_atomic
 from regraft.switching import settled, write_together
 
-if TYPE_CHECKING:
-    import optuna
-
 _WAIT_S = 10.0  # for who looks into the folder at the same moment
-_FIRST_RUNG = 2  # epochs before a candidate can be found behind
-_REDUCTION = 3  # of those at a rung, one in so many goes on
-_NOT_SIGNIFICANT = 0.05  # accuracy behind the best at the same epoch that is never held against one
+_CURVES = "curves.json"
+
+
+class Predicted(NamedTuple):
+    """Predictions on the folds, and the seconds they took."""
+
+    predictions: CrossValidation
+    seconds: float
 
 
 class BehindError(TrainingError):
@@ -71,11 +72,10 @@ class Race:
         self._folder = make_folder(folder) if folder is not None else None
         if self._folder is not None:
             settled(self._folder)
-        self._study: optuna.Study | None = None
-        self._best: dict[int, float] = {}
+        self._curves: dict[str, Curve] | None = None  # read when the first is begun
 
-    def recall(self, key: str) -> tuple[CrossValidation, float] | None:
-        """The stored result and the seconds it took; None if there is none, or it is damaged."""
+    def recall(self, key: str) -> Predicted | None:
+        """The stored result; None if there is none, or it is damaged."""
         if self._folder is None:
             return None
         from safetensors.numpy import load_file
@@ -89,7 +89,7 @@ class Race:
             arrays = load_file(self._folder / f"{key}.safetensors")
             network = self._network(key) if about["has_network"] else None
             log = tuple(_log_from(entry) for entry in about["log"])
-            found = CrossValidation(
+            predictions = CrossValidation(
                 folds=arrays["folds"],
                 labels=arrays["labels"],
                 probabilities=arrays["probabilities"],
@@ -104,7 +104,7 @@ class Race:
                     else None
                 ),
             )
-            return found, float(about["seconds"])
+            return Predicted(predictions, float(about["seconds"]))
         except (OSError, ValueError, LookupError, TypeError):
             return None
         except Exception as error:  # safetensors has an exception class of its own
@@ -112,34 +112,35 @@ class Race:
                 return None
             raise
 
-    def keep(self, key: str, found: CrossValidation, seconds: float) -> CrossValidation:
+    def keep(self, key: str, predicted: Predicted) -> Predicted:
         """Store a result, replacing an earlier one of fewer folds; its network is on disk then."""
         if self._folder is None:
-            return found
+            return predicted
         from safetensors.numpy import save
 
+        predictions, seconds = predicted
         arrays: dict[str, Any] = {
-            "folds": np.ascontiguousarray(found.folds),
-            "labels": np.ascontiguousarray(found.labels),
-            "probabilities": np.ascontiguousarray(found.probabilities),
+            "folds": np.ascontiguousarray(predictions.folds),
+            "labels": np.ascontiguousarray(predictions.labels),
+            "probabilities": np.ascontiguousarray(predictions.probabilities),
         }
-        if found.logits is not None:
-            arrays["logits"] = np.ascontiguousarray(found.logits)
-        if found.fewer is not None:
-            arrays["fewer"] = np.ascontiguousarray(found.fewer.probabilities)
+        if predictions.logits is not None:
+            arrays["logits"] = np.ascontiguousarray(predictions.logits)
+        if predictions.fewer is not None:
+            arrays["fewer"] = np.ascontiguousarray(predictions.fewer.probabilities)
         about = {
             "seconds": seconds,
-            "chosen": dict(found.chosen),
-            "temperature": found.temperature,
-            "log": [_log_to(entry) for entry in found.log],
-            "has_network": found.network is not None,
-            "fewer_share": None if found.fewer is None else found.fewer.share,
+            "chosen": dict(predictions.chosen),
+            "temperature": predictions.temperature,
+            "log": [_log_to(entry) for entry in predictions.log],
+            "has_network": predictions.network is not None,
+            "fewer_share": None if predictions.fewer is None else predictions.fewer.share,
         }
         parts: dict[str, bytes] = {"safetensors": save(arrays)}
         network = self._folder / f"{key}.network.safetensors"
-        is_written = isinstance(found.network, _OnDisk) and network.exists()
-        if found.network is not None and not is_written:
-            parts["network.safetensors"] = save(dict(found.network))
+        is_written = isinstance(predictions.network, _OnDisk) and network.exists()
+        if predictions.network is not None and not is_written:
+            parts["network.safetensors"] = save(dict(predictions.network))
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
         if is_written:
             digests["network.safetensors"] = sha256_of(network)
@@ -152,82 +153,55 @@ class Race:
             timeout_s=_WAIT_S,
         )
         if "network.safetensors" in parts:
-            found = replace(found, network=self._network(key))
-        return found
+            predictions = replace(predictions, network=self._network(key))
+        return Predicted(predictions, seconds)
 
     def _network(self, key: str) -> _OnDisk:
         assert self._folder is not None
         return _OnDisk(self._folder / f"{key}.network.safetensors")
 
-    @contextlib.contextmanager
-    def trial(self, title: str, *, can_stop: bool) -> Iterator[Any]:
-        """A trial of the study; yields what to call with (epoch, accuracy) after each epoch.
+    def curve(self, key: str, policy: Policy, *, competes: bool) -> Callable[[int, float], None]:
+        """Begin a training; returns what to call with (epoch, accuracy) after each epoch.
 
-        Raises:
-            BehindError: from that call, where successive halving stops the candidate.
+        That raises BehindError where the candidate is clearly behind the others. What an
+        interrupted process had seen of the same candidate is forgotten.
         """
-        with _quiet():
-            import optuna
-
-            study = self._open_study()
-            trial = study.ask()
-            trial.set_user_attr("candidate", title)
+        curves = self._opened_curves()
+        curves[key] = Curve(competes)
 
         def report(epoch: int, accuracy: float) -> None:
             if math.isnan(accuracy):  # nothing was predicted
                 return
-            trial.report(accuracy, epoch)
-            best = self._best.get(epoch, 0.0)
-            self._best[epoch] = max(best, accuracy)
-            behind = best - accuracy > _NOT_SIGNIFICANT
-            # Asked even of one that is ahead: the others are held against what it answers with.
-            if can_stop and trial.should_prune() and behind:
+            curves[key] = curves[key].after(epoch, accuracy)
+            self._keep_curves(curves)
+            others = [curve for name, curve in curves.items() if name != key]
+            best = accuracy_to_reach(curves[key], others, policy)
+            if best is not None:
                 raise BehindError(
                     f"stopped after {epoch + 1} epochs: {100 * accuracy:.1f} % on the first fold, "
                     f"where another had {100 * best:.1f} % by then"
                 )
 
-        try:
-            yield report
-        except BehindError:
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            raise
-        except BaseException:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            raise
-        values = trial.study.trials[trial.number].intermediate_values
-        study.tell(trial, values[max(values)] if values else 0.0)
+        return report
 
-    def _open_study(self) -> optuna.Study:
-        if self._study is None:
-            import optuna
+    def _opened_curves(self) -> dict[str, Curve]:
+        if self._curves is None:
+            self._curves = {} if self._folder is None else _read_curves(self._folder / _CURVES)
+        return self._curves
 
-            optuna.logging.set_verbosity(optuna.logging.ERROR)
-            storage: Any = None
-            if self._folder is not None:
-                from optuna.storages import JournalStorage
-                from optuna.storages.journal import JournalFileBackend
+    def _keep_curves(self, curves: Mapping[str, Curve]) -> None:
+        if self._folder is not None:
+            entries = {key: [c.competes, sorted(c.accuracy.items())] for key, c in curves.items()}
+            write_atomic(self._folder / _CURVES, sealed_json(entries))
 
-                journal = self._folder / "journal.jsonl"
-                # The run folder is this process's alone, so a lock is one that a kill left there.
-                journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
-                if not _is_whole(journal):
-                    journal.unlink(missing_ok=True)
-                storage = JournalStorage(JournalFileBackend(str(journal)))
-            self._study = optuna.create_study(
-                study_name="race",
-                storage=storage,
-                direction="maximize",
-                load_if_exists=True,
-                sampler=optuna.samplers.RandomSampler(seed=0),
-                pruner=optuna.pruners.SuccessiveHalvingPruner(
-                    min_resource=_FIRST_RUNG, reduction_factor=_REDUCTION
-                ),
-            )
-            for trial in self._study.trials:  # of the process that was interrupted
-                for epoch, accuracy in trial.intermediate_values.items():
-                    self._best[epoch] = max(self._best.get(epoch, 0.0), accuracy)
-        return self._study
+
+def _read_curves(path: Path) -> dict[str, Curve]:
+    """The curves of a process that was interrupted; damaged ones are begun anew."""
+    try:
+        entries = unsealed_json(path.read_text(encoding="utf-8"))
+        return {key: Curve(competes, dict(points)) for key, (competes, points) in entries.items()}
+    except (OSError, ValueError):
+        return {}
 
 
 def _about_of(text: str) -> dict[str, Any]:
@@ -277,20 +251,3 @@ def _log_from(entry: Mapping[str, Any]) -> TrainingLog:
         tuple((float(rate), float(loss)) for rate, loss in entry["rates"]),
         float(entry["chosen_rate"]),
     )
-
-
-def _is_whole(journal: Path) -> bool:
-    """Whether every line can be read; the last one of a killed process may be cut short."""
-    try:
-        lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-        return all(line.endswith("\n") and isinstance(json.loads(line), dict) for line in lines)
-    except (OSError, ValueError):
-        return False
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("optuna").setLevel(logging.ERROR)
-        yield

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from regraft.allotment import MARGIN, Contender, Shortfall, allot, shortfall
 from regraft.approaches import Cost, further_epochs
+from regraft.racing.allotment import (
+    Allotment,
+    Contender,
+    Demand,
+    Shortfall,
+    allot,
+    baseline_shortfall,
+    contender_shortfall,
+)
 
 EXPORT_S = 5.0
+MARGIN = 1.15
 
 
 def contender(
@@ -20,7 +30,22 @@ def contender(
 ) -> Contender:
     fit = EXPORT_S + further_epochs(planned) * epoch_s
     cost = Cost(planned, once, planned * epoch_s, fit, epoch_s, epoch_s)
-    return Contender(cost, fewest, planned)
+    return Contender(cost, min(fewest, planned), planned)
+
+
+def demand(
+    contenders: list[Contender],
+    baseline: Contender | None,
+    seconds: float,
+    *,
+    baseline_s: float,
+    refit_s: float = 0.0,
+) -> Demand:
+    return Demand(contenders, baseline, seconds, baseline_s, refit_s, MARGIN)
+
+
+def divided(*wanted: Any, **options: float) -> Allotment:
+    return allot(demand(*wanted, **options))
 
 
 def needed(some: list[Contender], epochs: tuple[int, ...], refit_s: float = 0.0) -> float:
@@ -50,60 +75,63 @@ some_contenders = st.lists(
 def test_never_more_than_there_is_and_never_outside_the_bounds(
     some: list[Contender], baseline: Contender | None, seconds: float, refit_s: float
 ) -> None:
-    found = allot(some, baseline, seconds, baseline_s=0.15 * seconds, refit_s=refit_s)
+    found = divided(some, baseline, seconds, baseline_s=0.15 * seconds, refit_s=refit_s)
     assert len(found.contenders) == len(some)
     for one, epochs in zip(some, found.contenders, strict=True):
-        fewest = 1 if sum(map(bool, found.contenders)) == 1 else min(one.fewest, one.planned)
+        fewest = 1 if sum(map(bool, found.contenders)) == 1 else one.fewest
         assert epochs == 0 or fewest <= epochs <= one.planned
     if baseline is None:
         assert found.baseline == 0
-    total = needed(some, found.contenders, refit_s)
+    for_baseline = 0.0
     if found.baseline and baseline:
         assert baseline.fewest <= found.baseline <= baseline.planned
-        total += MARGIN * baseline.on_a_fold(found.baseline)
-    lone = sum(map(bool, found.contenders)) == 1 and not refit_s and not found.baseline
+        for_baseline = MARGIN * baseline.on_a_fold(found.baseline)
+    total = needed(some, found.contenders, refit_s) + for_baseline
+    lone = sum(map(bool, found.contenders)) == 1 and not refit_s
     if lone and total > seconds:  # it goes without its final training
-        least = some[0].cost.at(found.contenders[0])
-        total = MARGIN * (least.once + least.fold + least.export)
+        total = MARGIN * some[0].without_final(found.contenders[0]) + for_baseline
     if any(found.contenders) or found.baseline:
-        assert total <= seconds
+        assert total <= seconds + 1e-9
 
 
 @given(some=some_contenders, seconds=st.floats(0.0, 3_000.0), more=st.floats(0.0, 500.0))
 def test_more_time_never_leaves_all_untrained(
     some: list[Contender], seconds: float, more: float
 ) -> None:
-    if any(allot(some, None, seconds, baseline_s=0.0).contenders):
-        assert any(allot(some, None, seconds + more, baseline_s=0.0).contenders)
+    if any(divided(some, None, seconds, baseline_s=0.0).contenders):
+        assert any(divided(some, None, seconds + more, baseline_s=0.0).contenders)
     alone = some[:1]
-    if any(allot(alone, None, seconds, baseline_s=0.0).contenders):
-        assert allot(alone, None, seconds + more, baseline_s=0.0).contenders[0]
+    if any(divided(alone, None, seconds, baseline_s=0.0).contenders):
+        assert divided(alone, None, seconds + more, baseline_s=0.0).contenders[0]
 
 
 def test_without_a_limit_all_get_what_they_plan() -> None:
-    found = allot(
-        [contender(1.0), contender(9.0, planned=4)], contender(1.0), math.inf, baseline_s=0
+    found = divided(
+        [contender(1.0), contender(9.0, planned=4)],
+        contender(1.0),
+        math.inf,
+        baseline_s=0,
     )
     assert (found.contenders, found.baseline) == ((12, 4), 12)
 
 
 def test_a_dear_one_gets_the_same_share_of_its_epochs_as_a_cheap_one() -> None:
     cheap, dear = contender(40.0), contender(100.0)
-    found = allot([cheap, dear], None, 1_100.0, baseline_s=0.0)
+    found = divided([cheap, dear], None, 1_100.0, baseline_s=0.0)
     assert found.contenders == (5, 4)
     assert needed([cheap, dear], (5, 5)) > 1_100
 
 
 def test_training_from_scratch_has_its_share_before_others_get_more_epochs() -> None:
     scratch = contender(10.0, planned=40, fewest=5)
-    found = allot([contender(40.0), contender(100.0)], scratch, 1_100.0, baseline_s=165.0)
+    found = divided([contender(40.0), contender(100.0)], scratch, 1_100.0, baseline_s=165.0)
     assert found.baseline == 14  # 140 s and a margin
     assert min(found.contenders) >= 3
 
 
 def test_training_from_scratch_comes_before_a_second_contender() -> None:
     scratch = contender(10.0, planned=40, fewest=5)
-    found = allot([contender(10.0), contender(100.0)], scratch, 200.0, baseline_s=60.0)
+    found = divided([contender(10.0), contender(100.0)], scratch, 200.0, baseline_s=60.0)
     assert found.contenders[0] >= 3
     assert found.contenders[1] == 0
     assert found.baseline == 5
@@ -118,27 +146,32 @@ def test_with_little_time_the_first_goes_before_the_baseline(
 ) -> None:
     # Three epochs and the export take 35 s, the final training 20 s, the baseline 15 s.
     scratch = contender(3.0, planned=40, fewest=5)
-    found = allot([contender(10.0)], scratch, seconds, baseline_s=0.15 * seconds)
+    found = divided([contender(10.0)], scratch, seconds, baseline_s=0.15 * seconds)
     assert (found.contenders[0], found.baseline) == (first, baseline)
 
 
 def test_a_baseline_beyond_its_share_keeps_nobody_from_training() -> None:
     dear = contender(100.0, planned=40, fewest=5)
-    found = allot([contender(10.0)], dear, 900.0, baseline_s=135.0)
+    found = divided([contender(10.0)], dear, 900.0, baseline_s=135.0)
     assert found.baseline == 0
     assert found.contenders == (12,)
-    assert allot([], dear, 900.0, baseline_s=135.0).baseline == 5  # once nobody else is left
+    assert divided([], dear, 900.0, baseline_s=135.0).baseline == 5  # once nobody else is left
 
 
 def test_one_that_is_too_dear_does_not_keep_later_ones_out() -> None:
-    found = allot([contender(5.0), contender(500.0), contender(6.0)], None, 200.0, baseline_s=0.0)
+    found = divided(
+        [contender(5.0), contender(500.0), contender(6.0)],
+        None,
+        200.0,
+        baseline_s=0.0,
+    )
     assert found.contenders[1] == 0
     assert min(found.contenders[0], found.contenders[2]) >= 3
 
 
 def test_nothing_to_divide() -> None:
-    assert allot([], None, 100.0, baseline_s=15.0).contenders == ()
-    assert allot([], contender(1.0, planned=40, fewest=5), 100.0, baseline_s=15.0).baseline == 13
+    assert divided([], None, 100.0, baseline_s=15.0).contenders == ()
+    assert divided([], contender(1.0, planned=40, fewest=5), 100.0, baseline_s=15.0).baseline == 13
 
 
 @given(
@@ -155,11 +188,14 @@ def test_a_reason_never_contradicts_itself(
     refit_s: float,
     is_baseline: bool,
 ) -> None:
-    budget = {"baseline_s": 0.15 * seconds, "refit_s": refit_s}
-    found = allot(some, baseline, seconds, **budget)
+    wanted = demand(some, baseline, seconds, baseline_s=0.15 * seconds, refit_s=refit_s)
+    found = allot(wanted)
     got = found.baseline if is_baseline else found.contenders[0] if some else 1
     assume(got == 0 and (baseline is not None or not is_baseline))
-    missing = shortfall(some, baseline, seconds, given=found, is_baseline=is_baseline, **budget)
+    if is_baseline and baseline:
+        missing = baseline_shortfall(wanted, baseline, found)
+    else:
+        missing = contender_shortfall(wanted, found)
     free = missing.left_s - sum(s for s, _ in missing.reserved)
     assert missing.needed_s > free - 1e-9
     needed, left, *reserved = map(int, re.findall(r"(\d+) s", missing.text))

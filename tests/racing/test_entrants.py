@@ -17,15 +17,15 @@ from regraft.approaches import (
     Scratch,
     scope_of,
 )
-from regraft.candidates import (
+from regraft.catalogue import get_backbone, is_available, list_backbones
+from regraft.errors import BackboneError, MissingExtraError, UsageError
+from regraft.guide import RULE
+from regraft.racing.entrants import (
     TRAINED,
     candidate_approaches,
     candidate_backbones,
     trains_networks,
 )
-from regraft.catalogue import get_backbone, is_available, list_backbones
-from regraft.errors import BackboneError, MissingExtraError, UsageError
-from regraft.guide import RULE
 
 BASE = "efficientnet_lite0"
 
@@ -33,12 +33,12 @@ BASE = "efficientnet_lite0"
 @pytest.fixture
 def only_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine without the extra backbones."""
-    monkeypatch.setattr("regraft.candidates.is_available", lambda b: b.name == BASE)
+    monkeypatch.setattr("regraft.racing.entrants.is_available", lambda b: b.name == BASE)
 
 
 @pytest.fixture
 def all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regraft.candidates.is_available", lambda b: True)
+    monkeypatch.setattr("regraft.racing.entrants.is_available", lambda b: True)
 
 
 def _said(approaches) -> list[tuple[str, str, object]]:

@@ -1,0 +1,214 @@
+"""A state of the race in, the next move out: which candidate gets time, and for what.
+
+Nothing here reads a clock: `runner.py` makes the states and does what it is told. Candidates are
+timed first, cheap ones before dear ones; then each is trained on the first fold, in the order in
+which they were given; then contenders get further folds, and what nobody needs goes into more
+epochs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from regraft.approaches import Cost, further_epochs
+from regraft.racing.allotment import (
+    Demand,
+    Shortfall,
+    allot,
+    baseline_shortfall,
+    contender_shortfall,
+)
+from regraft.racing.policy import DEFAULT_POLICY, Policy
+from regraft.racing.state import (
+    Entrant,
+    Extend,
+    FirstFold,
+    Move,
+    NextFold,
+    Skip,
+    State,
+    Stop,
+    Time,
+    Timed,
+    Trained,
+    Waiting,
+)
+
+_USED_UP = "the time budget was used up"
+_TRAINING = "candidates that train a network"
+
+
+def next_move(state: State, policy: Policy = DEFAULT_POLICY) -> Move:
+    """What to do now; made again from what is left after each move."""
+    for i in timing_order(state.entrants, policy):
+        stage = state.entrants[i].stage
+        if isinstance(stage, Waiting):
+            reason = "" if stage.is_recalled else _not_timed(state, i, stage, policy)
+            return Skip(i, reason) if reason else Time(i)
+    for i, entrant in enumerate(state.entrants):
+        if isinstance(entrant.stage, Timed):
+            return _first_fold(state, i, entrant.stage, policy)
+    return _next_fold(state, policy) or _extension(state, policy) or Stop()
+
+
+def timing_order(entrants: Sequence[Entrant], policy: Policy) -> list[int]:
+    """Cheap networks before expensive ones, and of those the fewest stages first.
+
+    The baseline trains a small network as a whole; what trains all of a large one comes last.
+    """
+
+    def dearness(i: int) -> tuple[bool, float]:
+        entrant = entrants[i]
+        parts = entrant.last_stages or (math.inf if not entrant.is_baseline else 1_000)
+        return entrant.work >= policy.expensive_work, parts
+
+    return sorted(range(len(entrants)), key=dearness)
+
+
+def no_time_for_frozen(network: str, *, expected_s: float, left_s: float, reserved_s: float) -> str:
+    """Why a frozen network is not tried; "" if it is.
+
+    Args:
+        network: its name.
+        expected_s: that its features will take.
+        left_s: of the budget; infinite without one.
+        reserved_s: of those, kept for what trains.
+    """
+    if left_s <= 0:
+        return _USED_UP
+    if left_s <= reserved_s:
+        return f"the {math.floor(left_s)} s that were left are reserved for {_TRAINING}"
+    if expected_s > left_s - reserved_s:
+        needed_for = f"for features of {network}"
+        return Shortfall(expected_s, needed_for, left_s, ((reserved_s, _TRAINING),)).text
+    return ""
+
+
+def reserved_from_frozen(
+    *, budget_s: float, passed_s: float, left_s: float, policy: Policy
+) -> float:
+    """Seconds of those that are left that no further frozen network may have."""
+    if math.isinf(left_s):
+        return 0.0
+    return max(0.0, left_s - (policy.frozen_share * budget_s - passed_s))
+
+
+def most_final_epochs(cost: Cost, wanted_epochs: int) -> int:
+    """Of the final training: half of what was planned, and what the folds lacked."""
+    lacking = max(0, wanted_epochs - cost.epochs)
+    return further_epochs(max(wanted_epochs, cost.epochs)) + lacking
+
+
+def _not_timed(state: State, i: int, stage: Waiting, policy: Policy) -> str:
+    """Why an approach need not even be timed; "" if it may be worth it."""
+    if state.left_s <= 0:
+        return _USED_UP
+    most_s = max(0.0, policy.timing_share * state.budget_s)
+    if state.timing_s > most_s:
+        return (
+            f"timing the cheaper ones took {state.timing_s:.1f} s, more than the {most_s:.1f} s "
+            f"that are {policy.timing_share:.0%} of the budget"
+        )
+    entrant = state.entrants[i]
+    # Whatever is trained of an expensive network, everything passes through it at least once, and
+    # what is trained of it again for the model.
+    needed_s = policy.fewest_passes * (stage.pass_s or 0.0)
+    if entrant.work < policy.expensive_work or stage.pass_s is None or needed_s <= state.left_s:
+        return ""
+    return (
+        f"one pass of all {state.inputs} through {entrant.network} would need about "
+        f"{math.ceil(stage.pass_s)} s, and training it more than {math.ceil(needed_s)} s; "
+        f"{math.floor(state.left_s)} s of the budget were left"
+    )
+
+
+def _first_fold(state: State, i: int, stage: Timed, policy: Policy) -> Move:
+    """As many epochs as there is time for, divided among all that wait."""
+    if state.left_s <= 0:
+        return Skip(i, _USED_UP)
+    if not math.isinf(state.left_s) and stage.age_s >= policy.remeasure_after_s:
+        return Time(i)
+    waiting = [(e.is_baseline, c) for e in state.entrants[i:] if (c := e.contender) is not None]
+    demand = Demand(
+        contenders=[contender for is_baseline, contender in waiting if not is_baseline],
+        baseline=next((contender for is_baseline, contender in waiting if is_baseline), None),
+        left_s=state.left_s,
+        baseline_s=policy.baseline_share * state.budget_s,
+        final_s=_final_training_s(state, policy),
+        margin=policy.margin,
+    )
+    given = allot(demand)
+    is_baseline, first = waiting[0]
+    epochs = given.baseline if is_baseline else given.contenders[0]
+    if epochs:
+        reserve_s = policy.margin * max(stage.cost.at(epochs).export, demand.final_s)
+        return FirstFold(i, epochs, reserve_s)
+    missing = (
+        baseline_shortfall(demand, first, given)
+        if is_baseline
+        else contender_shortfall(demand, given)
+    )
+    return Skip(i, missing.text)
+
+
+def _final_training_s(state: State, policy: Policy) -> float:
+    """Seconds of the longest final training of what was trained and may still be chosen."""
+    results = state.results.values()
+    best = max([state.frozen_accuracy, *(r.accuracy for r in results)])
+    in_reach = [r.cost.fit for r in results if r.accuracy >= best - policy.contender_gap]
+    return max(in_reach, default=0.0)
+
+
+def _contenders(state: State, policy: Policy) -> Iterator[tuple[int, Trained]]:
+    """Those that are close to the leader, the best first; the baseline is only a measure."""
+    results = state.results
+    for i in sorted(results, key=lambda i: (-results[i].expected, i)):
+        result = results[i]
+        is_close = result.expected >= state.best_expected - policy.contender_gap
+        if is_close and not result.is_broken and not state.entrants[i].is_baseline:
+            yield i, result
+
+
+def _next_fold(state: State, policy: Policy) -> NextFold | None:
+    """One more fold for the best contender that has one left and fits."""
+    if state.has_test and state.images >= policy.one_fold_from:
+        return None
+    final_s = max((r.cost.fit for r in state.results.values()), default=0.0)
+    for i, result in _contenders(state, policy):
+        fits = policy.margin * (result.cost.fold + final_s) <= state.left_s
+        if fits and result.folds_done < state.folds:
+            return NextFold(i)
+    return None
+
+
+def _extension(state: State, policy: Policy) -> Extend | None:
+    """More epochs for a contender that had few, from the time that nobody needs.
+
+    The final training of the leader comes first, with all the epochs it could use; what it lacked
+    on its fold it gets there.
+    """
+    if math.isinf(state.left_s):
+        return None
+    results = state.results
+    leader = max(results, key=lambda i: results[i].expected, default=None)
+    leader_final_s = 0.0
+    if leader is not None and results[leader].expected > state.frozen_expected:
+        best = results[leader]
+        most = most_final_epochs(best.cost, best.wanted_epochs)
+        leader_final_s = best.cost.export + most * best.cost.fit_epoch
+    else:
+        leader = None
+    for i, result in _contenders(state, policy):
+        has_ended_early = result.epochs < result.cost.epochs
+        if i == leader or result.is_extended or result.folds_done != 1 or has_ended_early:
+            continue
+        most = 0
+        for epochs in range(result.cost.epochs + 1, result.wanted_epochs + 1):
+            longer = result.cost.at(epochs)
+            more_s = longer.once - result.cost.once + longer.fold
+            if policy.margin * (more_s + max(longer.fit, leader_final_s)) <= state.left_s:
+                most = epochs
+        if most >= policy.extension * result.cost.epochs:
+            return Extend(i, most)
+    return None

@@ -1,0 +1,247 @@
+"""Approaches that train a network, run one after the other.
+
+What `rules.next_move` says is done, and its outcome is in the next state that it is given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from regraft.approaches import (
+    Approach,
+    Cost,
+    Limits,
+    TrainedApproach,
+    forget_speeds,
+    merged,
+    prediction_cost,
+    seconds_expected,
+)
+from regraft.errors import RegraftError
+from regraft.modality import things
+from regraft.progress import note
+from regraft.racing.candidate import Candidate, approach_title
+from regraft.racing.course import Course
+from regraft.racing.memory import Predicted
+from regraft.racing.outcomes import Measured, Skipped, Training, ended_by
+from regraft.racing.rules import next_move
+from regraft.racing.state import (
+    Entrant,
+    Extend,
+    FirstFold,
+    Move,
+    NextFold,
+    Out,
+    Skip,
+    Stage,
+    State,
+    Stop,
+    Time,
+    Timed,
+    Trained,
+    Waiting,
+)
+from regraft.racing.verdict import expected_accuracies
+
+
+def run_trained(
+    course: Course, approaches: Sequence[TrainedApproach], frozen: Sequence[Candidate]
+) -> list[Candidate]:
+    """Approaches that train a network, as `next_move` has it, beside the candidates on frozen
+    features that they compete with."""
+    turns = [_Turn(approach, course) for approach in approaches]
+    runner = _Runner(course, turns, frozen, course.clock.now)
+    while not isinstance(move := next_move(runner.state(), course.policy), Stop):
+        runner.obey(move)
+    return [turn.progress for turn in turns if isinstance(turn.progress, Candidate)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """What an approach costs, and when that was measured, in seconds of the clock."""
+
+    cost: Cost
+    measured_at: float
+
+
+class _Turn:
+    """An approach that trains, and how far it is: not timed, priced, or a candidate."""
+
+    def __init__(self, approach: TrainedApproach, course: Course) -> None:
+        self.approach, self.network = approach, approach.network
+        self.key = course.key(approach)
+        self.recalled = course.race.recall(self.key)
+        self.progress: _Priced | Candidate | None = None
+        self.is_extended = False
+
+    @property
+    def result(self) -> Measured | None:
+        """What was measured."""
+        return self.progress.result if isinstance(self.progress, Candidate) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """The turns of all approaches that train, and what they compete with."""
+
+    course: Course
+    turns: Sequence[_Turn]
+    frozen: Sequence[Candidate]
+    began: float
+
+    def state(self) -> State:
+        """What there is to decide by."""
+        course, data = self.course, self.course.data
+        results = [*(c.result for c in self.frozen), *(turn.result for turn in self.turns)]
+        expected = expected_accuracies({i: r for i, r in enumerate(results) if r is not None})
+        trained_from = len(self.frozen)
+        return State(
+            entrants=[
+                self._entrant(turn, expected.get(trained_from + i, 0.0))
+                for i, turn in enumerate(self.turns)
+            ],
+            left_s=course.clock.left,
+            budget_s=course.budget_s,
+            timing_s=course.clock.now - self.began,
+            images=len(data.train),
+            folds=course.n_folds,
+            has_test=bool(data.test),
+            inputs=things(data.modality),
+            frozen_accuracy=max((c.accuracy.value for c in self.frozen if c.accuracy), default=0.0),
+            frozen_expected=max(
+                (x for i, x in expected.items() if i < trained_from), default=-math.inf
+            ),
+        )
+
+    def obey(self, move: Move) -> None:
+        """Do it, and note what came of it."""
+        if isinstance(move, Stop):
+            return
+        turn = self.turns[move.entrant]
+        match move, turn.progress:
+            case Skip(_, reason), _:
+                turn.progress = Candidate(turn.approach, Skipped(reason))
+            case Time(), None | _Priced() as before:
+                turn.progress = self._timed(turn, before)
+            case FirstFold(), _Priced(cost):
+                turn.progress = self._on_first_fold(turn, cost, move)
+            case (
+                NextFold(),
+                Candidate(approach, Measured(training=Training() as training) as measured),
+            ):
+                turn.progress = self._on_next_fold(turn, approach, measured, training)
+            case (
+                Extend(_, epochs),
+                Candidate(_, Measured(training=Training(cost)) as measured) as before,
+            ):
+                longer = cost.at(epochs)
+                longer = replace(longer, once=longer.once - cost.once)  # the rest is done already
+                turn.progress = self._extended(turn, before, measured, longer)
+                turn.is_extended = True
+            case _:
+                raise TypeError(f"{move} is no move for {turn.progress}")
+
+    def _entrant(self, turn: _Turn, expected: float) -> Entrant:
+        approach, network = turn.approach, turn.network
+        return Entrant(
+            network.name,
+            approach.fewest_epochs,
+            approach.planned_epochs,
+            prediction_cost(network),
+            approach.last_stages,
+            approach.is_baseline,
+            self._stage(turn, expected),
+        )
+
+    def _stage(self, turn: _Turn, expected: float) -> Stage:
+        match turn.progress:
+            case None:
+                pass_s = seconds_expected(turn.network, len(self.course.data.train))
+                return Waiting(pass_s, is_recalled=turn.recalled is not None)
+            case _Priced(cost, measured_at):
+                return Timed(cost, self.course.clock.now - measured_at)
+            case Candidate(_, Measured(training=Training() as training) as measured):
+                folds = measured.cross_validation
+                return Trained(
+                    accuracy=measured.accuracy.value,
+                    expected=expected,
+                    cost=training.cost,
+                    wanted_epochs=training.wanted_epochs,
+                    epochs=int(folds.chosen["epochs"]),
+                    folds_done=folds.folds_done,
+                    is_extended=turn.is_extended,
+                    is_broken=bool(training.broken),
+                )
+            case _:
+                return Out()
+
+    def _timed(self, turn: _Turn, before: _Priced | None) -> _Priced | Candidate:
+        """What it costs; of what has its result that is asked after the deadline as well."""
+        course, approach = self.course, turn.approach
+        again = "" if before is None else " again"
+        note(course.progress, f"timing {approach_title(approach)}{again}")
+        if before is not None:
+            forget_speeds()
+        limits = course.limits() if turn.recalled is None else Limits()
+        began = course.clock.now
+        try:
+            cost = approach.cost(course.data, folds=course.n_folds, limits=limits, jobs=course.jobs)
+        except RegraftError as error:
+            now = course.clock.now
+            if before is not None:
+                return replace(before, measured_at=now)
+            return Candidate(approach, ended_by(error, now - began))
+        if turn.recalled is None:
+            return _Priced(cost, course.clock.now)
+        adapted = approach.with_epochs(int(turn.recalled.predictions.chosen["epochs"]))
+        return self._done(turn, adapted, turn.recalled, cost.at(adapted.planned_epochs))
+
+    def _on_first_fold(self, turn: _Turn, cost: Cost, move: FirstFold) -> Candidate:
+        course, approach = self.course, turn.approach
+        report = course.race.curve(turn.key, course.policy, competes=not approach.is_baseline)
+        limits = replace(
+            course.limits(folds=(0,)),
+            stop_by=course.clock.deadline - move.reserve_s,
+            on_epoch=lambda _fold, epoch, accuracy: report(epoch, accuracy),
+        )
+        adapted = approach.with_epochs(move.epochs)
+        predicted = course.predict(adapted, limits)
+        if not isinstance(predicted, Predicted):
+            return Candidate(approach, predicted)
+        predicted = course.race.keep(turn.key, predicted)
+        return self._done(turn, adapted, predicted, cost.at(move.epochs))
+
+    def _on_next_fold(
+        self, turn: _Turn, approach: Approach, measured: Measured, training: Training
+    ) -> Candidate:
+        """The candidate with one more fold; where that fails, what was finished still counts."""
+        folds = measured.cross_validation
+        fold = int(min(set(folds.folds[0]) - set(folds.folds[0][folds.covered])))
+        predicted = self.course.predict(approach, self.course.limits(folds=(fold,)))
+        if not isinstance(predicted, Predicted):
+            broken = replace(training, broken=f"fold {fold + 1}: {predicted.reason}")
+            return Candidate(approach, replace(measured, training=broken))
+        both = Predicted(merged(folds, predicted.predictions), measured.seconds + predicted.seconds)
+        both = self.course.race.keep(turn.key, both)
+        return Candidate(approach, self.course.measured(approach, both, training))
+
+    def _extended(
+        self, turn: _Turn, before: Candidate, measured: Measured, cost: Cost
+    ) -> Candidate:
+        """The candidate with the epochs of `cost` on its fold, if that is no worse."""
+        longer = turn.approach.with_epochs(cost.epochs)
+        predicted = self.course.predict(longer, self.course.limits(folds=(0,)))
+        if not isinstance(predicted, Predicted):
+            return before  # what was finished still counts
+        if self.course.measured(longer, predicted).accuracy.value < measured.accuracy.value:
+            return before
+        predicted = self.course.race.keep(turn.key, predicted)
+        return self._done(turn, longer, predicted, cost)
+
+    def _done(
+        self, turn: _Turn, approach: TrainedApproach, predicted: Predicted, cost: Cost
+    ) -> Candidate:
+        training = Training(cost, turn.approach.planned_epochs)
+        return Candidate(approach, self.course.measured(approach, predicted, training))
