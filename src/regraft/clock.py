@@ -11,8 +11,8 @@ from contextlib import contextmanager
 class Clock:
     """The time of one job, from its beginning; the budget may be infinite.
 
-    Steps to come reserve seconds by name, so that `left` says what the step at hand may take. What a reason tells of the time comes from here as well, so
-    that its numbers add up.
+    Steps to come reserve seconds by name, so that `left` says what the step at hand may take. What
+    a reason tells of the time comes from here as well, so that its numbers add up.
     """
 
     def __init__(
