@@ -14,7 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from regraft.catalogue import DEFAULT_BACKBONE, get_backbone, weights_path
+from regraft.backbones.backbone import weights_path
+from regraft.backbones.built_in import DEFAULT_BACKBONE
+from regraft.backbones.sources import get_backbone
 
 
 def main(rooms: Path) -> None:

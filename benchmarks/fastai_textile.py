@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fastai_rooms import weights_under_own_names
-from regraft.catalogue import DEFAULT_BACKBONE, get_backbone
+from regraft.backbones.built_in import DEFAULT_BACKBONE
+from regraft.backbones.sources import get_backbone
 
 EPOCHS = {"default": 4, "best": 12}
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regraft.catalogue import Backbone, weights_path
+from regraft.backbones.backbone import Backbone, weights_path
 from regraft.engines.torch import load_network
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 
-from regraft import catalogue
 from regraft.approaches import (
     APPROACHES,
     ONLY_BY_NAME,
@@ -17,13 +16,15 @@ from regraft.approaches import (
     Scratch,
     scope_of,
 )
+from regraft.backbones.backbone import is_available
+from regraft.backbones.built_in import list_backbones
+from regraft.backbones.sources import get_backbone
 from regraft.candidates import (
     TRAINED,
     candidate_approaches,
     candidate_backbones,
     trains_networks,
 )
-from regraft.catalogue import get_backbone, is_available, list_backbones
 from regraft.errors import BackboneError, MissingExtraError, UsageError
 from regraft.guide import RULE
 
@@ -171,7 +172,7 @@ def test_what_is_unknown_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
             function(["knn", "magic"], ())
     with pytest.raises(BackboneError, match="no backbone named 'efficientnet'"):
         candidate_approaches((), ["efficientnet"])
-    monkeypatch.setattr(catalogue.backbone, "_find_weights", lambda backbone: None)
+    monkeypatch.setattr("regraft.backbones.backbone._find_weights", lambda backbone: None)
     with pytest.raises(BackboneError, match="lite1"):
         candidate_backbones((), ["efficientnet_lite1"])
 

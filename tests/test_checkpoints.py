@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from regraft import FineTune, load, scan
-from regraft.catalogue import get_backbone, is_available
+from regraft.backbones.backbone import is_available
+from regraft.backbones.sources import get_backbone
 from regraft.engines.torch import load_network
 from regraft.errors import BackboneError
 from tests.tiny_networks import ARCHITECTURE, WIDTH, write_weights

@@ -18,7 +18,9 @@ import pytest
 import torch
 
 from regraft.approaches import APPROACHES, ONLY_BY_NAME, ONLY_FOR, FineTune, Limits, repeated_folds
-from regraft.catalogue import Backbone, boundary_graph, embedding_graph, get_backbone, stage_count
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.graphs import boundary_graph, embedding_graph, stage_count
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import scan
 from regraft.engines import architectures
 from regraft.engines.networks import PixelScale, pretrained_trainee

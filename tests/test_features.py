@@ -16,7 +16,8 @@ import pytest
 
 import regraft
 from regraft import content_store, features
-from regraft.catalogue import get_backbone, image_transform, measured_speed, with_transform
+from regraft.backbones.backbone import image_transform, measured_speed, with_transform
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import scan
 from regraft.errors import StorageError, UsageError
 from regraft.features import (

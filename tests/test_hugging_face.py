@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import save_file
 
 import regraft
-from regraft.catalogue import embedding_graph, get_backbone, stage_count
+from regraft.backbones.graphs import embedding_graph, stage_count
+from regraft.backbones.sources import get_backbone
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
 from regraft.modality.transform import transform_graph
@@ -298,7 +299,7 @@ def test_sizes_of_the_hub_s_networks_can_be_changed_where_they_are_taken(
 
 
 def test_a_transform_of_another_size_is_told(folder: Path, own_cache: Path) -> None:
-    from regraft.catalogue import with_transform
+    from regraft.backbones.backbone import with_transform
 
     found = with_transform(get_backbone(f"hf:{folder}"), image_size_px=80)
     with pytest.raises(BackboneError, match=r"transformers: vit cannot take images of 80 px \(.*"):

@@ -13,7 +13,8 @@ from torch import nn
 
 import regraft
 from regraft.approaches import FineTune, Limits, LinearProbe, repeated_folds
-from regraft.catalogue import boundary_graph, embedding_graph, get_backbone, stage_count
+from regraft.backbones.graphs import boundary_graph, embedding_graph, stage_count
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import scan
 from regraft.engines import modules
 from regraft.engines.onnx import OnnxEngine

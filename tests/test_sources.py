@@ -12,7 +12,8 @@ import torch
 from onnx import TensorProto, helper
 
 import regraft
-from regraft.catalogue import embedding_graph, get_backbone, search_backbones, stage_count
+from regraft.backbones.graphs import embedding_graph, stage_count
+from regraft.backbones.sources import get_backbone, search_backbones
 from regraft.engines import architectures, hubs
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError

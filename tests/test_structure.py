@@ -41,7 +41,7 @@ ORDER = (
     "issues",
     "grouping",
     "decisions",
-    "catalogue",
+    "backbones",
     "features",
     "activations",
     "similarity",
@@ -102,7 +102,7 @@ NARROW = {
     "issues": {"dataset", "engines", "measures", "metrics", "modality"},
     "decisions": {"dataset", "issues"},
     "engines": set(),
-    "catalogue": {"engines", "modality"},
+    "backbones": {"engines", "modality"},
     "heads": {"metrics"},
 }
 RUNTIMES = {

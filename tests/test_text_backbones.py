@@ -16,15 +16,10 @@ from safetensors.torch import load_file
 
 import regraft as rg
 from regraft.approaches import LinearProbe, Tfidf, WordVectors, prediction_cost
-from regraft.catalogue import (
-    embedding_graph,
-    get_backbone,
-    network_tensors,
-    stage_count,
-    with_transform,
-    word_table,
-)
-from regraft.catalogue.texts import MOST_TOKENS
+from regraft.backbones.backbone import with_transform
+from regraft.backbones.graphs import embedding_graph, network_tensors, stage_count, word_table
+from regraft.backbones.sources import get_backbone
+from regraft.backbones.texts import MOST_TOKENS
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
 from regraft.modality.tokens import wordpiece_from_vocab
@@ -308,7 +303,7 @@ def test_the_same_vectors_in_every_format_are_one_backbone(glove: Path, tmp_path
 
 
 def test_large_tables_are_cut(glove: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regraft.catalogue.texts._MOST_NUMBERS", 13)
+    monkeypatch.setattr("regraft.backbones.texts._MOST_NUMBERS", 13)
     told: list[str] = []
     found = get_backbone(f"vectors:{glove}", progress=lambda text, *_: told.append(text))
     assert told[-1] == "glove.9.4d.txt: the first 3 words are used"

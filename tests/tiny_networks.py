@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from regraft.catalogue import Backbone
+from regraft.backbones.backbone import Backbone
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 
 ARCHITECTURE = "test_resnet"

@@ -22,7 +22,10 @@ from regraft._version import __version__
 if TYPE_CHECKING:
     from regraft.approaches import Approach, FineTune, Knn, LinearProbe, Scratch
     from regraft.auditing import find_groups
-    from regraft.catalogue import Backbone, get_backbone, list_backbones, module_backbone
+    from regraft.backbones.backbone import Backbone
+    from regraft.backbones.built_in import list_backbones
+    from regraft.backbones.modules import module_backbone
+    from regraft.backbones.sources import get_backbone
     from regraft.comparison import Comparison, compare
     from regraft.dataset import Dataset, Row, scan
     from regraft.errors import RegraftError
@@ -51,7 +54,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Approach": "approaches",
-    "Backbone": "catalogue",
+    "Backbone": "backbones.backbone",
     "Comparison": "comparison",
     "Dataset": "dataset",
     "Estimate": "metrics",
@@ -77,10 +80,10 @@ _HOME = {
     "find_groups": "auditing",
     "find_issues": "issues",
     "fit": "workflow",
-    "get_backbone": "catalogue",
-    "list_backbones": "catalogue",
+    "get_backbone": "backbones.sources",
+    "list_backbones": "backbones.built_in",
     "load": "model",
-    "module_backbone": "catalogue",
+    "module_backbone": "backbones.modules",
     "plan": "workflow",
     "predict": "workflow",
     "read_run": "runs",

@@ -29,7 +29,7 @@ from regraft.errors import RegraftError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from regraft.catalogue import BackboneOptions
+    from regraft.backbones.sources import BackboneOptions
     from regraft.progress import Progress
     from regraft.workflow import LabelColumns
 
@@ -1199,7 +1199,9 @@ def backbones(
     ] = None,
 ) -> None:
     """List pretrained networks: licence, input size, speed."""
-    from regraft.catalogue import is_available, list_backbones, search_backbones
+    from regraft.backbones.backbone import is_available
+    from regraft.backbones.built_in import list_backbones
+    from regraft.backbones.sources import search_backbones
 
     if search is not None or licence is not None:
         _print_hub(search_backbones(search or "*", licence=licence or ""), table)

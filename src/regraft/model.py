@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft._version import __version__
-from regraft.catalogue import ONNX, Backbone, embedding_graph, network_tensors
+from regraft.backbones.backbone import ONNX, Backbone
+from regraft.backbones.graphs import embedding_graph, network_tensors
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, StorageError, UnreadableInputError, UsageError
 from regraft.heads import Familiarity, Head
@@ -477,7 +478,7 @@ def compose_graph(
 ) -> bytes:
     """The complete ONNX graph: upright RGB in, calibrated probabilities and unfamiliarity out.
 
-    `embedding` maps `image` to `features`, see `catalogue.embedding_graph`.
+    `embedding` maps `image` to `features`, see `backbones.graphs.embedding_graph`.
     """
     import onnx
     from onnx import helper, numpy_helper

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.catalogue import Backbone, graph_key, weights_path
+from regraft.backbones.backbone import Backbone, graph_key, weights_path
 from regraft.content_store import ContentStore
 from regraft.dataset import Dataset, Row, require_trainable
 from regraft.engines.onnx import OnnxEngine
@@ -145,7 +145,7 @@ def measure_similarity(
 
     Args:
         data: its training rows are sampled, each class by its share.
-        backbone: from the catalogue; of its views only the plain one is used.
+        backbone: of its views only the plain one is used.
         images: how many to draw at the most, at least 1.
         deadline: in seconds of `time.monotonic`, infinite for none. What is known from an earlier
             call costs nothing.

@@ -42,13 +42,15 @@ from regraft.auditing import (
     look_first,
     pair_of_folds,
 )
+from regraft.backbones.backbone import Backbone, weights_path
+from regraft.backbones.built_in import default_backbone
+from regraft.backbones.sources import BackboneOptions
 from regraft.candidates import (
     candidate_approaches,
     candidate_backbones,
     check_approaches,
     trains_networks,
 )
-from regraft.catalogue import Backbone, BackboneOptions, default_backbone, weights_path
 from regraft.comparison import Candidate, Comparison, choose_again, compare, with_time_left
 from regraft.corrections import (
     Correction,

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from regraft.catalogue import get_backbone, weights_path
+from regraft.backbones.backbone import weights_path
+from regraft.backbones.sources import get_backbone
 from regraft.engines.encoders import (
     DescribedEncoder,
     Encoder,

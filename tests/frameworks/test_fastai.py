@@ -14,7 +14,8 @@ from PIL import Image
 
 import regraft
 from regraft.approaches import APPROACHES, FastaiFineTune, FineTune, LinearProbe, repeated_folds
-from regraft.catalogue import Backbone, get_backbone, with_transform
+from regraft.backbones.backbone import Backbone, with_transform
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, scan
 from regraft.engines.architectures import create
 from regraft.engines.fastai import library

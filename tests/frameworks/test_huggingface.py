@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import regraft as rg
-from regraft.catalogue import get_backbone
+from regraft.backbones.sources import get_backbone
 from regraft.errors import DataError, ExportError, MissingExtraError, UsageError
 from regraft.frameworks.huggingface import from_datasets, save_timm, to_datasets
 from tests.conftest import MakeImageFolder

@@ -15,7 +15,8 @@ from torch import nn
 
 import regraft as rg
 from regraft.approaches import FineTune
-from regraft.catalogue import Backbone, get_backbone
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, make_folds
 from regraft.engines.onnx import OnnxEngine
 from regraft.engines.torch import load_network

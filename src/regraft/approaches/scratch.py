@@ -13,7 +13,7 @@ from regraft.approaches.trained import (
     Trains,
     check_training,
 )
-from regraft.catalogue import Backbone
+from regraft.backbones.backbone import Backbone
 from regraft.engines.modules import load_named
 from regraft.locations import shareable_word
 from regraft.modality.transform import NORMALISATIONS, ImageTransform

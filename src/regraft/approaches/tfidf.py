@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from regraft.approaches.base import NO_LIMITS, CrossValidation, Limits, repeated_folds
 from regraft.approaches.frozen import cross_validate_repeats, set_thresholds
-from regraft.catalogue import Backbone, default_backbone, kept_tokenizer
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.built_in import default_backbone
+from regraft.backbones.texts import kept_tokenizer
 from regraft.dataset import Dataset, Row, split_groups
 from regraft.errors import DataError, UnreadableInputError
 from regraft.features import read_checked

@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from regraft.approaches.trained import TrainingPlan, Trains, check_training
-from regraft.catalogue import Backbone, default_backbone, get_backbone, weights_path, word_table
+from regraft.backbones.backbone import Backbone, weights_path
+from regraft.backbones.built_in import default_backbone
+from regraft.backbones.graphs import word_table
+from regraft.backbones.sources import get_backbone
 from regraft.errors import UsageError
 from regraft.progress import Progress, silent
 

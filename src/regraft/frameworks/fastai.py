@@ -16,13 +16,10 @@ from numpy.typing import NDArray
 
 from regraft.approaches import FOLDS, repeated_folds
 from regraft.approaches.fine_tune import pixel_scale
-from regraft.catalogue import (
-    DEFAULT_BACKBONE,
-    Backbone,
-    boundary_graph,
-    get_backbone,
-    image_transform,
-)
+from regraft.backbones.backbone import Backbone, image_transform
+from regraft.backbones.built_in import DEFAULT_BACKBONE
+from regraft.backbones.graphs import boundary_graph
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, Row
 from regraft.engines import fastai as engine
 from regraft.engines.learners import (

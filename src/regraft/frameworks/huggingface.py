@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.catalogue import ONNX
+from regraft.backbones.backbone import ONNX
 from regraft.dataset import Dataset, Row, scan_files
 from regraft.errors import (
     DataError,

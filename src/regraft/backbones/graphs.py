@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.catalogue.backbone import (
+from regraft.backbones.backbone import (
     GRAPH_FORMAT,
     ONNX,
     Backbone,
@@ -23,7 +23,7 @@ from regraft.catalogue.backbone import (
     image_transform,
     weights_path,
 )
-from regraft.catalogue.speeds import graph_folder
+from regraft.backbones.speeds import graph_folder
 from regraft.errors import BackboneError
 from regraft.modality import IMAGE
 from regraft.modality.base import Transform
@@ -48,7 +48,7 @@ def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     export it again where the file is not what was written.
 
     Args:
-        backbone: from the catalogue, perhaps with another transform.
+        backbone: perhaps with another transform than its own.
         progress: told, in a sentence, when something slow begins.
 
     Raises:
@@ -206,7 +206,7 @@ def _network_part(backbone: Backbone, part: str, progress: Progress) -> Path:
 
     weights = weights_path(backbone)
     if backbone.architecture == ONNX:
-        from regraft.catalogue.foreign import read_foreign
+        from regraft.backbones.foreign import read_foreign
 
         foreign = read_foreign(weights, image_size_px=image_transform(backbone).image_size_px)
         files = {_FEATURES: foreign.graph, _STAGES: b"", _TENSORS: b""}

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from regraft.catalogue.backbone import BACKBONES, DEFAULT_BACKBONE, Backbone, file_digest
-from regraft.catalogue.speeds import graph_folder
+from regraft.backbones.backbone import Backbone, file_digest
+from regraft.backbones.built_in import BACKBONES, DEFAULT_BACKBONE
+from regraft.backbones.speeds import graph_folder
 from regraft.engines.texts import TABLE, VECTORS, describe
 from regraft.errors import BackboneError, DataError
 from regraft.modality.tokens import (

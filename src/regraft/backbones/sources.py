@@ -20,17 +20,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from regraft.catalogue.backbone import (
-    BACKBONES,
-    DEFAULT_BACKBONE,
-    ONNX,
-    Backbone,
-    default_backbone,
-    file_digest,
-    with_transform,
-)
-from regraft.catalogue.modules import module_backbone
-from regraft.catalogue.texts import encoder_transform, vectors_backbone
+from regraft.backbones.backbone import ONNX, Backbone, file_digest, with_transform
+from regraft.backbones.built_in import BACKBONES, DEFAULT_BACKBONE, default_backbone
+from regraft.backbones.modules import module_backbone
+from regraft.backbones.texts import encoder_transform, vectors_backbone
 from regraft.engines.modules import MODULE
 from regraft.errors import BackboneError, ModelError, UsageError
 from regraft.modality import IMAGE, transform_from_dict
@@ -65,11 +58,6 @@ class BackboneOptions(TypedDict, total=False):
     normalize: str | None
     image_size_px: int | None
     accept_licence: bool
-
-
-def list_backbones() -> tuple[Backbone, ...]:
-    """Every backbone in the catalogue, installed or not, in the order it is shown."""
-    return tuple(BACKBONES.values())
 
 
 def search_backbones(text: str, *, licence: str = "") -> list[dict[str, Any]]:
@@ -261,7 +249,7 @@ _FACTS: Mapping[str, Callable[[Published, Path], dict[str, Any]]] = {
 
 def _foreign(path: Path, normalize: str, image_size_px: int) -> Backbone:
     """A frozen backbone from an ONNX file."""
-    from regraft.catalogue.foreign import read_foreign
+    from regraft.backbones.foreign import read_foreign
 
     normalisation = _normalisation(normalize)
     if not path.is_file():

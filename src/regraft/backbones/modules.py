@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from regraft.catalogue.backbone import BACKBONES, DEFAULT_BACKBONE, Backbone
-from regraft.catalogue.speeds import graph_folder
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.built_in import BACKBONES, DEFAULT_BACKBONE
+from regraft.backbones.speeds import graph_folder
 from regraft.engines.modules import MODULE, allow, load_named, look_at
 from regraft.errors import UsageError
 from regraft.locations import shareable_word
