@@ -28,7 +28,7 @@ def main(rooms: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         learner = vision_learner(
             loaders,
-            get_backbone(DEFAULT_BACKBONE).architecture,
+            get_backbone(DEFAULT_BACKBONE).architecture.title,
             metrics=accuracy,
             pretrained_cfg_overlay={"file": str(weights_under_own_names(Path(folder)))},
         )
@@ -53,7 +53,7 @@ def weights_under_own_names(folder: Path) -> Path:
     import torch
 
     backbone = get_backbone(DEFAULT_BACKBONE)
-    names = timm.create_model(backbone.architecture, pretrained=False).state_dict()
+    names = timm.create_model(backbone.architecture.title, pretrained=False).state_dict()
     state = torch.load(weights_path(backbone), map_location="cpu", weights_only=True)
     path = folder / "weights.pth"
     torch.save(dict(zip(names, state.values(), strict=True)), path)

@@ -58,7 +58,7 @@ def main(root: Path, table: Path, how: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         learner = vision_learner(
             loaders,
-            get_backbone(DEFAULT_BACKBONE).architecture,
+            get_backbone(DEFAULT_BACKBONE).architecture.title,
             metrics=accuracy,
             path=folder,
             pretrained_cfg_overlay={"file": str(weights_under_own_names(Path(folder)))},

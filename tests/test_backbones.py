@@ -15,6 +15,7 @@ import onnx
 import pytest
 
 from regraft.approaches import seconds_expected
+from regraft.backbones.architectures import OnnxFile, Timm
 from regraft.backbones.backbone import (
     graph_key,
     is_available,
@@ -69,7 +70,7 @@ def test_the_catalogue_agrees_with_timm(backbone) -> None:
         pytest.skip(f"{backbone.name} is not installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
-        network = timm.create_model(backbone.architecture)
+        network = timm.create_model(backbone.architecture.name)
     config = timm.data.resolve_model_data_config(network)
     transform = backbone.transform
     assert sum(p.numel() for p in network.parameters()) == backbone.parameters
@@ -102,7 +103,9 @@ def test_altered_weights_are_refused() -> None:
 
 
 def test_weights_of_another_architecture_name_the_first_tensor(own_cache: Path) -> None:
-    backbone = replace(get_backbone("efficientnet_lite0"), architecture="tf_efficientnet_lite1")
+    backbone = replace(
+        get_backbone("efficientnet_lite0"), architecture=Timm("tf_efficientnet_lite1")
+    )
     with pytest.raises(BackboneError, match=r"do not fit tf_efficientnet_lite1: conv_stem"):
         embedding_graph(backbone)
     assert not list((own_cache / "graphs").glob("*.onnx"))
@@ -249,7 +252,7 @@ def test_speeds_are_those_of_what_was_timed(own_cache: Path) -> None:
         with_transform(backbone, image_size_px=320),
         with_transform(backbone, resize="pad"),
         replace(backbone, weights_sha256="0" * 64),  # another file of the same name
-        replace(backbone, architecture="onnx"),
+        replace(backbone, architecture=OnnxFile()),
     )
     for number, other in enumerate(others):
         assert other.name == backbone.name
@@ -282,11 +285,10 @@ def test_lite0_names_ants_and_bees_as_imagenet_does(test_data: Path) -> None:
     """Top-1 of the pretraining classifier on classes it was trained on, through our transform."""
     import torch
 
-    from regraft.engines.torch import load_network
     from regraft.modality.transform import transform_graph
 
     backbone = get_backbone("efficientnet_lite0")
-    network = load_network(backbone.architecture, weights_path(backbone), match="order")
+    network = backbone.architecture.load(weights_path(backbone), backbone.layout)
     pixels = OnnxEngine(transform_graph(backbone.transform).SerializeToString())
     for folder, imagenet_class in (("ants", 310), ("bees", 309)):
         files = sorted((test_data / "hymenoptera" / "val" / folder).iterdir())
@@ -299,11 +301,10 @@ def test_lite0_names_ants_and_bees_as_imagenet_does(test_data: Path) -> None:
 
 def test_the_graph_computes_what_the_network_computes(graphs: Path, test_data: Path) -> None:
     torch = pytest.importorskip("torch")
-    from regraft.engines.torch import load_network
     from regraft.modality.transform import transform_graph
 
     backbone = get_backbone("efficientnet_lite0")
-    network = load_network(backbone.architecture, weights_path(backbone), match="order")
+    network = backbone.architecture.load(weights_path(backbone), backbone.layout)
     network.reset_classifier(0)
     photo = decode(read_input(next((test_data / "rooms" / "val" / "messy").iterdir())))
     (pixels,) = OnnxEngine(transform_graph(backbone.transform).SerializeToString()).run(photo)

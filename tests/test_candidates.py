@@ -16,6 +16,7 @@ from regraft.approaches import (
     Scratch,
     scope_of,
 )
+from regraft.backbones.architectures import OnnxFile
 from regraft.backbones.backbone import is_available
 from regraft.backbones.built_in import list_backbones
 from regraft.backbones.sources import get_backbone
@@ -144,7 +145,7 @@ def test_fastai_is_tried_only_by_name_and_before_scratch(only_built_in: None) ->
         ("scratch", "small_resnet", "scratch"),
     ]
     assert named[1].network.transform.resize == "pad"
-    frozen = dataclasses.replace(get_backbone(BASE), architecture="onnx")
+    frozen = dataclasses.replace(get_backbone(BASE), architecture=OnnxFile())
     (only,) = candidate_approaches(["fastai", "linear_probe"], [frozen])
     assert isinstance(only, LinearProbe)
     with pytest.raises(UsageError, match="lite0 is used as it is, and fine_tune would train it; t"):

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 import regraft
+from regraft.backbones.architectures import Timm
 from regraft.backbones.graphs import embedding_graph, stage_count
 from regraft.backbones.sources import get_backbone
 from regraft.engines.onnx import OnnxEngine
@@ -107,7 +108,7 @@ def test_a_model_of_timm_on_the_hub_is_read_as_one(tmp_path: Path, own_cache: Pa
     config = {"architecture": "test_resnet", "num_classes": 3, "pretrained_cfg": published}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     found = get_backbone(f"hf:{folder}")
-    assert found.architecture == "test_resnet"
+    assert found.architecture == Timm("test_resnet")
     assert found.licence == "not stated"
     assert (found.transform.image_size_px, found.transform.crop_pct) == (96, 1.0)
     assert found.transform.interpolation == "bilinear"

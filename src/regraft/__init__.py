@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from regraft.auditing import find_groups
     from regraft.backbones.backbone import Backbone
     from regraft.backbones.built_in import list_backbones
-    from regraft.backbones.modules import module_backbone
     from regraft.backbones.sources import get_backbone
+    from regraft.backbones.sources.modules import module_backbone
     from regraft.comparison import Comparison, compare
     from regraft.dataset import Dataset, Row, scan
     from regraft.errors import RegraftError
@@ -83,7 +83,7 @@ _HOME = {
     "get_backbone": "backbones.sources",
     "list_backbones": "backbones.built_in",
     "load": "model",
-    "module_backbone": "backbones.modules",
+    "module_backbone": "backbones.sources.modules",
     "plan": "workflow",
     "predict": "workflow",
     "read_run": "runs",

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.backbones.architectures import image_network
 from regraft.backbones.backbone import Backbone, graph_key, weights_path
 from regraft.content_store import ContentStore
 from regraft.dataset import Dataset, Row, require_trainable
@@ -202,9 +203,8 @@ def _of_photos(
 ) -> Similarity:
     weights = weights_path(backbone)
     from regraft.engines.statistics import observe
-    from regraft.engines.torch import load_network
 
-    network = load_network(backbone.architecture, weights, match=backbone.match)
+    network = image_network(backbone.architecture).load(weights, backbone.layout)
     failures: list[str] = []
     seen = observe(network, _pixel_batches(data, rows, backbone, failures, jobs, progress))
     if not seen.images:

@@ -13,6 +13,7 @@ from regraft.approaches.trained import (
     Trains,
     check_training,
 )
+from regraft.backbones.architectures import image_network
 from regraft.backbones.backbone import Backbone, image_transform, weights_path
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.errors import TrainingError
@@ -90,9 +91,8 @@ class FastaiFineTune(Trains):
 
         def make(n_classes: int) -> Trainee:
             return fastai.fastai_trainee(
-                backbone.architecture,
-                weights,
-                match=backbone.match,
+                image_network(backbone.architecture).load(weights, backbone.layout),
+                title=backbone.architecture.title,
                 n_classes=n_classes,
                 feature_width=backbone.feature_width,
                 scale=scale,

