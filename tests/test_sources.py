@@ -14,12 +14,12 @@ from onnx import TensorProto, helper
 import regraft
 from regraft.backbones.architectures import Timm, Torchvision
 from regraft.backbones.graphs import embedding_graph, stage_count
-from regraft.backbones.sources import get_backbone
+from regraft.backbones.sources import SOURCES, get_backbone, sources_table
 from regraft.backbones.sources.timm import search_backbones
 from regraft.engines import hubs, torchvision
 from regraft.engines.classifiers import remove_classifier
 from regraft.engines.onnx import OnnxEngine
-from regraft.errors import BackboneError, UsageError
+from regraft.errors import BackboneError, RegraftError, UsageError
 from tests.catalogue_hubs import into_hugging_face_cache, into_torch_cache, randomised
 from tests.commands import CommandLine
 from tests.foreign_networks import save_network, write_keras_like
@@ -159,6 +159,20 @@ def test_what_cannot_be_fetched_says_what_to_do(hub_home: Path, refused: list[st
 def test_names_that_mean_nothing_are_explained(name: str, expected: str) -> None:
     with pytest.raises(BackboneError, match=expected):
         get_backbone(name)
+
+
+@pytest.mark.parametrize("scheme", [scheme for scheme in SOURCES if scheme])
+def test_every_source_says_what_it_does_not_find(
+    scheme: str, hub_home: Path, own_cache: Path
+) -> None:
+    with pytest.raises(RegraftError, match=r"nowhere|normalize"):
+        get_backbone(f"{scheme}:nowhere")
+    assert all(form.startswith(f"{scheme}:") for form in SOURCES[scheme].forms[:1])
+
+
+def test_the_table_of_sources_stands_in_the_docs() -> None:
+    page = Path(__file__).parents[1] / "docs" / "frameworks.md"
+    assert sources_table() in page.read_text(encoding="utf-8")
 
 
 def test_a_licence_that_does_not_allow_every_use_has_to_be_accepted(
