@@ -77,10 +77,6 @@ class Timm(msgspec.Struct, frozen=True, tag_field="family", tag="timm"):
 
         return image_facts(timm.describe_network(self.name))
 
-    def export(self, weights: Path, layout: WeightsLayout, transform: Transform) -> Exported:
-        """The network as ONNX graphs."""
-        return _export_pixels(self, weights, layout, transform)
-
 
 class Torchvision(msgspec.Struct, frozen=True, tag_field="family", tag="torchvision"):
     """An image classifier of torchvision, by its name."""
@@ -109,10 +105,6 @@ class Torchvision(msgspec.Struct, frozen=True, tag_field="family", tag="torchvis
         from regraft.engines import torchvision
 
         return image_facts(torchvision.describe_network(self.name))
-
-    def export(self, weights: Path, layout: WeightsLayout, transform: Transform) -> Exported:
-        """The network as ONNX graphs."""
-        return _export_pixels(self, weights, layout, transform)
 
 
 class Transformers(msgspec.Struct, frozen=True, tag_field="family", tag="transformers"):
@@ -144,10 +136,6 @@ class Transformers(msgspec.Struct, frozen=True, tag_field="family", tag="transfo
         from regraft.engines import transformers
 
         return image_facts(transformers.describe_network(self.config))
-
-    def export(self, weights: Path, layout: WeightsLayout, transform: Transform) -> Exported:
-        """The network as ONNX graphs."""
-        return _export_pixels(self, weights, layout, transform)
 
 
 class OwnModule(msgspec.Struct, frozen=True, tag_field="family", tag="module"):
@@ -191,10 +179,6 @@ class OwnModule(msgspec.Struct, frozen=True, tag_field="family", tag="module"):
         network = self.build()
         count = sum(parameter.numel() for parameter in network.parameters())
         return NetworkFacts(count, int(network.headless_width))
-
-    def export(self, weights: Path, layout: WeightsLayout, transform: Transform) -> Exported:
-        """The network as ONNX graphs."""
-        return _export_pixels(self, weights, layout, transform)
 
 
 class SentenceEncoder(msgspec.Struct, frozen=True, tag_field="family", tag="encoder"):
@@ -336,6 +320,23 @@ def image_network(architecture: Architecture) -> ImageNetwork:
     raise _no_network(architecture.title)
 
 
+def export_graphs(
+    architecture: Architecture, weights: Path, layout: WeightsLayout, transform: Transform
+) -> Exported:
+    """The network with the weights of a file as ONNX graphs.
+
+    Raises:
+        BackboneError: the weights do not fit, or it takes no such input or cannot be exported.
+    """
+    if not isinstance(architecture, ImageNetwork):
+        return architecture.export(weights, layout, transform)
+    from regraft.engines.torch import export_network
+
+    network = architecture.load(weights, layout)
+    size_px = _image_size_px(transform)
+    return export_network(network, title=architecture.title, image_size_px=size_px)
+
+
 def architecture_json(architecture: Architecture) -> dict[str, Any]:
     """An architecture as JSON, for models that are saved and for keys."""
     return dict(msgspec.to_builtins(architecture))
@@ -406,20 +407,6 @@ def _loaded(
         title=architecture.title,
         file=weights.name,
         in_order=layout is WeightsLayout.ORDER,
-    )
-
-
-def _export_pixels(
-    architecture: ImageNetwork,
-    weights: Path,
-    layout: WeightsLayout,
-    transform: Transform,
-) -> Exported:
-    from regraft.engines.torch import export_network
-
-    network = architecture.load(weights, layout)
-    return export_network(
-        network, title=architecture.title, image_size_px=_image_size_px(transform)
     )
 
 

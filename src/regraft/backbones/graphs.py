@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.backbones.architectures import SentenceEncoder, WordTable, architecture_json
+from regraft.backbones.architectures import (
+    SentenceEncoder,
+    WordTable,
+    architecture_json,
+    export_graphs,
+)
 from regraft.backbones.backbone import (
     GRAPH_FORMAT,
     Backbone,
@@ -207,7 +212,7 @@ def _network_part(backbone: Backbone, part: str, progress: Progress) -> Path:
     weights = weights_path(backbone)
     if not backbone.is_frozen:
         note(progress, f"preparing {backbone.name}: exporting its network, once on this machine")
-    exported = backbone.architecture.export(weights, backbone.layout, backbone.transform)
+    exported = export_graphs(backbone.architecture, weights, backbone.layout, backbone.transform)
     files = {
         _FEATURES: exported.features,
         _STAGES: exported.stages,
