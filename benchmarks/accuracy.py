@@ -25,7 +25,7 @@ from typing import Any
 import regraft as rg
 from benchmarks.data import photo_data, photo_folder
 from benchmarks.rows import Row, at_least, rate_text
-from regraft.catalogue import is_available
+from regraft.backbones.backbone import is_available
 
 TARGETS = {"rooms": 0.95, "clothing": 0.885, "hymenoptera": 0.95}  # on val, test and val
 CROSS_VALIDATION_TARGETS = {"rooms": 0.94}

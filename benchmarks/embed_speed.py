@@ -32,14 +32,10 @@ from benchmarks.data import own_cache, photo_folder
 from benchmarks.plain_torch import PlainTorch
 from benchmarks.rows import Row, at_least, spread_text
 from benchmarks.timing import seconds_of, take_turns
+from regraft.backbones.backbone import Backbone, image_transform
+from regraft.backbones.built_in import DEFAULT_BACKBONE
+from regraft.backbones.graphs import embedding_graph, network_graph
 from regraft.cache import clear_cache
-from regraft.catalogue import (
-    DEFAULT_BACKBONE,
-    Backbone,
-    embedding_graph,
-    image_transform,
-    network_graph,
-)
 from regraft.modality.base import read_input
 from regraft.modality.image import decode
 from regraft.workers import available_cores

@@ -14,7 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from regraft.catalogue import DEFAULT_BACKBONE, get_backbone, weights_path
+from regraft.backbones.backbone import weights_path
+from regraft.backbones.built_in import DEFAULT_BACKBONE
+from regraft.backbones.sources import get_backbone
 
 
 def main(rooms: Path) -> None:
@@ -26,7 +28,7 @@ def main(rooms: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         learner = vision_learner(
             loaders,
-            get_backbone(DEFAULT_BACKBONE).architecture,
+            get_backbone(DEFAULT_BACKBONE).architecture.title,
             metrics=accuracy,
             pretrained_cfg_overlay={"file": str(weights_under_own_names(Path(folder)))},
         )
@@ -51,7 +53,7 @@ def weights_under_own_names(folder: Path) -> Path:
     import torch
 
     backbone = get_backbone(DEFAULT_BACKBONE)
-    names = timm.create_model(backbone.architecture, pretrained=False).state_dict()
+    names = timm.create_model(backbone.architecture.title, pretrained=False).state_dict()
     state = torch.load(weights_path(backbone), map_location="cpu", weights_only=True)
     path = folder / "weights.pth"
     torch.save(dict(zip(names, state.values(), strict=True)), path)

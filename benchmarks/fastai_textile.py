@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fastai_rooms import weights_under_own_names
-from regraft.catalogue import DEFAULT_BACKBONE, get_backbone
+from regraft.backbones.built_in import DEFAULT_BACKBONE
+from regraft.backbones.sources import get_backbone
 
 EPOCHS = {"default": 4, "best": 12}
 
@@ -57,7 +58,7 @@ def main(root: Path, table: Path, how: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         learner = vision_learner(
             loaders,
-            get_backbone(DEFAULT_BACKBONE).architecture,
+            get_backbone(DEFAULT_BACKBONE).architecture.title,
             metrics=accuracy,
             path=folder,
             pretrained_cfg_overlay={"file": str(weights_under_own_names(Path(folder)))},

@@ -23,13 +23,14 @@ from pathlib import Path
 from benchmarks.data import environment_with_cache, textile_folder
 from benchmarks.rows import Row, SkippedError, at_most
 from benchmarks.timing import run_process
-from regraft.catalogue import DEFAULT_BACKBONE
+from regraft.backbones.built_in import DEFAULT_BACKBONE
 
 GROWTH = 1.2
 LIMIT_GIB = 1.2
 INTERVAL_S = 0.01
 EXPORT = f"""
-from regraft.catalogue import embedding_graph, get_backbone
+from regraft.backbones.graphs import embedding_graph
+from regraft.backbones.sources import get_backbone
 embedding_graph(get_backbone({DEFAULT_BACKBONE!r}))
 """
 EMBED = f"""

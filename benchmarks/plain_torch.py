@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regraft.catalogue import Backbone, weights_path
-from regraft.engines.torch import load_network
+from regraft.backbones.architectures import image_network
+from regraft.backbones.backbone import Backbone, weights_path
 
 if TYPE_CHECKING:
     import torch
@@ -51,9 +51,8 @@ class PlainTorch:
         """The same weights as regraft's."""
         import timm.data
 
-        network: Any = load_network(
-            backbone.architecture, weights_path(backbone), match=backbone.match
-        )
+        architecture = image_network(backbone.architecture)
+        network = architecture.load(weights_path(backbone), backbone.layout)
         network.reset_classifier(0)
         data: Any = timm.data  # half typed
         settings = data.resolve_model_data_config(network)

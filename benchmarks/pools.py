@@ -20,7 +20,7 @@ import regraft as rg
 from benchmarks.data import photo_folder, textile_folder
 from benchmarks.race import held_out_table
 from benchmarks.rows import SkippedError
-from regraft.catalogue import DEFAULT_BACKBONE
+from regraft.backbones.built_in import DEFAULT_BACKBONE
 
 FASHION = 8_000  # images of Fashion-MNIST
 

@@ -68,7 +68,11 @@ def race_result(
         options = [] if table is None else ["--labels", str(table)]
         out = Path(folder) / "run"
         environment = environment_with_cache(Path(folder) / "cache")
-        export = "from regraft.catalogue import *; embedding_graph(get_backbone(DEFAULT_BACKBONE))"
+        export = (
+            "from regraft.backbones.graphs import embedding_graph; "
+            "from regraft.backbones.sources import get_backbone; "
+            "embedding_graph(get_backbone('efficientnet_lite0'))"
+        )
         run_process([sys.executable, "-c", export], environment=environment)
         command = [sys.executable, "-m", "regraft", "fit", str(data), *options]
         command += ["--budget", f"{budget:.0f}s", "--seed", str(seed), "--out", str(out)]

@@ -30,7 +30,7 @@ from regraft.approaches import (
     repeated_folds,
 )
 from regraft.approaches.trained import calibrated
-from regraft.catalogue import measured_speed, remember_speed
+from regraft.backbones.backbone import measured_speed, remember_speed
 from regraft.metrics import FloatArray, IntArray
 from regraft.racing.memory import Predicted, Race, race_key
 

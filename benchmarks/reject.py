@@ -27,7 +27,7 @@ import regraft as rg
 from benchmarks.data import own_cache, photo_folder, textile_folder
 from benchmarks.race import held_out_table
 from benchmarks.rows import Row, SkippedError, at_least
-from regraft.catalogue import DEFAULT_BACKBONE
+from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.heads import (
     Familiarity,
     LinearHead,

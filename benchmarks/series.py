@@ -28,7 +28,7 @@ from PIL import Image
 import regraft as rg
 from benchmarks.data import photo_data
 from benchmarks.rows import Row, at_least, at_most
-from regraft.catalogue import DEFAULT_BACKBONE
+from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset.ordering import orders_by_name
 from regraft.issues.series import find_series
 from regraft.metrics import IntArray

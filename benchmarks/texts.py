@@ -117,7 +117,11 @@ def _race(mails: Path, *, seed: int = 0) -> list[Row]:
         table = write_table(Path(folder) / "labels.csv", mails, files, labels, labels, seed=seed)
         out = Path(folder) / "run"
         environment = environment_with_cache(Path(folder) / "cache")
-        export = f"from regraft.catalogue import *; embedding_graph(get_backbone({BACKBONE!r}))"
+        export = (
+            "from regraft.backbones.graphs import embedding_graph; "
+            "from regraft.backbones.sources import get_backbone; "
+            f"embedding_graph(get_backbone({BACKBONE!r}))"
+        )
         run_process([sys.executable, "-c", export], environment=environment)
         command = [sys.executable, "-m", "regraft", "fit", str(mails), "--labels", str(table)]
         command += ["--budget", f"{BUDGET_S}s", "--out", str(out)]

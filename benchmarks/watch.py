@@ -31,7 +31,7 @@ import regraft as rg
 from benchmarks.data import own_cache, photo_folder, textile_folder
 from benchmarks.memory import make_images
 from benchmarks.rows import Row, at_least, at_most
-from regraft.catalogue import DEFAULT_BACKBONE
+from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.watching import Settings, Store, Watcher, read_timeline
 
 FOUND = 0.95

@@ -94,7 +94,9 @@ def shared_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shared.mkdir(exist_ok=True)
     with FileLock(shared / "lock"), pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(shared))
-        from regraft.catalogue import DEFAULT_BACKBONE, embedding_graph, get_backbone
+        from regraft.backbones.built_in import DEFAULT_BACKBONE
+        from regraft.backbones.graphs import embedding_graph
+        from regraft.backbones.sources import get_backbone
 
         embedding_graph(get_backbone(DEFAULT_BACKBONE))
     return shared / "regraft" / "graphs"

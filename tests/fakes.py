@@ -24,13 +24,14 @@ from regraft.approaches import (
     further_epochs,
 )
 from regraft.approaches.trained import calibrated
+from regraft.backbones.architectures import OnnxFile
 from regraft.dataset import Dataset, Row
 from regraft.engines.training import Step
 from regraft.errors import BackboneError, TrainingError
 from regraft.racing import Comparison, compare
 
 BASE = replace(
-    regraft.get_backbone("efficientnet_lite0"), architecture="onnx"
+    regraft.get_backbone("efficientnet_lite0"), architecture=OnnxFile()
 )  # nothing is to be exported
 EXPORT_S = 1.0  # of every fake training
 RATE = 2e-3  # the learning rate of every fake training

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 import regraft
 from regraft import activations
 from regraft.activations import Activations
-from regraft.catalogue import Backbone, boundary_graph, get_backbone, stage_count, with_transform
+from regraft.backbones.backbone import Backbone, with_transform
+from regraft.backbones.graphs import boundary_graph, stage_count
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, scan
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError

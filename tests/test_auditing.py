@@ -15,7 +15,7 @@ from PIL import Image
 
 from regraft import auditing
 from regraft.auditing import Audit, look_first
-from regraft.catalogue import get_backbone
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import scan
 from regraft.workflow import audit
 from tests.conftest import MakeImageFolder

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from regraft import FineTune, load, scan
-from regraft.catalogue import get_backbone, is_available
-from regraft.engines.torch import load_network
+from regraft.backbones.architectures import Timm
+from regraft.backbones.backbone import is_available
+from regraft.backbones.sources import get_backbone
 from regraft.errors import BackboneError
 from tests.tiny_networks import ARCHITECTURE, WIDTH, write_weights
 
@@ -35,9 +36,9 @@ def test_safetensors_and_state_dicts_load_alike(weights: Path, tmp_path: Path) -
     state = torch.load(weights, weights_only=True)
     save_file(state, tmp_path / "same.safetensors")
     torch.save({"state_dict": state}, tmp_path / "nested.pt")
-    expected = load_network(ARCHITECTURE, weights).state_dict()
+    expected = Timm(ARCHITECTURE).load(weights).state_dict()
     for name in ("same.safetensors", "nested.pt"):
-        found = load_network(ARCHITECTURE, tmp_path / name).state_dict()
+        found = Timm(ARCHITECTURE).load(tmp_path / name).state_dict()
         assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
@@ -47,7 +48,7 @@ def test_another_or_no_classifier_is_no_obstacle(weights: Path, tmp_path: Path) 
     torch.save(body, tmp_path / "body.pt")
     torch.save(body | {"fc.weight": torch.zeros(3, WIDTH)}, tmp_path / "other.pt")
     for name in ("body.pt", "other.pt"):
-        found = load_network(ARCHITECTURE, tmp_path / name).state_dict()
+        found = Timm(ARCHITECTURE).load(tmp_path / name).state_dict()
         assert all(torch.equal(found[key], body[key]) for key in body)
 
 
@@ -57,9 +58,9 @@ def test_what_does_not_fit_names_the_first_tensor(weights: Path, tmp_path: Path)
     state[first] = torch.zeros(1, 2, 3)
     torch.save(state, tmp_path / "bad.pt")
     with pytest.raises(BackboneError, match=rf"{first} is \(1, 2, 3\), expected \("):
-        load_network(ARCHITECTURE, tmp_path / "bad.pt")
+        Timm(ARCHITECTURE).load(tmp_path / "bad.pt")
     with pytest.raises(BackboneError, match=r"do not fit resnet18: .* expected"):
-        load_network("resnet18", weights)
+        Timm("resnet18").load(weights)
 
 
 def test_what_is_no_checkpoint_is_explained(weights: Path, tmp_path: Path) -> None:
@@ -74,10 +75,10 @@ def test_what_is_no_checkpoint_is_explained(weights: Path, tmp_path: Path) -> No
         get_backbone(str(tmp_path / "empty"))
     (tmp_path / "text.pth").write_text("no weights", encoding="utf-8")
     with pytest.raises(BackboneError, match=r"text\.pth cannot be read as weights"):
-        load_network(ARCHITECTURE, tmp_path / "text.pth")
+        Timm(ARCHITECTURE).load(tmp_path / "text.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(BackboneError, match=r"list\.pth holds no state dict"):
-        load_network(ARCHITECTURE, tmp_path / "list.pth")
+        Timm(ARCHITECTURE).load(tmp_path / "list.pth")
 
 
 @pytest.mark.slow
@@ -94,10 +95,10 @@ def test_training_goes_on_from_a_model_folder(
     known = [row.sha256 for row in data.train]
     assert onwards.contents.known_to_backbone(known).all(), "fine-tuned on them, labels included"
     assert not onwards.contents.is_complete, "nobody has said what the file was trained on"
-    assert onwards.architecture == ARCHITECTURE
+    assert onwards.architecture == Timm(ARCHITECTURE)
     assert onwards.transform == first.transform
     assert onwards.licence == "unknown"
-    network = load_network(onwards.architecture, folder / "weights.safetensors").state_dict()
+    network = onwards.architecture.load(folder / "weights.safetensors").state_dict()
     changed = [
         name
         for name, tensor in torch.load(weights, weights_only=True).items()
@@ -115,12 +116,12 @@ def test_a_network_inside_a_larger_module_is_found(weights: Path, tmp_path: Path
     nested = {f"net.encoder.{name}": tensor for name, tensor in state.items()}
     beside = {"criterion.weight": torch.ones(3), "net.head.0.weight": torch.zeros(3, WIDTH)}
     torch.save({"state_dict": nested | beside, "epoch": 3}, tmp_path / "last.ckpt")
-    found = load_network(ARCHITECTURE, tmp_path / "last.ckpt").state_dict()
+    found = Timm(ARCHITECTURE).load(tmp_path / "last.ckpt").state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
     teacher = {f"teacher.{name}": tensor for name, tensor in state.items()}
     torch.save(nested | teacher, tmp_path / "two.ckpt")
     with pytest.raises(BackboneError, match=r"several networks .*\(net\.encoder\., teacher\.\)"):
-        load_network(ARCHITECTURE, tmp_path / "two.ckpt")
+        Timm(ARCHITECTURE).load(tmp_path / "two.ckpt")
 
 
 def test_objects_beside_the_weights_are_not_read(weights: Path, tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_objects_beside_the_weights_are_not_read(weights: Path, tmp_path: Path) 
     settings = {"state_dict": state, "hyper_parameters": {"folder": tmp_path}}
     torch.save(settings, tmp_path / "last.ckpt")
     with pytest.raises(BackboneError) as raised:
-        load_network(ARCHITECTURE, tmp_path / "last.ckpt")
+        Timm(ARCHITECTURE).load(tmp_path / "last.ckpt")
     assert str(raised.value) == (
         "last.ckpt holds an object (pathlib.PosixPath) beside its weights, and reading it would "
         "run code; save the weights alone: torch.save(module.state_dict(), 'weights.pth')"

@@ -492,14 +492,14 @@ def test_backbones_are_measured_here(
     regraft: CommandLine, graphs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only = [b for b in cli_backbones() if b.name == "efficientnet_lite0"]
-    monkeypatch.setattr("regraft.catalogue.list_backbones", lambda: tuple(only))
+    monkeypatch.setattr("regraft.backbones.built_in.list_backbones", lambda: tuple(only))
     found = regraft.done("backbones", "--measure", "--format", "json").data
     assert found[0]["images_per_second"] > 1
     assert regraft.done("backbones", "--format", "json").data == found
 
 
 def cli_backbones() -> Any:
-    from regraft.catalogue import list_backbones
+    from regraft.backbones.built_in import list_backbones
 
     return list_backbones()
 
@@ -564,7 +564,8 @@ def test_a_cache_limit_that_is_no_number(
 @pytest.fixture
 def planned_once(graphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`plan` answers the same arguments from memory, and knows how fast the backbone is."""
-    from regraft.catalogue import get_backbone, remember_speed
+    from regraft.backbones.backbone import remember_speed
+    from regraft.backbones.sources import get_backbone
 
     shared = (graphs / "graphs").resolve()  # where a speed would be seen by other tests
     (graphs / "graphs").unlink()

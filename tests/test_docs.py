@@ -20,7 +20,7 @@ import torch
 
 import regraft as rg
 from regraft.decisions import DECISIONS, new_decision, open_log
-from regraft.engines import architectures
+from regraft.engines import torchvision
 from tests.catalogue_hubs import (
     SQUEEZED,
     randomised,
@@ -73,7 +73,7 @@ def working_folder(photo_folder: Path, test_data: Path) -> Path:
     shutil.copy(some[-1], folder / "new_photos")
     rows = [f"{path.relative_to(photo_folder)},{path.parent.name}" for path in some]
     (folder / "labels.csv").write_text("file,label\n" + "\n".join(rows), encoding="utf-8")
-    network = randomised(architectures.create("torchvision:resnet18"))
+    network = randomised(torchvision.create("resnet18"))
     torch.save(network.state_dict(), folder / "weights.pth")
     write_keras_like(folder / "theirs.onnx")
     (folder / "reviews.csv").write_text(_reviews(), encoding="utf-8")

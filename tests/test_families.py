@@ -18,9 +18,12 @@ import pytest
 import torch
 
 from regraft.approaches import APPROACHES, ONLY_BY_NAME, ONLY_FOR, FineTune, Limits, repeated_folds
-from regraft.catalogue import Backbone, boundary_graph, embedding_graph, get_backbone, stage_count
+from regraft.backbones.architectures import architecture_named
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.graphs import boundary_graph, embedding_graph, stage_count
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import scan
-from regraft.engines import architectures
+from regraft.engines.classifiers import remove_classifier
 from regraft.engines.networks import PixelScale, pretrained_trainee
 from regraft.engines.onnx import OnnxEngine
 from regraft.engines.training import Speed
@@ -96,11 +99,11 @@ def made(
     """A family and a cache of its own: its graph is exported once for all tests."""
     architecture, size, is_cut = FAMILIES[request.param]
     folder = tmp_path_factory.mktemp("family")
-    network = _awake(randomised(architectures.create(architecture)), size)
+    network = _awake(randomised(architecture_named(architecture).build()), size)
     torch.save(network.state_dict(), folder / "weights.pth")
     found = get_backbone(f"file:{folder / 'weights.pth'}", architecture=architecture)
     found = replace(found, transform=replace(found.transform, image_size_px=size))
-    architectures.remove_classifier(network)
+    remove_classifier(network)
     yield Family(found, network, is_cut, folder / "cache")
     (folder / "weights.pth").unlink()
 
@@ -144,9 +147,8 @@ def test_graph_and_network_agree_whole_and_cut(family: Family) -> None:
     assert (stages > 1) == is_cut
     boundary = max(0, stages - 1)
     trainee = pretrained_trainee(
-        backbone.architecture,
-        Path(backbone.weights_at),
-        match=backbone.match,
+        backbone.architecture.load(Path(backbone.weights_at), backbone.layout),
+        title=backbone.name,
         boundary=boundary,
         first_stages=None,
         n_classes=2,

@@ -16,8 +16,9 @@ import pytest
 
 import regraft
 from regraft import features
+from regraft.backbones.backbone import image_transform, measured_speed, with_transform
+from regraft.backbones.sources import get_backbone
 from regraft.cache import cache_use, clear_cache, contents
-from regraft.catalogue import get_backbone, image_transform, measured_speed, with_transform
 from regraft.dataset import scan
 from regraft.errors import StorageError
 from regraft.features import (

@@ -14,7 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 import regraft
-from regraft.catalogue import embedding_graph, get_backbone, stage_count
+from regraft.backbones.architectures import Timm
+from regraft.backbones.graphs import embedding_graph, stage_count
+from regraft.backbones.sources import get_backbone
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
 from regraft.modality.transform import transform_graph
@@ -106,7 +108,7 @@ def test_a_model_of_timm_on_the_hub_is_read_as_one(tmp_path: Path, own_cache: Pa
     config = {"architecture": "test_resnet", "num_classes": 3, "pretrained_cfg": published}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     found = get_backbone(f"hf:{folder}")
-    assert found.architecture == "test_resnet"
+    assert found.architecture == Timm("test_resnet")
     assert found.licence == "not stated"
     assert (found.transform.image_size_px, found.transform.crop_pct) == (96, 1.0)
     assert found.transform.interpolation == "bilinear"
@@ -298,7 +300,7 @@ def test_sizes_of_the_hub_s_networks_can_be_changed_where_they_are_taken(
 
 
 def test_a_transform_of_another_size_is_told(folder: Path, own_cache: Path) -> None:
-    from regraft.catalogue import with_transform
+    from regraft.backbones.backbone import with_transform
 
     found = with_transform(get_backbone(f"hf:{folder}"), image_size_px=80)
     with pytest.raises(BackboneError, match=r"transformers: vit cannot take images of 80 px \(.*"):

@@ -50,6 +50,23 @@ def test_a_loaded_model_predicts_the_same(
     assert loaded.tensors.keys() == model.tensors.keys()
 
 
+def test_a_model_of_the_first_format_is_read_and_gone_on_from(
+    model: regraft.Model, photos: list[Path], tmp_path: Path
+) -> None:
+    folder = model.save(tmp_path / "a.model")
+    record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    assert (record["format"], record["backbone"]["architecture"]["family"]) == (2, "timm")
+    record["format"] = 1
+    record["backbone"]["architecture"] = record["backbone"]["architecture"]["name"]
+    (folder / "model.json").write_text(json.dumps(record), encoding="utf-8")
+    loaded = load(folder)
+    assert loaded.architecture == model.architecture
+    assert loaded.predict(photos) == model.predict(photos)
+    onwards = regraft.get_backbone(str(folder))
+    assert onwards.architecture == model.architecture
+    assert onwards.feature_width == 1280
+
+
 def test_weights_are_saved_whatever_their_order_in_memory(
     model: regraft.Model, tmp_path: Path
 ) -> None:

@@ -13,7 +13,8 @@ from torch import nn
 
 import regraft
 from regraft.approaches import FineTune, Limits, LinearProbe, repeated_folds
-from regraft.catalogue import boundary_graph, embedding_graph, get_backbone, stage_count
+from regraft.backbones.graphs import boundary_graph, embedding_graph, stage_count
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import scan
 from regraft.engines import modules
 from regraft.engines.onnx import OnnxEngine
@@ -108,7 +109,7 @@ def test_a_network_is_found_by_its_name(file: Path, own_cache: Path) -> None:
     from regraft.modality.transform import transform_graph
 
     pixels = OnnxEngine(transform_graph(found.transform).SerializeToString()).run(IMAGE)[0]
-    network = modules.create(found.architecture).eval()
+    network = found.architecture.build().eval()
     with torch.no_grad():
         assert np.allclose(features, network(torch.from_numpy(pixels)).numpy()[0], atol=1e-5)
 

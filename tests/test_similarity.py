@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.catalogue import get_backbone, with_transform
+from regraft.backbones.backbone import with_transform
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, Row, scan
 from regraft.errors import DataError, OutOfTimeError, UsageError
 from regraft.guide import advise, measure_size

@@ -12,10 +12,14 @@ import torch
 from onnx import TensorProto, helper
 
 import regraft
-from regraft.catalogue import embedding_graph, get_backbone, search_backbones, stage_count
-from regraft.engines import architectures, hubs
+from regraft.backbones.architectures import Timm, Torchvision
+from regraft.backbones.graphs import embedding_graph, stage_count
+from regraft.backbones.sources import SOURCES, get_backbone, sources_table
+from regraft.backbones.sources.timm import search_backbones
+from regraft.engines import hubs, torchvision
+from regraft.engines.classifiers import remove_classifier
 from regraft.engines.onnx import OnnxEngine
-from regraft.errors import BackboneError, UsageError
+from regraft.errors import BackboneError, RegraftError, UsageError
 from tests.catalogue_hubs import into_hugging_face_cache, into_torch_cache, randomised
 from tests.commands import CommandLine
 from tests.foreign_networks import save_network, write_keras_like
@@ -48,7 +52,7 @@ def _reference(network: Any, backbone: regraft.Backbone, image: np.ndarray) -> n
     from regraft.modality.transform import transform_graph
 
     pixels = OnnxEngine(transform_graph(backbone.transform).SerializeToString()).run(image)[0]
-    architectures.remove_classifier(network)
+    remove_classifier(network)
     with torch.no_grad():
         return network(torch.from_numpy(pixels)).numpy()[0]
 
@@ -61,7 +65,7 @@ def test_weights_that_timm_has_fetched_are_found(hub_home: Path, own_cache: Path
     into_hugging_face_cache(hub_home, "timm/test_resnet.r160_in1k", network)
     found = get_backbone("timm:test_resnet")  # its default tag
     assert (found.name, found.source) == ("timm:test_resnet", "timm:test_resnet")
-    assert found.architecture == TIMM
+    assert found.architecture == Timm(TIMM)
     assert found.licence == "apache-2.0"
     assert found.pretrained_on == "ImageNet-1k"
     assert found.transform.image_size_px == 160
@@ -83,7 +87,7 @@ def test_weights_of_torchvision_are_found(hub_home: Path, own_cache: Path) -> No
     with pytest.raises(BackboneError, match=r"was altered or fetched only in part: its SHA-256"):
         get_backbone("torchvision:shufflenet_v2_x0_5")
     hashed = get_backbone(f"file:{file}", architecture="torchvision:shufflenet_v2_x0_5")
-    assert hashed.architecture == "torchvision:shufflenet_v2_x0_5"
+    assert hashed.architecture == Torchvision("shufflenet_v2_x0_5")
     assert hashed.transform.interpolation == "bilinear"
     assert (hashed.transform.image_size_px, hashed.transform.crop_pct) == (224, 0.875)
     (features,) = OnnxEngine(embedding_graph(hashed)).run(IMAGE)
@@ -118,8 +122,8 @@ def test_a_file_under_its_hash_is_used(
 def test_sizes_are_those_of_the_weights(name: str, size: int, shorter: int, mean: float) -> None:
     from regraft.modality.transform import ImageTransform
 
-    weights = architectures.default_weights(name)
-    found = ImageTransform.from_dict(architectures.torchvision_transform(weights))
+    weights = torchvision.default_weights(name)
+    found = ImageTransform.from_dict(torchvision.transform_of(weights))
     assert found.image_size_px == size
     assert int(size / found.crop_pct) == shorter
     assert found.normalisation.mean[0] == mean
@@ -148,13 +152,27 @@ def test_what_cannot_be_fetched_says_what_to_do(hub_home: Path, refused: list[st
         ("torchvision:resnet19", "torchvision has no architecture 'resnet19'; did you mean resne"),
         ("torchvision:fasterrcnn_resnet50_fpn", "torchvision has no architecture"),
         ("torchvision:resnet50:V9", "torchvision has no weights 'V9' for resnet50; expected IMAG"),
-        ("hub:resnet18", r"hf:OWNER/NAME, module:FILE.py:NAME, onnx:FILE"),
+        ("hub:resnet18", "module:FILE.py:NAME, onnx:FILE, vectors:FILE"),
         ("file:nowhere.pth", r"there is no nowhere\.pth"),
     ],
 )
 def test_names_that_mean_nothing_are_explained(name: str, expected: str) -> None:
     with pytest.raises(BackboneError, match=expected):
         get_backbone(name)
+
+
+@pytest.mark.parametrize("scheme", [scheme for scheme in SOURCES if scheme])
+def test_every_source_says_what_it_does_not_find(
+    scheme: str, hub_home: Path, own_cache: Path
+) -> None:
+    with pytest.raises(RegraftError, match=r"nowhere|normalize"):
+        get_backbone(f"{scheme}:nowhere")
+    assert all(form.startswith(f"{scheme}:") for form in SOURCES[scheme].forms[:1])
+
+
+def test_the_table_of_sources_stands_in_the_docs() -> None:
+    page = Path(__file__).parents[1] / "docs" / "frameworks.md"
+    assert sources_table() in page.read_text(encoding="utf-8")
 
 
 def test_a_licence_that_does_not_allow_every_use_has_to_be_accepted(

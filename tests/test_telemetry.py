@@ -17,7 +17,7 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
-from regraft.engines import architectures
+from regraft.engines import torchvision
 from regraft.telemetry import VARIABLES, opt_out
 from tests.catalogue_hubs import SQUEEZED, randomised, save_in_hub_form, transformers_model
 from tests.conftest import write_image
@@ -255,7 +255,7 @@ def test_no_backbone_of_a_file_leaves_the_machine(machine: Machine) -> None:
     save_in_hub_form(here / "tiny_vit", transformers_model("ViT"), SQUEEZED, "license: mit")
     write_encoder(here / "tiny_bert", pooling="mean")
     write_keras_like(here / "theirs.onnx")
-    network = randomised(architectures.create("torchvision:resnet18"))
+    network = randomised(torchvision.create("resnet18"))
     torch.save(network.state_dict(), here / "weights.pth")
     (here / "words.txt").write_text("lovely 1 0\nrude 0 1\nwarm 1 1\n", encoding="utf-8")
     quick = ("--approach", "linear_probe")

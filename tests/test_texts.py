@@ -13,8 +13,9 @@ import pytest
 
 import regraft as rg
 from regraft.approaches import Tfidf, WordVectors
+from regraft.backbones.graphs import embedding_graph
+from regraft.backbones.sources import get_backbone
 from regraft.cache import clear_cache
-from regraft.catalogue import embedding_graph, get_backbone
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, ModelError, UnreadableInputError, UsageError
 from regraft.features import embed_rows

@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 
+from regraft.backbones.architectures import SentenceEncoder, WeightsLayout
+from regraft.engines.encoders import Encoder, describe_encoder
+
 WIDTH = 32
 LAYERS = 2
 MAX_TOKENS = 40
@@ -103,17 +106,21 @@ def write_encoder(
     return folder
 
 
-def architecture_and_weights(folder: Path) -> tuple[str, Path]:
+def architecture_and_weights(folder: Path) -> tuple[SentenceEncoder, Path]:
     """What an encoder is loaded from; its file is in the library's form."""
-    from regraft.engines.encoders import describe_encoder
-
     found = describe_encoder(folder)
     (weights,) = (
         found.network / name
         for name in ("model.safetensors", "pytorch_model.bin")
         if (found.network / name).is_file()
     )
-    return found.architecture, weights
+    return SentenceEncoder(found.config, found.pooling, found.is_normalised), weights
+
+
+def loaded(folder: Path) -> Encoder:
+    """The encoder in a folder as it was published."""
+    architecture, weights = architecture_and_weights(folder)
+    return architecture.load(weights, WeightsLayout.PUBLISHED)
 
 
 def original(folder: Path) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from regraft.catalogue import Backbone
+from regraft.backbones.architectures import Timm
+from regraft.backbones.backbone import Backbone
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 
 ARCHITECTURE = "test_resnet"
@@ -42,11 +43,10 @@ def tiny_backbone(folder: Path) -> Backbone:
     weights = write_weights(package / "weights.pth")
     return Backbone(
         name="tiny",
-        architecture=ARCHITECTURE,
+        architecture=Timm(ARCHITECTURE),
         package=package.name,
         weights_file=weights.name,
         weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        extra="",
         task="image classification",
         pretrained_on="nothing",
         licence="Apache-2.0",

@@ -22,7 +22,10 @@ from regraft._version import __version__
 if TYPE_CHECKING:
     from regraft.approaches import Approach, FineTune, Knn, LinearProbe, Scratch
     from regraft.auditing import find_groups
-    from regraft.catalogue import Backbone, get_backbone, list_backbones, module_backbone
+    from regraft.backbones.backbone import Backbone
+    from regraft.backbones.built_in import list_backbones
+    from regraft.backbones.sources import get_backbone
+    from regraft.backbones.sources.modules import module_backbone
     from regraft.dataset import Dataset, Row, scan
     from regraft.errors import RegraftError
     from regraft.evaluation import Evaluation
@@ -51,8 +54,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Approach": "approaches",
-    "Backbone": "catalogue",
     "Comparison": "racing",
+    "Backbone": "backbones.backbone",
     "Dataset": "dataset",
     "Estimate": "metrics",
     "Evaluation": "evaluation",
@@ -77,10 +80,10 @@ _HOME = {
     "find_groups": "auditing",
     "find_issues": "issues",
     "fit": "workflow",
-    "get_backbone": "catalogue",
-    "list_backbones": "catalogue",
+    "get_backbone": "backbones.sources",
+    "list_backbones": "backbones.built_in",
     "load": "model",
-    "module_backbone": "catalogue",
+    "module_backbone": "backbones.sources.modules",
     "plan": "workflow",
     "predict": "workflow",
     "read_run": "runs",

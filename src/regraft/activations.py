@@ -21,8 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.backbones.backbone import Backbone, graph_key
+from regraft.backbones.graphs import boundary_graph
 from regraft.cache import make_room, used_now
-from regraft.catalogue import Backbone, boundary_graph, graph_key
 from regraft.dataset import Dataset, Row
 from regraft.engines.base import Engine
 from regraft.engines.devices import load_graph
@@ -83,7 +84,7 @@ class Activations:
             data: where the files are.
             rows: readable ones, with their content hash.
             backbone: the network and its transform; views of the transform are not used.
-            boundary: stages below, see `catalogue.boundary_graph`.
+            boundary: stages below, see `backbones.graphs.boundary_graph`.
             seed: of the augmentation.
         """
         self._data, self._rows, self._seed = data, list(rows), seed

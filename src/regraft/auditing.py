@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regraft.approaches import LinearProbe, repeated_folds, seconds_expected
-from regraft.catalogue import Backbone, default_backbone, get_backbone
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.built_in import default_backbone
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, split_groups
 from regraft.differences import paired_difference, standing
 from regraft.errors import RegraftError

@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from regraft._version import __version__
+from regraft.backbones.sources import backbone_forms
 from regraft.errors import RegraftError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from regraft.catalogue import BackboneOptions
+    from regraft.backbones.sources import BackboneOptions
     from regraft.progress import Progress
     from regraft.workflow import LabelColumns
 
@@ -244,8 +245,7 @@ BackboneNames = Annotated[
     typer.Option(
         "--backbone",
         metavar="NAME",
-        help="Pretrained network (also timm:NAME, torchvision:NAME, hf:OWNER/NAME or hf:FOLDER, "
-        "module:FILE.py:NAME, onnx:FILE, of texts vectors:FILE), or a checkpoint.",
+        help=f"Pretrained network: NAME of a built-in one, {backbone_forms()}.",
     ),
 ]
 ApproachNames = Annotated[
@@ -1199,7 +1199,9 @@ def backbones(
     ] = None,
 ) -> None:
     """List pretrained networks: licence, input size, speed."""
-    from regraft.catalogue import is_available, list_backbones, search_backbones
+    from regraft.backbones.backbone import is_available
+    from regraft.backbones.built_in import list_backbones
+    from regraft.backbones.sources.timm import search_backbones
 
     if search is not None or licence is not None:
         _print_hub(search_backbones(search or "*", licence=licence or ""), table)

@@ -19,7 +19,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from regraft.approaches import APPROACHES, ONLY_FOR, Approach
-from regraft.catalogue import DEFAULT_BACKBONE, Backbone
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset import Dataset, require_trainable, scan_files
 from regraft.errors import DataError, UsageError
 from regraft.inputs import as_files, each

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.backbones.architectures import OwnModule
 from regraft.dataset import Dataset
 from regraft.engines import seconds_to_load
 from regraft.engines.devices import load_graph
-from regraft.engines.modules import MODULE, allow, is_allowed, origin_of
 from regraft.errors import ExplanationError, RegraftError, UnreadableInputError
 from regraft.evaluation import TEST
 from regraft.features import read_image
@@ -382,7 +382,7 @@ class _Seen:
 class _Explainer:
     """A model, its graphs, and its network as soon as the first photo has been looked at."""
 
-    classifier: Any  # a torch module, see `networks.restore_classifier`
+    classifier: Any  # a torch module, see `networks.with_head`
     layer: EvidenceLayer
     method = ""
 
@@ -412,11 +412,11 @@ class _Explainer:
                 "scratch or fastai"
             )
         own = model.settings.get("architecture")
-        architecture = str(model.backbone["architecture"])
-        if architecture.startswith(MODULE):
+        architecture = model.architecture
+        if isinstance(architecture, OwnModule):
             if make is not None:
-                allow(architecture, make)
-            own = None if is_allowed(architecture) else origin_of(architecture)
+                architecture.allow(make)
+            own = None if architecture.is_allowed else architecture.where
         if own and make is None:
             raise ExplanationError(
                 f"the model's network is your own ({own}), and a saved model runs no code by "

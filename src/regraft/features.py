@@ -26,15 +26,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.backbones.backbone import Backbone, graph_key, remember_speed
+from regraft.backbones.graphs import embedding_graph, network_graph
+from regraft.backbones.sources import get_backbone
 from regraft.cache import ContentStore
-from regraft.catalogue import (
-    Backbone,
-    embedding_graph,
-    get_backbone,
-    graph_key,
-    network_graph,
-    remember_speed,
-)
 from regraft.dataset import Dataset, Row
 from regraft.engines.base import Engine
 from regraft.engines.devices import load_graph
@@ -90,7 +85,7 @@ def embed(
 
     Args:
         data: what `scan` returned.
-        backbone: a name from the catalogue, or a Backbone with its transform.
+        backbone: a name, see `backbones.sources`, or a Backbone with its transform.
         jobs: worker threads; None for one a core.
         progress: told how many images are done.
 

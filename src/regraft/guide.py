@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.catalogue import Backbone
+from regraft.backbones.backbone import Backbone
 from regraft.dataset import Dataset, require_trainable
 from regraft.differences import standing
 from regraft.errors import UsageError

@@ -29,7 +29,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft._version import __version__
-from regraft.catalogue import ONNX, Backbone, embedding_graph, network_tensors
+from regraft.backbones.architectures import (
+    Architecture,
+    OnnxFile,
+    architecture_json,
+    image_network,
+    read_architecture,
+)
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.graphs import embedding_graph, network_tensors
 from regraft.engines.base import Engine
 from regraft.engines.devices import load_graph
 from regraft.errors import ModelError, StorageError, UnreadableInputError, UsageError
@@ -296,6 +304,16 @@ class Model:
         with naming(self._file(RECORD), ModelError, _AGAIN):
             return transform_from_dict(self.backbone["transform"], self.companions)
 
+    @cached_property
+    def architecture(self) -> Architecture:
+        """What network its backbone is.
+
+        Raises:
+            ModelError: what the model says of it is no architecture.
+        """
+        with naming(self._file(RECORD), ModelError, _AGAIN):
+            return read_architecture(self.backbone["architecture"])
+
     def check(self) -> None:
         """Predict something, to see whether the graph goes with the rest of the model.
 
@@ -424,15 +442,15 @@ def network_of(
         BackboneError: the weights do not fit the architecture.
         TrainingError: `make` builds no network.
     """
-    from regraft.engines.networks import restore_classifier
+    from regraft.engines.classifiers import remove_classifier
+    from regraft.engines.networks import restore_scratch, with_head
 
     tensors = model.tensors
-    architecture = str(model.backbone["architecture"])
     own = model.settings.get("architecture")
     why = ""
     if "head.weights" not in tensors:
         why = f"a {model.approach} model decides by its nearest training photos"
-    elif architecture == ONNX:
+    elif isinstance(model.architecture, OnnxFile):
         why = "the model's backbone is an ONNX file, which is no torch network"
     if why:
         raise ModelError(
@@ -444,14 +462,14 @@ def network_of(
             "give make=, a function that returns it for a number of classes"
         )
     temperature = model.temperature if calibrated else 1.0
+    head = (tensors["head.weights"] / temperature, tensors["head.bias"] / temperature)
     with _weights_file(model) as weights:
-        return restore_classifier(
-            None if model.approach == "scratch" else architecture,
-            weights,
-            head=(tensors["head.weights"] / temperature, tensors["head.bias"] / temperature),
-            image_size_px=int(model.backbone["transform"]["image_size_px"]),
-            make=make,
-        )
+        if model.approach != "scratch":
+            features = image_network(model.architecture).load(weights)
+            remove_classifier(features)
+            return with_head(features, head)
+        size_px = int(model.backbone["transform"]["image_size_px"])
+        return restore_scratch(make, weights, head=head, image_size_px=size_px)
 
 
 @contextlib.contextmanager
@@ -478,7 +496,7 @@ def compose_graph(
 ) -> bytes:
     """The complete ONNX graph: upright RGB in, calibrated probabilities and unfamiliarity out.
 
-    `embedding` maps `image` to `features`, see `catalogue.embedding_graph`.
+    `embedding` maps `image` to `features`, see `backbones.graphs.embedding_graph`.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -543,7 +561,7 @@ def assemble(
         settings=settings,
         backbone={
             "name": backbone.name,
-            "architecture": backbone.architecture,
+            "architecture": architecture_json(backbone.architecture),
             "source": backbone.source,
             "licence": backbone.licence,
             "pretrained_on": backbone.pretrained_on,

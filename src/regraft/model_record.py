@@ -1,6 +1,6 @@
 """What `model.json` says of a saved model, and whether the files beside it are those it names.
 
-kind, format, made_with     "regraft model", 1, the version that wrote it
+kind, format, made_with     "regraft model", 2, the version that wrote it
 classes                     the k class names
 set_thresholds              k probabilities from which a class enters the prediction set
 unfamiliar_from             0 to 4
@@ -20,7 +20,7 @@ from regraft._version import __version__
 from regraft.errors import ModelError
 from regraft.saved import check_regular, naming, parse_json, read_bytes
 
-FORMAT = 1
+FORMAT = 2  # 1 named architectures by a string, see `backbones.architectures`
 RECORD, GRAPH, WEIGHTS = "model.json", "model.onnx", "weights.safetensors"
 _AGAIN = "copy the whole model folder again, or save the model again"
 _MOST_RECORD = 16 * 2**20
@@ -36,7 +36,7 @@ class BackboneRecord(msgspec.Struct, kw_only=True, frozen=True):
     """Facts on the pretrained network; some are added by sources of their own."""
 
     name: str
-    architecture: str
+    architecture: str | dict[str, Any]
     transform: dict[str, Any]
     source: str = ""
     licence: str = ""

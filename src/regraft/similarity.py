@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.backbones.architectures import image_network
+from regraft.backbones.backbone import Backbone, graph_key, weights_path
 from regraft.cache import ContentStore
-from regraft.catalogue import Backbone, graph_key, weights_path
 from regraft.dataset import Dataset, Row, require_trainable
 from regraft.engines.devices import load_graph
 from regraft.errors import DataError, OutOfTimeError, UnreadableInputError, UsageError
@@ -144,7 +145,7 @@ def measure_similarity(
 
     Args:
         data: its training rows are sampled, each class by its share.
-        backbone: from the catalogue; of its views only the plain one is used.
+        backbone: of its views only the plain one is used.
         images: how many to draw at the most, at least 1.
         deadline: in seconds of `time.monotonic`, infinite for none. What is known from an earlier
             call costs nothing.
@@ -198,9 +199,8 @@ def _of_photos(
 ) -> Similarity:
     weights = weights_path(backbone)
     from regraft.engines.statistics import observe
-    from regraft.engines.torch import load_network
 
-    network = load_network(backbone.architecture, weights, match=backbone.match)
+    network = image_network(backbone.architecture).load(weights, backbone.layout)
     failures: list[str] = []
     seen = observe(network, _pixel_batches(data, rows, backbone, failures, jobs, progress))
     if not seen.images:

@@ -402,7 +402,7 @@ def _input(size: Sequence[int]) -> str:
 def show_backbones(
     console: Console, prose: Console, rows: Sequence[Mapping[str, Any]], extras: Sequence[str]
 ) -> None:
-    """The catalogue as a table on `console`, and on `prose` what to do next.
+    """The built-in backbones as a table on `console`, and on `prose` what to do next.
 
     `extras` are those of regraft that would install what is missing.
     """

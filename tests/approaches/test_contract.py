@@ -20,7 +20,8 @@ from regraft.approaches import (
     merged,
     repeated_folds,
 )
-from regraft.catalogue import is_available, list_backbones, with_transform
+from regraft.backbones.backbone import is_available, with_transform
+from regraft.backbones.built_in import list_backbones
 from regraft.dataset import Dataset, scan
 from regraft.errors import BackboneError, OutOfTimeError, TrainingError, UsageError
 from regraft.evaluation import evaluate_probabilities

@@ -39,7 +39,8 @@ from regraft.approaches.trained import (
     fit_trained,
     is_unbalanced,
 )
-from regraft.catalogue import Backbone, network_graph, stage_count
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.graphs import network_graph, stage_count
 from regraft.dataset import Dataset, make_folds, scan
 from regraft.engines.onnx import OnnxEngine
 from regraft.engines.training import Step

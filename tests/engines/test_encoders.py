@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from regraft.catalogue import get_backbone, weights_path
+from regraft.backbones.backbone import weights_path
+from regraft.backbones.sources import get_backbone
 from regraft.engines.encoders import (
     DescribedEncoder,
     Encoder,
-    architecture_of,
     describe_encoder,
     load_encoder,
     parameters_in,
@@ -30,14 +30,14 @@ from tests.tiny_encoders import (
     VOCABULARY,
     WIDTH,
     architecture_and_weights,
+    loaded,
     original,
     write_encoder,
 )
 
 
 def encoder_in(folder: Path) -> Encoder:
-    architecture, weights = architecture_and_weights(folder)
-    return load_encoder(architecture, weights, match="transformers")
+    return loaded(folder)
 
 
 def features_of(folder: Path, tokens: torch.Tensor) -> torch.Tensor:
@@ -54,8 +54,12 @@ def test_families(family: str, tmp_path: Path) -> None:
     found = describe_encoder(folder)
     counted = sum(p.numel() for n, p in network.named_parameters() if not n.startswith("pooler."))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert found.config.items() <= config.items()
+    assert "transformers_version" not in found.config
     assert found == DescribedEncoder(
-        architecture=architecture_of(config),
+        config=found.config,
+        pooling="mean",
+        is_normalised=False,
         network=folder,
         feature_width=WIDTH,
         max_tokens=MAX_TOKENS,
@@ -169,15 +173,15 @@ def test_weights_trained_further(tmp_path: Path) -> None:
     folder = write_encoder(tmp_path / "encoder")
     state = {n: t + 0.01 for n, t in encoder_in(folder).network.state_dict().items()}
     save_file(state, tmp_path / "trained.safetensors")
-    architecture = describe_encoder(folder).architecture
-    found = load_encoder(architecture, tmp_path / "trained.safetensors").network.state_dict()
+    config = describe_encoder(folder).config
+    found = load_encoder(config, tmp_path / "trained.safetensors").network.state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
 
     name = "encoder.layer.1.output.dense.weight"
     del state[name]
     save_file(state, tmp_path / "trained.safetensors")
     with pytest.raises(BackboneError) as caught:
-        load_encoder(architecture, tmp_path / "trained.safetensors")
+        load_encoder(config, tmp_path / "trained.safetensors")
     assert str(caught.value) == (
         f"the weights in {tmp_path / 'trained.safetensors'} do not fit encoder: bert: {name} is "
         "missing or has another shape; the file belongs to another config.json"
@@ -356,13 +360,16 @@ def test_the_built_in_encoder_is_described_as_its_folder_is() -> None:
     built_in = get_backbone("all_minilm_l6_v2")
     weights = weights_path(built_in)
     found = describe_encoder(weights.parent)
-    assert found.architecture == built_in.architecture
+    architecture, _ = architecture_and_weights(weights.parent)
+    assert architecture == built_in.architecture
     assert found.feature_width == built_in.feature_width
     assert found.max_tokens == built_in.transform.positions
     assert parameters_in(weights) == built_in.parameters
 
 
-@pytest.mark.parametrize("given", ["encoder:{}", "encoder:no JSON", 'encoder:{"model_type":"vit"}'])
-def test_what_is_no_architecture(given: str, tmp_path: Path) -> None:
-    with pytest.raises(BackboneError, match="this architecture is not of a text encoder"):
+@pytest.mark.parametrize(
+    "given", [{}, {"model_type": "vit"}, {"model_type": "bert", "hidden_size": "x"}]
+)
+def test_what_is_no_architecture(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match="this configuration is not of a text encoder"):
         load_encoder(given, tmp_path / "weights.safetensors")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from regraft.backbones.architectures import Timm
 from regraft.engines import fastai
 from regraft.engines.networks import PixelScale, Trainee
 from regraft.engines.training import Recipe, predict
@@ -31,9 +32,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trainee(weights: Path) -> Trainee:
     return fastai.fastai_trainee(
-        ARCHITECTURE,
-        weights,
-        match="name",
+        Timm(ARCHITECTURE).load(weights),
+        title=ARCHITECTURE,
         n_classes=2,
         feature_width=WIDTH,
         scale=SCALE,

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from regraft.backbones.architectures import Timm
 from regraft.engines.networks import (
     Pixels,
     PixelScale,
@@ -21,7 +22,6 @@ from regraft.engines.networks import (
 )
 from regraft.engines.onnx import OnnxEngine
 from regraft.engines.stages import chain_of
-from regraft.engines.torch import load_network
 from regraft.errors import TrainingError
 from tests.tiny_networks import ARCHITECTURE, SIZE, STAGES, WIDTH, write_weights
 
@@ -258,9 +258,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pretrained(weights: Path, *, boundary: int = 0, first_stages: int | None = None) -> Trainee:
     return pretrained_trainee(
-        ARCHITECTURE,
-        weights,
-        match="name",
+        Timm(ARCHITECTURE).load(weights),
+        title=ARCHITECTURE,
         boundary=boundary,
         first_stages=first_stages,
         n_classes=3,
@@ -272,7 +271,7 @@ def pretrained(weights: Path, *, boundary: int = 0, first_stages: int | None = N
 
 def stages_of(weights: Path) -> dict[str, int]:
     """The stage of every parameter by name."""
-    network: Any = load_network(ARCHITECTURE, weights)
+    network: Any = Timm(ARCHITECTURE).load(weights)
     network.reset_classifier(0)
     chain = chain_of(network, image_size_px=SIZE)
     assert chain.stages == STAGES
@@ -335,7 +334,7 @@ def test_the_graph_is_the_trained_network(weights: Path) -> None:
     pixels = np.random.default_rng(1).normal(size=(3, 3, SIZE, SIZE)).astype(np.float32)
     with torch.no_grad():
         expected = trainee.whole.eval()(torch.from_numpy(pixels)).numpy()
-    before = load_network(ARCHITECTURE, weights).state_dict()
+    before = Timm(ARCHITECTURE).load(weights).state_dict()
 
     graph, tensors = trainee.export()
     (features,) = OnnxEngine(graph).run(pixels)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from regraft.engines import architectures, transformers
+from regraft.engines import transformers
+from regraft.engines.classifiers import feature_width, remove_classifier
 from regraft.engines.stages import chain_of
 from regraft.errors import BackboneError, MissingExtraError
 from regraft.modality.transform import ImageTransform
@@ -51,13 +52,12 @@ def test_features_are_what_the_classifier_takes_and_stages_are_found(
     theirs = transformers_model(kind)
     folder = save_in_hub_form(tmp_path / kind, theirs)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    architecture = transformers.architecture_of(config)
-    assert "id2label" not in architecture
-    assert transformers.title(architecture) == f"transformers: {config['model_type']}"
-    found = architectures.describe_architecture(architecture)
+    relevant = transformers.relevant(config)
+    assert "id2label" not in relevant
+    found = transformers.describe_network(relevant)
     assert found.feature_width == width
-    network = transformers.load(architecture, folder / "model.safetensors")
-    architectures.remove_classifier(network)
+    network = transformers.load(relevant, folder / "model.safetensors")
+    remove_classifier(network)
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         features = network(pixels)
@@ -73,9 +73,9 @@ def test_a_base_model_gives_the_features_of_its_family(tmp_path: Path) -> None:
     whole.vit.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert config["architectures"] == ["ViTModel"]
-    architecture = transformers.architecture_of(config)
-    network = transformers.load(architecture, tmp_path / "model.safetensors")
-    architectures.remove_classifier(network)
+    relevant = transformers.relevant(config)
+    network = transformers.load(relevant, tmp_path / "model.safetensors")
+    remove_classifier(network)
     pixels = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(network(pixels), _pooled(whole, pixels), atol=1e-5)
@@ -83,9 +83,9 @@ def test_a_base_model_gives_the_features_of_its_family(tmp_path: Path) -> None:
 
 def test_a_model_without_a_classifier_in_the_library_gives_its_pooled_output() -> None:
     config = {"model_type": "dinov3_convnext", "hidden_sizes": [8, 8, 8, 16], "depths": [1] * 4}
-    architecture = transformers.architecture_of(config)
-    network = transformers.create(architecture).eval()
-    assert architectures.feature_width(network) == 16
+    relevant = transformers.relevant(config)
+    network = transformers.create(relevant).eval()
+    assert feature_width(network) == 16
     with torch.no_grad():
         assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 16)
 
@@ -93,23 +93,23 @@ def test_a_model_without_a_classifier_in_the_library_gives_its_pooled_output() -
 def test_pickled_weights_are_read_as_data(tmp_path: Path) -> None:
     network = transformers_model("ResNet")
     folder = save_in_hub_form(tmp_path, network)
-    architecture = transformers.architecture_of(network.config.to_dict())
+    relevant = transformers.relevant(network.config.to_dict())
     (folder / "model.safetensors").unlink()
     torch.save(network.state_dict(), folder / "pytorch_model.bin")
-    found = transformers.load(architecture, folder / "pytorch_model.bin")
+    found = transformers.load(relevant, folder / "pytorch_model.bin")
     assert torch.equal(found.classifier[1].weight, network.classifier[1].weight)
     torch.save({"resnet": Path}, folder / "pytorch_model.bin")
     with pytest.raises(BackboneError, match=r"transformers cannot load .*pytorch_model\.bin"):
-        transformers.load(architecture, folder / "pytorch_model.bin")
+        transformers.load(relevant, folder / "pytorch_model.bin")
 
 
 def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
     folder = save_in_hub_form(tmp_path, transformers_model("ViT"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    deeper = transformers.architecture_of(config | {"num_hidden_layers": 4})
+    deeper = transformers.relevant(config | {"num_hidden_layers": 4})
     with pytest.raises(BackboneError, match=r"does not hold vit\.layers\.3.*another config\.json"):
         transformers.load(deeper, folder / "model.safetensors")
-    wider = transformers.architecture_of(config | {"hidden_size": 64})
+    wider = transformers.relevant(config | {"hidden_size": 64})
     with pytest.raises(BackboneError, match=r"transformers cannot load .*model\.safetensors"):
         transformers.load(wider, folder / "model.safetensors")
 
@@ -128,13 +128,13 @@ def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
 )
 def test_what_is_no_image_model_is_told(config: dict[str, Any], expected: str) -> None:
     with pytest.raises(BackboneError, match=expected):
-        transformers.create(transformers.architecture_of(config))
+        transformers.create(transformers.relevant(config))
 
 
 def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     with pytest.raises(MissingExtraError, match=r'pip install "regraft\[huggingface\]"'):
-        transformers.architecture_of({"model_type": "vit"})
+        transformers.relevant({"model_type": "vit"})
 
 
 CONVNEXT = {"size": {"shortest_edge": 224}, "crop_pct": 0.875, "resample": 3}

@@ -14,11 +14,11 @@ from PIL import Image
 
 import regraft
 from regraft.approaches import APPROACHES, FastaiFineTune, FineTune, LinearProbe, repeated_folds
-from regraft.catalogue import Backbone, get_backbone, with_transform
+from regraft.backbones.architectures import OnnxFile, Timm
+from regraft.backbones.backbone import Backbone, with_transform
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, scan
-from regraft.engines.architectures import create
 from regraft.engines.fastai import library
-from regraft.engines.torch import load_network
 from regraft.errors import BackboneError, DataError, MissingExtraError, ModelError, UsageError
 from regraft.frameworks.fastai import save_learner_weights, to_dataloaders, to_learner
 from regraft.modality.image import decode
@@ -260,7 +260,7 @@ def test_the_body_of_a_learner_is_a_backbone(
     file = tmp_path / "body.safetensors"
     assert save_learner_weights(learner, file) == name
     backbone = get_backbone(f"file:{file}", architecture=name)
-    network: Any = load_network(backbone.architecture, file).eval()
+    network: Any = backbone.architecture.load(file)
     body = learner.model[0].eval()
     pixels = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
@@ -284,7 +284,7 @@ def test_the_weights_of_a_learner_of_regraft_come_back(
     ):
         file = tmp_path / f"{views}.safetensors"
         assert save_learner_weights(learner, file) == ARCHITECTURE
-        own = load_network(ARCHITECTURE, file).state_dict()
+        own = Timm(ARCHITECTURE).load(file).state_dict()
         if views == 1:
             assert np.allclose(own["conv1.0.weight"], model.tensors["backbone.conv1.0.weight"])
 
@@ -306,9 +306,9 @@ def test_bodies_of_other_names_are_explained(data: Dataset, tiny: Backbone, tmp_
 @pytest.mark.parametrize("architecture", [None, ARCHITECTURE])
 def test_an_export_of_fastai_is_never_opened(tmp_path: Path, architecture: str | None) -> None:
     path = tmp_path / "export.pkl"
-    torch.save(create(ARCHITECTURE), path)  # as an export does, objects and all
+    torch.save(Timm(ARCHITECTURE).build(), path)  # as an export does, objects and all
     with pytest.raises(BackboneError) as caught:
-        load_network(get_backbone(str(path), architecture=architecture).architecture, path)
+        get_backbone(str(path), architecture=architecture).architecture.load(path)
     assert str(caught.value).startswith("export.pkl is a pickle, which runs code when it ")
     assert "save_learner_weights(learner" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -316,7 +316,7 @@ def test_an_export_of_fastai_is_never_opened(tmp_path: Path, architecture: str |
 
 def test_weights_called_pkl_are_weights(tmp_path: Path) -> None:
     path = tmp_path / "weights.pkl"
-    torch.save(create(ARCHITECTURE).state_dict(), path)
+    torch.save(Timm(ARCHITECTURE).build().state_dict(), path)
     assert get_backbone(str(path), architecture=ARCHITECTURE).name == "weights"
 
 
@@ -330,6 +330,6 @@ def test_without_fastai_the_command_to_install_it_is_told(
 
 
 def test_an_onnx_file_cannot_be_trained(tiny: Backbone, data: Dataset) -> None:
-    approach = FastaiFineTune(replace(tiny, architecture="onnx"))
+    approach = FastaiFineTune(replace(tiny, architecture=OnnxFile()))
     with pytest.raises(regraft.RegraftError, match="tiny is an ONNX file, which stays frozen"):
         approach.cost(data, folds=5)

@@ -15,10 +15,11 @@ from torch import nn
 
 import regraft as rg
 from regraft.approaches import FineTune
-from regraft.catalogue import Backbone, get_backbone
+from regraft.backbones.architectures import Timm
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, make_folds
 from regraft.engines.onnx import OnnxEngine
-from regraft.engines.torch import load_network
 from regraft.errors import DataError, MissingExtraError, ModelError, UsageError
 from regraft.features import read_image
 from regraft.frameworks.lightning import (
@@ -166,7 +167,7 @@ def test_what_learns_changes_and_the_checkpoint_is_a_backbone(
     fitting.save_checkpoint(tmp_path / "last.ckpt")
     found = get_backbone(f"file:{tmp_path / 'last.ckpt'}", architecture=ARCHITECTURE)
     assert found.feature_width == WIDTH
-    state = load_network(ARCHITECTURE, tmp_path / "last.ckpt").state_dict()
+    state = Timm(ARCHITECTURE).load(tmp_path / "last.ckpt").state_dict()
     trained = module.backbone.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in trained.items())
 

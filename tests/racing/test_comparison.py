@@ -90,7 +90,7 @@ def test_a_used_up_budget_skips_what_is_left_but_never_the_first(data: Dataset) 
 
 
 def test_what_would_not_fit_is_not_begun(data: Dataset) -> None:
-    from regraft.catalogue import remember_speed
+    from regraft.backbones.backbone import remember_speed
 
     remember_speed(BASE, 1.0)  # one image a second: 300 images need 300 s
     slow = Fake(0.9, "slow", parameters=BASE.parameters)

@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 
-from regraft import catalogue
 from regraft.approaches import (
     APPROACHES,
     ONLY_BY_NAME,
@@ -17,7 +16,10 @@ from regraft.approaches import (
     Scratch,
     scope_of,
 )
-from regraft.catalogue import get_backbone, is_available, list_backbones
+from regraft.backbones.architectures import OnnxFile
+from regraft.backbones.backbone import is_available
+from regraft.backbones.built_in import list_backbones
+from regraft.backbones.sources import get_backbone
 from regraft.errors import BackboneError, MissingExtraError, UsageError
 from regraft.guide import RULE
 from regraft.racing.entrants import (
@@ -143,7 +145,7 @@ def test_fastai_is_tried_only_by_name_and_before_scratch(only_built_in: None) ->
         ("scratch", "small_resnet", "scratch"),
     ]
     assert named[1].network.transform.resize == "pad"
-    frozen = dataclasses.replace(get_backbone(BASE), architecture="onnx")
+    frozen = dataclasses.replace(get_backbone(BASE), architecture=OnnxFile())
     (only,) = candidate_approaches(["fastai", "linear_probe"], [frozen])
     assert isinstance(only, LinearProbe)
     with pytest.raises(UsageError, match="lite0 is used as it is, and fine_tune would train it; t"):
@@ -171,7 +173,7 @@ def test_what_is_unknown_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
             function(["knn", "magic"], ())
     with pytest.raises(BackboneError, match="no backbone named 'efficientnet'"):
         candidate_approaches((), ["efficientnet"])
-    monkeypatch.setattr(catalogue.backbone, "_find_weights", lambda backbone: None)
+    monkeypatch.setattr("regraft.backbones.backbone._find_weights", lambda backbone: None)
     with pytest.raises(BackboneError, match="lite1"):
         candidate_backbones((), ["efficientnet_lite1"])
 

@@ -16,7 +16,9 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.catalogue import Backbone, default_backbone, is_exported, measured_speed
+from regraft.backbones.backbone import Backbone, measured_speed
+from regraft.backbones.built_in import default_backbone
+from regraft.backbones.graphs import is_exported
 from regraft.dataset import Dataset, make_folds
 from regraft.errors import OutOfTimeError
 from regraft.heads import doubt

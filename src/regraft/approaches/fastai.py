@@ -13,7 +13,9 @@ from regraft.approaches.trained import (
     Trains,
     check_training,
 )
-from regraft.catalogue import DEFAULT_BACKBONE, Backbone, image_transform, weights_path
+from regraft.backbones.architectures import image_network
+from regraft.backbones.backbone import Backbone, image_transform, weights_path
+from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.errors import TrainingError
 from regraft.progress import Progress, silent
 
@@ -34,7 +36,7 @@ class FastaiFineTune(Trains):
     network with a linear head like any other.
 
     Args:
-        backbone: a name from the catalogue, or a Backbone.
+        backbone: a name, see `backbones.sources`, or a Backbone.
         epochs: passes over the training photos, the first one included; None for 5, which is
             `fine_tune(4)`, or fewer where a time budget asks for it.
         learning_rate: `base_lr` of `fine_tune`.
@@ -89,9 +91,8 @@ class FastaiFineTune(Trains):
 
         def make(n_classes: int) -> Trainee:
             return fastai.fastai_trainee(
-                backbone.architecture,
-                weights,
-                match=backbone.match,
+                image_network(backbone.architecture).load(weights, backbone.layout),
+                title=backbone.architecture.title,
                 n_classes=n_classes,
                 feature_width=backbone.feature_width,
                 scale=scale,

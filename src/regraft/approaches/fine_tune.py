@@ -14,13 +14,10 @@ from regraft.approaches.trained import (
     Trains,
     check_training,
 )
-from regraft.catalogue import (
-    DEFAULT_BACKBONE,
-    Backbone,
-    image_transform,
-    stage_count,
-    weights_path,
-)
+from regraft.backbones.architectures import SentenceEncoder, image_network
+from regraft.backbones.backbone import Backbone, image_transform, weights_path
+from regraft.backbones.built_in import DEFAULT_BACKBONE
+from regraft.backbones.graphs import stage_count
 from regraft.errors import TrainingError, UsageError
 from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
@@ -52,7 +49,7 @@ class FineTune(Trains):
     in stages that are trained.
 
     Args:
-        backbone: a name from the catalogue, or a Backbone.
+        backbone: a name, see `backbones.sources`, or a Backbone.
         train: "last_1_stage", "last_2_stages"... from the output downwards, "first_2_stages"
             for the first ones only (surgical fine-tuning: Lee et al., ICLR 2023), or "all".
         epochs: passes over the training photos; None for 12 of last stages and 6 otherwise (of
@@ -186,9 +183,8 @@ def _image_trainee(
     from regraft.engines.networks import pretrained_trainee
 
     return pretrained_trainee(
-        backbone.architecture,
-        weights,
-        match=backbone.match,
+        image_network(backbone.architecture).load(weights, backbone.layout),
+        title=backbone.architecture.title,
         boundary=boundary,
         first_stages=first_stages,
         n_classes=n_classes,
@@ -203,10 +199,11 @@ def _text_trainee(
 ) -> Trainee:
     from regraft.engines.texts import text_trainee
 
+    architecture = backbone.architecture
+    assert isinstance(architecture, SentenceEncoder), architecture.title
     return text_trainee(
-        backbone.architecture,
-        weights,
-        match=backbone.match,
+        architecture.load(weights, backbone.layout),
+        title=architecture.title,
         boundary=boundary,
         first_stages=first_stages,
         n_classes=n_classes,

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.approaches.base import NO_LIMITS, CrossValidation, Limits, repeated_folds
-from regraft.catalogue import Backbone, get_backbone, with_transform
+from regraft.backbones.backbone import Backbone, with_transform
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError, UsageError
 from regraft.features import embed_rows

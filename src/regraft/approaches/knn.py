@@ -13,7 +13,8 @@ from regraft.approaches.frozen import (
     fit_frozen,
     frozen_backbone,
 )
-from regraft.catalogue import DEFAULT_BACKBONE, Backbone
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset import Dataset
 from regraft.heads import NEIGHBOURS, fit_knn
 from regraft.metrics import IntArray
@@ -26,7 +27,7 @@ class Knn:
     """Classify by the nearest training images; their number is chosen by cross-validation.
 
     Args:
-        backbone: a name from the catalogue, or a Backbone.
+        backbone: a name, see `backbones.sources`, or a Backbone.
         views: 1, or 2 to average the features of each image and its mirror image.
         resize: "crop", "pad" or "squash"; None for the backbone's own.
     """

@@ -13,7 +13,8 @@ from regraft.approaches.trained import (
     Trains,
     check_training,
 )
-from regraft.catalogue import Backbone
+from regraft.backbones.architectures import FromScratch
+from regraft.backbones.backbone import Backbone
 from regraft.engines.modules import load_named
 from regraft.locations import shareable_word
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
@@ -67,11 +68,8 @@ class Scratch(Trains):
         changes: dict[str, Any] = {} if self.resize is None else {"resize": self.resize}
         return Backbone(
             name=self._title,
-            architecture=self._title,
-            package="",
-            weights_file="",
+            architecture=FromScratch(self._title),
             weights_sha256="",
-            extra="",
             task="image classification",
             pretrained_on="nothing",
             licence="your own" if self.architecture else "Apache-2.0",

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from regraft.approaches.base import NO_LIMITS, CrossValidation, Limits, repeated_folds
 from regraft.approaches.frozen import cross_validate_repeats, set_thresholds
-from regraft.catalogue import Backbone, default_backbone, kept_tokenizer
+from regraft.backbones.architectures import FromScratch
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.built_in import default_backbone
+from regraft.backbones.tokenizers import kept_tokenizer
 from regraft.dataset import Dataset, Row, split_groups
 from regraft.errors import DataError, UnreadableInputError
 from regraft.features import read_checked
@@ -44,16 +47,13 @@ class Tfidf:
         """Facts on it, in the form of a backbone that was pretrained on nothing."""
         like = default_backbone("text")
         assert isinstance(like.transform, TextTransform)
-        return replace(
-            like,
+        return Backbone(
             name="words",
-            architecture="tfidf",
-            package="",
-            weights_file="",
+            architecture=FromScratch("tfidf"),
             weights_sha256="",
-            extra="",
             task="text classification",
             pretrained_on="nothing",
+            licence=like.licence,
             parameters=_MOST_GRAMS,
             feature_width=_MOST_GRAMS,
             transform=replace(like.transform, max_tokens=_MOST_TOKENS),

@@ -24,7 +24,8 @@ from regraft.approaches.base import (
     further_epochs,
     repeated_folds,
 )
-from regraft.catalogue import Backbone, graph_on_inputs
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.graphs import graph_on_inputs
 from regraft.dataset import Dataset, split_groups
 from regraft.engines import seconds_to_load
 from regraft.errors import DataError, OutOfTimeError, UsageError

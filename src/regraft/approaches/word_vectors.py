@@ -8,7 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from regraft.approaches.trained import TrainingPlan, Trains, check_training
-from regraft.catalogue import Backbone, default_backbone, get_backbone, weights_path, word_table
+from regraft.backbones.architectures import FromScratch
+from regraft.backbones.backbone import Backbone, weights_path
+from regraft.backbones.built_in import default_backbone
+from regraft.backbones.graphs import word_table
+from regraft.backbones.sources import get_backbone
 from regraft.errors import UsageError
 from regraft.progress import Progress, silent
 
@@ -68,7 +72,9 @@ class WordVectors(Trains):
         if backbone.modality != "text":
             raise UsageError(f"{backbone.name} has no word vectors; name a text encoder")
         small = f"small_{self.kind}"
-        network = replace(backbone, architecture=small, parameters=_LEARNED_WIDTH * 1_000)
+        network = replace(
+            backbone, architecture=FromScratch(small), parameters=_LEARNED_WIDTH * 1_000
+        )
         if not self.learned:
             return network
         return replace(network, name=small, weights_sha256="", pretrained_on="nothing")

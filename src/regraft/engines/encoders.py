@@ -1,9 +1,8 @@
 """Text encoders: a folder of a pretrained transformer in, its facts or its parts as modules out.
 
-The folder is in the format of Hugging Face, perhaps with the files that sentence-transformers
-adds: `config.json`, and what says how token vectors become one vector. An architecture is
-"encoder:" and both as JSON, so that all that is needed to build the network again travels with a
-saved model. `Encoder` runs the network part by part, so that it can be cut between its layers.
+The folder is in the format of Hugging Face, perhaps with the files that sentence-transformers adds:
+`config.json`, and what says how token vectors become one vector. `Encoder` runs the network part by
+part, so that it can be cut between its layers.
 """
 
 from __future__ import annotations
@@ -15,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regraft.engines.torch import read_state
-from regraft.engines.transformers import LEFT_OUT, quiet, title
+from regraft.engines.transformers import LEFT_OUT, quiet
 from regraft.errors import BackboneError, MissingExtraError
 from regraft.telemetry import opt_out
 
 if TYPE_CHECKING:
     import torch
 
-ENCODER = "encoder:"
 MODULES = "modules.json"  # of sentence-transformers
 _SENTENCES = ("sentence_bert_config.json", "sentence_roberta_config.json")
 _TOKENIZER, _TOKENIZER_CONFIG, _VOCABULARY = "tokenizer.json", "tokenizer_config.json", "vocab.txt"
@@ -36,7 +34,9 @@ class DescribedEncoder:
     """Facts on a text encoder.
 
     Attributes:
-        architecture: see the module.
+        config: what of its `config.json` is needed to build the network again.
+        pooling: "mean", "cls" or "max": how token vectors become one.
+        is_normalised: whether features have length one.
         network: the folder of the network in the folder, in which its weights are.
         feature_width: numbers in a feature vector.
         max_tokens: the longest text it takes, with the marks at its ends.
@@ -44,7 +44,9 @@ class DescribedEncoder:
         lowercase: whether capitals are made small before it; None where nothing says so.
     """
 
-    architecture: str
+    config: dict[str, Any]
+    pooling: str
+    is_normalised: bool
     network: Path
     feature_width: int
     max_tokens: int
@@ -52,24 +54,9 @@ class DescribedEncoder:
     lowercase: bool | None
 
 
-def architecture_of(
-    config: Mapping[str, Any], *, pooling: str = "mean", is_normalised: bool = False
-) -> str:
-    """The architecture of an encoder.
-
-    Args:
-        config: what its `config.json` holds.
-        pooling: "mean", "cls" or "max": how token vectors become one.
-        is_normalised: whether features have length one.
-    """
-    left_out = (*LEFT_OUT, "architectures", "gradient_checkpointing", "use_cache")
-    kept = {
-        "model_type": config.get("model_type"),
-        "config": {n: v for n, v in config.items() if n not in (*left_out, "model_type")},
-        "pooling": pooling,
-        "is_normalised": is_normalised,
-    }
-    return ENCODER + json.dumps(kept, sort_keys=True, separators=(",", ":"))
+def title(config: Mapping[str, Any]) -> str:
+    """An encoder for people."""
+    return f"encoder: {config['model_type']}"
 
 
 def is_encoder(folder: Path, config: Mapping[str, Any]) -> bool:
@@ -97,12 +84,13 @@ def describe_encoder(folder: Path) -> DescribedEncoder:
             f"{folder} holds a network of the family {config.get('model_type')}, expected one of "
             f"{', '.join(sorted(_FAMILIES))}"
         )
-    architecture = architecture_of(
-        config, pooling=layout.pooling, is_normalised=layout.is_normalised
-    )
-    read = _Read.of(architecture, where=str(folder))
+    left_out = (*LEFT_OUT, "architectures", "gradient_checkpointing", "use_cache")
+    config = {name: value for name, value in config.items() if name not in left_out}
+    read = _Read.of(config, where=str(folder))
     return DescribedEncoder(
-        architecture=architecture,
+        config=config,
+        pooling=layout.pooling,
+        is_normalised=layout.is_normalised,
         network=layout.network,
         feature_width=int(read.config.hidden_size),
         max_tokens=_max_tokens(layout.network, read.most_positions),
@@ -111,14 +99,14 @@ def describe_encoder(folder: Path) -> DescribedEncoder:
     )
 
 
-def width_of(architecture: str) -> int:
+def width_of(config: Mapping[str, Any]) -> int:
     """Numbers in a feature vector.
 
     Raises:
-        BackboneError: the architecture is of no encoder that is supported.
+        BackboneError: it is of no encoder that is supported.
         MissingExtraError: transformers is not installed.
     """
-    return int(_Read.of(architecture).config.hidden_size)
+    return int(_Read.of(config).config.hidden_size)
 
 
 def parameters_in(weights: Path) -> int:
@@ -215,21 +203,28 @@ class Encoder:
         return [rest, *of_layers]
 
 
-def load_encoder(architecture: str, weights: Path, *, match: str = "name") -> Encoder:
-    """The encoder of an architecture, in evaluation mode.
+def load_encoder(
+    config: Mapping[str, Any],
+    weights: Path,
+    *,
+    pooling: str = "mean",
+    is_normalised: bool = False,
+    is_published: bool = False,
+) -> Encoder:
+    """An encoder in evaluation mode.
 
     Args:
-        architecture: see `architecture_of`.
+        config, pooling, is_normalised: see `DescribedEncoder`.
         weights: a file of its parameters.
-        match: "name", or "transformers" for a file as that library publishes it: of a network that
-            has a task, or of an older version.
+        is_published: it is as transformers publishes it: of a network that has a task, or of an
+            older version.
 
     Raises:
-        BackboneError: the architecture is not supported, or the weights do not fit it.
+        BackboneError: the network is not supported, or the weights do not fit it.
         MissingExtraError: transformers is not installed.
     """
-    read = _Read.of(architecture)
-    network = _network_of(architecture, read.config, weights, match)
+    read = _Read.of(config)
+    network = _network_of(read.config, weights, name=title(config), is_published=is_published)
     count = sum(p.numel() for p in network.parameters())
     if count > _LARGEST:
         raise BackboneError(
@@ -242,8 +237,8 @@ def load_encoder(architecture: str, weights: Path, *, match: str = "name") -> En
         stages=0 if read.family.shares_layers else 1 + int(read.config.num_hidden_layers),
         max_tokens=read.most_positions,
         vocabulary=int(read.config.vocab_size),
-        pooling=read.pooling,
-        is_normalised=read.is_normalised,
+        pooling=pooling,
+        is_normalised=is_normalised,
         _family=read.family,
     )
 
@@ -348,24 +343,22 @@ _FAMILIES = {
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What an architecture says."""
+    """A configuration as transformers reads it, and its family."""
 
     config: Any
     family: _Family
-    pooling: str
-    is_normalised: bool
 
     @classmethod
-    def of(cls, architecture: str, *, where: str = "this architecture") -> _Read:
+    def of(cls, given: Mapping[str, Any], *, where: str = "this configuration") -> _Read:
         try:
             opt_out()
             from transformers import AutoConfig
         except ImportError as error:
             raise MissingExtraError("text encoders", "text") from error
         try:
-            said = json.loads(architecture.removeprefix(ENCODER))
-            kind, fields = str(said["model_type"]), dict(said["config"])
-            family, pooling = _FAMILIES[kind], str(said["pooling"])
+            fields = dict(given)
+            kind = str(fields.pop("model_type"))
+            family = _FAMILIES[kind]
             with quiet():
                 config: Any = AutoConfig.for_model(kind, **fields)
         except Exception as error:  # each configuration checks its values in its own way
@@ -379,7 +372,7 @@ class _Read:
                 f"{where} holds a DeBERTa network with a convolution between its layers, expected "
                 "one without; take a version 3 of DeBERTa"
             )
-        return cls(config, family, pooling, bool(said["is_normalised"]))
+        return cls(config, family)
 
     @property
     def most_positions(self) -> int:
@@ -454,7 +447,7 @@ def _json(path: Path) -> Any:
         raise BackboneError(f"{path} cannot be read as JSON ({error}); fetch it again") from error
 
 
-def _network_of(architecture: str, config: Any, weights: Path, match: str) -> Any:
+def _network_of(config: Any, weights: Path, *, name: str, is_published: bool) -> Any:
     """The network without the layer that some put behind the first token."""
     import torch
 
@@ -465,7 +458,7 @@ def _network_of(architecture: str, config: Any, weights: Path, match: str) -> An
     how: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "eager"}
     try:
         with quiet():
-            if match == "transformers":
+            if is_published:
                 network, loading = make.from_pretrained(
                     weights.parent,
                     config=config,
@@ -482,19 +475,19 @@ def _network_of(architecture: str, config: Any, weights: Path, match: str) -> An
     except Exception as error:  # a damaged file raises whatever its format raises
         what = " ".join(str(error).split())[:200]
         raise BackboneError(
-            f"{weights} cannot be loaded as {title(architecture)} ({what}); if it was fetched only "
+            f"{weights} cannot be loaded as {name} ({what}); if it was fetched only "
             "in part, fetch it again"
         ) from error
     if hasattr(network, "pooler"):
         network.pooler = None
-    if match != "transformers":
+    if not is_published:
         state = read_state(weights)
         missing = [n for n, t in network.state_dict().items() if _differs(t, state.get(n))]
         if not missing:
             network.load_state_dict(state, strict=False)
     if missing:
         raise BackboneError(
-            f"the weights in {weights} do not fit {title(architecture)}: {sorted(missing)[0]} is "
+            f"the weights in {weights} do not fit {name}: {sorted(missing)[0]} is "
             "missing or has another shape; the file belongs to another config.json"
         )
     return network

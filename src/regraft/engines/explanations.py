@@ -5,7 +5,7 @@ the features of the last layer that still has places, each weighted by how much 
 class rises with it, negative sums cut off. Convolutional networks have such a layer; the tokens
 of a transformer are laid out as the grid they were cut from, class and register tokens left out.
 
-A classifier is what `networks.restore_classifier` returns.
+A classifier is what `networks.with_head` returns.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def find_layer(classifier: torch.nn.Module, pixels: NDArray[np.float32]) -> Evid
     only if nothing further out will do.
 
     Args:
-        classifier: as `restore_classifier` returns it.
+        classifier: as `with_head` returns it.
         pixels: (1, 3, s, s), as the transform makes them.
 
     Raises:
@@ -119,7 +119,7 @@ def class_maps(
     All zeros where nothing speaks for it.
 
     Args:
-        classifier: as `restore_classifier` returns it.
+        classifier: as `with_head` returns it.
         layer: see `find_layer`.
         pixels: (n, 3, s, s), as the transform makes them.
         targets: n class numbers, 0 to k - 1.

@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,10 +61,9 @@ def _imported() -> Any:
 
 
 def fastai_trainee(
-    architecture: str,
-    weights: Path,
+    network: Any,
     *,
-    match: str,
+    title: str,
     n_classes: int,
     feature_width: int,
     scale: PixelScale,
@@ -77,9 +75,8 @@ def fastai_trainee(
     `pretrained_trainee`.
     """
     trainee = pretrained_trainee(
-        architecture,
-        weights,
-        match=match,
+        network,
+        title=title,
         boundary=0,
         first_stages=None,
         n_classes=n_classes,

@@ -14,12 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.engines.architectures import (
-    TORCHVISION,
-    classifier_names,
-    create,
-    torchvision_names,
-)
+from regraft.engines import torchvision
+from regraft.engines.classifiers import classifier_names
 from regraft.engines.fastai import library, normalising
 from regraft.engines.networks import PixelScale
 from regraft.errors import BackboneError
@@ -128,32 +124,23 @@ def _averaged_type() -> Any:
     return Averaged
 
 
-def body_weights(
-    learner: Any, architecture: str | None = None
-) -> tuple[str, dict[str, NDArray[Any]]]:
+def body_weights(learner: Any, network: Any, *, title: str) -> dict[str, NDArray[Any]]:
     """The parameters of a learner's body, by the names of the library its network is from.
 
     fastai cuts networks of torchvision into numbered parts; those of timm it keeps as they are.
 
     Args:
         learner: its model is a sequence of body and head, or a network of timm or torchvision.
-        architecture: as for `architectures.create`; None where the learner says it.
+        network: one of that library, as its body was before.
+        title: what it is, for people.
 
     Returns:
-        The architecture, and all of its tensors but those of the classifier.
+        All tensors of the network but those of its classifier.
 
     Raises:
-        BackboneError: the architecture is not known, or the tensors are not its own.
+        BackboneError: the tensors are not those of the network.
     """
-    import torch
-
-    body = learner.model
-    if isinstance(body, torch.nn.Sequential) and len(body) > 1:
-        body = body[0]
-    while isinstance(getattr(body, "model", None), torch.nn.Module):
-        body = body.model
-    name = architecture or _architecture(learner, body)
-    network = create(name)
+    body = _body(learner)
     heads = tuple(f"{head}." for head in classifier_names(network))
     expected = {n: t for n, t in network.state_dict().items() if not n.startswith(heads)}
     problem = ""
@@ -161,11 +148,11 @@ def body_weights(
     for state in (body.state_dict(), _by_children(body.state_dict(), children)):
         lacking = [n for n, t in expected.items() if n not in state or state[n].shape != t.shape]
         if not lacking:
-            return name, {n: state[n].detach().cpu().contiguous().numpy() for n in expected}
+            return {n: state[n].detach().cpu().contiguous().numpy() for n in expected}
         found = tuple(state[lacking[0]].shape) if lacking[0] in state else "missing"
         problem = f"{lacking[0]} is {found}, expected {tuple(expected[lacking[0]].shape)}"
     raise BackboneError(
-        f"the body of the learner does not hold what {name} needs below its classifier "
+        f"the body of the learner does not hold what {title} needs below its classifier "
         f"({problem}); name its architecture, or take one of which fastai keeps all else"
     )
 
@@ -180,14 +167,29 @@ def _by_children(state: Mapping[str, Any], children: Sequence[str]) -> dict[str,
     return found
 
 
-def _architecture(learner: Any, body: Any) -> str:
-    """What a learner says its architecture is, in the form that `architectures.create` takes."""
-    arch = getattr(learner, "arch", None)
+def _body(learner: Any) -> Any:
+    import torch
+
+    body = learner.model
+    if isinstance(body, torch.nn.Sequential) and len(body) > 1:
+        body = body[0]
+    while isinstance(getattr(body, "model", None), torch.nn.Module):
+        body = body.model
+    return body
+
+
+def architecture_name(learner: Any) -> str:
+    """What a learner says its architecture is: timm's name, or "torchvision:NAME".
+
+    Raises:
+        BackboneError: it says nothing.
+    """
+    body, arch = _body(learner), getattr(learner, "arch", None)
     if isinstance(arch, str):
         return arch
     name = getattr(arch, "__name__", "")
-    if name in torchvision_names():
-        return f"{TORCHVISION}{name}"
+    if name in torchvision.names():
+        return f"torchvision:{name}"
     facts = getattr(body, "pretrained_cfg", None) or {}
     if facts.get("architecture"):
         return str(facts["architecture"])

@@ -1,7 +1,8 @@
 """A pretrained `torch.nn.Module` of the user's own: something to call in, a checked network out.
 
-Its architecture is "module:" and where it is. Code is run only for names that the user has given
-in this process: a saved model, which holds such a name, runs none by itself.
+Code is run only for names that the user has given in this process: a saved model, which holds such
+a name, runs none by itself. Two networks may be at one place; a digest of their weights tells them
+apart.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any
 
 from regraft.errors import BackboneError, UsageError
 
-MODULE = "module:"
-_given: dict[str, Callable[[], Any]] = {}
-_widths: dict[str, int] = {}
+_Key = tuple[str, str]  # where it is, and a digest of its weights, which may be ""
+_given: dict[_Key, Callable[[], Any]] = {}
+_widths: dict[_Key, int] = {}
 
 
 def load_named(where: str, what: str) -> Any:
@@ -61,25 +62,20 @@ def load_named(where: str, what: str) -> Any:
     return found
 
 
-def allow(architecture: str, made_by: Any, *, feature_width: int = 0) -> None:
+def allow(where: str, made_by: Any, *, digest: str = "", feature_width: int = 0) -> None:
     """Let a network of one's own be made in this process, by a callable or as copies of a module.
 
     `feature_width` is d, where it is known.
     """
-    _given[architecture], _widths[architecture] = made_by, feature_width
+    _given[where, digest], _widths[where, digest] = made_by, feature_width
 
 
-def is_allowed(architecture: str) -> bool:
-    """Whether an architecture names no code of the user, or code that the user has named too."""
-    return not architecture.startswith(MODULE) or architecture in _given
+def is_allowed(where: str, digest: str = "") -> bool:
+    """Whether the user has named this network in this process."""
+    return (where, digest) in _given
 
 
-def origin_of(architecture: str) -> str:
-    """Where the user said that the network is: "path/to/file.py:name"."""
-    return architecture.removeprefix(MODULE).partition("#")[0]
-
-
-def create(architecture: str) -> Any:
+def create(where: str, digest: str = "") -> Any:
     """The network anew, with the weights that it brings.
 
     Raises:
@@ -89,13 +85,12 @@ def create(architecture: str) -> Any:
 
     import torch
 
-    if architecture not in _given:
-        where = origin_of(architecture)
+    if not is_allowed(where, digest):
         raise BackboneError(
             f"the network is your own ({where}), and a saved model runs no code by itself; add "
-            f"--arch {MODULE}{where}"
+            f"--arch module:{where}"
         )
-    made_by, where = _given[architecture], origin_of(architecture)
+    made_by = _given[where, digest]
     network: Any
     if isinstance(made_by, torch.nn.Module):
         network = copy.deepcopy(made_by)
@@ -112,7 +107,7 @@ def create(architecture: str) -> Any:
             f"{where} returned {type(network).__name__}, expected a torch.nn.Module with its "
             "weights in place"
         )
-    network.headless_width = _widths[architecture]  # type: ignore[assignment]
+    network.headless_width = _widths[where, digest]  # type: ignore[assignment]
     return network.float().cpu().requires_grad_(True)
 
 
@@ -136,11 +131,11 @@ class Looked:
     normalize: Any
 
 
-def look_at(architecture: str, *, image_size_px: int | None) -> Looked:
+def look_at(where: str, *, image_size_px: int | None) -> Looked:
     """Make the network once and see whether it maps pixels to features.
 
     Args:
-        architecture: which one.
+        where: which one.
         image_size_px: s; None for its attribute `image_size_px`.
 
     Raises:
@@ -149,7 +144,7 @@ def look_at(architecture: str, *, image_size_px: int | None) -> Looked:
     """
     from safetensors.torch import save
 
-    network, where = create(architecture).eval(), origin_of(architecture)
+    network = create(where).eval()
     size = image_size_px or getattr(network, "image_size_px", None)
     if not isinstance(size, int) or not 1 <= size <= 4096:
         raise UsageError(
@@ -160,7 +155,7 @@ def look_at(architecture: str, *, image_size_px: int | None) -> Looked:
     state = {name: t.detach().contiguous().clone() for name, t in network.state_dict().items()}
     if not state:
         raise BackboneError(f"{where} has no parameters, so there is nothing pretrained in it")
-    _widths[architecture] = int(features.shape[1])
+    _widths[where, ""] = int(features.shape[1])
     said = (features / (features.abs().max() + 1e-9)).mul(1_000).round().int().numpy().tobytes()
     return Looked(
         state=save(state, metadata={"features": hashlib.sha256(said).hexdigest()}),

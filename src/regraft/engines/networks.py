@@ -2,7 +2,7 @@
 
 A `Trainee` maps stored activations (or pixels) to features and logits. It is built from a
 pretrained network cut at a stage, from regraft's own small residual network, or from any module
-a user brings. `restore_classifier` makes a network of what was saved.
+a user brings. `with_head` and `restore_scratch` make networks of what was saved.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.engines.architectures import remove_classifier
+from regraft.engines.classifiers import remove_classifier
 from regraft.engines.stages import chain_of
-from regraft.engines.torch import export_module, load_network, read_state
+from regraft.engines.torch import export_module, read_state
 from regraft.errors import ModelError, TrainingError
 
 if TYPE_CHECKING:
@@ -139,10 +139,9 @@ class Trainee:
 
 
 def pretrained_trainee(
-    architecture: str,
-    weights: Path,
+    network: Any,
     *,
-    match: str,
+    title: str,
     boundary: int,
     first_stages: int | None,
     n_classes: int,
@@ -153,9 +152,8 @@ def pretrained_trainee(
     """A pretrained network of which the stages from `boundary` on learn.
 
     Args:
-        architecture: see `architectures`.
-        weights: the state-dict file.
-        match: see `load_network`.
+        network: with its weights; changed in place.
+        title: what network it is, for people.
         boundary: stages below, whose outputs are what `body` takes; 0 for pixels.
         first_stages: with boundary 0, that only so many of the first stages learn; None for all.
         n_classes: k, of the head, which begins at zero.
@@ -165,11 +163,10 @@ def pretrained_trainee(
     """
     import torch
 
-    network: Any = load_network(architecture, weights, match=match)
     remove_classifier(network)
     chain = chain_of(network, image_size_px=image_size_px)
     if boundary >= max(1, chain.stages):
-        raise TrainingError(f"{architecture} has {chain.stages} stages, cannot train {boundary}")
+        raise TrainingError(f"{title} has {chain.stages} stages, cannot train {boundary}")
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     learning: dict[int, list[torch.nn.Parameter]] = {}
@@ -225,46 +222,36 @@ def scratch_trainee(
     )
 
 
-def restore_classifier(
-    architecture: str | None,
+def restore_scratch(
+    make: Callable[[int], Any] | None,
     weights: Path,
     *,
     head: tuple[NDArray[Any], NDArray[Any]],
     image_size_px: int,
-    make: Callable[[int], Any] | None = None,
 ) -> torch.nn.Module:
-    """A saved image classifier as a torch network, to look into: pixels in, plain logits out.
-
-    It is in evaluation mode and none of its parameters asks for a gradient. Its parts are called
-    `features`, float32 (n, 3, s, s) to (n, d), and `head`, to (n, k).
+    """What was trained by `scratch_trainee` and saved; see `with_head`.
 
     Args:
-        architecture: timm's name; None for a network from scratch, which `make` builds.
+        make: see `scratch_trainee`.
         weights: the safetensors file of a model folder.
         head: weights (d, k) and bias (k,).
         image_size_px: s.
-        make: see `scratch_trainee`.
 
     Raises:
-        BackboneError: the weights do not fit the architecture.
-        ModelError: they do not fit the network that `make` builds.
+        ModelError: the weights do not fit the network that `make` builds.
         TrainingError: `make` builds no network.
     """
-    if architecture is not None:
-        features: Any = load_network(architecture, weights)
-        remove_classifier(features)
-    else:
-        n_classes = len(head[1])
-        network = _made(make, n_classes, image_size_px)
-        features, _ = _split_head(network, n_classes, image_size_px)
-        try:
-            features.load_state_dict(read_state(weights))
-        except RuntimeError as error:
-            what = " ".join(str(error).split())
-            raise ModelError(
-                f"the weights in {weights} are not of this network ({what[:200]}); name the "
-                "architecture that was trained"
-            ) from error
+    n_classes = len(head[1])
+    network = _made(make, n_classes, image_size_px)
+    features, _ = _split_head(network, n_classes, image_size_px)
+    try:
+        features.load_state_dict(read_state(weights))
+    except RuntimeError as error:
+        what = " ".join(str(error).split())
+        raise ModelError(
+            f"the weights in {weights} are not of this network ({what[:200]}); name the "
+            "architecture that was trained"
+        ) from error
     return with_head(features, head)
 
 
@@ -281,7 +268,15 @@ def zero_head(feature_width: int, n_classes: int) -> torch.nn.Linear:
 def with_head(
     features: torch.nn.Module, head: tuple[NDArray[Any], NDArray[Any]]
 ) -> torch.nn.Module:
-    """A network of features and its head as `restore_classifier` returns them."""
+    """An image classifier as a torch network, to look into: pixels in, plain logits out.
+
+    It is in evaluation mode and none of its parameters asks for a gradient. Its parts are called
+    `features`, float32 (n, 3, s, s) to (n, d), and `head`, to (n, k).
+
+    Args:
+        features: a network without its classifier.
+        head: weights (d, k) and bias (k,).
+    """
     import torch
 
     linear = torch.nn.Linear(*head[0].shape)

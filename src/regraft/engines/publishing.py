@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from regraft.engines.architectures import classifier_names, create
+from regraft.engines.classifiers import classifier_names
+from regraft.engines.timm import create
 from regraft.errors import ExportError
 from regraft.telemetry import opt_out
 
@@ -26,7 +27,7 @@ def save_for_timm(
     """Write `config.json` and `model.safetensors` in timm's own form.
 
     Args:
-        classifier: a network of `features` and `head`; see `networks.restore_classifier`.
+        classifier: a network of `features` and `head`; see `networks.with_head`.
         folder: where to; it exists.
         architecture: timm's name.
         classes: the k names.

@@ -1,7 +1,7 @@
 """Networks that read texts: as ONNX graphs, and as networks that can be trained.
 
-An architecture is that of an encoder, see `encoders`, or "vectors": a table of word vectors, whose
-mean over a text are its features.
+They are text encoders, see `encoders`, or a table of word vectors, whose mean over a text are its
+features.
 
 Texts arrive as token numbers. In a graph every token is real. In a training batch texts differ in
 length: numbers are padded at the end with -1, vectors with rows of zeros, and a text gives the
@@ -20,16 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.engines.encoders import ENCODER, Encoder, load_encoder, parameters_in, width_of
+from regraft.engines.encoders import Encoder
 from regraft.engines.networks import Trainee, zero_head
 from regraft.engines.torch import OPSET, Exported, export_graph
-from regraft.engines.transformers import title
 from regraft.errors import BackboneError, TrainingError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
-VECTORS = "vectors"
 TABLE = "words.weight"  # of word vectors, in a file of weights: row 0 is the unknown word
 KINDS = ("cnn", "gru")  # of networks on word vectors
 _LONGEST = 512  # words that a graph on word vectors takes
@@ -37,37 +35,6 @@ _WIDTHS = (2, 3, 4, 5)  # words that a filter sees
 _FILTERS = 100  # of each width
 _UNITS = 96  # of a GRU in each direction
 _DROPOUT = 0.5
-
-
-def describe(architecture: str, weights: Path) -> tuple[int, int]:
-    """Parameters and feature width of a network.
-
-    Raises:
-        BackboneError: the weights cannot be read, or the architecture is not known.
-        MissingExtraError: transformers is not installed.
-    """
-    if architecture == VECTORS:
-        with _opened_table(weights) as (file, name):
-            rows, width = file.get_slice(name).get_shape()
-        return rows * width, width
-    if not architecture.startswith(ENCODER):
-        raise BackboneError(
-            f"{weights} is of the network {architecture}, which cannot be gone on from: expected a "
-            "text encoder or word vectors, and the approach linear_probe, knn or fine_tune"
-        )
-    return parameters_in(weights), width_of(architecture)
-
-
-def export_text_network(architecture: str, weights: Path, *, match: str = "name") -> Exported:
-    """A network that reads texts, ready for ONNX Runtime; see `export_encoder` and `export_mean`.
-
-    Raises:
-        BackboneError: see `load_encoder`.
-        MissingExtraError: transformers is not installed.
-    """
-    if architecture == VECTORS:
-        return export_mean(_read_table(weights))
-    return export_encoder(architecture, weights, match=match)
 
 
 def export_mean(table: NDArray[np.float32]) -> Exported:
@@ -113,20 +80,15 @@ def export_mean(table: NDArray[np.float32]) -> Exported:
     return Exported(model.SerializeToString(), b"", {TABLE: table})
 
 
-def export_encoder(architecture: str, weights: Path, *, match: str = "name") -> Exported:
+def export_encoder(encoder: Encoder) -> Exported:
     """A text encoder, ready for ONNX Runtime: `tokens` int64 (n, t) in, `features` (n, d) out.
 
     All tokens are real: texts of one batch have the same length, 1 to its most tokens. The
     boundaries of the stages graph are float32 (n, t, h): `boundary_1` is the input of the first
     layer, `boundary_2` that of the second.
-
-    Raises:
-        BackboneError: see `load_encoder`.
-        MissingExtraError: transformers is not installed.
     """
     import onnx
 
-    encoder = load_encoder(architecture, weights, match=match)
     outputs = ["features", *(f"boundary_{i}" for i in range(1, encoder.stages))]
     stages = _graph(_reader_type()(encoder, taps=len(outputs) - 1), outputs, encoder.max_tokens)
     extractor = onnx.utils.Extractor(onnx.load_from_string(stages))
@@ -138,25 +100,31 @@ def export_encoder(architecture: str, weights: Path, *, match: str = "name") -> 
     )
 
 
-def token_table(architecture: str, weights: Path, *, match: str = "name") -> NDArray[np.float32]:
-    """The vectors (v, h) of the tokens: of an encoder, those that it begins with.
+def token_table(encoder: Encoder) -> NDArray[np.float32]:
+    """The vectors (v, h) of the tokens that an encoder begins with.
 
     They can serve as frozen word vectors, see `vectors_trainee`, with the tokenizer of the network.
-
-    Raises:
-        BackboneError: see `load_encoder`.
-        MissingExtraError: transformers is not installed.
     """
-    if architecture == VECTORS:
-        return _read_table(weights)
-    network: Any = load_encoder(architecture, weights, match=match).network
+    network: Any = encoder.network
     table = network.get_input_embeddings().weight.detach().numpy()
     return np.array(table, dtype=np.float32)
 
 
-def _read_table(weights: Path) -> NDArray[np.float32]:
+def read_table(weights: Path) -> NDArray[np.float32]:
+    """The table of word vectors (v, w) in a file of weights.
+
+    Raises:
+        BackboneError: there is none in it.
+    """
     with _opened_table(weights) as (file, name):
         return np.asarray(file.get_tensor(name), np.float32)
+
+
+def table_shape(weights: Path) -> tuple[int, int]:
+    """(v, w) of the table of word vectors in a file of weights; see `read_table`."""
+    with _opened_table(weights) as (file, name):
+        rows, width = file.get_slice(name).get_shape()
+    return rows, width
 
 
 @contextmanager
@@ -201,10 +169,9 @@ class Tokens:
 
 
 def text_trainee(
-    architecture: str,
-    weights: Path,
+    encoder: Encoder,
     *,
-    match: str = "name",
+    title: str,
     boundary: int,
     first_stages: int | None,
     n_classes: int,
@@ -213,21 +180,18 @@ def text_trainee(
     """A text encoder of which the stages from `boundary` on learn.
 
     Args:
-        architecture, weights, match: see `load_encoder`.
+        encoder: see `load_encoder`.
+        title: what it is, for people.
         boundary: stages below, whose outputs are what `body` takes; 0 for token numbers.
         first_stages: with boundary 0, that only so many of the first stages learn; None for all.
         n_classes: k, of the head, which begins at zero.
         feature_width: d.
 
     Raises:
-        BackboneError: see `load_encoder`.
         TrainingError: the encoder has no such stage.
     """
-    encoder = load_encoder(architecture, weights, match=match)
     if boundary >= max(1, encoder.stages):
-        raise TrainingError(
-            f"{title(architecture)} has {encoder.stages} stages, cannot train {boundary}"
-        )
+        raise TrainingError(f"{title} has {encoder.stages} stages, cannot train {boundary}")
     learning: dict[int, list[Any]] = {}
     for stage, parameters in enumerate(encoder.parts()):
         learns = stage >= boundary and (first_stages is None or stage < first_stages)
@@ -419,18 +383,3 @@ def _vectors_type() -> Any:
             return self.network._read(self.network.words(tokens), None)  # noqa: SLF001
 
     return Vectors
-
-
-__all__ = [
-    "KINDS",
-    "TABLE",
-    "VECTORS",
-    "Tokens",
-    "describe",
-    "export_encoder",
-    "export_mean",
-    "export_text_network",
-    "text_trainee",
-    "token_table",
-    "vectors_trainee",
-]

@@ -1,4 +1,4 @@
-"""PyTorch: a named architecture and a weights file in, an ONNX graph and plain tensors out.
+"""PyTorch: a network and a weights file in, an ONNX graph and plain tensors out.
 
 The only importer of torch and timm, and always inside a function: prediction and frozen
 features never pay for that import once a backbone's graph is on disk.
@@ -17,16 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regraft.engines import transformers
-from regraft.engines.architectures import (
-    TORCHVISION,
-    classifier_names,
-    create,
-    feature_width,
-    remove_classifier,
-)
+from regraft.engines.classifiers import classifier_names, feature_width, remove_classifier
 from regraft.engines.stages import chain_of
-from regraft.engines.transformers import title
 from regraft.errors import BackboneError
 from regraft.telemetry import opt_out
 
@@ -36,49 +28,41 @@ if TYPE_CHECKING:
 OPSET = 20
 _PREFIXES = ("module.", "model.", "network.")  # of parallel training, of Lightning modules
 _OBJECT = re.compile(r"Unsupported (?:global: GLOBAL|class) ([\w.]+)")
-# Files of DenseNet in torchvision are older than its code: "norm.1" is "norm1" now.
-_DENSE_LAYER = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 
-def load_network(architecture: str, weights: Path, *, match: str = "name") -> torch.nn.Module:
-    """A network in evaluation mode with the weights of a state-dict file.
+def load_state(
+    network: Any, state: dict[str, Any], *, title: str, file: str, in_order: bool = False
+) -> Any:
+    """The network in evaluation mode with the parameters of a state dict.
 
     Args:
-        architecture: for example "tf_efficientnet_lite0"; see `architectures`.
-        weights: a file that `torch.load(weights_only=True)` reads.
-        match: "name"; "order" where the file holds the same parameters in the same order under
-            the names of another library; "timm" for a file as timm publishes it, "transformers"
-            for one as transformers does, with its `config.json` beside it.
+        network: changed in place.
+        state: see `read_state`. It may have another classifier, or none.
+        title: what network it is, for people.
+        file: the name of the file it was read from.
+        in_order: it holds the same parameters in the same order, under names of another library.
 
     Raises:
-        BackboneError: the file does not fit; names the first tensor that differs.
+        BackboneError: they do not fit; names the first tensor that differs.
     """
-    if match == "timm":
-        return _loaded_by_timm(architecture, weights)
-    if match == "transformers":
-        return transformers.load(architecture, weights)  # type: ignore[no-any-return]
-    network = create(architecture)
-    state = read_state(weights)
-    if architecture.startswith(TORCHVISION):
-        state = {_DENSE_LAYER.sub(r"\1\2", name): tensor for name, tensor in state.items()}
     expected = network.state_dict()
-    if match == "order" and len(state) == len(expected):
+    if in_order and len(state) == len(expected):
         state = dict(zip(expected, state.values(), strict=True))
-    state = _part_of_module(state, expected, weights.name)
-    heads = tuple(f"{name}." for name in classifier_names(network))
+    state = _part_of_module(state, expected, file)
+    heads = () if in_order else tuple(f"{name}." for name in classifier_names(network))
     for name, tensor in expected.items():
-        found = tuple(state[name].shape) if name in state else "missing"
-        if found == tuple(tensor.shape):
+        shape = tuple(state[name].shape) if name in state else "missing"
+        if shape == tuple(tensor.shape):
             continue
-        if match == "name" and name.startswith(heads):
-            state.pop(name, None)  # a checkpoint may have other classes, or none
+        if name.startswith(heads):
+            state.pop(name, None)
             continue
         raise BackboneError(
-            f"the weights in {weights.name} do not fit {title(architecture)}: {name} is {found}, "
-            f"expected {tuple(tensor.shape)}; name the architecture the file was saved from"
+            f"the weights in {file} do not fit {title}: {name} is {shape}, expected "
+            f"{tuple(tensor.shape)}; name the architecture the file was saved from"
         )
     network.load_state_dict(state, strict=False)
-    return network.eval()  # type: ignore[no-any-return]
+    return network.eval()
 
 
 def _part_of_module(
@@ -112,24 +96,6 @@ def _part_of_module(
         for name, tensor in state.items()
         if name.startswith(prefix)
     } or state
-
-
-def _loaded_by_timm(architecture: str, weights: Path) -> torch.nn.Module:
-    """As timm loads what it publishes, which it may have to rename or reshape."""
-    opt_out()
-    import timm
-
-    try:
-        network: Any = timm.create_model(
-            architecture, pretrained=True, pretrained_cfg_overlay={"file": str(weights)}
-        )
-    except Exception as error:  # a damaged file raises whatever its format raises
-        what = " ".join(str(error).split())[:200]
-        raise BackboneError(
-            f"timm cannot load {architecture} from {weights} ({what}); if it was fetched only in "
-            "part, remove it"
-        ) from error
-    return network.eval()  # type: ignore[no-any-return]
 
 
 def read_state(weights: Path) -> dict[str, Any]:
@@ -202,20 +168,16 @@ class Exported:
     tensors: dict[str, Any]
 
 
-def export_network(
-    architecture: str, weights: Path, *, image_size_px: int, match: str = "name"
-) -> Exported:
+def export_network(network: Any, *, title: str, image_size_px: int) -> Exported:
     """A pretrained network without its classifier, ready for ONNX Runtime.
 
     Raises:
-        BackboneError: the weights do not fit the architecture, which takes no pictures of that size
-            or cannot be exported.
+        BackboneError: it takes no pictures of that size, or cannot be exported.
     """
     import onnx
     import torch
 
-    network: Any = load_network(architecture, weights, match=match)
-    require_size(network, architecture, image_size_px)
+    require_size(network, title, image_size_px)
     chain = chain_of(network, image_size_px=image_size_px)
 
     class Tapped(torch.nn.Module):
@@ -235,9 +197,7 @@ def export_network(
     try:
         stages = export_module(Tapped(), outputs, image_size_px=image_size_px)
     except Exception as error:  # what PyTorch cannot export ends in one of many kinds
-        raise BackboneError(
-            f"PyTorch cannot export {title(architecture)} to ONNX ({_line(error)})"
-        ) from error
+        raise BackboneError(f"PyTorch cannot export {title} to ONNX ({_line(error)})") from error
     extractor = onnx.utils.Extractor(onnx.load_from_string(stages))
     features = extractor.extract_model(["pixels"], ["features"])
     return Exported(
@@ -247,7 +207,7 @@ def export_network(
     )
 
 
-def require_size(network: Any, architecture: str, image_size_px: int) -> None:
+def require_size(network: Any, title: str, image_size_px: int) -> None:
     """Remove the classifier of a network, and see that it makes features of such pictures.
 
     Raises:
@@ -257,29 +217,19 @@ def require_size(network: Any, architecture: str, image_size_px: int) -> None:
 
     width = feature_width(network)
     remove_classifier(network)
-    name = title(architecture)
     try:
         with torch.no_grad():
             found = network.eval()(torch.zeros(1, 3, image_size_px, image_size_px))
     except Exception as error:  # each network says in its own way what it takes
         raise BackboneError(
-            f"{name} cannot take images of {image_size_px} px ({_line(error)}); leave --size out, "
+            f"{title} cannot take images of {image_size_px} px ({_line(error)}); leave --size out, "
             "or give a size that it takes"
         ) from error
     if tuple(found.shape) != (1, width):
         raise BackboneError(
-            f"{name} makes {tuple(found.shape)} of one image without its classifier, expected "
+            f"{title} makes {tuple(found.shape)} of one image without its classifier, expected "
             f"(1, {width}); export it as ONNX and use onnx:FILE"
         )
-
-
-def check_size(architecture: str, image_size_px: int) -> None:
-    """See that an architecture, with random weights, takes pictures of a size.
-
-    Raises:
-        BackboneError: it does not.
-    """
-    require_size(create(architecture).eval(), architecture, image_size_px)
 
 
 def _line(error: Exception) -> str:

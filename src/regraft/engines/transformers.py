@@ -1,14 +1,13 @@
 """Image models of Hugging Face transformers: a configuration in, a torch network out.
 
-An architecture is "transformers:" and the configuration as JSON, without the names of classes: all
-that is needed to build the network again travels with a saved model, and nothing of it is code. Of
-each kind of model the library's own image classifier is built, so that features are what that
-takes, pooled as it pools; of a kind that has none, its base model's pooled output.
+A configuration without the names of classes is all that is needed to build a network again; it
+travels with a saved model, and nothing of it is code. Of each kind of model the library's own image
+classifier is built, so that features are what that takes, pooled as it pools; of a kind that has
+none, its base model's pooled output.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from regraft.engines.classifiers import Described, classifier_names, describe, pixel_transform
 from regraft.errors import BackboneError, MissingExtraError
 from regraft.telemetry import opt_out
 
-TRANSFORMERS = "transformers:"
 LEFT_OUT = (  # names of classes, and what says how a file was made rather than what is in it
     *("id2label", "label2id", "_name_or_path", "transformers_version", "torch_dtype", "dtype"),
     *("auto_map", "problem_type", "_commit_hash", "finetuning_task", "return_dict"),
@@ -29,8 +28,8 @@ _FILTERS = {0: "nearest", 1: "lanczos", 4: "box", 5: "hamming"}  # of Pillow, th
 _CONVNEXT_SQUASHES_FROM = 384  # px, see ConvNextImageProcessor
 
 
-def architecture_of(config: Mapping[str, Any]) -> str:
-    """The architecture of a repository's `config.json`.
+def relevant(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a repository's `config.json` is needed to build its network.
 
     Raises:
         BackboneError: transformers has no image model of that kind, or runs code of the repository.
@@ -39,20 +38,11 @@ def architecture_of(config: Mapping[str, Any]) -> str:
     kept = {name: value for name, value in config.items() if name not in LEFT_OUT}
     if "id2label" in config:
         kept["num_labels"] = len(config["id2label"])
-    architecture = TRANSFORMERS + json.dumps(kept, sort_keys=True, separators=(",", ":"))
-    _class_and_config(architecture)
-    return architecture
+    _class_and_config(kept)
+    return kept
 
 
-def title(architecture: str) -> str:
-    """An architecture for people: "transformers: vit", and of texts "encoder: bert"."""
-    kind, _, described = architecture.partition(":")
-    if not described.startswith("{"):
-        return architecture
-    return f"{kind}: {json.loads(described)['model_type']}"
-
-
-def create(architecture: str) -> Any:
+def create(config: Mapping[str, Any]) -> Any:
     """The network with random weights: float32 (n, 3, s, s) to logits (n, k), or to features.
 
     It has an attribute `headless_width` if it makes features (n, d).
@@ -61,7 +51,7 @@ def create(architecture: str) -> Any:
         BackboneError: transformers has no image model of that kind.
         MissingExtraError: transformers is not installed.
     """
-    plain, config, is_classifier = _class_and_config(architecture)
+    plain, settings, is_classifier = _class_and_config(config)
     output = "logits" if is_classifier else "pooler_output"
 
     class Network(plain):  # type: ignore[misc, valid-type]
@@ -69,35 +59,45 @@ def create(architecture: str) -> Any:
             return getattr(super().forward(pixels), output).flatten(1)
 
     with quiet():
-        config._attn_implementation = "eager"  # noqa: SLF001 - the only one that always exports
+        settings._attn_implementation = "eager"  # noqa: SLF001 - the only one that always exports
         try:
-            network: Any = Network(config).float()
+            network: Any = Network(settings).float()
         except Exception as error:  # each configuration checks its values in its own way
             raise BackboneError(
                 f"transformers cannot build a network of this config.json ({_line(error)})"
             ) from error
     if not is_classifier:
-        network.headless_width = _width(config)
+        network.headless_width = _width(settings)
     return network
 
 
-def load(architecture: str, weights: Path) -> Any:
+def describe_network(config: Mapping[str, Any]) -> Described:
+    """Facts on a network; the transform is a guess, which `transform_of` replaces."""
+    network = create(config)
+    size = image_size_px(network.config.to_dict()) or 224
+    half = [0.5] * 3
+    return describe(
+        network, pixel_transform(size, 1.0, interpolation="bilinear", mean=half, std=half)
+    )
+
+
+def load(config: Mapping[str, Any], weights: Path) -> Any:
     """The network in evaluation mode, its weights read as transformers reads what it publishes.
 
     Args:
-        architecture: see `architecture_of`.
+        config: see `relevant`.
         weights: `model.safetensors` or `pytorch_model.bin`, with `config.json` beside it.
 
     Raises:
         BackboneError: the file is damaged, or does not hold all that makes features.
     """
-    plain, config, is_classifier = _class_and_config(architecture)
-    network = create(architecture)
+    plain, settings, is_classifier = _class_and_config(config)
+    network = create(config)
     with quiet():
         try:
             loaded, found = plain.from_pretrained(
                 weights.parent,
-                config=config,
+                config=settings,
                 local_files_only=True,
                 use_safetensors=weights.suffix == ".safetensors",
                 weights_only=True,
@@ -108,14 +108,13 @@ def load(architecture: str, weights: Path) -> Any:
                 f"transformers cannot load {weights} ({_line(error)}); if it was fetched only in "
                 "part, remove it and fetch it again"
             ) from error
-    from regraft.engines.architectures import classifier_names
-
     heads = tuple(f"{name}." for name in classifier_names(network)) if is_classifier else ()
     missing = sorted(name for name in found["missing_keys"] if not name.startswith(heads or "\0"))
     if missing:
         raise BackboneError(
-            f"{weights} does not hold {missing[0]}, which {title(architecture)} needs "
-            f"({len(missing)} are missing in all); the file belongs to another config.json"
+            f"{weights} does not hold {missing[0]}, which transformers: "
+            f"{config['model_type']} needs ({len(missing)} are missing in all); the file belongs "
+            "to another config.json"
         )
     network.load_state_dict(loaded.float().state_dict(), assign=True)
     return network.eval()
@@ -221,9 +220,9 @@ def _square(size: Any) -> int:
     return height
 
 
-def _class_and_config(architecture: str) -> tuple[Any, Any, bool]:
+def _class_and_config(given: Mapping[str, Any]) -> tuple[Any, Any, bool]:
     """The library's class, its configuration, and whether it is a classifier."""
-    fields = json.loads(architecture.removeprefix(TRANSFORMERS))
+    fields = dict(given)
     kind = str(fields.pop("model_type", ""))
     try:
         with warnings.catch_warnings():

@@ -16,17 +16,16 @@ from numpy.typing import NDArray
 
 from regraft.approaches import FOLDS, repeated_folds
 from regraft.approaches.fine_tune import pixel_scale
-from regraft.catalogue import (
-    DEFAULT_BACKBONE,
-    Backbone,
-    boundary_graph,
-    get_backbone,
-    image_transform,
-)
+from regraft.backbones.architectures import architecture_named, image_network
+from regraft.backbones.backbone import Backbone, image_transform
+from regraft.backbones.built_in import DEFAULT_BACKBONE
+from regraft.backbones.graphs import boundary_graph
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, Row
 from regraft.engines import fastai as engine
 from regraft.engines.devices import load_graph
 from regraft.engines.learners import (
+    architecture_name,
     averaged,
     body_weights,
     empty_loaders,
@@ -135,7 +134,7 @@ def to_learner(
             f"the classes of dls are {', '.join(map(str, dls.vocab))}, expected those of the "
             f"model in their order: {', '.join(found.classes)}"
         )
-    return learner_of(network, dls, architecture=str(found.backbone["architecture"]))
+    return learner_of(network, dls, architecture=found.architecture.title)
 
 
 def save_learner_weights(learner: Any, file: str | Path, *, architecture: str | None = None) -> str:
@@ -160,9 +159,10 @@ def save_learner_weights(learner: Any, file: str | Path, *, architecture: str | 
     path = Path(file)
     if path.suffix != ".safetensors":
         raise UsageError(f"the file is {path}, expected a name that ends in .safetensors")
-    name, tensors = body_weights(learner, architecture)
-    write_atomic(path, save(tensors))
-    return name
+    named = architecture_named(architecture or architecture_name(learner))
+    network = image_network(named).build()
+    write_atomic(path, save(body_weights(learner, network, title=named.title)))
+    return named.title
 
 
 class _Reader:

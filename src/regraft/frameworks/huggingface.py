@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.catalogue import ONNX
+from regraft.backbones.architectures import Timm
 from regraft.dataset import Dataset, Row, scan_files
 from regraft.errors import (
     DataError,
@@ -207,17 +207,15 @@ def save_timm(model: Model | str | Path, folder: str | Path) -> Path:
     place = Path(folder)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise ExportError(f"{place} is not an empty folder; choose another name")
-    architecture = str(found.backbone["architecture"])
-    transform = found.transform
-    library, colon, _ = architecture.partition(":")
+    architecture, transform = found.architecture, found.transform
     what = ""
     if "head.weights" not in found.tensors:
         what = f"a {found.approach} model, which decides by its nearest training photos"
     elif found.approach == "scratch" or not isinstance(transform, ImageTransform):
-        what = f"a {found.approach} model of {architecture}"
-    elif colon or architecture == ONNX:
-        what = f"a model on a network of {'an ONNX file' if architecture == ONNX else library}"
-    if what:
+        what = f"a {found.approach} model of {architecture.title}"
+    elif not isinstance(architecture, Timm):
+        what = f"a model on {architecture.title}"
+    if what or not isinstance(architecture, Timm):
         raise ExportError(
             f"this is {what}, expected a linear head on a network of timm; export it as ONNX: "
             "regraft export MODEL FILE.onnx"
@@ -237,7 +235,7 @@ def save_timm(model: Model | str | Path, folder: str | Path) -> Path:
         save_for_timm(
             network,
             new,
-            architecture=architecture,
+            architecture=architecture.name,
             classes=found.classes,
             preprocessing=_preprocessing(transform),
         )

@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 from regraft.activations import variant_seed
 from regraft.approaches.fine_tune import FineTune
 from regraft.approaches.trained import calibrated, starting_network, trained_model
-from regraft.catalogue import DEFAULT_BACKBONE, Backbone, get_backbone
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.built_in import DEFAULT_BACKBONE
+from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, Row, make_folds
 from regraft.engines.base import Engine
 from regraft.engines.devices import load_graph
@@ -171,7 +173,7 @@ def to_module(
     Args:
         data: what `to_datamodule` returned; a Dataset stands for `to_datamodule(data)`; or the
             names of the classes.
-        backbone: a name from the catalogue, or a Backbone.
+        backbone: a name, see `backbones.sources`, or a Backbone.
         train: which stages; see `FineTune`.
         learning_rate: the highest one, of the head.
 

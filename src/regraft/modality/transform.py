@@ -138,6 +138,20 @@ NORMALISATIONS = {
 """The three conventions of pretrained networks. Source: keras.applications.imagenet_utils."""
 
 
+def normalisation_named(name: str) -> Normalisation:
+    """One of the three conventions.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in NORMALISATIONS:
+        raise UsageError(
+            f"normalize is {name!r}, expected {', '.join(NORMALISATIONS)}: what the network was "
+            "trained on; add --normalize"
+        )
+    return NORMALISATIONS[name]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageTransform:
     """From an upright RGB image of any size to what a backbone takes.

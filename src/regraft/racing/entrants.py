@@ -18,16 +18,9 @@ from regraft.approaches import (
     Tfidf,
     WordVectors,
 )
-from regraft.catalogue import (
-    Backbone,
-    BackboneOptions,
-    default_backbone,
-    get_backbone,
-    is_available,
-    list_backbones,
-    weights_path,
-    with_transform,
-)
+from regraft.backbones.backbone import Backbone, is_available, weights_path, with_transform
+from regraft.backbones.built_in import default_backbone, list_backbones
+from regraft.backbones.sources import BackboneOptions, get_backbone
 from regraft.errors import BackboneError, MissingExtraError, UsageError
 from regraft.guide import Advice
 from regraft.modality import IMAGE

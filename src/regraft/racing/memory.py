@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.approaches import Approach, CrossValidation, TrainingLog
+from regraft.backbones.architectures import architecture_json
 from regraft.errors import StorageError, TrainingError
 from regraft.metrics import FewerImages, IntArray
 from regraft.racing.halving import Curve, accuracy_to_reach
@@ -223,7 +224,7 @@ def race_key(approach: Approach, fingerprint: str, folds: IntArray) -> str:
         "approach": approach.name,
         "settings": dict(approach.settings),
         "weights": network.weights_sha256,
-        "architecture": network.architecture,
+        "architecture": architecture_json(network.architecture),
         "transform": network.transform.to_dict(),
         "data": fingerprint,
         "folds": hashlib.sha256(np.ascontiguousarray(folds).tobytes()).hexdigest(),

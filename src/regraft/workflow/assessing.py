@@ -12,7 +12,7 @@ import numpy as np
 
 from regraft.approaches import CrossValidation, Limits, load_architecture
 from regraft.auditing import Looked, compare_folds, effects_on
-from regraft.catalogue import Backbone
+from regraft.backbones.backbone import Backbone
 from regraft.dataset import Dataset, Row, split_groups
 from regraft.errors import RegraftError, TrainingError
 from regraft.evaluation import (

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regraft.approaches import Approach, is_trained, seconds_expected
-from regraft.catalogue import Backbone, default_backbone
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.built_in import default_backbone
 from regraft.dataset import Dataset
 from regraft.errors import OutOfTimeError
 from regraft.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones

@@ -15,7 +15,7 @@ from regraft.auditing import (
     look_first,
     pair_of_folds,
 )
-from regraft.catalogue import Backbone
+from regraft.backbones.backbone import Backbone
 from regraft.dataset import Dataset, leave_out_small_classes, require_trainable, set_aside
 from regraft.exploring import Exploration, explore
 from regraft.features import embed_rows

