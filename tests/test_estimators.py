@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
 import regraft
-from regraft.approaches import APPROACHES, ONLY_FOR
+from regraft.approaches import APPROACHES
 from regraft.errors import DataError, UsageError
 from regraft.modality.base import read_input
 from regraft.modality.image import decode
@@ -131,7 +131,7 @@ def test_what_is_no_data_is_explained(x: Any, y: Any, expected: str) -> None:
 
 
 def test_wrong_settings_are_explained(paths: np.ndarray, labels: np.ndarray) -> None:
-    of_images = [name for name in APPROACHES if ONLY_FOR.get(name, "image") == "image"]
+    of_images = [name for name in APPROACHES if APPROACHES[name].profile.is_for("image")]
     for name in ("svm", "tfidf"):
         with pytest.raises(UsageError) as caught:
             RegraftClassifier(name).fit(paths, labels)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from regraft.approaches import APPROACHES, ONLY_BY_NAME, ONLY_FOR, FineTune, Limits, repeated_folds
+from regraft.approaches import APPROACHES, FineTune, Limits, repeated_folds
 from regraft.backbones.architectures import architecture_named
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.graphs import boundary_graph, embedding_graph, stage_count
@@ -197,8 +197,8 @@ def test_every_approach_the_heat_maps_and_the_exported_file(
         found = approach.cross_validate(data, folds)
         assert found.covered.all()
         tried.append(name)
-    of_images = {name for name in APPROACHES if ONLY_FOR.get(name, "image") == "image"}
-    assert set(tried) == of_images - {"scratch", *ONLY_BY_NAME}
+    of_images = {name for name in APPROACHES if APPROACHES[name].profile.is_for("image")}
+    assert set(tried) == of_images - {"scratch", "fastai"}
     model = approach.fit(data, cross_validation=found)
 
     paths = [data.absolute(row) for row in data.rows]

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from regraft.approaches import APPROACHES, ONLY_FOR, Approach
+from regraft.approaches import APPROACHES, Approach
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset import Dataset, require_trainable, scan_files
@@ -143,7 +143,7 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _approach(self) -> Approach:
-        names = [name for name in APPROACHES if ONLY_FOR.get(name, IMAGE) == IMAGE]
+        names = [name for name, kind in APPROACHES.items() if kind.profile.is_for(IMAGE)]
         if self.approach not in names:
             raise UsageError(
                 f"there is no approach {self.approach!r} to images; expected {', '.join(names)}"

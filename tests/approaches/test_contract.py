@@ -12,7 +12,6 @@ import pytest
 import regraft
 from regraft.approaches import (
     APPROACHES,
-    ONLY_FOR,
     Limits,
     TrainedApproach,
     further_epochs,
@@ -61,7 +60,7 @@ NO_BACKBONE = [pytest.param("scratch", "", id="scratch")]  # it begins with rand
 
 
 def test_the_matrix_is_complete() -> None:
-    of_images = [name for name in APPROACHES if ONLY_FOR.get(name, "image") == "image"]
+    of_images = [name for name in APPROACHES if APPROACHES[name].profile.is_for("image")]
     assert {*FROZEN, *TRAINED} == set(of_images)
     assert len(MATRIX) == 4 * len(OF_IMAGES) == 12
     assert [name for name in of_images if is_trained(APPROACHES[name]())] == list(TRAINED)

@@ -8,12 +8,12 @@ import pytest
 
 from regraft.approaches import (
     APPROACHES,
-    ONLY_BY_NAME,
     FastaiFineTune,
     FineTune,
     Knn,
     LinearProbe,
     Scratch,
+    is_trained,
     scope_of,
 )
 from regraft.backbones.architectures import OnnxFile
@@ -23,7 +23,6 @@ from regraft.backbones.sources import get_backbone
 from regraft.errors import BackboneError, MissingExtraError, UsageError
 from regraft.guide import RULE
 from regraft.racing.entrants import (
-    TRAINED,
     candidate_approaches,
     candidate_backbones,
     trains_networks,
@@ -87,7 +86,7 @@ def test_advice_adds_what_it_names_and_the_dearest_come_last(
     tuned = [a.train for a in found if isinstance(a, FineTune)]
     assert tuned == scopes
     assert isinstance(found[-1], Scratch)
-    frozen = [a.name not in TRAINED for a in found]
+    frozen = [not is_trained(a) for a in found]
     assert frozen == sorted(frozen, reverse=True), "what takes seconds comes first"
     advised = set(RULE[quadrant].trains) - {"head", "scratch"}
     assert advised <= set(tuned)
@@ -136,7 +135,6 @@ def test_an_architecture_reaches_scratch(only_built_in: None) -> None:
 
 
 def test_fastai_is_tried_only_by_name_and_before_scratch(only_built_in: None) -> None:
-    assert ONLY_BY_NAME == ("fastai",)
     assert not any(isinstance(a, FastaiFineTune) for a in candidate_approaches((), ()))
     named = candidate_approaches(["scratch", "fastai", "linear_probe"], (), resize="pad")
     assert _said(named) == [
@@ -221,4 +219,14 @@ def test_only_the_built_in_one_without_the_others(only_built_in: None) -> None:
 )
 def test_what_trains_networks(approaches: tuple[str, ...], trains: bool) -> None:
     assert trains_networks(approaches) is trains
-    assert set(TRAINED) == {name for name in APPROACHES if hasattr(APPROACHES[name], "with_epochs")}
+
+
+@pytest.mark.parametrize("name", APPROACHES)
+def test_what_an_approach_says_of_itself_is_so(name: str) -> None:
+    profile = APPROACHES[name].profile
+    assert profile.trains == hasattr(APPROACHES[name], "with_epochs")
+    kind = profile.kind or "image"
+    (first, *_) = candidate_approaches([name], (), modality=kind)
+    assert first.name == name
+    assert first.profile == profile
+    assert first.network.modality == kind

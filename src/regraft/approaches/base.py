@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeGuard
+from enum import IntEnum
+from typing import Any, ClassVar, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,8 +203,81 @@ def further_epochs(epochs: int) -> int:
     return max(2, math.ceil(epochs / 2))
 
 
+class Turn(IntEnum):
+    """When an approach is tried: what takes seconds first, the measure of all others last."""
+
+    COUNTED = 0
+    FROZEN = 1
+    SMALL = 2
+    TUNED = 3
+    BY_OTHERS = 4
+    BASELINE = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What an approach is for.
+
+    Attributes:
+        turn: when it is tried.
+        kind: the kind of input that it is for alone; "" for any.
+        trains: whether it trains a network.
+        tunes: whether that is the backbone, so that one that cannot be trained is of no use.
+        needs_backbone: whether there has to be one, if only for its tokenizer.
+        by_default: whether it is tried without being named.
+        extra: of this package that it needs; it has a package of that name.
+    """
+
+    turn: Turn
+    kind: str = ""
+    trains: bool = False
+    tunes: bool = False
+    needs_backbone: bool = True
+    by_default: bool = True
+    extra: str = ""
+
+    def is_for(self, kind: str) -> bool:
+        """Whether it can be tried on inputs of a kind."""
+        return self.kind in ("", kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What candidates are made of.
+
+    Attributes:
+        backbones: in the order to try them, of one kind of input.
+        kind: of input.
+        names_backbones: whether the backbones were named.
+        names_approaches: whether the approaches were.
+        resize: "crop", "pad" or "squash"; None for each backbone's own.
+        architecture: of a network of one's own, see `Scratch`; None for none.
+        advised: what the guide advises to train, the best first; () where it was not asked.
+    """
+
+    backbones: Sequence[Backbone]
+    kind: str
+    names_backbones: bool = False
+    names_approaches: bool = False
+    resize: str | None = None
+    architecture: str | None = None
+    advised: Sequence[str] = ()
+
+    @property
+    def to_train(self) -> Sequence[Backbone]:
+        """The backbones that are worth training: those that were named, or the first one."""
+        return self.backbones if self.names_backbones else self.backbones[:1]
+
+    @property
+    def to_tune(self) -> Sequence[Backbone]:
+        """Those of them that can be trained themselves."""
+        return [backbone for backbone in self.to_train if not backbone.is_frozen]
+
+
 class Approach(Protocol):
     """A way to make a Model; constructors only store their settings."""
+
+    profile: ClassVar[Profile]
 
     @property
     def name(self) -> str:
@@ -244,6 +318,20 @@ class Approach(Protocol):
         progress: Progress = silent,
     ) -> Model:
         """Train on all training rows of `data`, calibrated by `cross_validation`."""
+
+
+class ApproachType(Protocol):
+    """The class of an approach, as the registry keeps it."""
+
+    @property
+    def profile(self) -> Profile:
+        """What it is for."""
+
+    def __call__(self, *arguments: Any, **settings: Any) -> Approach:
+        """An approach of that kind with these settings."""
+
+    def candidates(self, asked: Asked) -> Sequence[Approach]:
+        """Those of this kind that are worth comparing, in the order to try them."""
 
 
 class TrainedApproach(Approach, Protocol):

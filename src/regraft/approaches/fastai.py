@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from regraft.approaches.base import Asked, Profile, Turn
 from regraft.approaches.fine_tune import pixel_scale
 from regraft.approaches.frozen import frozen_backbone
 from regraft.approaches.trained import (
@@ -17,6 +18,7 @@ from regraft.backbones.architectures import image_network
 from regraft.backbones.backbone import Backbone, image_transform, weights_path
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.errors import TrainingError
+from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -44,12 +46,20 @@ class FastaiFineTune(Trains):
     """
 
     name: ClassVar[str] = "fastai"
+    profile: ClassVar[Profile] = Profile(
+        turn=Turn.BY_OTHERS, kind=IMAGE, trains=True, tunes=True, by_default=False, extra="fastai"
+    )
     fewest_epochs: ClassVar[int] = 2
 
     backbone: str | Backbone = DEFAULT_BACKBONE
     epochs: int | None = None
     learning_rate: float = 2e-3
     resize: str | None = None
+
+    @classmethod
+    def candidates(cls, asked: Asked) -> list[FastaiFineTune]:
+        """One on each backbone that can be tuned."""
+        return [cls(backbone) for backbone in asked.to_tune]
 
     @property
     def network(self) -> Backbone:

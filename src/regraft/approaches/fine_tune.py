@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from regraft.approaches.base import Asked, Profile, Turn
 from regraft.approaches.frozen import frozen_backbone
 from regraft.approaches.trained import (
     TrainingPlan,
@@ -37,6 +38,7 @@ RATES: Mapping[str, Callable[[int], float]] = {
 """The learning rate for a backbone of some feature width."""
 FEWEST_EPOCHS = 3
 _MOST_VIEWS = 6
+_USUAL = ("last_2_stages", "last_4_stages")  # where there is no advice
 _SCOPE = re.compile(r"(?P<where>last|first)_(?P<stages>[1-9]\d?)_stages?|all")
 
 
@@ -64,6 +66,7 @@ class FineTune(Trains):
     """
 
     name: ClassVar[str] = "fine_tune"
+    profile: ClassVar[Profile] = Profile(turn=Turn.TUNED, trains=True, tunes=True)
     fewest_epochs: ClassVar[int] = FEWEST_EPOCHS
 
     backbone: str | Backbone = DEFAULT_BACKBONE
@@ -73,6 +76,16 @@ class FineTune(Trains):
     views: int | None = None
     resize: str | None = None
     balanced: bool | None = None
+
+    @classmethod
+    def candidates(cls, asked: Asked) -> list[FineTune]:
+        """What the guide advises to train, its rule-of-thumb rivals, and the dearest ones last.
+
+        What begins with the pixels takes ten times as long on a CPU.
+        """
+        scopes = dict.fromkeys([*filter(_SCOPE.fullmatch, asked.advised), *_USUAL])
+        dearest_last = sorted(scopes, key=lambda scope: not scope.startswith("last"))
+        return [cls(backbone, train=scope) for scope in dearest_last for backbone in asked.to_tune]
 
     @property
     def network(self) -> Backbone:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from regraft.approaches.base import NO_LIMITS, CrossValidation, Limits
+from regraft.approaches.base import NO_LIMITS, Asked, CrossValidation, Limits, Profile, Turn
 from regraft.approaches.frozen import (
     HeadRecipe,
     cross_validate_frozen,
@@ -33,6 +33,7 @@ class Knn:
     """
 
     name: ClassVar[str] = "knn"
+    profile: ClassVar[Profile] = Profile(turn=Turn.FROZEN)
 
     backbone: str | Backbone = DEFAULT_BACKBONE
     views: int = 1
@@ -48,6 +49,12 @@ class Knn:
         """Views, and what else was asked for."""
         asked = {"resize": self.resize}
         return {"views": self.views} | {name: v for name, v in asked.items() if v is not None}
+
+    @classmethod
+    def candidates(cls, asked: Asked) -> list[Knn]:
+        """One on the first backbone, or on each where it was asked for."""
+        backbones = asked.backbones if asked.names_approaches else asked.backbones[:1]
+        return [cls(backbone) for backbone in backbones]
 
     def cross_validate(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from regraft.approaches.base import NO_LIMITS, CrossValidation, Limits
+from regraft.approaches.base import NO_LIMITS, Asked, CrossValidation, Limits, Profile, Turn
 from regraft.approaches.frozen import (
     HeadRecipe,
     cross_validate_frozen,
@@ -19,6 +19,7 @@ from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset import Dataset
 from regraft.heads import PENALTIES, fit_logistic
 from regraft.metrics import IntArray
+from regraft.modality import IMAGE
 from regraft.model import Model
 from regraft.progress import Progress, silent
 
@@ -36,6 +37,7 @@ class LinearProbe:
     """
 
     name: ClassVar[str] = "linear_probe"
+    profile: ClassVar[Profile] = Profile(turn=Turn.FROZEN)
 
     backbone: str | Backbone = DEFAULT_BACKBONE
     views: int = 1
@@ -52,6 +54,14 @@ class LinearProbe:
         """Views, and what else was asked for."""
         asked = {"resize": self.resize, "balanced": self.balanced}
         return {"views": self.views} | {name: v for name, v in asked.items() if v is not None}
+
+    @classmethod
+    def candidates(cls, asked: Asked) -> list[LinearProbe]:
+        """One on each backbone, and of photos one with mirror images on the first."""
+        probes = [cls(backbone) for backbone in asked.backbones]
+        if not asked.names_approaches and asked.kind == IMAGE:
+            probes += [cls(backbone, views=2) for backbone in asked.backbones[:1]]
+        return probes
 
     def cross_validate(
         self,

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from regraft.approaches.base import Approach, Asked, Profile, Turn
 from regraft.approaches.fine_tune import pixel_scale
 from regraft.approaches.trained import (
     TrainingPlan,
     Trains,
     check_training,
 )
+from regraft.approaches.word_vectors import WordVectors
 from regraft.backbones.architectures import FromScratch
 from regraft.backbones.backbone import Backbone
 from regraft.engines.modules import load_named
 from regraft.locations import shareable_word
+from regraft.modality import IMAGE
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 from regraft.progress import Progress, silent
 
@@ -48,6 +51,7 @@ class Scratch(Trains):
     """
 
     name: ClassVar[str] = "scratch"
+    profile: ClassVar[Profile] = Profile(turn=Turn.BASELINE, trains=True)
     fewest_epochs: ClassVar[int] = 5
 
     architecture: str | Callable[[int], Any] | None = None
@@ -56,6 +60,13 @@ class Scratch(Trains):
     learning_rate: float = 3e-3
     resize: str | None = None
     balanced: bool | None = None
+
+    @classmethod
+    def candidates(cls, asked: Asked) -> list[Approach]:
+        """A network of photos, or of texts one that learns its word vectors."""
+        if asked.kind != IMAGE:
+            return [WordVectors(learned=True)]
+        return [cls(asked.architecture, resize=asked.resize)]
 
     @property
     def is_baseline(self) -> bool:

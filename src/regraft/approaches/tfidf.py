@@ -9,7 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.approaches.base import NO_LIMITS, CrossValidation, Limits, repeated_folds
+from regraft.approaches.base import (
+    NO_LIMITS,
+    Asked,
+    CrossValidation,
+    Limits,
+    Profile,
+    Turn,
+    repeated_folds,
+)
 from regraft.approaches.frozen import cross_validate_repeats, set_thresholds
 from regraft.backbones.architectures import FromScratch
 from regraft.backbones.backbone import Backbone
@@ -41,6 +49,7 @@ class Tfidf:
     """
 
     name: ClassVar[str] = "tfidf"
+    profile: ClassVar[Profile] = Profile(turn=Turn.COUNTED, kind="text", needs_backbone=False)
 
     @property
     def network(self) -> Backbone:
@@ -63,6 +72,11 @@ class Tfidf:
     def settings(self) -> Mapping[str, Any]:
         """How many words and pairs count at the most."""
         return {"grams": _MOST_GRAMS}
+
+    @classmethod
+    def candidates(cls, _asked: Asked) -> list[Tfidf]:
+        """The only one there is."""
+        return [cls()]
 
     def cross_validate(
         self,

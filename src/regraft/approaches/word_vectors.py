@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from regraft.approaches.base import Asked, Profile, Turn
 from regraft.approaches.trained import TrainingPlan, Trains, check_training
 from regraft.backbones.architectures import FromScratch
 from regraft.backbones.backbone import Backbone, weights_path
@@ -41,12 +42,19 @@ class WordVectors(Trains):
             least three times the smallest.
     """
 
+    profile: ClassVar[Profile] = Profile(turn=Turn.SMALL, kind="text", trains=True)
+
     backbone: str | Backbone | None = None
     learned: bool = False
     kind: str = "cnn"
     epochs: int | None = None
     learning_rate: float = 2e-3
     balanced: bool | None = None
+
+    @classmethod
+    def candidates(cls, asked: Asked) -> list[WordVectors]:
+        """One on each backbone that is worth training."""
+        return [cls(backbone) for backbone in asked.to_train]
 
     @property
     def fewest_epochs(self) -> int:

@@ -5,19 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 
-from regraft.approaches import (
-    APPROACHES,
-    ONLY_BY_NAME,
-    ONLY_FOR,
-    Approach,
-    FastaiFineTune,
-    FineTune,
-    Knn,
-    LinearProbe,
-    Scratch,
-    Tfidf,
-    WordVectors,
-)
+from regraft.approaches import APPROACHES, Approach, Asked, make_candidates
 from regraft.backbones.backbone import Backbone, is_available, weights_path, with_transform
 from regraft.backbones.built_in import default_backbone, list_backbones
 from regraft.backbones.sources import BackboneOptions, get_backbone
@@ -26,15 +14,10 @@ from regraft.guide import Advice
 from regraft.modality import IMAGE
 from regraft.progress import Progress, silent
 
-TRAINED = ("fine_tune", "word_vectors", "scratch", "fastai")
-_WITHOUT_BACKBONE = {"tfidf"}
-_ON_PARTS = {"fine_tune", "fastai"}  # approaches that train parts of a backbone
-_SCOPES = ("last_2_stages", "last_4_stages")  # where there is no advice
-
 
 def trains_networks(approaches: Sequence[str]) -> bool:
     """Whether any of those approaches (all, if none is named) trains a network."""
-    return not approaches or any(name in TRAINED for name in approaches)
+    return any(APPROACHES[name].profile.trains for name in approaches or APPROACHES)
 
 
 def check_approaches(approaches: Sequence[str]) -> None:
@@ -44,11 +27,12 @@ def check_approaches(approaches: Sequence[str]) -> None:
         UsageError: there is none.
         MissingExtraError: it needs an extra that is not installed.
     """
-    unknown = [name for name in approaches if name not in APPROACHES]
-    if unknown:
-        raise UsageError(f"there is no approach {unknown[0]!r}; expected {', '.join(APPROACHES)}")
-    if "fastai" in approaches and importlib.util.find_spec("fastai") is None:
-        raise MissingExtraError("the approach fastai", "fastai")
+    for name in approaches:
+        if name not in APPROACHES:
+            raise UsageError(f"there is no approach {name!r}; expected {', '.join(APPROACHES)}")
+        extra = APPROACHES[name].profile.extra
+        if extra and importlib.util.find_spec(extra) is None:
+            raise MissingExtraError(f"the approach {name}", extra)
 
 
 def candidate_backbones(
@@ -87,8 +71,8 @@ def candidate_backbones(
         )
     if not chosen:
         default = default_backbone(modality)
-        needs_none = bool(approaches) and set(approaches) <= _WITHOUT_BACKBONE
-        if needs_none and not is_available(default):
+        needs_one = any(APPROACHES[n].profile.needs_backbone for n in approaches or APPROACHES)
+        if not needs_one and not is_available(default):
             return []
         chosen = [_installed(default, options, progress)]
         if not approaches:
@@ -99,7 +83,8 @@ def candidate_backbones(
                 and is_available(backbone)
                 and backbone not in chosen
             ]
-    if approaches and set(approaches) <= _ON_PARTS and all(b.is_frozen for b in chosen):
+    all_tune = bool(approaches) and all(APPROACHES[name].profile.tunes for name in approaches)
+    if all_tune and all(backbone.is_frozen for backbone in chosen):
         raise UsageError(
             f"{chosen[0].name} is used as it is, and {' and '.join(approaches)} would train it; "
             "take linear_probe, or another backbone"
@@ -121,11 +106,7 @@ def candidate_approaches(
 ) -> list[Approach]:
     """What is compared, in the order in which it is tried.
 
-    Frozen features come first: they take seconds. Then what the guide advises to train, what
-    begins with the pixels last: on a CPU it takes ten times as long. Training from scratch closes
-    the list, as the measure of what transfer is worth; small networks that read word vectors come
-    before the fine-tuning of an encoder. Fine-tuning is tried on the backbones that were named, or
-    on the built-in one.
+    Each approach makes its own candidates, see `approaches.make_candidates`.
 
     Args:
         approaches: names; none for all but those that are tried only by name.
@@ -145,45 +126,29 @@ def candidate_approaches(
     chosen = candidate_backbones(approaches, backbones, modality=modality, resize=resize)
     if ranked:
         chosen = [chosen[0], *ranked]
-    names = list(approaches) or [name for name in APPROACHES if name not in ONLY_BY_NAME]
-    names = list(dict.fromkeys(names))
-    foreign = [name for name in names if ONLY_FOR.get(name, modality) != modality]
-    if approaches and foreign:
-        raise UsageError(
-            f"the approach {foreign[0]} is for {ONLY_FOR[foreign[0]]}s, and the data are "
-            f"{modality}s; leave it out"
-        )
-    found: list[Approach] = []
-    if "tfidf" in names and "tfidf" not in foreign:
-        found.append(Tfidf())
-    for i, backbone in enumerate(chosen):
-        if "linear_probe" in names:
-            found.append(LinearProbe(backbone))
-        if "knn" in names and (approaches or i == 0):
-            found.append(Knn(backbone))
-        if not approaches and i == 0 and modality == IMAGE:
-            found.append(LinearProbe(backbone, views=2))
-    named = chosen if backbones else chosen[:1]
-    if "word_vectors" in names and "word_vectors" not in foreign:
-        found += [WordVectors(backbone) for backbone in named]
-    learned = [WordVectors(learned=True)] if "scratch" in names and modality != IMAGE else []
-    found += learned  # as quick
-    tuned = [b for b in named if not b.is_frozen]
-    if "fine_tune" in names:
-        scopes = _scopes(advice)
-        found += [FineTune(backbone, train=scope) for scope in scopes for backbone in tuned]
-    if "fastai" in names:
-        found += [FastaiFineTune(backbone) for backbone in tuned]
-    if "scratch" in names and not learned:
-        found.append(Scratch(architecture, resize=resize))
-    return found
+    names = list(dict.fromkeys(approaches))
+    for name in names:
+        if not APPROACHES[name].profile.is_for(modality):
+            raise UsageError(
+                f"the approach {name} is for {APPROACHES[name].profile.kind}s, and the data are "
+                f"{modality}s; leave it out"
+            )
+    asked = Asked(
+        backbones=chosen,
+        kind=modality,
+        names_backbones=bool(backbones),
+        names_approaches=bool(names),
+        resize=resize,
+        architecture=architecture,
+        advised=() if advice is None else advice.trains,
+    )
+    return make_candidates(names or _default_names(modality), asked)
 
 
-def _scopes(advice: Advice | None) -> list[str]:
-    """What to fine-tune: the advice, its rule-of-thumb rivals, and the dearest ones last."""
-    advised = [] if advice is None else [t for t in advice.trains if t not in ("head", "scratch")]
-    wanted = list(dict.fromkeys([*advised, *_SCOPES]))
-    return sorted(wanted, key=lambda scope: not scope.startswith("last"))
+def _default_names(modality: str) -> list[str]:
+    """The approaches that are tried where none is named."""
+    profiles = {name: kind.profile for name, kind in APPROACHES.items()}
+    return [n for n, profile in profiles.items() if profile.by_default and profile.is_for(modality)]
 
 
 def _installed(
