@@ -15,6 +15,7 @@ from regraft.dataset import Dataset
 from regraft.errors import DataError, OutOfTimeError, TrainingError
 from regraft.evaluation import evaluate_probabilities
 from regraft.racing import choose_again, compare
+from regraft.racing.policy import WITHOUT
 from tests.fakes import BASE, EXPORT_S, Clock, Fake, FakeTrained, many_rows, raced
 
 FOLD_S = 10.0  # of a FakeTrained, and as long for its final training
@@ -222,6 +223,9 @@ def test_frozen_networks_leave_time_for_what_trains(data: Dataset, clock: Clock)
     assert found.candidates[2].reason == (
         "the 40 s that were left are reserved for candidates that train a network"
     )
+    off = WITHOUT["at most 40 % for frozen networks"]
+    unfair = raced([*frozen, FakeTrained(0.95, clock)], data, budget_s=100, policy=off)
+    assert [c.status for c in unfair.candidates] == ["done"] * 4
     alone = raced(frozen, data, budget_s=100, clock=clock)
     assert [c.status for c in alone.candidates] == ["done"] * 3
 

@@ -13,7 +13,6 @@ from regraft.racing.rules import (
     most_final_epochs,
     next_move,
     no_time_for_frozen,
-    reserved_from_frozen,
     timing_order,
 )
 from regraft.racing.state import (
@@ -161,10 +160,10 @@ def test_the_baseline_has_its_share_and_more_only_where_nobody_waits() -> None:
 
 
 def test_an_old_cost_is_measured_again_where_there_is_a_limit() -> None:
-    old = entrant(Timed(cost(), age_s=45.0))
-    assert next_move(state(old)) == Time(0)
-    assert isinstance(next_move(state(old, left_s=math.inf)), FirstFold)
-    assert isinstance(next_move(state(entrant(Timed(cost(), age_s=44.9)))), FirstFold)
+    old = entrant(Timed(cost(), measured_at=100.0))
+    assert next_move(state(old, now=145.0)) == Time(0)
+    assert isinstance(next_move(state(old, now=145.0, left_s=math.inf)), FirstFold)
+    assert isinstance(next_move(state(old, now=144.9)), FirstFold)
 
 
 # --- further folds
@@ -230,18 +229,27 @@ def test_the_final_training_makes_up_for_what_the_folds_lacked(epochs: int, most
 
 # --- frozen features
 
+RESERVED = "the 40 s that were left are reserved for candidates that train a network"
+
 
 @pytest.mark.parametrize(
-    ("expected_s", "left_s", "reserved_s", "reason"),
+    ("needed_s", "left_s", "share_s", "reason"),
     [
         (30.0, 60.0, 30.0, ""),
-        (1e9, math.inf, 0.0, ""),
-        (1.0, 0.0, 0.0, "the time budget was used up"),
+        (60.0, 60.0, math.inf, ""),
+        (1e9, math.inf, math.inf, ""),
+        (1.0, 0.0, math.inf, "the time budget was used up"),
         (
             1.0,
             40.5,
-            60.0,
-            "the 40 s that were left are reserved for candidates that train a network",
+            0.0,
+            RESERVED,
+        ),
+        (
+            1.0,
+            40.5,
+            -9.0,
+            RESERVED,
         ),
         (
             31.0,
@@ -253,23 +261,9 @@ def test_the_final_training_makes_up_for_what_the_folds_lacked(epochs: int, most
     ],
 )
 def test_when_a_frozen_network_is_left_out(
-    expected_s: float, left_s: float, reserved_s: float, reason: str
+    needed_s: float, left_s: float, share_s: float, reason: str
 ) -> None:
-    found = no_time_for_frozen("net", expected_s=expected_s, left_s=left_s, reserved_s=reserved_s)
-    assert found == reason
-
-
-@pytest.mark.parametrize(
-    ("passed_s", "left_s", "reserved_s"),
-    [(0.0, 100.0, 60.0), (30.0, 70.0, 60.0), (60.0, 40.0, 60.0), (0.0, 30.0, 0.0)],
-)
-def test_what_trains_has_60_per_cent_of_the_budget(
-    passed_s: float, left_s: float, reserved_s: float
-) -> None:
-    found = reserved_from_frozen(
-        budget_s=100.0, passed_s=passed_s, left_s=left_s, policy=DEFAULT_POLICY
-    )
-    assert found == pytest.approx(reserved_s)
+    assert no_time_for_frozen("net", needed_s, left_s=left_s, share_s=share_s) == reason
 
 
 # --- rules that are off
@@ -288,7 +282,7 @@ _OFF = {
         FirstFold(0, 10, EXPORT_S),
     ),
     "costs are measured again": (
-        state(entrant(Timed(cost(), age_s=500.0))),
+        state(entrant(TIMED), now=500.0),
         FirstFold(0, 10, 1.15 * EXPORT_S),
     ),
     "expensive networks are timed last": (
@@ -312,7 +306,7 @@ _OFF = {
         Stop(),
     ),
 }
-# These have no part in a move; see `test_verdict.py`, `test_halving.py` and above.
+# These have no part in a move; see `test_verdict.py`, `test_halving.py`, `test_comparison.py`.
 _ELSEWHERE = {
     "at most 40 % for frozen networks",
     "among equals the cheapest is chosen",
@@ -330,8 +324,6 @@ def test_each_rule_can_be_switched_off(rule: str) -> None:
 def test_every_rule_is_tried_without() -> None:
     assert set(WITHOUT) == set(_OFF) | _ELSEWHERE
     assert all(policy != DEFAULT_POLICY for policy in WITHOUT.values())
-    off = WITHOUT["at most 40 % for frozen networks"]
-    assert reserved_from_frozen(budget_s=100.0, passed_s=90.0, left_s=10.0, policy=off) == 0.0
 
 
 def test_no_state_repeats_a_move_for_ever() -> None:

@@ -29,7 +29,7 @@ from regraft.racing.entrants import candidate_approaches
 from regraft.racing.memory import Race
 from regraft.racing.outcomes import Failed
 from regraft.racing.policy import DEFAULT_POLICY, Policy
-from regraft.racing.rules import most_final_epochs, reserved_from_frozen
+from regraft.racing.rules import most_final_epochs
 from regraft.racing.runner import run_trained
 from regraft.racing.verdict import against_chosen, choose, verdict_text
 
@@ -149,22 +149,17 @@ def compare(
 
 def _run(course: Course, approaches: Iterable[Approach], *, trains: bool) -> list[Candidate]:
     """Every candidate in its place; those on frozen features are run as they are taken."""
-    began = course.clock.now
+    began, frozen_s = course.clock.now, math.inf
+    if trains:
+        frozen_s = course.policy.frozen_share * course.budget_s
     frozen: dict[int, Candidate] = {}
     waiting: dict[int, TrainedApproach] = {}
     for i, approach in enumerate(approaches):
         if is_trained(approach):
             waiting[i] = approach
             continue
-        reserved_s = reserved_from_frozen(
-            budget_s=course.budget_s,
-            passed_s=course.clock.now - began,
-            left_s=course.clock.left,
-            policy=course.policy,
-        )
-        frozen[i] = run_frozen(
-            course, approach, is_first=not frozen, reserved_s=reserved_s if trains else 0.0
-        )
+        share_s = frozen_s - (course.clock.now - began)
+        frozen[i] = run_frozen(course, approach, is_first=not frozen, share_s=share_s)
     trained = run_trained(course, list(waiting.values()), list(frozen.values()))
     in_place = frozen | dict(zip(waiting, trained, strict=True))
     candidates = [in_place[i] for i in sorted(in_place)]

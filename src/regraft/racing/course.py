@@ -86,31 +86,25 @@ class Course:
         return Measured(seconds, accuracy, predictions, self.groups, flattering, training)
 
 
-def run_frozen(
-    course: Course, approach: Approach, *, is_first: bool, reserved_s: float
-) -> Candidate:
+def run_frozen(course: Course, approach: Approach, *, is_first: bool, share_s: float) -> Candidate:
     """An approach on frozen features: all folds and repeats at once.
 
-    `reserved_s` seconds of what is left are for those that train, unless it is the first of all.
+    Unless it is the first of all, it may take `share_s` of the seconds that are left.
     """
-    key = course.key(approach)
+    key, network = course.key(approach), approach.network
     if recalled := course.race.recall(key):
         return Candidate(approach, course.measured(approach, recalled))
-    if not is_first and (reason := _no_time(course, approach, reserved_s)):
-        return Candidate(approach, Skipped(reason))
+    if not is_first:
+        needed_s = seconds_expected(network, len(course.data.train))
+        if needed_s is None:
+            needed_s = seconds_to_export(network)
+        reason = no_time_for_frozen(
+            network.name, needed_s, left_s=course.clock.left, share_s=share_s
+        )
+        if reason:
+            return Candidate(approach, Skipped(reason))
     predicted = course.predict(approach, Limits() if is_first else course.limits())
     if not isinstance(predicted, Predicted):
         return Candidate(approach, predicted)
     course.race.keep(key, predicted)
     return Candidate(approach, course.measured(approach, predicted))
-
-
-def _no_time(course: Course, approach: Approach, reserved_s: float) -> str:
-    network = approach.network
-    expected_s = seconds_expected(network, len(course.data.train))
-    return no_time_for_frozen(
-        network.name,
-        expected_s=seconds_to_export(network) if expected_s is None else expected_s,
-        left_s=course.clock.left,
-        reserved_s=reserved_s,
-    )

@@ -66,32 +66,22 @@ def timing_order(entrants: Sequence[Entrant], policy: Policy) -> list[int]:
     return sorted(range(len(entrants)), key=dearness)
 
 
-def no_time_for_frozen(network: str, *, expected_s: float, left_s: float, reserved_s: float) -> str:
-    """Why a frozen network is not tried; "" if it is.
+def no_time_for_frozen(network: str, needed_s: float, *, left_s: float, share_s: float) -> str:
+    """Why a frozen network, which needs some seconds, is not tried; "" if it is.
 
-    Args:
-        network: its name.
-        expected_s: that its features will take.
-        left_s: of the budget; infinite without one.
-        reserved_s: of those, kept for what trains.
+    `share_s` are what is left of the share of frozen networks; infinite where nothing is trained.
     """
+    if math.isinf(left_s):
+        return ""
     if left_s <= 0:
         return _USED_UP
+    reserved_s = max(0.0, left_s - share_s)
     if left_s <= reserved_s:
         return f"the {math.floor(left_s)} s that were left are reserved for {_TRAINING}"
-    if expected_s > left_s - reserved_s:
-        needed_for = f"for features of {network}"
-        return Shortfall(expected_s, needed_for, left_s, ((reserved_s, _TRAINING),)).text
+    if needed_s > left_s - reserved_s:
+        reserved = ((reserved_s, _TRAINING),)
+        return Shortfall(needed_s, f"for features of {network}", left_s, reserved).text
     return ""
-
-
-def reserved_from_frozen(
-    *, budget_s: float, passed_s: float, left_s: float, policy: Policy
-) -> float:
-    """Seconds of those that are left that no further frozen network may have."""
-    if math.isinf(left_s):
-        return 0.0
-    return max(0.0, left_s - (policy.frozen_share * budget_s - passed_s))
 
 
 def most_final_epochs(cost: Cost, wanted_epochs: int) -> int:
@@ -127,7 +117,8 @@ def _first_fold(state: State, i: int, stage: Timed, policy: Policy) -> Move:
     """As many epochs as there is time for, divided among all that wait."""
     if state.left_s <= 0:
         return Skip(i, _USED_UP)
-    if not math.isinf(state.left_s) and stage.age_s >= policy.remeasure_after_s:
+    is_old = state.now - stage.measured_at >= policy.remeasure_after_s
+    if is_old and not math.isinf(state.left_s):
         return Time(i)
     waiting = [(e.is_baseline, c) for e in state.entrants[i:] if (c := e.contender) is not None]
     demand = Demand(

@@ -58,28 +58,50 @@ def run_trained(
     return [turn.progress for turn in turns if isinstance(turn.progress, Candidate)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Priced:
-    """What an approach costs, and when that was measured, in seconds of the clock."""
-
-    cost: Cost
-    measured_at: float
-
-
 class _Turn:
-    """An approach that trains, and how far it is: not timed, priced, or a candidate."""
+    """An approach that trains, what the rules know of it, and how far it is."""
 
     def __init__(self, approach: TrainedApproach, course: Course) -> None:
-        self.approach, self.network = approach, approach.network
+        network = approach.network
+        self.approach = approach
         self.key = course.key(approach)
         self.recalled = course.race.recall(self.key)
-        self.progress: _Priced | Candidate | None = None
+        self.entrant = Entrant(
+            network.name,
+            approach.fewest_epochs,
+            approach.planned_epochs,
+            prediction_cost(network),
+            approach.last_stages,
+            approach.is_baseline,
+        )
+        pass_s = seconds_expected(network, len(course.data.train))
+        self.progress: Waiting | Timed | Candidate = Waiting(pass_s, self.recalled is not None)
         self.is_extended = False
 
     @property
     def result(self) -> Measured | None:
         """What was measured."""
         return self.progress.result if isinstance(self.progress, Candidate) else None
+
+    def stage(self, expected: float) -> Stage:
+        """How far it is, in the terms of the rules, with the accuracy that is expected of it."""
+        match self.progress:
+            case Candidate(_, Measured(training=Training() as training) as measured):
+                folds = measured.cross_validation
+                return Trained(
+                    accuracy=measured.accuracy.value,
+                    expected=expected,
+                    cost=training.cost,
+                    wanted_epochs=training.wanted_epochs,
+                    epochs=int(folds.chosen["epochs"]),
+                    folds_done=folds.folds_done,
+                    is_extended=self.is_extended,
+                    is_broken=bool(training.broken),
+                )
+            case Candidate():
+                return Out()
+            case stage:
+                return stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +121,13 @@ class _Runner:
         trained_from = len(self.frozen)
         return State(
             entrants=[
-                self._entrant(turn, expected.get(trained_from + i, 0.0))
+                replace(turn.entrant, stage=turn.stage(expected.get(trained_from + i, 0.0)))
                 for i, turn in enumerate(self.turns)
             ],
             left_s=course.clock.left,
             budget_s=course.budget_s,
             timing_s=course.clock.now - self.began,
+            now=course.clock.now,
             images=len(data.train),
             folds=course.n_folds,
             has_test=bool(data.test),
@@ -123,9 +146,9 @@ class _Runner:
         match move, turn.progress:
             case Skip(_, reason), _:
                 turn.progress = Candidate(turn.approach, Skipped(reason))
-            case Time(), None | _Priced() as before:
+            case Time(), Waiting() | Timed() as before:
                 turn.progress = self._timed(turn, before)
-            case FirstFold(), _Priced(cost):
+            case FirstFold(), Timed(cost):
                 turn.progress = self._on_first_fold(turn, cost, move)
             case (
                 NextFold(),
@@ -143,46 +166,11 @@ class _Runner:
             case _:
                 raise TypeError(f"{move} is no move for {turn.progress}")
 
-    def _entrant(self, turn: _Turn, expected: float) -> Entrant:
-        approach, network = turn.approach, turn.network
-        return Entrant(
-            network.name,
-            approach.fewest_epochs,
-            approach.planned_epochs,
-            prediction_cost(network),
-            approach.last_stages,
-            approach.is_baseline,
-            self._stage(turn, expected),
-        )
-
-    def _stage(self, turn: _Turn, expected: float) -> Stage:
-        match turn.progress:
-            case None:
-                pass_s = seconds_expected(turn.network, len(self.course.data.train))
-                return Waiting(pass_s, is_recalled=turn.recalled is not None)
-            case _Priced(cost, measured_at):
-                return Timed(cost, self.course.clock.now - measured_at)
-            case Candidate(_, Measured(training=Training() as training) as measured):
-                folds = measured.cross_validation
-                return Trained(
-                    accuracy=measured.accuracy.value,
-                    expected=expected,
-                    cost=training.cost,
-                    wanted_epochs=training.wanted_epochs,
-                    epochs=int(folds.chosen["epochs"]),
-                    folds_done=folds.folds_done,
-                    is_extended=turn.is_extended,
-                    is_broken=bool(training.broken),
-                )
-            case _:
-                return Out()
-
-    def _timed(self, turn: _Turn, before: _Priced | None) -> _Priced | Candidate:
+    def _timed(self, turn: _Turn, before: Waiting | Timed) -> Timed | Candidate:
         """What it costs; of what has its result that is asked after the deadline as well."""
-        course, approach = self.course, turn.approach
-        again = "" if before is None else " again"
-        note(course.progress, f"timing {approach_title(approach)}{again}")
-        if before is not None:
+        course, approach, is_again = self.course, turn.approach, isinstance(before, Timed)
+        note(course.progress, f"timing {approach_title(approach)}{' again' if is_again else ''}")
+        if is_again:
             forget_speeds()
         limits = course.limits() if turn.recalled is None else Limits()
         began = course.clock.now
@@ -190,11 +178,11 @@ class _Runner:
             cost = approach.cost(course.data, folds=course.n_folds, limits=limits, jobs=course.jobs)
         except RegraftError as error:
             now = course.clock.now
-            if before is not None:
+            if isinstance(before, Timed):
                 return replace(before, measured_at=now)
             return Candidate(approach, ended_by(error, now - began))
         if turn.recalled is None:
-            return _Priced(cost, course.clock.now)
+            return Timed(cost, course.clock.now)
         adapted = approach.with_epochs(int(turn.recalled.predictions.chosen["epochs"]))
         return self._done(turn, adapted, turn.recalled, cost.at(adapted.planned_epochs))
 

@@ -28,10 +28,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """It waits for its turn on the first fold; its cost was measured `age_s` seconds ago."""
+    """It waits for its turn on the first fold; its cost was measured at a reading of the clock."""
 
     cost: Cost
-    age_s: float = 0.0
+    measured_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ class Entrant:
 class State:
     """All candidates that train a network, in the order in which they were given, and the time.
 
-    `left_s` and `budget_s` are infinite without a budget; `timing_s` were spent on timing.
+    `left_s` and `budget_s` are infinite without a budget; `timing_s` were spent on timing; `now` is
+    read off the clock.
     `frozen_accuracy` and `frozen_expected` are the best of the candidates on frozen features.
     """
 
@@ -97,6 +98,7 @@ class State:
     left_s: float = math.inf
     budget_s: float = math.inf
     timing_s: float = 0.0
+    now: float = 0.0
     images: int = 0
     folds: int = 5
     has_test: bool = False
