@@ -31,6 +31,7 @@ ORDER = (
     "locations",
     "workers",
     "content_store",
+    "onnx_graphs",
     "training_contents",
     "demo",
     "metrics",
@@ -92,6 +93,7 @@ LEAVES = {
         "storage",
     ),
     *("seals", "switching", "telemetry", "locations", "workers", "content_store"),
+    "onnx_graphs",
     "training_contents",
 }
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
