@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from regraft.heads import PENALTIES, LinearHead
 from regraft.metrics import FloatArray, IntArray
+from regraft.onnx_graphs import GraphBuilder
 
 _TOLERANCE = 1e-3
 _ITERATIONS = 200
@@ -44,9 +45,9 @@ class RowHead:
         """Those of the linear head."""
         return self.head.tensors()
 
-    def nodes(self) -> tuple[list[Any], list[Any]]:
-        """Those of the linear head."""
-        return self.head.nodes()
+    def add_to(self, graph: GraphBuilder) -> None:
+        """What the linear head does."""
+        self.head.add_to(graph)
 
 
 class BatchedLogistic:

@@ -8,7 +8,6 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
 from sklearn.linear_model import LogisticRegression
 
 from regraft.heads import (
@@ -27,6 +26,7 @@ from regraft.heads import (
     unit_rows,
 )
 from regraft.metrics import log_losses
+from regraft.onnx_graphs import GraphBuilder, value
 
 
 def _blobs(n: int, d: int, k: int, *, seed: int = 0, apart: float = 1.5):
@@ -36,16 +36,10 @@ def _blobs(n: int, d: int, k: int, *, seed: int = 0, apart: float = 1.5):
     return (rng.normal(size=(n, d)) + centres[labels]).astype(np.float32), labels
 
 
-def _run_nodes(nodes, constants, features: np.ndarray, output: str, shape=(None,)):
-    number = onnx.TensorProto.FLOAT
-    graph = helper.make_graph(
-        nodes,
-        "head",
-        [helper.make_tensor_value_info("features", number, [features.shape[1]])],
-        [helper.make_tensor_value_info(output, number, shape)],
-        constants,
+def _run(graph: GraphBuilder, features: np.ndarray, output: str, shape=(None,)):
+    model = graph.model(
+        [value("features", np.float32, [features.shape[1]])], [value(output, np.float32, shape)]
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.checker.check_model(model)
     session = onnxruntime.InferenceSession(model.SerializeToString())
     return np.stack([session.run(None, {"features": row})[0] for row in features])
@@ -99,7 +93,9 @@ def test_weights_help_the_rare_class() -> None:
 def test_graphs_compute_what_heads_compute(fit) -> None:
     features, labels = _blobs(50, 16, 3)
     for head in fit(features, labels, 3):
-        found = _run_nodes(*head.nodes(), features[:10], "logits")
+        graph = GraphBuilder("head")
+        head.add_to(graph)
+        found = _run(graph, features[:10], "logits")
         assert np.allclose(found, head.logits(features[:10]), atol=1e-4)
 
 
@@ -328,23 +324,17 @@ def test_foreign_features_are_unfamiliar_and_own_ones_are_not() -> None:
 
 
 def test_the_graph_says_how_unfamiliar_as_numpy_does() -> None:
-    from onnx import helper
-
     rng = np.random.default_rng(0)
     features = rng.normal(size=(300, 64))
     head = LinearHead(rng.normal(size=(64, 3)), rng.normal(size=3))
     found = fit_familiarity(features, np.arange(300) % 2, np.arange(300), np.zeros(300))
-    (head_nodes, head_constants), (nodes, constants) = head.nodes(), found.nodes()
-    likely = helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1)
+    graph = GraphBuilder("head")
+    head.add_to(graph)
+    graph("Softmax", "logits", output="probabilities", axis=-1)
+    found.add_to(graph)
     some = rng.normal(size=(10, 64)).astype(np.float32)
     assert np.allclose(
-        _run_nodes(
-            [*head_nodes, likely, *nodes],
-            [*head_constants, *constants],
-            some,
-            "unfamiliarity",
-            (),
-        ),
+        _run(graph, some, "unfamiliarity", ()),
         found.unfamiliarity(some, softmax(head.logits(some))),
         atol=1e-5,
     )

@@ -31,6 +31,7 @@ ORDER = (
     "locations",
     "workers",
     "cache",
+    "onnx_graphs",
     "training_contents",
     "demo",
     "metrics",
@@ -89,6 +90,7 @@ LEAVES = {
         "storage",
     ),
     *("seals", "switching", "telemetry", "locations", "workers", "cache"),
+    "onnx_graphs",
     "training_contents",
 }
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.

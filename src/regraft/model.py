@@ -55,6 +55,7 @@ from regraft.model_record import (
     read_graph,
     read_record,
 )
+from regraft.onnx_graphs import GraphBuilder, value
 from regraft.progress import Progress, silent
 from regraft.saved import naming, read_json
 from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
@@ -499,36 +500,21 @@ def compose_graph(
     `embedding` maps `image` to `features`, see `backbones.graphs.embedding_graph`.
     """
     import onnx
-    from onnx import helper, numpy_helper
 
-    graph = onnx.load_from_string(embedding)
-    head_nodes, head_constants = head.nodes()
-    near_nodes, near_constants = familiarity.nodes()
-    graph.graph.node.extend(
-        [
-            *head_nodes,
-            helper.make_node("Div", ["logits", "temperature"], ["calibrated"]),
-            helper.make_node("Softmax", ["calibrated"], ["probabilities"], axis=-1),
-            *near_nodes,
-        ]
+    model = onnx.load_from_string(embedding)
+    graph = GraphBuilder("head")
+    head.add_to(graph)
+    divisor = graph.tensor("temperature", np.asarray(temperature, np.float32))
+    calibrated = graph("Div", "logits", divisor)
+    graph("Softmax", calibrated, output="probabilities", axis=-1)
+    familiarity.add_to(graph)
+    graph.add_to(model.graph)
+    del model.graph.output[:]
+    model.graph.output.extend(
+        [value("probabilities", np.float32, [None]), value("unfamiliarity", np.float32, [])]
     )
-    graph.graph.initializer.extend(
-        [
-            *head_constants,
-            numpy_helper.from_array(np.asarray(temperature, dtype=np.float32), "temperature"),
-            *near_constants,
-        ]
-    )
-    del graph.graph.output[:]
-    number = onnx.TensorProto.FLOAT
-    graph.graph.output.extend(
-        [
-            helper.make_tensor_value_info("probabilities", number, [None]),
-            helper.make_tensor_value_info("unfamiliarity", number, []),
-        ]
-    )
-    onnx.checker.check_model(graph)
-    return bytes(graph.SerializeToString())
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
 
 
 def assemble(

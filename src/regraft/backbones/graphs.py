@@ -30,6 +30,7 @@ from regraft.backbones.backbone import (
 from regraft.backbones.speeds import graph_folder
 from regraft.errors import BackboneError
 from regraft.modality.base import Transform
+from regraft.onnx_graphs import GraphBuilder, value
 from regraft.progress import Progress, note, silent
 from regraft.seals import is_whole, write_sealed
 
@@ -75,26 +76,14 @@ def graph_on_inputs(transform: Transform, network: onnx.ModelProto) -> bytes:
     transform.
     """
     import onnx
-    from onnx import helper
 
     merged = _after_transform(transform, network)
-    merged.graph.node.append(
-        helper.make_node(
-            "ReduceMean",
-            ["backbone/features", "average/axes"],
-            ["features"],
-            name="average",
-            keepdims=0,
-        )
-    )
-    merged.graph.initializer.append(
-        onnx.numpy_helper.from_array(np.array([0], dtype=np.int64), "average/axes")
-    )
+    average = GraphBuilder("average")
+    average("ReduceMean", "backbone/features", average.ints(0), output="features", keepdims=0)
+    average.add_to(merged.graph)
     del merged.graph.output[:]
     width = network.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
-    merged.graph.output.append(
-        helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, [width])
-    )
+    merged.graph.output.append(value("features", np.float32, [width]))
     onnx.checker.check_model(merged)
     return bytes(merged.SerializeToString())
 
@@ -116,7 +105,6 @@ def boundary_graph(
         BackboneError: the weights are missing, or the network has no such stage.
     """
     import onnx
-    from onnx import helper
 
     transform = backbone.transform.plain(as_it_is=as_it_is)
     if boundary == 0:
@@ -131,25 +119,14 @@ def boundary_graph(
     lower = extractor.extract_model([whole.graph.input[0].name], [name])
     rank = len(lower.graph.output[0].type.tensor_type.shape.dim) - 1
     merged = _after_transform(transform, lower)
-    kind = onnx.TensorProto.FLOAT16
-    largest = np.array(65_504, np.float32)  # of half precision
-    merged.graph.initializer.extend(
-        onnx.numpy_helper.from_array(sign * largest, f"boundary/{word}")
-        for word, sign in (("lowest", -1), ("highest", 1))
-    )
-    bounds = [f"backbone/{name}", "boundary/lowest", "boundary/highest"]
-    merged.graph.node.append(helper.make_node("Clip", bounds, ["boundary/bounded"]))
-    merged.graph.node.append(
-        helper.make_node("Cast", ["boundary/bounded"], ["boundary/cast"], to=kind)
-    )
-    merged.graph.initializer.append(
-        onnx.numpy_helper.from_array(np.array([0], np.int64), "boundary/axes")
-    )
-    merged.graph.node.append(
-        helper.make_node("Squeeze", ["boundary/cast", "boundary/axes"], ["activations"])
-    )
+    cut = GraphBuilder("boundary")
+    largest = 65_504.0  # of half precision
+    bounded = cut("Clip", f"backbone/{name}", cut.floats(-largest), cut.floats(largest))
+    half = cut("Cast", bounded, to=onnx.TensorProto.FLOAT16)
+    cut("Squeeze", half, cut.ints(0), output="activations")
+    cut.add_to(merged.graph)
     del merged.graph.output[:]
-    merged.graph.output.append(helper.make_tensor_value_info("activations", kind, [None] * rank))
+    merged.graph.output.append(value("activations", np.float16, [None] * rank))
     onnx.checker.check_model(merged)
     return bytes(merged.SerializeToString())
 

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from regraft.engines.encoders import Encoder
 from regraft.engines.networks import Trainee, zero_head
-from regraft.engines.torch import OPSET, Exported, export_graph
+from regraft.engines.torch import Exported, export_graph
 from regraft.errors import BackboneError, TrainingError, UsageError
+from regraft.onnx_graphs import GraphBuilder, value
 
 if TYPE_CHECKING:
     import torch
@@ -46,36 +47,18 @@ def export_mean(table: NDArray[np.float32]) -> Exported:
     Args:
         table: word vectors (v, w), row 0 all zeros.
     """
-    import onnx
-    from onnx import helper, numpy_helper
+    from onnx import TensorProto
 
-    number, whole = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
-    constants = {
-        TABLE: table,
-        "along": np.array([1]),
-        "unknown": np.array(0),
-        "one": np.array(1, np.float32),
-    }
-    graph = helper.make_graph(
-        [
-            helper.make_node("Gather", [TABLE, "tokens"], ["vectors"]),
-            helper.make_node("ReduceSum", ["vectors", "along"], ["sum"], keepdims=0),
-            helper.make_node("Greater", ["tokens", "unknown"], ["is_known"]),
-            helper.make_node("Cast", ["is_known"], ["known"], to=number),
-            helper.make_node("ReduceSum", ["known", "along"], ["count"], keepdims=1),
-            helper.make_node("Max", ["count", "one"], ["at_least_one"]),
-            helper.make_node("Div", ["sum", "at_least_one"], ["features"]),
-        ],
-        "mean",
-        [helper.make_tensor_value_info("tokens", whole, ["n", "t"])],
-        [helper.make_tensor_value_info("features", number, ["n", table.shape[1]])],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=10,
-        producer_name="regraft",
+    graph = GraphBuilder("mean")
+    along = graph.ints(1)
+    vectors = graph("Gather", graph.tensor(TABLE, table), "tokens")
+    total = graph("ReduceSum", vectors, along, keepdims=0)
+    is_known = graph("Greater", "tokens", graph.ints(0))
+    known = graph("ReduceSum", graph("Cast", is_known, to=TensorProto.FLOAT), along)
+    graph("Div", total, graph("Max", known, graph.floats(1.0)), output="features")
+    width = table.shape[1]
+    model = graph.model(
+        [value("tokens", np.int64, ["n", "t"])], [value("features", np.float32, ["n", width])]
     )
     return Exported(model.SerializeToString(), b"", {TABLE: table})
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 from regraft.engines.classifiers import classifier_names, feature_width, remove_classifier
 from regraft.engines.stages import chain_of
 from regraft.errors import BackboneError
+from regraft.onnx_graphs import OPSET
 from regraft.telemetry import opt_out
 
 if TYPE_CHECKING:
     import torch
 
-OPSET = 20
 _PREFIXES = ("module.", "model.", "network.")  # of parallel training, of Lightning modules
 _OBJECT = re.compile(r"Unsupported (?:global: GLOBAL|class) ([\w.]+)")
 

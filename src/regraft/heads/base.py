@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft.metrics import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    import onnx
+from regraft.onnx_graphs import GraphBuilder
 
 
 class Head(Protocol):
@@ -28,8 +26,8 @@ class Head(Protocol):
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """What is saved, by name."""
 
-    def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """ONNX nodes and constants: `features` (d,) in, `logits` (k,) out."""
+    def add_to(self, graph: GraphBuilder) -> None:
+        """Write what the head does into a graph: `features` (d,) in, `logits` (k,) out."""
 
 
 HeadFitter = Callable[[NDArray[Any], IntArray, int, Sequence[Any]], Sequence[Head]]
@@ -75,10 +73,3 @@ def fitting() -> Iterator[None]:
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
-
-
-def onnx_constants(tensors: dict[str, NDArray[np.float32]]) -> list[onnx.TensorProto]:
-    """Arrays as ONNX constants, by name."""
-    from onnx import numpy_helper
-
-    return [numpy_helper.from_array(tensor, name) for name, tensor in tensors.items()]

@@ -9,16 +9,14 @@ are in doubt. What each part and both together tell is measured in `benchmarks/r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.heads.base import onnx_constants, spread_sample, unit_rows
+from regraft.heads.base import spread_sample, unit_rows
 from regraft.metrics import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    import onnx
+from regraft.onnx_graphs import GraphBuilder
 
 FAMILIAR = 0.98  # share of the user's own images that should count as familiar
 PROTOTYPES = 400
@@ -45,35 +43,19 @@ class Familiarity:
         """Unfamiliarity float64 (n,) of features (n, d) with calibrated probabilities (n, k)."""
         return self.distances(features) * (1.0 + doubt(probabilities))
 
-    def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """ONNX nodes and constants: `features` (d,), `probabilities` (k,) in, `unfamiliarity` out.
+    def add_to(self, graph: GraphBuilder) -> None:
+        """Into a graph: `features` (d,), `probabilities` (k,) in, `unfamiliarity` out.
 
         The output has no dimensions.
         """
-        from onnx import helper, numpy_helper
-
-        steps: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
-            ("LpNormalization", ["features"], ["familiarity/unit"], {"axis": 0, "p": 2}),
-            ("Transpose", ["familiarity.prototypes"], ["familiarity/columns"], {"perm": [1, 0]}),
-            ("MatMul", ["familiarity/unit", "familiarity/columns"], ["familiarity/cosine"], {}),
-            (
-                "TopK",
-                ["familiarity/cosine", "familiarity/count"],
-                ["familiarity/near", "familiarity/nearest"],
-                {},
-            ),
-            ("ReduceMean", ["familiarity/near"], ["familiarity/mean"], {"keepdims": 0}),
-            ("Sub", ["familiarity/one", "familiarity/mean"], ["familiarity/distance"], {}),
-            ("ReduceMax", ["probabilities"], ["familiarity/highest"], {"keepdims": 0}),
-            ("Sub", ["familiarity/two", "familiarity/highest"], ["familiarity/factor"], {}),
-            ("Mul", ["familiarity/distance", "familiarity/factor"], ["unfamiliarity"], {}),
-        ]
-        nodes = [helper.make_node(op, i, o, name=o[0], **a) for op, i, o, a in steps]
-        constants = onnx_constants({"familiarity.prototypes": self.prototypes})
-        constants.append(numpy_helper.from_array(np.array([self.neighbours]), "familiarity/count"))
-        for name, value in (("familiarity/one", 1.0), ("familiarity/two", 2.0)):
-            constants.append(numpy_helper.from_array(np.asarray(value, dtype=np.float32), name))
-        return nodes, constants
+        prototypes = graph.tensor("familiarity.prototypes", self.prototypes)
+        unit = graph("LpNormalization", "features", axis=0, p=2)
+        cosine = graph("MatMul", unit, graph("Transpose", prototypes, perm=[1, 0]))
+        near, _ = graph.pair("TopK", cosine, graph.ints(self.neighbours))
+        distance = graph("Sub", graph.floats(1.0), graph("ReduceMean", near, keepdims=0))
+        highest = graph("ReduceMax", "probabilities", keepdims=0)
+        factor = graph("Sub", graph.floats(2.0), highest)
+        graph("Mul", distance, factor, output="unfamiliarity")
 
 
 def doubt(probabilities: FloatArray) -> FloatArray:

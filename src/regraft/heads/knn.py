@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.heads.base import onnx_constants, spread_sample, unit_rows
+from regraft.heads.base import spread_sample, unit_rows
 from regraft.metrics import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    import onnx
+from regraft.onnx_graphs import GraphBuilder
 
 NEIGHBOURS = (1, 3, 5, 10, 20, 50)
 _SHARPNESS = 1 / 0.07  # weight of a neighbour: exp(sharpness * cosine), Wu et al., CVPR 2018
@@ -50,35 +48,18 @@ class KnnHead:
         """`head.references` (m, d) and `head.votes` (m, k)."""
         return {"head.references": self.references, "head.votes": self.votes}
 
-    def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    def add_to(self, graph: GraphBuilder) -> None:
         """Cosines, the nearest ones, their weighted vote, its logarithm."""
-        from onnx import helper, numpy_helper
-
-        floor = _vote_floor(self.neighbours)
-        steps: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
-            ("LpNormalization", ["features"], ["head/unit"], {"axis": 0, "p": 2}),
-            ("Transpose", ["head.references"], ["head/columns"], {"perm": [1, 0]}),
-            ("MatMul", ["head/unit", "head/columns"], ["head/cosine"], {}),
-            ("TopK", ["head/cosine", "head/count"], ["head/near", "head/nearest"], {}),
-            ("Sub", ["head/near", "head/one"], ["head/gap"], {}),
-            ("Mul", ["head/gap", "head/sharpness"], ["head/exponent"], {}),
-            ("Exp", ["head/exponent"], ["head/weight"], {}),
-            ("Gather", ["head.votes", "head/nearest"], ["head/ballots"], {}),
-            ("MatMul", ["head/weight", "head/ballots"], ["head/sum"], {}),
-            ("ReduceSum", ["head/weight"], ["head/total"], {"keepdims": 0}),
-            ("Div", ["head/sum", "head/total"], ["head/share"], {}),
-            ("Add", ["head/share", "head/floor"], ["head/floored"], {}),
-            ("Log", ["head/floored"], ["logits"], {}),
-        ]
-        nodes = [helper.make_node(op, i, o, name=o[0], **a) for op, i, o, a in steps]
-        scalars = {"head/one": 1.0, "head/sharpness": _SHARPNESS, "head/floor": floor}
-        constants = onnx_constants(self.tensors())
-        constants += [
-            numpy_helper.from_array(np.asarray(value, dtype=np.float32), name)
-            for name, value in scalars.items()
-        ]
-        constants.append(numpy_helper.from_array(np.array([self.neighbours]), "head/count"))
-        return nodes, constants
+        references, votes = (graph.tensor(*named) for named in self.tensors().items())
+        unit = graph("LpNormalization", "features", axis=0, p=2)
+        cosine = graph("MatMul", unit, graph("Transpose", references, perm=[1, 0]))
+        near, nearest = graph.pair("TopK", cosine, graph.ints(self.neighbours))
+        gap = graph("Sub", near, graph.floats(1.0))
+        weight = graph("Exp", graph("Mul", gap, graph.floats(_SHARPNESS)))
+        ballots = graph("MatMul", weight, graph("Gather", votes, nearest))
+        share = graph("Div", ballots, graph("ReduceSum", weight, keepdims=0))
+        floor = graph.floats(_vote_floor(self.neighbours))
+        graph("Log", graph("Add", share, floor), output="logits")
 
 
 def fit_knn(

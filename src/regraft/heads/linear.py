@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import TrainingError
-from regraft.heads.base import onnx_constants
 from regraft.metrics import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    import onnx
+from regraft.onnx_graphs import GraphBuilder
 
 # Inverse strength of the L2 penalty (scikit-learn's C) on features scaled to unit mean square
 # norm. On rooms, hymenoptera and clothing the best value lay between 3 and 100.
@@ -42,15 +39,10 @@ class LinearHead:
             "head.bias": self.bias.astype(np.float32),
         }
 
-    def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    def add_to(self, graph: GraphBuilder) -> None:
         """One matrix product and one sum."""
-        from onnx import helper
-
-        nodes = [
-            helper.make_node("MatMul", ["features", "head.weights"], ["head/product"]),
-            helper.make_node("Add", ["head/product", "head.bias"], ["logits"]),
-        ]
-        return nodes, onnx_constants(self.tensors())
+        weights, bias = (graph.tensor(*named) for named in self.tensors().items())
+        graph("Add", graph("MatMul", "features", weights), bias, output="logits")
 
 
 def fit_logistic(

@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import TrainingError
-from regraft.heads.base import onnx_constants
 from regraft.heads.linear import PENALTIES, LinearHead, logistic_fits
 from regraft.heads.nested import OutOfFold, cross_validate_head
 from regraft.metrics import FloatArray, IntArray
+from regraft.onnx_graphs import GraphBuilder, value
 
 if TYPE_CHECKING:
-    import onnx
     from scipy.sparse import csr_array
 
     Sparse = csr_array[np.float64, tuple[int, int]]
@@ -58,9 +57,12 @@ class TfidfSpace:
         """`tfidf.codes` int64 (d,) and `tfidf.idf` float32 (d,)."""
         return {"tfidf.codes": self.codes, "tfidf.idf": self.idf.astype(np.float32)}
 
-    def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """ONNX nodes and constants: `tokens` int64 (t,) in, `features` float32 (d,) out."""
-        from onnx import helper, numpy_helper
+    def graph(self) -> bytes:
+        """An ONNX file to which a head can be appended.
+
+        From `tokens` int64 (t,) to `features` float32 (d,).
+        """
+        from onnx import checker
 
         first, second = (self.codes >> _SECOND) - 1, (self.codes & (2**_SECOND - 1)) - 1
         single = second < 0
@@ -77,37 +79,17 @@ class TfidfSpace:
             "ngram_indexes": columns.tolist(),
             "pool_int64s": pool.tolist(),
         }
-        steps: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
-            ("TfIdfVectorizer", ["tokens"], ["tfidf/counts"], grams),
-            ("Greater", ["tfidf/counts", "tfidf/zero"], ["tfidf/occurs"], {}),
-            ("Max", ["tfidf/counts", "tfidf/one"], ["tfidf/least"], {}),
-            ("Log", ["tfidf/least"], ["tfidf/logarithm"], {}),
-            ("Add", ["tfidf/logarithm", "tfidf/one"], ["tfidf/damped"], {}),
-            ("Where", ["tfidf/occurs", "tfidf/damped", "tfidf/zero"], ["tfidf/frequency"], {}),
-            ("Mul", ["tfidf/frequency", "tfidf.idf"], ["tfidf/weighted"], {}),
-            ("LpNormalization", ["tfidf/weighted"], ["features"], {"axis": 0, "p": 2}),
-        ]
-        nodes = [helper.make_node(op, i, o, name=o[0], **a) for op, i, o, a in steps]
-        constants = onnx_constants({"tfidf.idf": self.idf.astype(np.float32)})
-        constants += [
-            numpy_helper.from_array(np.asarray(value, dtype=np.float32), name)
-            for name, value in (("tfidf/zero", 0.0), ("tfidf/one", 1.0))
-        ]
-        return nodes, constants
-
-    def graph(self) -> bytes:
-        """The same as an ONNX file, to which a head can be appended."""
-        from onnx import TensorProto, checker, helper
-
-        nodes, constants = self.nodes()
-        tokens = helper.make_tensor_value_info("tokens", TensorProto.INT64, ["tokens"])
-        width = [len(self.codes)]
-        features = helper.make_tensor_value_info("features", TensorProto.FLOAT, width)
-        model = helper.make_model(
-            helper.make_graph(nodes, "tfidf", [tokens], [features], constants),
-            opset_imports=[helper.make_opsetid("", 20)],
-            ir_version=10,
-            producer_name="regraft",
+        graph = GraphBuilder("tfidf")
+        zero, one = graph.floats(0.0), graph.floats(1.0)
+        idf = graph.tensor("tfidf.idf", self.idf.astype(np.float32))
+        counts = graph("TfIdfVectorizer", "tokens", **grams)
+        damped = graph("Add", graph("Log", graph("Max", counts, one)), one)
+        frequency = graph("Where", graph("Greater", counts, zero), damped, zero)
+        weighted = graph("Mul", frequency, idf)
+        graph("LpNormalization", weighted, output="features", axis=0, p=2)
+        width = len(self.codes)
+        model = graph.model(
+            [value("tokens", np.int64, ["tokens"])], [value("features", np.float32, [width])]
         )
         checker.check_model(model)
         return bytes(model.SerializeToString())
@@ -195,8 +177,8 @@ class _CountsHead:
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         return self.head.tensors()
 
-    def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        return self.head.nodes()
+    def add_to(self, graph: GraphBuilder) -> None:
+        self.head.add_to(graph)
 
 
 # ---- Counting -----------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from regraft.errors import BackboneError, MissingExtraError, UsageError
 from regraft.modality.text import decode, text_of
+from regraft.onnx_graphs import GraphBuilder, value
 
 if TYPE_CHECKING:
     import onnx
@@ -210,28 +211,10 @@ class TextTransform:
 
 def _in_front(output: str, shape: list[int | None], operator: str) -> onnx.ModelProto:
     """A graph of one operator from `tokens` int64 (t,)."""
-    import onnx
-    from onnx import helper, numpy_helper
-
-    whole = onnx.TensorProto.INT64
-    constants = []
-    inputs = ["tokens"]
-    if operator == "Unsqueeze":
-        constants = [numpy_helper.from_array(np.array([0]), "transform/axes")]
-        inputs.append("transform/axes")
-    graph = helper.make_graph(
-        [helper.make_node(operator, inputs, [output], name="transform/node")],
-        "transform",
-        [helper.make_tensor_value_info("tokens", whole, ["t"])],
-        [helper.make_tensor_value_info(output, whole, shape)],
-        constants,
-    )
-    return helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", 20)],
-        ir_version=10,
-        producer_name="regraft",
-    )
+    graph = GraphBuilder("transform")
+    axes = [graph.ints(0)] if operator == "Unsqueeze" else []
+    graph(operator, "tokens", *axes, output=output)
+    return graph.model([value("tokens", np.int64, ["t"])], [value(output, np.int64, shape)])
 
 
 def _located(at: str) -> Path:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import UsageError
+from regraft.onnx_graphs import GraphBuilder, value
 
 if TYPE_CHECKING:
     import onnx
@@ -360,9 +361,9 @@ def transform_graph(transform: ImageTransform) -> onnx.ModelProto:
     outer two unscaled, and `sizes` given outright. At the border only pixels inside the image
     count (`exclude_outside`), as in Pillow; without it the border differs by up to 20 levels.
     """
-    from onnx import TensorProto, helper
+    from onnx import TensorProto
 
-    graph = _GraphBuilder()
+    graph = GraphBuilder("transform")
     size = transform.image_size_px
     image = "image"
     # `new`: the (height, width) to resize to.
@@ -426,51 +427,6 @@ def transform_graph(transform: ImageTransform) -> onnx.ModelProto:
             views.append(x)
     graph("Concat", *views, axis=0, output="pixels")
     return graph.model(
-        helper.make_tensor_value_info("image", TensorProto.UINT8, ["height", "width", 3]),
-        helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [len(views), 3, size, size]),
+        [value("image", np.uint8, ["height", "width", 3])],
+        [value("pixels", np.float32, [len(views), 3, size, size])],
     )
-
-
-class _GraphBuilder:
-    """Collects the nodes and constants of a graph; calling it adds a node, returns its output."""
-
-    def __init__(self) -> None:
-        self._nodes: list[Any] = []
-        self._constants: dict[tuple[object, ...], Any] = {}
-
-    def __call__(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        from onnx import helper
-
-        name = f"transform/{operator.lower()}_{len(self._nodes)}"
-        output = output or name
-        self._nodes.append(helper.make_node(operator, inputs, [output], name=name, **attributes))
-        return output
-
-    def ints(self, *values: int) -> str:
-        return self._constant(np.array(values, np.int64))
-
-    def floats(self, values: float | NDArray[np.float64]) -> str:
-        return self._constant(np.array(values, np.float32))
-
-    def _constant(self, values: NDArray[Any]) -> str:
-        from onnx import numpy_helper
-
-        key = (values.dtype.str, values.shape, values.tobytes())
-        if key not in self._constants:
-            name = f"transform/constant_{len(self._constants)}"
-            self._constants[key] = numpy_helper.from_array(values, name)
-        return str(self._constants[key].name)
-
-    def model(self, graph_input: Any, graph_output: Any) -> onnx.ModelProto:
-        from onnx import helper
-
-        graph = helper.make_graph(
-            *(self._nodes, "transform", [graph_input], [graph_output]),
-            initializer=list(self._constants.values()),
-        )
-        return helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", 20)],
-            ir_version=10,
-            producer_name="regraft",
-        )
