@@ -20,9 +20,11 @@ import pytest
 from PIL import Image
 
 import regraft as rg
-from regraft import cli, workflow
+from regraft import workflow
 from regraft.approaches import Cost
 from regraft.candidates import candidate_approaches
+from regraft.commands import app
+from regraft.commands.groups import grouped
 from regraft.dataset import COLUMNS
 from regraft.errors import DataError, ExplanationError, OutOfTimeError, UsageError
 from regraft.locations import recall, shareable_word
@@ -76,7 +78,7 @@ def finished(
         (folder / "cache" / "regraft").mkdir(parents=True)
         (folder / "cache" / "regraft" / "graphs").symlink_to(shared_graphs)
         arguments = ["fit", folder / "data", "--backbone", "efficientnet_lite0", *FROZEN]
-        assert cli.run([*map(str, arguments), "--out", str(folder / "run")]) == 0
+        assert app.run([*map(str, arguments), "--out", str(folder / "run")]) == 0
     (folder / "before.json").write_text(json.dumps(before), encoding="utf-8")
     return folder
 
@@ -1068,7 +1070,7 @@ def test_options_outside_their_range(
 
 
 def test_the_command_line_offers_what_the_verb_takes() -> None:
-    options = set(inspect.signature(cli.fit).parameters)
+    options = set(inspect.signature(grouped(app.fit)).parameters)
     taken = set(inspect.signature(workflow.fit).parameters)
     spelled = {"backbone": "backbones", "approach": "approaches", "budget": "budget_s"}
     columns = {"path_column", "text_column", "label_column", "split_column", "group_column"}

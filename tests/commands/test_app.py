@@ -19,16 +19,21 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from regraft import cli, terminal, workflow
+from regraft import workflow
 from regraft._version import __version__
 from regraft.approaches import APPROACHES
+from regraft.commands import app
+from regraft.commands.drawing.figures import clock_time
+from regraft.commands.drawing.predict import show_predictions
+from regraft.commands.drawing.progress import live_progress
+from regraft.commands.durations import parse_duration
 from regraft.errors import UsageError
 from regraft.model import Prediction
 from regraft.progress import NOTE
 from tests.commands import QUICK, CommandLine, process, read_json, snapshot
 from tests.conftest import MakeImageFolder
 
-COMMANDS: Any = typer.main.get_command(cli.app)
+COMMANDS: Any = typer.main.get_command(app.app)
 NAMES = {
     *("fit", "plan", "scan", "audit", "predict", "evaluate", "explain", "report", "review"),
     *("export", "serve", "watch", "timeline", "correct", "rollback", "backbones", "cache"),
@@ -105,7 +110,7 @@ def test_version(regraft: CommandLine) -> None:
 
 def test_help_imports_nothing_that_takes_time() -> None:
     code = (
-        "import sys\nfrom regraft.cli import run\nassert run(['fit', '--help']) == 0\n"
+        "import sys\nfrom regraft.commands.app import run\nassert run(['fit', '--help']) == 0\n"
         "heavy = {'rich', 'numpy', 'PIL', 'onnxruntime', 'sklearn', 'regraft.workflow'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
@@ -149,6 +154,7 @@ def test_completion_of_commands_and_options() -> None:
         ("fit a b", "unexpected extra argument"),
         ("fit a --seed x", "invalid value for '--seed'"),
         ("fit a --seed -1", "invalid value for '--seed'"),
+        ("audit a --seed -1", "invalid value for '--seed'"),
         ("fit a --jobs 0", "invalid value for '--jobs'"),
         ("fit a --resize cut", "'cut' is not one of 'crop', 'pad', 'squash'"),
         ("scan a --format xml", "'xml' is not one of 'text', 'csv', 'json'"),
@@ -203,7 +209,7 @@ def test_a_defect_is_one_line_unless_asked(
     assert "REGRAFT_TRACEBACK=1" in message
     monkeypatch.setenv("REGRAFT_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
-        cli.run(["fit", "x"])
+        app.run(["fit", "x"])
 
 
 @pytest.mark.parametrize(
@@ -258,14 +264,15 @@ def test_an_interrupt_during_the_first_imports_is_one_line_too() -> None:
 def test_an_interrupt_in_a_callback_of_python_itself_is_not_lost() -> None:
     code = (
         "import signal, time, weakref\n"
-        "from regraft import __main__, cli\n"
+        "from regraft import __main__\n"
+        "from regraft.commands import app\n"
         "class Thing: pass\n"
         "def run(arguments):\n"
         "    thing = Thing()\n"
         "    kept = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))\n"
         "    del thing\n"
         "    time.sleep(20)\n"
-        "cli.run = run\n"
+        "app.run = run\n"
         "__main__.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -810,7 +817,7 @@ def test_columns_stay_aligned_whatever_names_hold() -> None:
         Prediction("d.jpg", "", float("nan"), (), (), float("nan"), "unreadable", "[dim] empty"),
     ]
     out, prose = io.StringIO(), io.StringIO()
-    terminal.show_predictions(
+    show_predictions(
         Console(file=out, width=40), Console(file=prose, width=80), predictions, next_command="x"
     )
     assert out.getvalue().splitlines() == [
@@ -866,11 +873,8 @@ def _drawn(screen: Console) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue())
 
 
-def test_a_bar_shows_how_many_and_how_long(
-    screen: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(terminal, "_SHOW_AFTER_S", 0.0)
-    with terminal.live_progress(screen) as progress:
+def test_a_bar_shows_how_many_and_how_long(screen: Console) -> None:
+    with live_progress(screen, show_after_s=0.0) as progress:
         progress("a slow beginning", 0, NOTE)
         progress("a slow beginning", 0, NOTE)
         progress("listing", 1_234, 0)
@@ -891,16 +895,15 @@ def _redraw() -> None:
 
 
 def test_quick_steps_draw_nothing(screen: Console) -> None:
-    with terminal.live_progress(screen) as progress:
+    with live_progress(screen) as progress:
         for done in range(11):
             progress("features", done, 10)
     assert "features" not in _drawn(screen)
 
 
-def test_without_a_terminal_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "_PLAIN_EVERY_S", 0.0)
+def test_without_a_terminal_a_line_now_and_then() -> None:
     console = Console(file=io.StringIO(), width=80)
-    with terminal.live_progress(console) as progress:
+    with live_progress(console, plain_every_s=0.0) as progress:
         progress("exporting, once", 0, NOTE)
         progress("exporting, once", 0, NOTE)
         for done in range(3):
@@ -917,7 +920,7 @@ def test_without_a_terminal_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch)
     ("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (754, "12:34"), (3_661, "1:01:01")]
 )
 def test_times_are_short(seconds: float, shown: str) -> None:
-    assert terminal._clock(seconds) == shown
+    assert clock_time(seconds) == shown
 
 
 # --- durations
@@ -928,7 +931,7 @@ def test_times_are_short(seconds: float, shown: str) -> None:
     [("90s", 90), ("5m", 300), ("1.5h", 5400), ("1h30m", 5400), (" 2M ", 120)],
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert cli.parse_duration(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -936,13 +939,13 @@ def test_durations(text: str, seconds: float) -> None:
 )
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(UsageError, match="expected a duration with its unit, such as 90s, 5m or"):
-        cli.parse_duration(text)
+        parse_duration(text)
 
 
 def test_nothing_needs_no_unit_where_it_is_allowed() -> None:
-    assert cli.parse_duration("0", "hold", zero=True) == 0
+    assert parse_duration("0", "hold", zero=True) == 0
     with pytest.raises(UsageError, match="the hold is '3', expected a duration with its unit"):
-        cli.parse_duration("3", "hold", zero=True)
+        parse_duration("3", "hold", zero=True)
 
 
 # --- helpers

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from regraft import cli
+from regraft.commands import app
 
 QUICK = ("--approach", "linear_probe")
 """Options of `fit` that compare a single candidate."""
@@ -63,7 +63,7 @@ class CommandLine:
     def __call__(self, *arguments: object) -> Outcome:
         """Run `regraft` with these arguments."""
         self.capsys.readouterr()
-        code = cli.run([str(argument) for argument in arguments])
+        code = app.run([str(argument) for argument in arguments])
         out, err = self.capsys.readouterr()
         assert "Traceback" not in out + err
         return Outcome(code, out, err)
@@ -134,7 +134,7 @@ def make_run(folder: Path, *, graphs: Path, rooms: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.chdir(folder)
-        assert cli.run(["fit", str(folder / "photos"), *QUICK, "--out", "run"]) == 0
+        assert app.run(["fit", str(folder / "photos"), *QUICK, "--out", "run"]) == 0
     return folder
 
 

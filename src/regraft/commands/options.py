@@ -1,0 +1,185 @@
+"""Options that several commands have, each named once, and the groups that they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, cast
+
+import typer
+
+from regraft.commands.printing import Format, hint
+
+if TYPE_CHECKING:
+    from regraft.catalogue import BackboneOptions
+    from regraft.workflow import LabelColumns
+
+Output = Annotated[Format, typer.Option("--format", help="How to print it.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Worker threads; by default one for each core."),
+]
+ModelPath = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A model folder, or the run folder of a fit.")
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a fit.")]
+UnfamiliarFrom = Annotated[
+    float | None,
+    typer.Option(metavar="D", help="Score, 0 to 4, from which a photo is unfamiliar."),
+]
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        "--architecture",
+        metavar="FILE.py:NAME",
+        help="Your own network: for the approach scratch, or to explain a model of it.",
+    ),
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="Labelled images kept out of every choice: the test set."),
+]
+ImageDir = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Where the files named in the table are.")
+]
+PathColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column with the file or id.")]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column with the texts themselves.", show_default=False),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where labelled data are."""
+
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder of photos or texts, or a table of them.")
+    ]
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="Table with a file or id column and a label column."),
+    ] = None
+    image_dir: ImageDir = None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which column of a table is what."""
+
+    path_column: PathColumn = None
+    text_column: TextColumn = None
+    label_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column with the class.")
+    ] = None
+    split_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column with train, val or test.")
+    ] = None
+    group_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column whose equal values stay on one side of a split."),
+    ] = None
+
+    def named(self) -> LabelColumns:
+        """Those that were given."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return cast("LabelColumns", given)
+
+
+@dataclass(frozen=True, slots=True)
+class Computing:
+    """What a result depends on beside the data, and what its time depends on."""
+
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed for folds and sampling.")] = 0
+    jobs: Jobs = None
+
+
+class CandidateOptions(TypedDict):
+    """Arguments of `workflow.fit` and `workflow.plan`."""
+
+    backbones: Sequence[str]
+    approaches: Sequence[str]
+    resize: str | None
+    backbone_options: BackboneOptions
+    architecture: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What is compared: approaches, pretrained networks, and what is to be known of these."""
+
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backbone",
+            metavar="NAME",
+            help="Pretrained network (also timm:NAME, torchvision:NAME, hf:OWNER/NAME or "
+            "hf:FOLDER, module:FILE.py:NAME, onnx:FILE, of texts vectors:FILE), or a checkpoint.",
+        ),
+    ] = None
+    approach: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--approach",
+            metavar="NAME",
+            help="To try: linear_probe, knn, fine_tune, scratch, tfidf, word_vectors, fastai; "
+            "repeatable.",
+        ),
+    ] = None
+    resize: Annotated[
+        Literal["crop", "pad", "squash"] | None,
+        typer.Option("--resize", help="How a photo becomes square."),
+    ] = None
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch", metavar="NAME", help="timm's name for a weights file as --backbone."
+        ),
+    ] = None
+    normalize: Annotated[
+        Literal["torch", "tf", "caffe"] | None,
+        typer.Option("--normalize", help="What an ONNX file or a module was trained with."),
+    ] = None
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--size", metavar="PX", help="Another size of pictures than the network's own."
+        ),
+    ] = None
+    accept_licence: Annotated[
+        bool,
+        typer.Option(
+            "--accept-licence", help="Use weights whose licence does not allow every use."
+        ),
+    ] = False
+    architecture: Architecture = None
+
+    def chosen(self) -> CandidateOptions:
+        """As the calls of `workflow` take them."""
+        return {
+            "backbones": self.backbone or (),
+            "approaches": self.approach or (),
+            "resize": self.resize,
+            "backbone_options": self._backbone_options(),
+            "architecture": self.architecture,
+        }
+
+    def _backbone_options(self) -> BackboneOptions:
+        """Only what was given, so that run.json says no more."""
+        options: BackboneOptions = {}
+        if self.arch is not None:
+            options["architecture"] = self.arch
+        if self.normalize is not None:
+            options["normalize"] = self.normalize
+        if self.size is not None:
+            options["image_size_px"] = self.size
+        if self.accept_licence:
+            options["accept_licence"] = True
+        return options
+
+
+def same_data(verb: str, source: Source, columns: Columns, *, test: Path | None = None) -> str:
+    """Another command on the same data, to copy."""
+    options = {"labels": source.labels, "image_dir": source.image_dir, "test": test}
+    return hint(verb, source.data, **options, **asdict(columns))
