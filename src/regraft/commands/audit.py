@@ -9,18 +9,16 @@ import typer
 from regraft.commands.options import Columns, Computing, Output, Source, Test, same_data
 from regraft.commands.printing import print_result, shown_progress
 
-BackboneName = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Pretrained network whose features are compared."),
-]
-
 
 def audit(
     *,
     source: Source,
     test: Test = None,
     output: Output = "text",
-    backbone: BackboneName = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Pretrained network whose features are compared."),
+    ] = None,
     computing: Computing,
     columns: Columns,
 ) -> None:

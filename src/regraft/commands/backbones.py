@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
 
-import typer
-
+from regraft.commands.groups import option
 from regraft.commands.options import Output
 from regraft.commands.printing import Format, csv_text, print_result, shown_progress
 from regraft.errors import UsageError
 
-Measure = Annotated[
-    bool, typer.Option("--measure", help="Time the installed ones on this machine.")
-]
-Search = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TEXT",
-        help="Names in timm that hold TEXT, or match it; other hubs: torchvision:NAME, "
-        "hf:OWNER/NAME.",
-    ),
-]
-Licence = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="With --search: only licences with TEXT.")
-]
+
+@dataclass(frozen=True, slots=True)
+class BackbonesOptions:
+    """Which networks are listed."""
+
+    measure: bool = option("Time the installed ones on this machine.", default=False)
+    search: str | None = option(
+        "Names in timm that hold TEXT, or match it; other hubs: torchvision:NAME, hf:OWNER/NAME.",
+        "TEXT",
+    )
+    licence: str | None = option("With --search: only licences with TEXT.", "TEXT")
 
 
-def backbones(
-    *,
-    output: Output = "text",
-    measure: Measure = False,
-    search: Search = None,
-    licence: Licence = None,
-) -> None:
+def backbones(*, output: Output = "text", options: BackbonesOptions) -> None:
     """List pretrained networks: licence, input size, speed.
 
     Example: regraft backbones --measure
     """
-    if search is not None or licence is not None:
-        _print_hub(search or "*", licence or "", output)
+    if options.search is not None or options.licence is not None:
+        _print_hub(options.search or "*", options.licence or "", output)
         return
     from regraft.catalogue import is_available, list_backbones
     from regraft.commands.drawing.backbones import show_backbones
 
     listed = list_backbones()
-    if measure:
+    if options.measure:
         from regraft.features import measure_speed
 
         with shown_progress() as progress:

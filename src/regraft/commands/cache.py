@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated
 
-import typer
-
+from regraft.commands.groups import option
 from regraft.commands.options import Output
 from regraft.commands.printing import csv_text, print_result, say, say_next
 
@@ -21,13 +19,14 @@ def show(*, output: Output = "text") -> None:
     from regraft.storage import cache_dir
 
     folder, uses = str(cache_dir()), cache_use()
-    limit_bytes = cache_limit_bytes()
     rows = [asdict(use) for use in uses]
     print_result(
         output,
-        text=lambda out, prose: show_cache(out, prose, folder, uses, limit_bytes=limit_bytes),
+        text=lambda out, prose: show_cache(
+            out, prose, folder, uses, limit_bytes=cache_limit_bytes()
+        ),
         csv=lambda: csv_text(rows),
-        json=lambda: {"folder": folder, "limit_bytes": limit_bytes, "parts": rows},
+        json=lambda: {"folder": folder, "limit_bytes": cache_limit_bytes(), "parts": rows},
     )
 
 
@@ -35,12 +34,10 @@ def show(*, output: Output = "text") -> None:
 class Parts:
     """The parts of the cache."""
 
-    features: Annotated[bool, typer.Option("--features", help="Only features of images.")] = False
-    graphs: Annotated[bool, typer.Option("--graphs", help="Only exported networks.")] = False
-    measures: Annotated[bool, typer.Option("--measures", help="Only facts on photos.")] = False
-    activations: Annotated[
-        bool, typer.Option("--activations", help="Only inputs of the stages that are trained.")
-    ] = False
+    features: bool = option("Only features of images.", default=False)
+    graphs: bool = option("Only exported networks.", default=False)
+    measures: bool = option("Only facts on photos.", default=False)
+    activations: bool = option("Only inputs of the stages that are trained.", default=False)
 
 
 def clear(*, parts: Parts) -> None:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import MISSING, dataclass
 
-import typer
-
+from regraft.commands.groups import argument, option
 from regraft.commands.options import Jobs, RunPath
 from regraft.commands.printing import say, say_next, shown_progress
 
-Files = Annotated[
-    list[str], typer.Argument(metavar="FILES", help="Files, folders or glob patterns.")
-]
-Label = Annotated[str, typer.Option(metavar="NAME", help="The class of all of them.")]
-NewClass = Annotated[
-    bool, typer.Option("--new-class", help="NAME may be a class that the run does not know.")
-]
+
+@dataclass(frozen=True, slots=True)
+class CorrectOptions:
+    """Which photos were wrong, and what is right."""
+
+    files: list[str] = argument("FILES", "Files, folders or glob patterns.")
+    label: str = option("The class of all of them.", "NAME", MISSING)
+    new_class: bool = option("NAME may be a class that the run does not know.", default=False)
 
 
-def correct(
-    *,
-    run_folder: RunPath,
-    files: Files,
-    label: Label,
-    new_class: NewClass = False,
-    jobs: Jobs = None,
-) -> None:
+def correct(*, run_folder: RunPath, options: CorrectOptions, jobs: Jobs = None) -> None:
     """Keep photos that the model got wrong, to learn from.
 
     They are copied into the run folder under their right label; regraft fit --with-corrections RUN
@@ -38,7 +31,12 @@ def correct(
 
     with shown_progress() as progress:
         corrections = workflow.correct(
-            run_folder, files, label, new_class=new_class, jobs=jobs, progress=progress
+            run_folder,
+            options.files,
+            options.label,
+            new_class=options.new_class,
+            jobs=jobs,
+            progress=progress,
         )
     n, wrong = len(corrections), sum(c.said != c.label for c in corrections)
     of_them = "it" if n == 1 else f"{wrong:,} of them"

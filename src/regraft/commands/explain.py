@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from regraft.commands.groups import argument, option
 from regraft.commands.options import Architecture, Jobs, ModelPath, Output
 from regraft.commands.printing import csv_text, hint, print_result, shown_progress
 
-Files = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="FILES", help="Photos to explain; by default those of the run."),
-]
-Folder = Annotated[
-    Path, typer.Option(metavar="FOLDER", help="Where the pictures of FILES are written.")
-]
+
+@dataclass(frozen=True, slots=True)
+class ExplainOptions:
+    """What is explained, and where its pictures go."""
+
+    files: list[str] | None = argument(
+        "FILES", "Photos to explain; by default those of the run.", default=None
+    )
+    out: Path = option("Where the pictures of FILES are written.", "FOLDER", Path("explanations"))
+    architecture: Architecture = None
 
 
 def explain(
-    *,
-    model: ModelPath,
-    files: Files = None,
-    out: Folder = Path("explanations"),
-    architecture: Architecture = None,
-    output: Output = "text",
-    jobs: Jobs = None,
+    *, model: ModelPath, options: ExplainOptions, output: Output = "text", jobs: Jobs = None
 ) -> None:
     """Show where in a photo the model finds its evidence.
 
@@ -41,15 +37,20 @@ def explain(
 
     with shown_progress() as progress:
         explained = workflow.explain(
-            model, files or (), out=out, architecture=architecture, jobs=jobs, progress=progress
+            model,
+            options.files or (),
+            out=options.out,
+            architecture=options.architecture,
+            jobs=jobs,
+            progress=progress,
         )
-    if files:
-        again = hint("predict", model, *files)
+    if options.files:
+        again = hint("predict", model, *options.files)
     else:
-        again = hint("explain", model, "new_photo.jpg", architecture=architecture)
+        again = hint("explain", model, "new_photo.jpg", architecture=options.architecture)
     print_result(
         output,
-        text=lambda stdout, prose: show_explained(stdout, prose, explained, next_command=again),
+        text=lambda out, prose: show_explained(out, prose, explained, next_command=again),
         csv=lambda: csv_text(explained.rows),
         json=explained.to_dict,
     )

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import typer
-
+from regraft.commands.groups import argument, option
 from regraft.commands.options import Jobs, ModelPath, Output
 from regraft.commands.printing import csv_text, print_result, shown_progress
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Its name, ending in .onnx.")]
-Check = Annotated[
-    Path | None,
-    typer.Option(metavar="DATA", help="What to compare on; by default 500 of the run."),
-]
-Precision = Annotated[
-    Literal["float32", "half", "int8"],
-    typer.Option(help="half and int8 make the file smaller; the change is measured."),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """The file to be written, and how it is checked."""
+
+    file: Path = argument("FILE", "Its name, ending in .onnx.")
+    check: Path | None = option("What to compare on; by default 500 of the run.", "DATA")
+    precision: Literal["float32", "half", "int8"] = option(
+        "half and int8 make the file smaller; the change is measured.", default="float32"
+    )
+    force: bool = option("Replace files that are there.", default=False)
 
 
 def export(
-    *,
-    model: ModelPath,
-    file: File,
-    check: Check = None,
-    precision: Precision = "float32",
-    force: Force = False,
-    output: Output = "text",
-    jobs: Jobs = None,
+    *, model: ModelPath, options: ExportOptions, output: Output = "text", jobs: Jobs = None
 ) -> None:
     """One ONNX file that predicts what the model predicts.
 
@@ -47,10 +41,10 @@ def export(
     with shown_progress() as progress:
         exported = workflow.export(
             model,
-            file,
-            check=check,
-            precision=precision,
-            force=force,
+            options.file,
+            check=options.check,
+            precision=options.precision,
+            force=options.force,
             jobs=jobs,
             progress=progress,
         )

@@ -10,31 +10,21 @@ from typing import Annotated
 import typer
 
 from regraft.commands.durations import parse_duration
+from regraft.commands.groups import option
 from regraft.commands.options import Candidates, Columns, Computing, Source, Test
 from regraft.commands.printing import console, shown_progress
-
-Budget = Annotated[str, typer.Option(metavar="TIME", help="For the whole run: 90s, 5m, 1h.")]
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """Which judgements of people a run takes into account, and where it goes."""
 
-    decisions: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Apply what was decided in the review of a run."),
-    ] = None
-    with_corrections: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN", help="Train on what was corrected; promote it unless it is worse."
-        ),
-    ] = None
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Run folder; by default runs/NAME_OF_DATA."),
-    ] = None
-    force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False
+    decisions: Path | None = option("Apply what was decided in the review of a run.", "RUN")
+    with_corrections: Path | None = option(
+        "Train on what was corrected; promote it unless it is worse.", "RUN"
+    )
+    out: Path | None = option("Run folder; by default runs/NAME_OF_DATA.", "FOLDER")
+    force: bool = option("Replace the run in --out.", default=False)
 
 
 def fit(
@@ -42,7 +32,9 @@ def fit(
     context: typer.Context,
     source: Source,
     test: Test = None,
-    budget: Budget = "5m",
+    budget: Annotated[
+        str, typer.Option(metavar="TIME", help="For the whole run: 90s, 5m, 1h.")
+    ] = "5m",
     candidates: Candidates,
     run: RunOptions,
     computing: Computing,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, cast
 
 import typer
 
+from regraft.commands.groups import argument, option
 from regraft.commands.printing import Format, hint
 
 if TYPE_CHECKING:
@@ -25,13 +26,11 @@ ModelPath = Annotated[
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a fit.")]
 UnfamiliarFrom = Annotated[
-    float | None,
-    typer.Option(metavar="D", help="Score, 0 to 4, from which a photo is unfamiliar."),
+    float | None, typer.Option(metavar="D", help="Score, 0 to 4, from which a photo is unfamiliar.")
 ]
 Architecture = Annotated[
     str | None,
     typer.Option(
-        "--architecture",
         metavar="FILE.py:NAME",
         help="Your own network: for the approach scratch, or to explain a model of it.",
     ),
@@ -45,8 +44,7 @@ ImageDir = Annotated[
 ]
 PathColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column with the file or id.")]
 TextColumn = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Column with the texts themselves.", show_default=False),
+    str | None, typer.Option(metavar="NAME", help="Column with the texts themselves.")
 ]
 
 
@@ -54,13 +52,8 @@ TextColumn = Annotated[
 class Source:
     """Where labelled data are."""
 
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder of photos or texts, or a table of them.")
-    ]
-    labels: Annotated[
-        Path | None,
-        typer.Option(metavar="TABLE", help="Table with a file or id column and a label column."),
-    ] = None
+    data: Path = argument("DATA", "Folder of photos or texts, or a table of them.")
+    labels: Path | None = option("Table with a file or id column and a label column.", "TABLE")
     image_dir: ImageDir = None
 
 
@@ -70,16 +63,11 @@ class Columns:
 
     path_column: PathColumn = None
     text_column: TextColumn = None
-    label_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column with the class.")
-    ] = None
-    split_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column with train, val or test.")
-    ] = None
-    group_column: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Column whose equal values stay on one side of a split."),
-    ] = None
+    label_column: str | None = option("Column with the class.", "NAME")
+    split_column: str | None = option("Column with train, val or test.", "NAME")
+    group_column: str | None = option(
+        "Column whose equal values stay on one side of a split.", "NAME"
+    )
 
     def named(self) -> LabelColumns:
         """Those that were given."""
@@ -91,7 +79,7 @@ class Columns:
 class Computing:
     """What a result depends on beside the data, and what its time depends on."""
 
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed for folds and sampling.")] = 0
+    seed: int = option("Seed for folds and sampling.", "N", 0, min=0)
     jobs: Jobs = None
 
 
@@ -109,50 +97,24 @@ class CandidateOptions(TypedDict):
 class Candidates:
     """What is compared: approaches, pretrained networks, and what is to be known of these."""
 
-    backbone: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--backbone",
-            metavar="NAME",
-            help="Pretrained network (also timm:NAME, torchvision:NAME, hf:OWNER/NAME or "
-            "hf:FOLDER, module:FILE.py:NAME, onnx:FILE, of texts vectors:FILE), or a checkpoint.",
-        ),
-    ] = None
-    approach: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--approach",
-            metavar="NAME",
-            help="To try: linear_probe, knn, fine_tune, scratch, tfidf, word_vectors, fastai; "
-            "repeatable.",
-        ),
-    ] = None
-    resize: Annotated[
-        Literal["crop", "pad", "squash"] | None,
-        typer.Option("--resize", help="How a photo becomes square."),
-    ] = None
-    arch: Annotated[
-        str | None,
-        typer.Option(
-            "--arch", metavar="NAME", help="timm's name for a weights file as --backbone."
-        ),
-    ] = None
-    normalize: Annotated[
-        Literal["torch", "tf", "caffe"] | None,
-        typer.Option("--normalize", help="What an ONNX file or a module was trained with."),
-    ] = None
-    size: Annotated[
-        int | None,
-        typer.Option(
-            "--size", metavar="PX", help="Another size of pictures than the network's own."
-        ),
-    ] = None
-    accept_licence: Annotated[
-        bool,
-        typer.Option(
-            "--accept-licence", help="Use weights whose licence does not allow every use."
-        ),
-    ] = False
+    backbone: list[str] | None = option(
+        "Pretrained network (also timm:NAME, torchvision:NAME, hf:OWNER/NAME or hf:FOLDER, "
+        "module:FILE.py:NAME, onnx:FILE, of texts vectors:FILE), or a checkpoint.",
+        "NAME",
+    )
+    approach: list[str] | None = option(
+        "To try: linear_probe, knn, fine_tune, scratch, tfidf, word_vectors, fastai; repeatable.",
+        "NAME",
+    )
+    resize: Literal["crop", "pad", "squash"] | None = option("How a photo becomes square.")
+    arch: str | None = option("timm's name for a weights file as --backbone.", "NAME")
+    normalize: Literal["torch", "tf", "caffe"] | None = option(
+        "What an ONNX file or a module was trained with."
+    )
+    size: int | None = option("Another size of pictures than the network's own.", "PX")
+    accept_licence: bool = option(
+        "Use weights whose licence does not allow every use.", default=False
+    )
     architecture: Architecture = None
 
     def chosen(self) -> CandidateOptions:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from regraft.commands.groups import argument, option
 from regraft.commands.options import (
     Columns,
     ImageDir,
@@ -26,20 +25,15 @@ if TYPE_CHECKING:
     from regraft.model import Model, Prediction
     from regraft.workflow import LabelColumns
 
-Inputs = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="FILES", help="Files, folders, glob patterns or tables."),
-]
-Texts = Annotated[
-    list[str] | None,
-    typer.Option("--text", metavar="TEXT", help="A text itself, not a file; repeatable."),
-]
-
 
 @dataclass(frozen=True, slots=True)
-class Tables:
-    """What is to be known of tables of inputs."""
+class Inputs:
+    """What is to be predicted."""
 
+    files: list[str] | None = argument(
+        "FILES", "Files, folders, glob patterns or tables.", default=None
+    )
+    text: list[str] | None = option("A text itself, not a file; repeatable.", "TEXT")
     image_dir: ImageDir = None
     path_column: PathColumn = None
     text_column: TextColumn = None
@@ -52,9 +46,7 @@ class Tables:
 def predict(
     *,
     model: ModelPath,
-    inputs: Inputs = None,
-    text: Texts = None,
-    tables: Tables,
+    inputs: Inputs,
     unfamiliar_from: UnfamiliarFrom = None,
     output: Output = "text",
     jobs: Jobs = None,
@@ -70,30 +62,32 @@ def predict(
     from regraft import workflow
     from regraft.model import load
 
-    if not (inputs or text):
+    files, texts = inputs.files or (), inputs.text or ()
+    if not (files or texts):
         raise UsageError("nothing to predict; give files, folders, patterns, a table or --text")
     loaded = load(model).flagging_from(unfamiliar_from)
-    predictions = workflow.predict_texts(loaded, text) if text else []
-    if inputs:
+    predictions = workflow.predict_texts(loaded, texts) if texts else []
+    if files:
         with shown_progress() as progress:
             predictions += workflow.predict(
                 loaded,
-                inputs,
-                image_dir=tables.image_dir,
-                columns=tables.columns(),
+                files,
+                image_dir=inputs.image_dir,
+                columns=inputs.columns(),
                 jobs=jobs,
                 progress=progress,
             )
-    again = _next_command(model, loaded.transform.modality, inputs or (), tables)
-    _print(output, loaded, predictions, texts=text or (), next_command=again)
+    again = _next_command(model, loaded.transform.modality, inputs)
+    _print(output, loaded, predictions, texts=texts, next_command=again)
     _require_any_read(predictions)
 
 
-def _next_command(model: Path, modality: str, inputs: Sequence[str], tables: Tables) -> str:
+def _next_command(model: Path, modality: str, inputs: Inputs) -> str:
     from regraft.modality import things
 
-    if len(inputs) == 1:
-        again = hint("predict", model, *inputs, **asdict(tables))
+    if inputs.files and len(inputs.files) == 1:
+        columns = inputs.columns()
+        again = hint("predict", model, *inputs.files, image_dir=inputs.image_dir, **columns)
         return again + " --format csv > predictions.csv"
     return hint("evaluate", model, f"labelled_{things(modality)}/")
 

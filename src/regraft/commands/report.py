@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from regraft.commands.groups import argument, option
 from regraft.commands.printing import say, say_next
 
-RunFolders = Annotated[
-    list[Path], typer.Argument(metavar="RUNS", help="The run folder of a fit, or several.")
-]
-Page = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="HTML file; by default report.html in the run folder, or comparison.html.",
-    ),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace the FILE that shows several runs.")]
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """Which runs are shown, and where."""
+
+    run_folders: list[Path] = argument("RUNS", "The run folder of a fit, or several.")
+    out: Path | None = option(
+        "HTML file; by default report.html in the run folder, or comparison.html.", "FILE"
+    )
+    force: bool = option("Replace the FILE that shows several runs.", default=False)
 
 
-def report(*, run_folders: RunFolders, out: Page = None, force: Force = False) -> None:
+def report(*, options: ReportOptions) -> None:
     """Write the report of a run again, or of several runs.
 
     One HTML file. Several runs are put side by side: the same questions, a column for each run,
@@ -34,12 +32,12 @@ def report(*, run_folders: RunFolders, out: Page = None, force: Force = False) -
     from regraft.commands.drawing.lines import new_input
     from regraft.runs import read_run
 
-    if len(run_folders) == 1:
-        best = run_folders[0]
-        page = workflow.report(best, out or best / "report.html")
+    if len(options.run_folders) == 1:
+        best = options.run_folders[0]
+        page = workflow.report(best, options.out or best / "report.html")
     else:
         side_by_side = workflow.report_side_by_side(
-            run_folders, out or Path("comparison.html"), force=force
+            options.run_folders, options.out or Path("comparison.html"), force=options.force
         )
         for line in side_by_side.left_out:
             say(f"note     {line}")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from regraft.commands.groups import option
 from regraft.commands.options import Columns, Jobs, Output, Source, Test, same_data
 from regraft.commands.printing import print_result, say, shown_progress
 
 if TYPE_CHECKING:
     from regraft.dataset import Dataset
 
-HeaderOnly = Annotated[
-    bool, typer.Option("--header-only", help="Do not decode images: faster, finds less.")
-]
-ReportFile = Annotated[
-    Path | None,
-    typer.Option("--report", metavar="FILE", help="Also draw the photos as one HTML page."),
-]
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """How closely files are looked at, and what is drawn of them."""
+
+    header_only: bool = option("Do not decode images: faster, finds less.", default=False)
+    report: Path | None = option("Also draw the photos as one HTML page.", "FILE")
 
 
 def scan(
@@ -27,8 +27,7 @@ def scan(
     source: Source,
     test: Test = None,
     output: Output = "text",
-    header_only: HeaderOnly = False,
-    report_file: ReportFile = None,
+    options: ScanOptions,
     jobs: Jobs = None,
     columns: Columns,
 ) -> None:
@@ -46,17 +45,17 @@ def scan(
             labels=source.labels,
             image_dir=source.image_dir,
             test=test,
-            verify=not header_only,
+            verify=not options.header_only,
             jobs=jobs,
             progress=progress,
             **columns.named(),
         )
-        if report_file is not None:
+        if options.report is not None:
             audited = workflow.audit(data, jobs=jobs, progress=progress)
             data = audited.data
-            workflow.report_data(audited, report_file)
-    if report_file is not None:
-        say(f"page     {report_file}")
+            workflow.report_data(audited, options.report)
+    if options.report is not None:
+        say(f"page     {options.report}")
     _print(output, data, source, columns, test)
 
 

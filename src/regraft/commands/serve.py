@@ -9,48 +9,43 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from regraft.commands.groups import option
 from regraft.commands.options import Jobs, ModelPath, UnfamiliarFrom
 from regraft.commands.printing import say
 
 if TYPE_CHECKING:
     from regraft.serving import Server, ServerLimits
 
-Host = Annotated[
-    str, typer.Option(metavar="ADDRESS", help="Others than this machine's own are reachable.")
-]
-Port = Annotated[int, typer.Option(metavar="P", help="0 for any that is free.")]
-Token = Annotated[
-    str,
-    typer.Option(
-        metavar="TEXT", envvar="REGRAFT_TOKEN", help="Requests have to carry it as a bearer."
-    ),
-]
-History = Annotated[
-    Path | None, typer.Option(metavar="DB", help="Of a regraft watch: serve its timeline too.")
-]
-Corrections = Annotated[
-    bool,
-    typer.Option("--corrections", help="Let the page keep photos under their right label."),
-]
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Where it listens, and what it offers."""
+
+    host: str = option("Others than this machine's own are reachable.", "ADDRESS", "127.0.0.1")
+    port: int = option("0 for any that is free.", "P", 8000)
+    token: str = option(
+        "Requests have to carry it as a bearer.", "TEXT", "", envvar="REGRAFT_TOKEN"
+    )
+    history: Path | None = option("Of a regraft watch: serve its timeline too.", "DB")
+    corrections: bool = option("Let the page keep photos under their right label.", default=False)
+    unfamiliar_from: UnfamiliarFrom = None
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one request may ask for, and how many there may be."""
 
-    max_body: Annotated[float, typer.Option(metavar="MB", help="Of one request.")] = 32.0
-    max_pixels: Annotated[float, typer.Option(metavar="MP", help="Megapixels of a photo.")] = 50.0
-    max_characters: Annotated[int, typer.Option(metavar="N", help="Of a text.")] = 200_000
+    max_body: float = option("Of one request.", "MB", 32.0)
+    max_pixels: float = option("Megapixels of a photo.", "MP", 50.0)
+    max_characters: int = option("Of a text.", "N", 200_000)
     max_inputs: Annotated[
         int,
         typer.Option(
             "--max-inputs", "--max-images", metavar="N", help="Photos or texts in one request."
         ),
     ] = 32
-    max_requests: Annotated[int, typer.Option(metavar="N", help="Open at once.")] = 64
-    max_seconds: Annotated[
-        float, typer.Option(metavar="S", help="To send a request, and to answer it.")
-    ] = 30.0
+    max_requests: int = option("Open at once.", "N", 64)
+    max_seconds: float = option("To send a request, and to answer it.", "S", 30.0)
 
     def of_server(self) -> ServerLimits:
         """As the server takes them."""
@@ -67,18 +62,7 @@ class Limits:
         )
 
 
-def serve(
-    *,
-    model: ModelPath,
-    host: Host = "127.0.0.1",
-    port: Port = 8000,
-    token: Token = "",
-    history: History = None,
-    corrections: Corrections = False,
-    unfamiliar_from: UnfamiliarFrom = None,
-    limits: Limits,
-    jobs: Jobs = None,
-) -> None:
+def serve(*, model: ModelPath, options: ServeOptions, limits: Limits, jobs: Jobs = None) -> None:
     """A page and an API that predict photos or texts.
 
     POST /predict takes photos or texts as the multipart field files, and texts also as JSON,
@@ -93,25 +77,25 @@ def serve(
 
     with workflow.serve(
         model,
-        host=host,
-        port=port,
+        host=options.host,
+        port=options.port,
         limits=limits.of_server(),
-        token=token,
-        history=history,
-        corrections=corrections,
-        unfamiliar_from=unfamiliar_from,
+        token=options.token,
+        history=options.history,
+        corrections=options.corrections,
+        unfamiliar_from=options.unfamiliar_from,
         jobs=jobs,
     ) as server:
-        _announce(server, has_history=history is not None, has_token=bool(token))
+        _announce(server, options)
         with suppress(KeyboardInterrupt):
             server.serve()
         say("stopped")
 
 
-def _announce(server: Server, *, has_history: bool, has_token: bool) -> None:
+def _announce(server: Server, options: ServeOptions) -> None:
     say(f"page     {server.url}")
-    if has_history:
+    if options.history is not None:
         say(f"timeline {server.url}timeline")
-    if not server.is_local and not has_token:
+    if not server.is_local and not options.token:
         say("note     anyone who can reach this machine may use it; set --token to change that")
     say(f"try      {server.example}")

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from regraft.commands.groups import argument, option
 from regraft.commands.options import Output
 from regraft.commands.printing import print_result, say
 from regraft.errors import UsageError
 
-Database = Annotated[Path, typer.Argument(metavar="DB", help="The history of a regraft watch.")]
-Page = Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it, as one HTML page.")]
-Cameras = Annotated[
-    list[str] | None, typer.Option(metavar="NAME", help="Only this one; repeatable.")
-]
-Since = Annotated[
-    str, typer.Option(metavar="DATE", help="Only photos taken from then, as 2026-11-24.")
-]
+
+@dataclass(frozen=True, slots=True)
+class TimelineOptions:
+    """Which history is summed up, and how much of it."""
+
+    db: Path = argument("DB", "The history of a regraft watch.")
+    out: Path | None = option("Also draw it, as one HTML page.", "FILE")
+    camera: list[str] | None = option("Only this one; repeatable.", "NAME")
+    since: str = option("Only photos taken from then, as 2026-11-24.", "DATE", "")
 
 
-def timeline(
-    *,
-    db: Database,
-    out: Page = None,
-    camera: Cameras = None,
-    since: Since = "",
-    output: Output = "text",
-) -> None:
+def timeline(*, options: TimelineOptions, output: Output = "text") -> None:
     """How often cameras saw a change, for how long, is it changing.
 
     By calendar time, with intervals. Also outages, how much could not be relied on, and whether the
@@ -39,15 +32,16 @@ def timeline(
     from regraft import workflow
     from regraft.commands.drawing.timeline import show_timeline
 
-    summed = workflow.timeline(db, out, since=_timestamp(since), cameras=camera or ())
+    since_s = _timestamp(options.since)
+    summed = workflow.timeline(options.db, options.out, since=since_s, cameras=options.camera or ())
     print_result(
         output,
-        text=lambda stdout, _: show_timeline(stdout, summed),
+        text=lambda out, _: show_timeline(out, summed),
         csv=summed.to_csv,
         json=summed.to_dict,
     )
-    if out is not None:
-        say(f"page     {out}")
+    if options.out is not None:
+        say(f"page     {options.out}")
 
 
 def _timestamp(text: str) -> float:

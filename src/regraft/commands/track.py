@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from regraft.commands.groups import option
 from regraft.commands.options import Output, RunPath
 from regraft.commands.printing import csv_text, print_result
 
-Tensorboard = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Write event files below this folder.")
-]
-Mlflow = Annotated[
-    str | None,
-    typer.Option(metavar="URI", help="Log to it: a folder, sqlite:///FILE, http://HOST."),
-]
-Experiment = Annotated[
-    str, typer.Option(metavar="NAME", help="Of MLflow; made if it is not there.")
-]
+
+@dataclass(frozen=True, slots=True)
+class TrackOptions:
+    """Where a run is written to."""
+
+    tensorboard: Path | None = option("Write event files below this folder.", "FOLDER")
+    mlflow: str | None = option("Log to it: a folder, sqlite:///FILE, http://HOST.", "URI")
+    experiment: str = option("Of MLflow; made if it is not there.", "NAME", "regraft")
 
 
-def track(
-    *,
-    run: RunPath,
-    tensorboard: Tensorboard = None,
-    mlflow: Mlflow = None,
-    experiment: Experiment = "regraft",
-    output: Output = "text",
-) -> None:
+def track(*, run: RunPath, options: TrackOptions, output: Output = "text") -> None:
     """Give a run to TensorBoard or MLflow.
 
     Curves of every network that was trained, metrics with the ends of their intervals, the
@@ -41,7 +31,12 @@ def track(
     from regraft.commands.drawing.track import show_tracked
     from regraft.frameworks import tracking
 
-    tracked = tracking.track(run, tensorboard=tensorboard, mlflow=mlflow, experiment=experiment)
+    tracked = tracking.track(
+        run,
+        tensorboard=options.tensorboard,
+        mlflow=options.mlflow,
+        experiment=options.experiment,
+    )
     print_result(
         output,
         text=lambda _, prose: show_tracked(prose, tracked),

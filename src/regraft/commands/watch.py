@@ -6,11 +6,10 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from regraft.commands.durations import parse_duration
+from regraft.commands.groups import argument, option
 from regraft.commands.options import Jobs, ModelPath, Output, UnfamiliarFrom
 from regraft.commands.printing import Format, say, say_next, shown_progress, write
 
@@ -19,49 +18,30 @@ if TYPE_CHECKING:
     from regraft.watching.outputs import Output as EventOutput
 
 _END_S = 9.0  # after Ctrl-C a watcher ends, though it may be amid a photo
-Folder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="Cameras write here, each into its folder.")
-]
-Database = Annotated[
-    Path | None,
-    typer.Option("--db", metavar="FILE", help="The history; by default NAME_OF_FOLDER.db here."),
-]
-Once = Annotated[bool, typer.Option("--once", help="Work through what is there, and end.")]
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
-    """What makes a change, what becomes of it, and how photos arrive."""
+class WatchOptions:
+    """Where photos come from, what makes a change, and what becomes of it."""
 
-    hold: Annotated[
-        str, typer.Option(metavar="TIME", help="For how long photos have to show a new state.")
-    ] = "15m"
-    gap: Annotated[
-        str,
-        typer.Option(metavar="TIME", help="Without a photo to rely on, after which it is unknown."),
-    ] = "3h"
-    evidence: Annotated[
-        float, typer.Option(metavar="N", help="For a change: each clear photo adds 2, or takes 2.")
-    ] = 6.0
+    folder: Path = argument("FOLDER", "Cameras write here, each into its folder.")
+    db: Path | None = option("The history; by default NAME_OF_FOLDER.db here.", "FILE")
+    once: bool = option("Work through what is there, and end.", default=False)
+    hold: str = option("For how long photos have to show a new state.", "TIME", "15m")
+    gap: str = option("Without a photo to rely on, after which it is unknown.", "TIME", "3h")
+    evidence: float = option("For a change: each clear photo adds 2, or takes 2.", "N", 6.0)
     unfamiliar_from: UnfamiliarFrom = None
-    settle: Annotated[
-        str, typer.Option(metavar="TIME", help="How old a file has to be to be read.")
-    ] = "2s"
-    webhook: Annotated[
-        list[str] | None, typer.Option(metavar="URL", help="POST events here; repeatable.")
-    ] = None
-    mqtt: Annotated[
-        str | None, typer.Option(metavar="URL", help="Publish events: mqtt://HOST/PREFIX.")
-    ] = None
-    keep_days: Annotated[
-        float | None, typer.Option(min=0, metavar="N", help="Forget photos taken before that.")
-    ] = None
-    keep_photos: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Copy photos there; by default none is.")
-    ] = None
-    poll: Annotated[
-        bool, typer.Option("--poll", help="For network shares that tell of no changes.")
-    ] = False
+    settle: str = option("How old a file has to be to be read.", "TIME", "2s")
+    webhook: list[str] | None = option("POST events here; repeatable.", "URL")
+    mqtt: str | None = option("Publish events: mqtt://HOST/PREFIX.", "URL")
+    keep_days: float | None = option("Forget photos taken before that.", "N", min=0)
+    keep_photos: Path | None = option("Copy photos there; by default none is.", "FOLDER")
+    poll: bool = option("For network shares that tell of no changes.", default=False)
+
+    @property
+    def file(self) -> Path:
+        """The history."""
+        return self.db or Path(f"{self.folder.resolve().name or 'photos'}.db")
 
     def settings(self, jobs: int | None) -> Settings:
         """As the watcher takes them."""
@@ -90,14 +70,7 @@ class Watching:
 
 
 def watch(
-    *,
-    model: ModelPath,
-    folder: Folder,
-    db: Database = None,
-    once: Once = False,
-    watching: Watching,
-    output: Output = "text",
-    jobs: Jobs = None,
+    *, model: ModelPath, options: WatchOptions, output: Output = "text", jobs: Jobs = None
 ) -> None:
     """Predict what cameras write into a folder, and tell of changes.
 
@@ -111,20 +84,24 @@ def watch(
     from regraft.model import load
     from regraft.workers import interrupted_within
 
-    outputs, settings = watching.outputs(), watching.settings(jobs)
-    file = db or Path(f"{folder.resolve().name or 'photos'}.db")
-    loaded = load(model).flagging_from(watching.unfamiliar_from)
+    outputs, settings = options.outputs(), options.settings(jobs)
+    loaded = load(model).flagging_from(options.unfamiliar_from)
     with (
         shown_progress() as progress,
         workflow.watch(
-            loaded, folder, file, settings=settings, outputs=outputs, progress=progress
+            loaded,
+            options.folder,
+            options.file,
+            settings=settings,
+            outputs=outputs,
+            progress=progress,
         ) as watcher,
         suppress(KeyboardInterrupt),
         interrupted_within(_END_S),
     ):
-        say(f"history  {file}")
-        _tell(watcher, once=once, output=output)
-    say_next("timeline", file)
+        say(f"history  {options.file}")
+        _tell(watcher, once=options.once, output=output)
+    say_next("timeline", options.file)
 
 
 def _tell(watcher: Watcher, *, once: bool, output: Format) -> None:
