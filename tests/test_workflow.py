@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import inspect
 import json
 import re
 import shlex
@@ -24,7 +23,6 @@ from regraft import workflow
 from regraft.approaches import Cost
 from regraft.candidates import candidate_approaches
 from regraft.commands import app
-from regraft.commands.groups import grouped
 from regraft.dataset import COLUMNS
 from regraft.errors import DataError, ExplanationError, OutOfTimeError, UsageError
 from regraft.locations import recall, shareable_word
@@ -1067,14 +1065,3 @@ def test_options_outside_their_range(
     with pytest.raises(UsageError, match=message):
         rg.fit(photo_folder, out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
-
-
-def test_the_command_line_offers_what_the_verb_takes() -> None:
-    options = set(inspect.signature(grouped(app.fit)).parameters)
-    taken = set(inspect.signature(workflow.fit).parameters)
-    spelled = {"backbone": "backbones", "approach": "approaches", "budget": "budget_s"}
-    columns = {"path_column", "text_column", "label_column", "split_column", "group_column"}
-    of_backbones = {"arch", "normalize", "size", "accept_licence"}
-    assert of_backbones < options
-    named = {spelled.get(name, name) for name in options - columns - of_backbones - {"context"}}
-    assert named == taken - {"columns", "backbone_options", "command", "progress"}
