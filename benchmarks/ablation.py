@@ -38,7 +38,7 @@ from benchmarks.data import own_cache
 from benchmarks.race import MINUTES, race_data
 from benchmarks.recordings import Machine, Recording, Replay, read_recording, record
 from benchmarks.rows import Row
-from regraft.approaches import Approach
+from regraft.approaches.base import Approach
 from regraft.clock import Clock
 from regraft.differences import paired_difference
 from regraft.metrics import FloatArray

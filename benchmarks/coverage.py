@@ -41,8 +41,7 @@ import regraft as rg
 from benchmarks.batched import BatchedLogistic
 from benchmarks.pools import POOLS, Pool, load_pool
 from benchmarks.rows import Row, SkippedError
-from regraft.approaches import CrossValidation, repeated_folds
-from regraft.approaches.base import NO_LIMITS
+from regraft.approaches.base import NO_LIMITS, CrossValidation, repeated_folds
 from regraft.approaches.frozen import cross_validate_repeats, set_thresholds
 from regraft.dataset import leave_out_small_classes
 from regraft.heads import (

@@ -48,7 +48,7 @@ from PIL import Image
 import regraft as rg
 from benchmarks.data import environment_with_cache, photo_folder
 from benchmarks.rows import Row, at_most, markdown_table
-from regraft.approaches import CrossValidation
+from regraft.approaches.base import CrossValidation
 from regraft.corrections import read_corrections
 from regraft.decisions import read_decisions
 from regraft.racing import Race

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import regraft as rg
-from regraft.approaches import (
+from regraft.approaches.base import (
     NO_LIMITS,
     Approach,
     Cost,

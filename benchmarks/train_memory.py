@@ -30,7 +30,7 @@ TRAIN = """
 import sys
 import numpy as np
 import regraft as rg
-from regraft.approaches import Limits
+from regraft.approaches.base import Limits
 data = rg.scan(sys.argv[1])
 folds = (np.arange(len(data.train)) % 10 > 0).astype(np.int64)[None]
 found = rg.{candidate}.cross_validate(data, folds, limits=Limits(folds=(1,)))

@@ -14,7 +14,7 @@ import pytest
 
 import regraft
 import regraft.clock
-from regraft.approaches import (
+from regraft.approaches.base import (
     NO_LIMITS,
     Approach,
     Cost,

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 
-from regraft.approaches import seconds_expected
+from regraft.approaches.base import seconds_expected
 from regraft.backbones.architectures import OnnxFile, Timm
 from regraft.backbones.backbone import (
     graph_key,

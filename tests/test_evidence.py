@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft.approaches import Approach
+from regraft.approaches.base import Approach
 from regraft.dataset import scan
 from regraft.errors import TrainingError
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation, evaluate_probabilities

@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from regraft.approaches import APPROACHES, FineTune, Limits, repeated_folds
+from regraft.approaches import APPROACHES
+from regraft.approaches.base import Limits, repeated_folds
+from regraft.approaches.fine_tune import FineTune
 from regraft.backbones.architectures import architecture_named
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.graphs import boundary_graph, embedding_graph, stage_count

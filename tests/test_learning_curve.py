@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import regraft
-from regraft.approaches import repeated_folds
+from regraft.approaches.base import repeated_folds
 from regraft.heads import fit_knn, fit_logistic
 from regraft.learning_curve import LearningCurve, PowerLaw, fit_power_law, learning_curve
 from regraft.metrics import Estimate

@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 import regraft
-from regraft.approaches import FineTune, Limits, LinearProbe, repeated_folds
+from regraft.approaches.base import Limits, repeated_folds
+from regraft.approaches.fine_tune import FineTune
+from regraft.approaches.linear_probe import LinearProbe
 from regraft.backbones.graphs import boundary_graph, embedding_graph, stage_count
 from regraft.backbones.sources import get_backbone
 from regraft.dataset import scan

@@ -15,7 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 import regraft as rg
-from regraft.approaches import LinearProbe, Tfidf, WordVectors, prediction_cost
+from regraft.approaches.base import prediction_cost
+from regraft.approaches.linear_probe import LinearProbe
+from regraft.approaches.tfidf import Tfidf
+from regraft.approaches.word_vectors import WordVectors
 from regraft.backbones.architectures import WordTable
 from regraft.backbones.backbone import with_transform
 from regraft.backbones.graphs import embedding_graph, network_tensors, stage_count, word_table

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import regraft as rg
-from regraft.approaches import Tfidf, WordVectors
+from regraft.approaches.tfidf import Tfidf
+from regraft.approaches.word_vectors import WordVectors
 from regraft.backbones.graphs import embedding_graph
 from regraft.backbones.sources import get_backbone
 from regraft.cache import clear_cache

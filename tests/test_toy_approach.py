@@ -25,7 +25,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from regraft.approaches import Profile, Turn
+from regraft.approaches.base import Profile, Turn
 from regraft.approaches.base import NO_LIMITS
 from regraft.approaches.frozen import (
     HeadRecipe,
@@ -97,7 +97,7 @@ def test_help_and_errors_name_it(toy: Path, photo_folder: Path) -> None:
     code = (
         "import sys, toy_means; from regraft.approaches import APPROACHES; "
         "APPROACHES['nearest_mean'] = toy_means.NearestMean; "
-        "from regraft.cli import run; sys.exit(run(['fit', '--help']))"
+        "from regraft.commands.app import run; sys.exit(run(['fit', '--help']))"
     )
     path = os.pathsep.join([str(toy), str(Path(rg.__file__).parents[1])])
     shown = subprocess.run(

@@ -90,7 +90,7 @@ def test_help_and_errors_name_it(toy: Path) -> None:
     code = (
         "import toy_colours, sys; from regraft.backbones.sources import SOURCES, Source; "
         f"SOURCES['colours'] = Source(**{ROW!r}, find=toy_colours.find); "
-        "from regraft.cli import run; sys.exit(run(['fit', '--help']))"
+        "from regraft.commands.app import run; sys.exit(run(['fit', '--help']))"
     )
     path = os.pathsep.join([str(toy), str(Path(regraft.__file__).parents[1])])
     shown = subprocess.run(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regraft import cli
+from regraft.commands import app
 
 WORDS = {
     "praise": "lovely delicious friendly warm perfect wonderful fresh kind generous happy",
@@ -43,5 +43,5 @@ def make_text_run(folder: Path, approach: str) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.chdir(folder)
-        assert cli.run(["fit", "texts", "--approach", approach, "--out", "run"]) == 0
+        assert app.run(["fit", "texts", "--approach", approach, "--out", "run"]) == 0
     return folder

@@ -20,7 +20,11 @@ from typing import TYPE_CHECKING, Any
 from regraft._version import __version__
 
 if TYPE_CHECKING:
-    from regraft.approaches import Approach, FineTune, Knn, LinearProbe, Scratch
+    from regraft.approaches.base import Approach
+    from regraft.approaches.fine_tune import FineTune
+    from regraft.approaches.knn import Knn
+    from regraft.approaches.linear_probe import LinearProbe
+    from regraft.approaches.scratch import Scratch
     from regraft.auditing import find_groups
     from regraft.backbones.backbone import Backbone
     from regraft.backbones.built_in import list_backbones
@@ -53,23 +57,23 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    "Approach": "approaches",
+    "Approach": "approaches.base",
     "Comparison": "racing",
     "Backbone": "backbones.backbone",
     "Dataset": "dataset",
     "Estimate": "metrics",
     "Evaluation": "evaluation",
-    "FineTune": "approaches",
+    "FineTune": "approaches.fine_tune",
     "Issue": "issues",
-    "Knn": "approaches",
-    "LinearProbe": "approaches",
+    "Knn": "approaches.knn",
+    "LinearProbe": "approaches.linear_probe",
     "Model": "model",
     "Prediction": "model",
     "RegraftClassifier": "estimators",
     "RegraftError": "errors",
     "Row": "dataset",
     "Run": "runs",
-    "Scratch": "approaches",
+    "Scratch": "approaches.scratch",
     "audit": "workflow",
     "compare": "racing",
     "correct": "workflow",

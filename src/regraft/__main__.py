@@ -22,7 +22,7 @@ def main() -> None:
         os.execv(sys.executable, again)  # noqa: S606
     sys.unraisablehook = _interrupt_again
     try:
-        from regraft.cli import run
+        from regraft.commands.app import run
         from regraft.telemetry import opt_out
 
         opt_out()  # for code of the user's as well, such as that of module:FILE.py:NAME

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regraft.approaches import LinearProbe, repeated_folds, seconds_expected
+from regraft.approaches.base import repeated_folds, seconds_expected
+from regraft.approaches.linear_probe import LinearProbe
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import default_backbone
 from regraft.backbones.sources import get_backbone

@@ -18,7 +18,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from regraft.approaches import APPROACHES, Approach
+from regraft.approaches import APPROACHES
+from regraft.approaches.base import Approach
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset import Dataset, require_trainable, scan_files

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from regraft.approaches import LinearProbe, scope_of
+from regraft.approaches.base import scope_of
 from regraft.approaches.frozen import training_arrays
+from regraft.approaches.linear_probe import LinearProbe
 from regraft.csv_table import csv_text
 from regraft.dataset import Dataset, split_groups
 from regraft.differences import standing

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft.approaches import (
-    APPROACHES,
+from regraft.approaches import APPROACHES
+from regraft.approaches.base import (
     Limits,
     TrainedApproach,
     further_epochs,
     is_trained,
-    merged,
     repeated_folds,
 )
+from regraft.approaches.trained import merged
 from regraft.backbones.backbone import is_available, with_transform
 from regraft.backbones.built_in import list_backbones
 from regraft.dataset import Dataset, scan

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from regraft.approaches import CrossValidation
-from regraft.approaches.base import NO_LIMITS
+from regraft.approaches.base import NO_LIMITS, CrossValidation
 from regraft.approaches.frozen import cross_validate_repeats
 from regraft.heads import PENALTIES, cross_validate_head, fit_logistic
 from regraft.metrics import FewerImages

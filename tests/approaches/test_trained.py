@@ -21,23 +21,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import regraft
-from regraft.approaches import (
-    Cost,
-    CrossValidation,
-    FineTune,
-    Limits,
-    Scratch,
-    further_epochs,
-    merged,
-)
-from regraft.approaches.base import TrainingLog
-from regraft.approaches.scratch import load_architecture
+from regraft.approaches.base import Cost, CrossValidation, Limits, TrainingLog, further_epochs
+from regraft.approaches.fine_tune import FineTune
+from regraft.approaches.scratch import Scratch, load_architecture
 from regraft.approaches.trained import (
     TrainingPlan,
     calibrated,
     cross_validate_trained,
     fit_trained,
     is_unbalanced,
+    merged,
 )
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.graphs import network_graph, stage_count

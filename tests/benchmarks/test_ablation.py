@@ -11,7 +11,7 @@ import pytest
 import regraft
 from benchmarks.ablation import LOADS, Stage, ablation_rows, replay
 from benchmarks.recordings import Machine, Recording, Replay, Take, read_recording, record
-from regraft.approaches import Approach, Cost, Limits, is_trained, repeated_folds
+from regraft.approaches.base import Approach, Cost, Limits, is_trained, repeated_folds
 from regraft.errors import OutOfTimeError
 from regraft.racing.memory import Predicted
 from regraft.racing.policy import DEFAULT_POLICY, WITHOUT

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from regraft import cli
+from regraft.commands import app
 from regraft.reporting import build_report, build_side_by_side
 from regraft.runs import Run
 from regraft.watching.page import build_timeline_page
@@ -71,9 +71,9 @@ def fitted(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.chdir(folder)
-        assert cli.run(["fit", "photos", *FROZEN, "--out", "runs/rooms"]) == 0
-        assert cli.run(["fit", "photos", *QUICK, "--seed", "1", "--out", "runs/quick"]) == 0
-        assert cli.run(["report", "runs/rooms", "runs/quick", "--out", "both.html"]) == 0
+        assert app.run(["fit", "photos", *FROZEN, "--out", "runs/rooms"]) == 0
+        assert app.run(["fit", "photos", *QUICK, "--seed", "1", "--out", "runs/quick"]) == 0
+        assert app.run(["report", "runs/rooms", "runs/quick", "--out", "both.html"]) == 0
     return folder
 
 

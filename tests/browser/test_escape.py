@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from regraft import cli
+from regraft.commands import app
 from tests.browser.conftest import OpenPages
 from tests.browser.test_pages import PHONE_PX, assert_quiet
 from tests.commands import QUICK
@@ -94,11 +94,11 @@ def test_names_of_folders_and_files(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = Path("runs") / "<script>window.hit=1<script>"
-    assert cli.run(["fit", str(nasty_folder), *QUICK, "--out", str(run)]) == 0
+    assert app.run(["fit", str(nasty_folder), *QUICK, "--out", str(run)]) == 0
     assert_harmless(open_page, run / "report.html", IN_FOLDERS)
     other = Path("runs") / ("another_" * 25)
     shutil.copytree(run, other)
-    assert cli.run(["report", str(run), str(other)]) == 0
+    assert app.run(["report", str(run), str(other)]) == 0
     assert_harmless(open_page, Path("comparison.html"), (*IN_FOLDERS, run.name, other.name))
 
 
@@ -107,5 +107,5 @@ def test_labels_of_a_table(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = ["fit", str(nasty_table), "--image-dir", "files", *QUICK, "--out", "run"]
-    assert cli.run(command) == 0
+    assert app.run(command) == 0
     assert_harmless(open_page, Path("run") / "report.html", IN_TABLES)

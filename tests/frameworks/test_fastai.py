@@ -13,7 +13,11 @@ import torch
 from PIL import Image
 
 import regraft
-from regraft.approaches import APPROACHES, FastaiFineTune, FineTune, LinearProbe, repeated_folds
+from regraft.approaches import APPROACHES
+from regraft.approaches.base import repeated_folds
+from regraft.approaches.fastai import FastaiFineTune
+from regraft.approaches.fine_tune import FineTune
+from regraft.approaches.linear_probe import LinearProbe
 from regraft.backbones.architectures import OnnxFile, Timm
 from regraft.backbones.backbone import Backbone, with_transform
 from regraft.backbones.sources import get_backbone

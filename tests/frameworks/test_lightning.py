@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import regraft as rg
-from regraft.approaches import FineTune
+from regraft.approaches.fine_tune import FineTune
 from regraft.backbones.architectures import Timm
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.sources import get_backbone

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from regraft.approaches import Cost, further_epochs
+from regraft.approaches.base import Cost, further_epochs
 from regraft.racing.allotment import (
     Allotment,
     Contender,

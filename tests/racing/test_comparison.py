@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regraft.approaches import further_epochs
+from regraft.approaches.base import further_epochs
 from regraft.dataset import Dataset
 from regraft.errors import DataError, OutOfTimeError, TrainingError
 from regraft.evaluation import evaluate_probabilities

@@ -6,16 +6,13 @@ import dataclasses
 
 import pytest
 
-from regraft.approaches import (
-    APPROACHES,
-    FastaiFineTune,
-    FineTune,
-    Knn,
-    LinearProbe,
-    Scratch,
-    is_trained,
-    scope_of,
-)
+from regraft.approaches import APPROACHES
+from regraft.approaches.base import is_trained, scope_of
+from regraft.approaches.fastai import FastaiFineTune
+from regraft.approaches.fine_tune import FineTune
+from regraft.approaches.knn import Knn
+from regraft.approaches.linear_probe import LinearProbe
+from regraft.approaches.scratch import Scratch
 from regraft.backbones.architectures import OnnxFile
 from regraft.backbones.backbone import is_available
 from regraft.backbones.built_in import list_backbones

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft.approaches import Approach, CrossValidation, TrainingLog, repeated_folds
+from regraft.approaches.base import Approach, CrossValidation, TrainingLog, repeated_folds
 from regraft.engines.training import Step
 from regraft.metrics import FewerImages
 from regraft.racing.memory import BehindError, Predicted, Race, race_key

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from regraft.approaches import Cost, further_epochs
+from regraft.approaches.base import Cost, further_epochs
 from regraft.racing.policy import DEFAULT_POLICY, WITHOUT, Policy
 from regraft.racing.rules import (
     most_final_epochs,

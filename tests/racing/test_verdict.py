@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from regraft.approaches import Cost, CrossValidation
+from regraft.approaches.base import Cost, CrossValidation
 from regraft.metrics import Estimate
 from regraft.racing.candidate import Candidate, candidate_difference
 from regraft.racing.outcomes import Failed, Measured, Skipped, Training

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import regraft as rg
-from regraft import cli
+from regraft.commands import app
 from regraft.decisions import DECISIONS, new_decision, open_log, read_decisions
 from regraft.locations import recall
 from regraft.runs import WHERE
@@ -376,4 +376,4 @@ def test_the_next_command_names_all_that_the_data_needs(
     )
     monkeypatch.chdir(here / "photos")
     assert str(here / "my labels.csv") in review_command(rg.read_run(here / "table"))
-    assert cli.run(["review", "--help"]) == 0
+    assert app.run(["review", "--help"]) == 0

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from regraft.terminal import show_timeline
+from regraft.commands.drawing.timeline import show_timeline
 from regraft.watching import Rules, Store, Timeline, read_timeline
 from regraft.watching.kept import copy_name
 from regraft.watching.page import build_timeline_page

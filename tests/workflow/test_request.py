@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import regraft as rg
-from regraft import cli, workflow
+from regraft import workflow
+from regraft.commands import app
 from regraft.errors import UsageError
 from regraft.workflow.request import FitRequest, PlanRequest, command_of, takes
 
@@ -77,7 +78,7 @@ def _settings_of(words: list[str]) -> dict[str, Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workflow, "fit", remember)
-        assert cli.run(words[1:]) != 0
+        assert app.run(words[1:]) != 0
     return asked[0].settings(decisions=None, corrections=None)
 
 

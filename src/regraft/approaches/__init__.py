@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from regraft.approaches.base import (
-    FOLDS,
-    NO_LIMITS,
-    Approach,
-    ApproachType,
-    Asked,
-    Cost,
-    CrossValidation,
-    Limits,
-    Profile,
-    TrainedApproach,
-    TrainingLog,
-    Turn,
-    further_epochs,
-    is_trained,
-    prediction_cost,
-    repeated_folds,
-    scope_of,
-    seconds_expected,
-    seconds_to_export,
+if TYPE_CHECKING:
+    from regraft.approaches.base import Approach, ApproachType, Asked
+
+
+class Registry(MutableMapping[str, "ApproachType"]):
+    """Classes of approaches by name; one that stands there as "file:Class" is imported in use.
+
+    So the names, which every help text shows, are there without what takes time to import.
+    """
+
+    def __init__(self, **rows: ApproachType | str) -> None:
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> ApproachType:
+        row = self._rows[name]
+        if isinstance(row, str):
+            file, _, kind = row.partition(":")
+            found: Any = getattr(importlib.import_module(f"regraft.approaches.{file}"), kind)
+            row = self._rows[name] = found
+        return row
+
+    def __setitem__(self, name: str, kind: ApproachType) -> None:
+        self._rows[name] = kind
+
+    def __delitem__(self, name: str) -> None:
+        del self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+APPROACHES = Registry(
+    linear_probe="linear_probe:LinearProbe",
+    knn="knn:Knn",
+    fine_tune="fine_tune:FineTune",
+    scratch="scratch:Scratch",
+    tfidf="tfidf:Tfidf",
+    word_vectors="word_vectors:WordVectors",
+    fastai="fastai:FastaiFineTune",
 )
-from regraft.approaches.fastai import FastaiFineTune
-from regraft.approaches.fine_tune import FineTune
-from regraft.approaches.knn import Knn
-from regraft.approaches.linear_probe import LinearProbe
-from regraft.approaches.scratch import Scratch, load_architecture
-from regraft.approaches.tfidf import Tfidf
-from regraft.approaches.trained import forget_speeds, merged
-from regraft.approaches.word_vectors import WordVectors
-
-APPROACHES: dict[str, ApproachType] = {
-    "linear_probe": LinearProbe,
-    "knn": Knn,
-    "fine_tune": FineTune,
-    "scratch": Scratch,
-    "tfidf": Tfidf,
-    "word_vectors": WordVectors,
-    "fastai": FastaiFineTune,
-}
 """Each class says itself what it is for and which candidates it has; a new one is a row."""
 
 
@@ -60,7 +66,7 @@ def make_candidates(names: Sequence[str], asked: Asked) -> list[Approach]:
 
     def turn(approach: Approach) -> tuple[int, int, int, bool]:
         when = approach.profile.turn
-        if when != Turn.FROZEN:
+        if when != when.FROZEN:
             return when, 0, 0, bool(getattr(approach, "is_baseline", False))
         network = approach.network
         return when, places.get(network.name, 0), len(network.transform.views), False
@@ -68,35 +74,4 @@ def make_candidates(names: Sequence[str], asked: Asked) -> list[Approach]:
     return sorted((c for name in names for c in APPROACHES[name].candidates(asked)), key=turn)
 
 
-__all__ = [
-    "APPROACHES",
-    "FOLDS",
-    "NO_LIMITS",
-    "Approach",
-    "Asked",
-    "Cost",
-    "CrossValidation",
-    "FastaiFineTune",
-    "FineTune",
-    "Knn",
-    "Limits",
-    "LinearProbe",
-    "Profile",
-    "Scratch",
-    "Tfidf",
-    "TrainedApproach",
-    "TrainingLog",
-    "Turn",
-    "WordVectors",
-    "forget_speeds",
-    "further_epochs",
-    "is_trained",
-    "load_architecture",
-    "make_candidates",
-    "merged",
-    "prediction_cost",
-    "repeated_folds",
-    "scope_of",
-    "seconds_expected",
-    "seconds_to_export",
-]
+__all__ = ["APPROACHES", "Registry", "make_candidates"]

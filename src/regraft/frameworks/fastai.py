@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.approaches import FOLDS, repeated_folds
+from regraft.approaches.base import FOLDS, repeated_folds
 from regraft.approaches.fine_tune import pixel_scale
 from regraft.backbones.architectures import architecture_named, image_network
 from regraft.backbones.backbone import Backbone, image_transform

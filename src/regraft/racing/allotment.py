@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from regraft.approaches import Cost
+from regraft.approaches.base import Cost
 
 _FINAL = "the final training of the best one so far"
 

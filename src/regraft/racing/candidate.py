@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from regraft.approaches import Approach, CrossValidation, scope_of
+from regraft.approaches.base import Approach, CrossValidation, scope_of
 from regraft.locations import without_places
 from regraft.metrics import Estimate
 from regraft.racing.outcomes import Failed, Measured, Outcome, Skipped, Stopped, Training

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from regraft.approaches import (
+from regraft.approaches.base import (
     Approach,
     CrossValidation,
     TrainedApproach,

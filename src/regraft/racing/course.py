@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from regraft.approaches import Approach, Limits, seconds_expected, seconds_to_export
+from regraft.approaches.base import Approach, Limits, seconds_expected, seconds_to_export
 from regraft.clock import Clock
 from regraft.dataset import Dataset
 from regraft.errors import RegraftError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 
-from regraft.approaches import APPROACHES, Approach, Asked, make_candidates
+from regraft.approaches import APPROACHES, make_candidates
+from regraft.approaches.base import Approach, Asked
 from regraft.backbones.backbone import Backbone, is_available, weights_path, with_transform
 from regraft.backbones.built_in import default_backbone, list_backbones
 from regraft.backbones.sources import BackboneOptions, get_backbone

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.approaches import Approach, CrossValidation, TrainingLog
+from regraft.approaches.base import Approach, CrossValidation, TrainingLog
 from regraft.backbones.architectures import architecture_json
 from regraft.errors import StorageError, TrainingError
 from regraft.metrics import FewerImages, IntArray

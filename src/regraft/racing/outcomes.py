@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from regraft.approaches import Cost, CrossValidation
+from regraft.approaches.base import Cost, CrossValidation
 from regraft.differences import paired_difference
 from regraft.errors import OutOfTimeError, RegraftError
 from regraft.metrics import Estimate, IntArray

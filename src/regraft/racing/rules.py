@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from regraft.approaches import Cost, further_epochs
+from regraft.approaches.base import Cost, further_epochs
 from regraft.racing.allotment import (
     Demand,
     Shortfall,

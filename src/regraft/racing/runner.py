@@ -9,16 +9,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from regraft.approaches import (
+from regraft.approaches.base import (
     Approach,
     Cost,
     Limits,
     TrainedApproach,
-    forget_speeds,
-    merged,
     prediction_cost,
     seconds_expected,
 )
+from regraft.approaches.trained import forget_speeds, merged
 from regraft.errors import RegraftError
 from regraft.modality import things
 from regraft.progress import note

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from regraft.approaches import Cost
+from regraft.approaches.base import Cost
 from regraft.racing.allotment import Contender
 
 

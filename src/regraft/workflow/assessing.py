@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from regraft.approaches import CrossValidation, Limits, load_architecture
+from regraft.approaches.base import CrossValidation, Limits
+from regraft.approaches.scratch import load_architecture
 from regraft.auditing import Looked, compare_folds, effects_on
 from regraft.backbones.backbone import Backbone
 from regraft.dataset import Dataset, Row, split_groups

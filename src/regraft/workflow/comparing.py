@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from regraft.approaches import Approach, is_trained, seconds_expected
+from regraft.approaches.base import Approach, is_trained, seconds_expected
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import default_backbone
 from regraft.dataset import Dataset

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from regraft.approaches import load_architecture
+from regraft.approaches.scratch import load_architecture
 from regraft.dataset import find_inputs
 from regraft.errors import ExplanationError, UnreadableInputError
 from regraft.explaining import (

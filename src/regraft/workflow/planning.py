@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from regraft.approaches import FOLDS, Approach, is_trained, seconds_expected
+from regraft.approaches.base import FOLDS, Approach, is_trained, seconds_expected
 from regraft.backbones.backbone import weights_path
 from regraft.backbones.built_in import default_backbone
 from regraft.clock import Clock

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from regraft.approaches import load_architecture
+from regraft.approaches.scratch import load_architecture
 from regraft.backbones.backbone import Backbone
 from regraft.clock import Clock
 from regraft.corrections import (

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from PIL import Image
 
-from regraft import cli
+from regraft.commands import app
 
 QUICK = ("--approach", "linear_probe")
 """Options of `fit` that compare a single candidate."""
@@ -63,7 +65,7 @@ class CommandLine:
     def __call__(self, *arguments: object) -> Outcome:
         """Run `regraft` with these arguments."""
         self.capsys.readouterr()
-        code = cli.run([str(argument) for argument in arguments])
+        code = app.run([str(argument) for argument in arguments])
         out, err = self.capsys.readouterr()
         assert "Traceback" not in out + err
         return Outcome(code, out, err)
@@ -134,7 +136,7 @@ def make_run(folder: Path, *, graphs: Path, rooms: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.chdir(folder)
-        assert cli.run(["fit", str(folder / "photos"), *QUICK, "--out", "run"]) == 0
+        assert app.run(["fit", str(folder / "photos"), *QUICK, "--out", "run"]) == 0
     return folder
 
 
@@ -158,3 +160,24 @@ def snapshot(folder: Path) -> Mapping[str, tuple[str, int, int]]:
         content = hashlib.sha256(path.read_bytes()).hexdigest() if is_plain else ""
         found[str(path.relative_to(folder))] = (content, about.st_mtime_ns, about.st_mode)
     return found
+
+
+def find_command(name: str) -> Any:
+    """What typer made of a command such as "fit" or "cache show", with its `params`."""
+    command: Any = typer.main.get_command(app.app)
+    for part in name.split():
+        command = command.commands[part]
+    return command
+
+
+def assert_runnable(line: str) -> None:
+    """That a line to copy names a command and options that exist."""
+    if line.startswith("pip install"):
+        return
+    words = shlex.split(line.partition(" > ")[0])
+    assert words[0] == "regraft", line
+    name = " ".join(words[1:3]) if words[1] == "cache" else words[1]
+    options = {option for parameter in find_command(name).params for option in parameter.opts}
+    for word in words[2:]:
+        if word.startswith("--"):
+            assert word in options, f"{line}: no option {word}"
