@@ -60,7 +60,6 @@ ORDER = (
     "evidence",
     "auditing",
     "exploring",
-    "run_forms",
     "runs",
     "explaining",
     "corrections",
