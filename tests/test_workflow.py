@@ -26,7 +26,9 @@ from regraft.candidates import candidate_approaches
 from regraft.dataset import COLUMNS
 from regraft.errors import DataError, ExplanationError, OutOfTimeError, UsageError
 from regraft.locations import recall, shareable_word
-from regraft.runs import WHERE
+from regraft.records import from_json, without_nulls
+from regraft.runs import WHERE, ComparisonRecord
+from regraft.runs.records import run_record
 from tests.commands import (
     FROZEN,
     QUICK,
@@ -296,13 +298,13 @@ def test_inputs_are_left_as_they_were(finished: Path) -> None:
 
 def test_a_run_is_read_back_as_it_was_written(run: Path) -> None:
     found = rg.read_run(run)
-    assert found.about == read_json(run / "run.json")
-    assert found.comparison == read_json(run / "comparison.json")
+    assert found.about == run_record(read_json(run / "run.json"))
+    assert found.comparison == from_json(read_json(run / "comparison.json"), ComparisonRecord)
     assert [e.to_dict() for e in found.evaluations] == read_json(run / "evaluation.json")
     assert found.data.to_csv() == (run / "dataset.csv").read_text(encoding="utf-8")
     assert len(found.issues) == len(read_table(run / "issues.csv"))
     assert len(found.predictions) == 40
-    assert found.data.fingerprint() == found.about["fingerprint"]
+    assert found.data.fingerprint() == found.about.fingerprint
 
 
 # --- the model predicts what the run says
@@ -1009,7 +1011,7 @@ def test_fit_from_python_records_a_command_that_repeats_it(
     regraft.done(*words[1:], "--force")
     assert read_json(tmp_path / "it's a run" / "evaluation.json") == before
     about = read_json(tmp_path / "it's a run" / "run.json")
-    assert about["settings"] == made.about["settings"]
+    assert without_nulls(about["settings"]) == made.about.settings
 
 
 def test_the_default_run_folder_is_named_after_the_data(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,70 @@ from regraft.differences import standing
 from regraft.evaluation import TEST, Evaluation
 from regraft.guide import SCOPES, Advice, Rival, Size, held
 from regraft.heads import fit_logistic
-from regraft.learning_curve import learning_curve
+from regraft.learning_curve import LearningCurve, learning_curve
 from regraft.metrics import Estimate
 from regraft.progress import Progress
+from regraft.records import digits
+from regraft.saved import Count, Number
 from regraft.similarity import Similarity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuideRecord:
+    """What was measured of the data, what the rule of thumb advised, and whether it held."""
+
+    size: Size
+    similarity: Similarity
+    quadrant: str
+    advice: str
+    reason: str
+    source: str
+    held: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRecord:
+    """The best pretrained candidate against the best one trained from random weights."""
+
+    text: str
+    difference: Estimate
+    seconds_transfer: Number = field(metadata=digits(1))
+    seconds_scratch: Number = field(metadata=digits(1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionRecord:
+    """What choosing the best of several may have flattered, in words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyOf:
+    """An accuracy of `n` images, which are `photos` different contents."""
+
+    n: Count
+    photos: Count
+    accuracy: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeforeAndNow:
+    """One accuracy before a review and after it.
+
+    `shared` counts contents measured both times, `relabelled` those of them with another label.
+    """
+
+    on: str
+    before: AccuracyOf
+    now: AccuracyOf
+    shared: Count
+    relabelled: Count
 
 
 def guide_entry(
     size: Size, similarity: Similarity, advice: Advice, comparison: Comparison
-) -> dict[str, Any]:
+) -> GuideRecord:
     """`guide` in comparison.json: what was measured, advised, and whether it held."""
     train = scope_of(comparison.winner.approach)
     rivals = [
@@ -35,18 +91,18 @@ def guide_entry(
         if c is not comparison.winner
     ]
     verdict = held(advice, train, rivals) if rivals and train in SCOPES else ""
-    return {
-        "size": size.to_dict(),
-        "similarity": similarity.to_dict(),
-        "quadrant": advice.quadrant,
-        "advice": advice.advice,
-        "reason": advice.reason,
-        "source": advice.source,
-        "held": verdict,
-    }
+    return GuideRecord(
+        size=size,
+        similarity=similarity,
+        quadrant=advice.quadrant,
+        advice=advice.advice,
+        reason=advice.reason,
+        source=advice.source,
+        held=verdict,
+    )
 
 
-def transfer_entry(comparison: Comparison) -> dict[str, Any] | None:
+def transfer_entry(comparison: Comparison) -> TransferRecord | None:
     """`transfer`: the best pretrained candidate against the best one from scratch; None without."""
     finished = [c for c in comparison.candidates if c.accuracy is not None]
     scratch = [c for c in finished if c.approach.name == "scratch"]
@@ -67,17 +123,17 @@ def transfer_entry(comparison: Comparison) -> dict[str, Any] | None:
     }[standing(gap)]
     if short := cut_short(base):
         text += f" That network had time for {short}: with more it may come closer."
-    return {
-        "text": text,
-        "difference": gap.to_dict(),
-        "seconds_transfer": round(best.seconds, 1),
-        "seconds_scratch": round(base.seconds, 1),
-    }
+    return TransferRecord(
+        text=text,
+        difference=gap,
+        seconds_transfer=best.seconds,
+        seconds_scratch=base.seconds,
+    )
 
 
 def learning_curve_entry(
     data: Dataset, comparison: Comparison, *, seed: int, jobs: int | None, progress: Progress
-) -> dict[str, Any] | None:
+) -> LearningCurve | None:
     """`learning_curve` of the best linear probe; None where none was run.
 
     A curve of a fine-tuned network would take as long as the race; its text says whose it is.
@@ -104,16 +160,16 @@ def learning_curve_entry(
         seed=seed,
         approach=best.approach.name,
         backbone=best.approach.network.name,
-    ).to_dict()
-    if best is not comparison.winner:
-        curve["text"] += (
-            f" This is the curve of {best.title}, which is quick to measure, not of the chosen "
-            "approach."
-        )
-    return curve
+    )
+    if best is comparison.winner:
+        return curve
+    of = (
+        f"This is the curve of {best.title}, which is quick to measure, not of the chosen approach."
+    )
+    return replace(curve, text=f"{curve.text} {of}")
 
 
-def selection_entry(comparison: Comparison, evaluations: list[Evaluation]) -> dict[str, str]:
+def selection_entry(comparison: Comparison, evaluations: list[Evaluation]) -> SelectionRecord:
     """`selection`: what choosing the best of several may have flattered."""
     winner = comparison.winner.accuracy
     assert winner is not None
@@ -132,7 +188,7 @@ def selection_entry(comparison: Comparison, evaluations: list[Evaluation]) -> di
         )
     else:
         text += f" and {_shown(test)} on the test set, which no choice has seen."
-    return {"text": text}
+    return SelectionRecord(text=text)
 
 
 def review_entry(
@@ -140,12 +196,8 @@ def review_entry(
     earlier_data: Dataset,
     evaluations: Sequence[Evaluation],
     data: Dataset,
-) -> list[dict[str, Any]]:
-    """`decisions.compared` in run.json: each accuracy before a review and now.
-
-    `photos` counts different contents, `shared` those measured both times, `relabelled` those of
-    them whose label is another.
-    """
+) -> list[BeforeAndNow]:
+    """`decisions.compared` in run.json: each accuracy before a review and now."""
     before = {evaluation.on: evaluation for evaluation in earlier}
     compared = []
     for now in evaluations:
@@ -158,17 +210,13 @@ def review_entry(
         shared = then_labels.keys() & labels.keys()
         then = before[now.on]
         compared.append(
-            {
-                "on": now.on,
-                "before": {
-                    "n": then.n,
-                    "photos": len(then_labels),
-                    "accuracy": then.accuracy.to_dict(),
-                },
-                "now": {"n": now.n, "photos": len(labels), "accuracy": now.accuracy.to_dict()},
-                "shared": len(shared),
-                "relabelled": sum(then_labels[one] != labels[one] for one in shared),
-            }
+            BeforeAndNow(
+                on=now.on,
+                before=AccuracyOf(n=then.n, photos=len(then_labels), accuracy=then.accuracy),
+                now=AccuracyOf(n=now.n, photos=len(labels), accuracy=now.accuracy),
+                shared=len(shared),
+                relabelled=sum(then_labels[sha256] != labels[sha256] for sha256 in shared),
+            )
         )
     return compared
 

@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from regraft import csv_table
-from regraft.auditing import Audit
+from regraft.auditing import Audit, ByOrder
 from regraft.dataset import Dataset
 from regraft.dataset.ordering import numbered_runs
 from regraft.evaluation import CROSS_VALIDATION, METRICS, Evaluation
@@ -159,7 +159,7 @@ def show_run(console: Console, run: Run) -> None:
     console.print()
     if measured is not None:
         console.print(f"[bold]{_headline(measured, things(run.data.modality))}[/bold]")
-        _show_order(console, (run.about.get("audit") or {}).get("series"), run.data.modality)
+        _show_order(console, run.about.audit.series, run.data.modality)
     rows = [
         (
             evaluation.on,
@@ -175,22 +175,22 @@ def show_run(console: Console, run: Run) -> None:
     header = ("measured on", "accuracy [95 % interval]", "macro F1", "log loss", "ECE", of)
     _print_columns(console, header, rows, right={"macro F1", "log loss", "ECE", of})
     console.print()
-    console.print(_shown(run.comparison["verdict"]))
+    console.print(_shown(run.comparison.verdict))
     reviewed = what_the_review_changed(run)
     for one in reviewed.compared if reviewed else ():
         console.print(_shown(one.sentence.replace(THIN_SPACE, " ")))
-    for note in run.about.get("notes", []):
+    for note in run.about.notes:
         console.print(f"[yellow]note:[/yellow] {_shown(note)}")
-    promotion = run.about.get("promotion")
+    promotion = run.about.promotion
     if promotion:
-        console.print(f"[bold]{_shown(promotion['over'])}: {_shown(promotion['reason'])}[/bold]")
+        console.print(f"[bold]{_shown(promotion.over)}: {_shown(promotion.reason)}[/bold]")
     _show_problems(console, run.data, run.issues, all_in=str(run.folder / "issues.csv"))
     _show_doubts(console, label_doubts(run), run.data)
     console.print()
     _print_line(console, f"report   {_shown(str(run.folder / 'report.html'))}")
     _print_line(console, f"model    {_shown(str(run.folder / 'model'))}")
-    console.print(f"[dim]{run.about.get('seconds_total', 0):.1f} s in all[/dim]")
-    if promotion and promotion["promoted"]:
+    console.print(f"[dim]{run.about.seconds_total:.1f} s in all[/dim]")
+    if promotion and promotion.promoted:
         over = seen_from_here(settings_of(run)["corrections"]["path"])
         _print_line(console, f"back     regraft rollback {_shown(shlex.quote(over))}")
     new = f"new_{MODALITIES[run.data.modality].example}"
@@ -652,7 +652,7 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
         console.print(
             f"a linear probe is right on {_share(audit.accuracy)} of {of} it had not seen"
         )
-    _show_order(console, audit.by_order.to_dict(), data.modality)
+    _show_order(console, audit.by_order, data.modality)
     left = _show_issues(console, found.issues)
     _show_doubts(console, doubts_of(found, data.classes), data)
     if not found.issues:
@@ -671,7 +671,7 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
                 told = _share(estimate) if estimate.value > shortcuts.guess else no_more
                 console.print(f"  {name} together: {told} ({guess})")
         for culprit in shortcuts.culprits:
-            alarm = culprit in shortcuts.alarms
+            alarm = culprit.name in shortcuts.alarms
             what = "[yellow]alarm[/yellow]" if alarm else "[dim]for information[/dim]"
             console.print(f"  {_shown(culprit.name)} alone: {_share(culprit.accuracy)} {what}")
     if audit.effects:
@@ -690,7 +690,7 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
     show_next(console, next_command)
 
 
-def _show_order(console: Console, found: Mapping[str, Any] | None, modality: str) -> None:
+def _show_order(console: Console, found: ByOrder | None, modality: str) -> None:
     """What folds by chance would have said, and what splits cannot keep together."""
     with speaking_of(modality):
         lines = [what_chance_makes(found), why_splits_leak(found)]

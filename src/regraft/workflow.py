@@ -144,6 +144,7 @@ from regraft.runs import (
     check_folder,
     finished_run,
     free_folder,
+    note_promotion,
     open_run,
     place_data,
     read_run,
@@ -288,7 +289,7 @@ def fit(
     if corrected is not None:
         _require_another(folder, corrected.run.folder)
         finished = None if force else finished_run(folder, settings)
-        if finished is not None and "promotion" not in finished.about:  # killed just before it
+        if finished is not None and finished.about.promotion is None:  # killed just before it
             return _promoted(finished, corrected)
     check_folder(folder, settings, force=force)
     if reviewed is not None:  # to be added to, so that nobody's decisions are lost
@@ -1439,9 +1440,9 @@ def _require_another(folder: Path, corrected: Path) -> None:
 
 def _promoted(run: Run, corrected: _Corrected) -> Run:
     """The run, and what became of its model beside the one that was corrected at work."""
-    promotion = promote(run, corrected.run).to_dict()
-    promotion["over"] = shareable(corrected.run.folder, Path.cwd())
-    write_about(run.folder, {**run.about, "promotion": promotion})
+    promotion = promote(run, corrected.run)
+    over = shareable(corrected.run.folder, Path.cwd())
+    note_promotion(run.folder, replace(promotion, over=over))
     return read_run(run.folder)
 
 

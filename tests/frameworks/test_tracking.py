@@ -75,10 +75,10 @@ def test_tensorboard_reads_metrics_and_texts(run: regraft.Run, tmp_path: Path) -
         (event,) = found.Tensors(name)
         return str(event.tensor_proto.string_val[0].decode())
 
-    assert text("verdict") == run.comparison["verdict"]
-    assert text("how to read it") == "\n\n".join(run.about["reading"])
-    first = run.comparison["candidates"][0]
-    assert f"| {first['title']} | done | {first['accuracy']['value']:.3f} [" in text("candidates")
+    assert text("verdict") == run.comparison.verdict
+    assert text("how to read it") == "\n\n".join(run.about.reading)
+    first = run.comparison.candidates[0]
+    assert f"| {first.title} | done | {first.accuracy.value:.3f} [" in text("candidates")
     counts = run.evaluations[0].confusion
     row = f"| clean | {counts[0, 0]:g} | {counts[0, 1]:g} |"
     assert row in text(f"{run.evaluations[0].on}/confusion")
@@ -158,13 +158,13 @@ def test_mlflow_reads_params_metrics_curves_and_files(
     assert found.info.run_name == "rooms"
     assert found.info.status == "FINISHED"
     assert store.get_experiment(found.info.experiment_id).name == "cleaning"
-    assert found.data.tags["mlflow.note.content"] == run.comparison["verdict"]
+    assert found.data.tags["mlflow.note.content"] == run.comparison.verdict
     params = found.data.params
-    chosen = run.comparison["candidates"][run.comparison["chosen"]]
-    assert params["approach"] == chosen["approach"] == "linear_probe"
+    chosen = run.comparison.winner
+    assert params["approach"] == chosen.approach == "linear_probe"
     assert params["backbone"] == "efficientnet_lite0"
-    assert params["fingerprint"] == run.about["fingerprint"]
-    assert params["chosen.penalty"] == str(chosen["settings"]["penalty"])
+    assert params["fingerprint"] == run.about.fingerprint
+    assert params["chosen.penalty"] == str(chosen.settings["penalty"])
     assert params["setting.seed"] == "0"
     assert params["version.regraft"] == regraft.__version__
     assert "setting.labels" not in params

@@ -25,7 +25,9 @@ from regraft.explaining import (
 from regraft.exploring import Exploration, Place, Separation, Spread
 from regraft.issues import Issue
 from regraft.metrics import Estimate, FloatArray, IntArray
-from regraft.runs import ImagePrediction, Run
+from regraft.records import from_json
+from regraft.runs import ComparisonRecord, ImagePrediction, Run, RunRecord
+from regraft.runs.records import run_record
 
 ABOUT: Mapping[str, Any] = {
     "status": "done",
@@ -389,13 +391,23 @@ def make_run(
         ]
     return Run(
         folder=Path("runs/photos"),
-        about=ABOUT if about is None else about,
+        about=about_of(ABOUT if about is None else about),
         data=data,
         issues=tuple(issues),
-        comparison=COMPARISON if comparison is None else comparison,
+        comparison=comparison_of(COMPARISON if comparison is None else comparison),
         evaluations=tuple(evaluations),
         predictions=tuple(predictions),
     )
+
+
+def about_of(members: Mapping[str, Any]) -> RunRecord:
+    """What a run.json with these members says."""
+    return run_record(members)
+
+
+def comparison_of(members: Mapping[str, Any]) -> ComparisonRecord:
+    """What a comparison.json with these members says; without any, of an audit."""
+    return from_json({"candidates": [], "chosen": 0, "verdict": "", **members}, ComparisonRecord)
 
 
 def evaluate(

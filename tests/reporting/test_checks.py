@@ -99,11 +99,10 @@ def test_a_class_that_is_not_recognised_is_named(tmp_path: Path) -> None:
     assert "“cat”" in found.reason
 
 
-def test_files_that_were_lost_and_warnings_are_named(tmp_path: Path) -> None:
+def test_files_that_were_lost_are_named(tmp_path: Path) -> None:
     lost = Row("a.jpg", status="unreadable", reason="the file is empty")
-    run = make_run(tmp_path, more_rows=[lost], about={"warnings": ["slow"]}, write_images=False)
+    run = make_run(tmp_path, more_rows=[lost], write_images=False)
     assert answers(run)[USED].answer == "careful"
-    assert answers(run)["A warning from the run"].reason == "slow"
 
 
 def test_a_run_without_evaluation_is_not_trusted(tmp_path: Path) -> None:
@@ -204,7 +203,6 @@ def shortcuts(guess: float, incidental: float, content: float, **alone: float) -
         "incidental": told(incidental),
         "content": told(content),
         "culprits": culprits,
-        "alarms": [],
         "images": 192,
     }
 

@@ -24,7 +24,7 @@ from typing import Any
 from regraft.csv_table import read_records
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
 from regraft.evaluation import METRICS, Evaluation
-from regraft.metrics import Estimate
+from regraft.metrics import Estimate, defined
 from regraft.runs import WHERE, Run, read_run, shown_from
 from regraft.saved import naming, read_text
 from regraft.storage import make_folder, storage_errors, write_atomic
@@ -116,7 +116,7 @@ def to_tensorboard(run: str | Path | Run, folder: str | Path) -> Path:
             for e in found.evaluations
             for name, x in numbers_of(e).items()
         ]
-        texts, when = _texts(found), _seconds(found.about.get("finished"))
+        texts, when = _texts(found), _seconds(found.about.finished)
         curves = read_curves(found.folder)
     out = Path(folder) / found.folder.resolve().name
     earlier = set(out.rglob(EVENTS))
@@ -153,10 +153,10 @@ def to_mlflow(run: str | Path | Run, tracking_uri: str | Path, experiment: str =
     found = _run(run)
     uri = _store(tracking_uri)
     with shown_from(found):
-        begun = _milliseconds(found.about.get("started"))
-        ended = _milliseconds(found.about.get("finished"))
+        begun = _milliseconds(found.about.started)
+        ended = _milliseconds(found.about.finished)
         points, parameters = list(_all_points(found)), _params(found)
-        verdict = str(found.comparison["verdict"])
+        verdict = found.comparison.verdict
     with _quiet_mlflow():
         opt_out()
         from mlflow import MlflowClient
@@ -253,18 +253,17 @@ def _all_points(run: Run) -> Iterator[Point]:
 
 def _params(run: Run) -> dict[str, str]:
     """What the run was asked for and what it chose, as MLflow shows it."""
-    about = run.about
-    chosen = run.comparison["candidates"][run.comparison["chosen"]]
+    about, chosen = run.about, run.comparison.winner
     found: dict[str, Any] = {
-        "approach": chosen["approach"],
-        "backbone": chosen["backbone"],
-        "fingerprint": about["fingerprint"],
-        "classes": len(about["classes"]),
-        **about["counts"],
+        "approach": chosen.approach,
+        "backbone": chosen.backbone,
+        "fingerprint": about.fingerprint,
+        "classes": len(about.classes),
+        **about.counts,
     }
-    found |= {f"chosen.{name}": value for name, value in chosen["settings"].items()}
-    found |= {f"setting.{name}": value for name, value in about["settings"].items()}
-    found |= {f"version.{name}": value for name, value in about["versions"].items()}
+    found |= {f"chosen.{name}": value for name, value in chosen.settings.items()}
+    found |= {f"setting.{name}": value for name, value in about.settings.items()}
+    found |= {f"version.{name}": value for name, value in about.versions.items()}
     return {
         name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         for name, value in found.items()
@@ -335,18 +334,18 @@ def _texts(run: Run) -> dict[str, str]:
     """What TensorBoard shows as text, as Markdown."""
     candidates = [
         [
-            c["title"],
-            c["status"],
-            _interval(c["accuracy"]),
-            _points(c["chosen_is_ahead_by"]),
-            f"{c['seconds']:.1f}",
+            c.title,
+            c.status,
+            _interval(c.accuracy),
+            "" if c.chosen_is_ahead_by is None else c.chosen_is_ahead_by.points,
+            f"{c.seconds:.1f}",
         ]
-        for c in run.comparison["candidates"]
+        for c in run.comparison.candidates
     ]
     header = ["candidate", "status", "accuracy", "chosen is ahead by", "seconds"]
     found = {
-        "verdict": str(run.comparison["verdict"]),
-        "how to read it": "\n\n".join(run.about.get("reading", ())),
+        "verdict": run.comparison.verdict,
+        "how to read it": "\n\n".join(run.about.reading),
         "candidates": _table(header, candidates),
     }
     for evaluation in run.evaluations:
@@ -364,7 +363,7 @@ def _texts(run: Run) -> dict[str, str]:
                 [
                     name,
                     str(score.n),
-                    _interval(score.recall.to_dict()),
+                    _interval(score.recall),
                     f"{score.precision:.3f}",
                     f"{score.f1:.3f}",
                 ]
@@ -374,14 +373,10 @@ def _texts(run: Run) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
-def _interval(estimate: Mapping[str, Any] | None) -> str:
-    if estimate is None or estimate["value"] is None:
+def _interval(estimate: Estimate | None) -> str:
+    if (rate := defined(estimate)) is None:
         return ""
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
-
-
-def _points(estimate: Mapping[str, Any] | None) -> str:
-    return "" if estimate is None else Estimate.from_dict(dict(estimate)).points
+    return f"{rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -427,13 +422,13 @@ def _write_events(
     return path
 
 
-def _seconds(moment: Any) -> float:
+def _seconds(moment: str) -> float:
     """Seconds since 1970 of a time in run.json."""
     try:
-        return datetime.fromisoformat(str(moment)).timestamp()
+        return datetime.fromisoformat(moment).timestamp()
     except ValueError as error:
         raise RunError(f"run.json says {moment!r} for a time; fit again with --force") from error
 
 
-def _milliseconds(moment: Any) -> int:
+def _milliseconds(moment: str) -> int:
     return round(1000 * _seconds(moment))

@@ -322,7 +322,7 @@ def _of_the_whole(
 ) -> Iterator[Issue]:
     """What concerns no single photo; the path is "." then."""
     of = things(data.modality)
-    for culprit in () if shortcuts is None else shortcuts.alarms:
+    for culprit in () if shortcuts is None else shortcuts.alarming:
         assert shortcuts is not None
         a = culprit.accuracy
         detail = (

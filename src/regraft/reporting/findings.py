@@ -97,8 +97,8 @@ def find_out(run: Run) -> Findings:
         issues=_issues(run),
         n_files=len(run.data.rows),
         sizes=_sizes(run),
-        layout=words.sentence(run.data.layout or str(run.about.get("layout") or "")),
-        notes=run.data.notes or tuple(str(note) for note in run.about.get("notes") or ()),
+        layout=words.sentence(run.data.layout or run.about.layout),
+        notes=run.data.notes or run.about.notes,
     )
 
 
@@ -270,7 +270,7 @@ def _photo_sizes(run: Run, rows: Sequence[Row]) -> list[tuple[str, str]]:
         ("Pixel format", _shares(Counter(row.mode or "unknown" for row in rows), len(rows)))
     )
     said.append(_file_kinds(rows))
-    wanted = _input_size(run)
+    wanted = run.about.backbone.transform.image_size_px
     if wanted:
         small = sum(1 for row in rows if min(row.width, row.height) < wanted)
         text = "none" if not small else words.counted(small, thing())
@@ -300,10 +300,3 @@ def _shares(counts: Counter[str], n: int) -> str:
         return f"all {next(iter(counts))}"
     most = [f"{name} {words.percent(count / n)}" for name, count in counts.most_common(4)]
     return ", ".join(most) + (", others" if len(counts) > 4 else "")
-
-
-def _input_size(run: Run) -> int:
-    """Side in pixels of what the network looks at; 0 if the run does not say."""
-    backbone = run.about.get("backbone") or {}
-    size = (backbone.get("transform") or {}).get("image_size_px")
-    return int(size) if isinstance(size, int | float) else 0

@@ -267,11 +267,8 @@ def _share(value: float) -> str:
 
 def _title(run: Run, name: str) -> str:
     """What the page calls a candidate elsewhere, where the file has its number."""
-    candidates = run.comparison.get("candidates") or ()
-    if name.isdecimal() and int(name) < len(candidates):
-        entry = candidates[int(name)]
-        return str(entry.get("title") or entry.get("approach") or name)
-    return name
+    candidates = run.comparison.candidates
+    return candidates[int(name)].title if name.isdecimal() and int(name) < len(candidates) else name
 
 
 _Steps = dict[str, dict[str, list[float]]]

@@ -20,9 +20,12 @@ from regraft.evaluation import Evaluation
 from regraft.exploring import Exploration
 from regraft.issues import Issue, issues_csv
 from regraft.locations import remember, shareable_command, without_places
+from regraft.records import to_json
 from regraft.runs.predictions import ImagePrediction, predictions_csv
-from regraft.runs.reading import FORMAT, RECORD, read_about
+from regraft.runs.reading import RECORD, read_about
+from regraft.runs.records import FORMAT, KIND, Promotion
 from regraft.runs.settings import WHERE, are_settings_of, command_of, shareable_settings
+from regraft.saved import read_json
 from regraft.storage import (
     clear_parts,
     is_part,
@@ -31,7 +34,7 @@ from regraft.storage import (
     storage_errors,
     write_atomic,
 )
-from regraft.switching import COMMITTED, LOCK, commit, locked
+from regraft.switching import COMMITTED, LOCK, commit, current, locked
 
 _MODEL = "model"
 _FILES = (
@@ -145,19 +148,21 @@ def write_results(
     write_atomic(folder / "dataset.csv", data.to_csv())
     write_atomic(folder / "issues.csv", issues_csv(issues))
     write_atomic(folder / "comparison.json", _json(comparison))
-    write_atomic(folder / "evaluation.json", _json([e.to_dict() for e in evaluations]))
+    write_atomic(
+        folder / "evaluation.json", _json([evaluation.to_dict() for evaluation in evaluations])
+    )
     write_atomic(folder / "predictions.csv", predictions_csv(predictions, data.classes))
     for name, text in (("training.csv", training), ("lr_range.csv", ranges)):
         if text:
             write_atomic(folder / name, text)
     if exploration is not None:
-        write_atomic(folder / "exploration.json", _json(exploration.to_dict()))
+        write_atomic(folder / "exploration.json", _json(exploration))
 
 
 def free_folder(base: Path) -> Path:
     """`base`, or `base-2`, `base-3`...: the first that holds no finished run."""
     number, folder = 1, base
-    while (about := read_about(folder)) is not None and about.get("status") == "done":
+    while (about := read_about(folder)) is not None and about.status == "done":
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
     return folder
@@ -180,9 +185,9 @@ def _check_ours(folder: Path) -> None:
 
 def _check_free(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
     about = read_about(folder)
-    if about is None or force or about.get("status") == "failed":  # nothing to lose
+    if about is None or force or about.status == "failed":  # nothing to lose
         return
-    if about.get("status") == "done":
+    if about.status == "done":
         raise RunError(
             f"{folder} holds a finished run; add --force to replace it or choose another --out"
         )
@@ -200,7 +205,7 @@ def _begin(folder: Path, about: dict[str, Any], settings: Mapping[str, Any]) -> 
     """
     before = read_about(folder)
     goes_on = before is not None and are_settings_of(folder, before, settings, home=folder)
-    is_done = before is not None and before.get("status") == "done"
+    is_done = before is not None and before.status == "done"
     if not is_done and not (folder / _MODEL).exists():
         with storage_errors(f"clear {folder}"):
             remove(folder / WHERE)  # of other settings than run.json will name
@@ -248,7 +253,7 @@ def _put_in_place(work: Path, folder: Path) -> None:
 
 def _about(settings: Mapping[str, Any], command: str) -> dict[str, Any]:
     return {
-        "kind": "regraft run",
+        "kind": KIND,
         "format": FORMAT,
         "status": "running",
         "regraft": __version__,
@@ -276,6 +281,16 @@ def write_about(folder: Path, about: Mapping[str, Any]) -> None:
     write_atomic(folder / RECORD, _json(about))
 
 
+def note_promotion(folder: Path, promotion: Promotion) -> None:
+    """Add to the run.json of a finished run what became of its model.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    about: dict[str, Any] = read_json(current(folder, RECORD), dict[str, Any])
+    write_about(folder, about | {"promotion": promotion})
+
+
 def _versions() -> dict[str, str]:
     names = (
         *("numpy", "onnxruntime", "pillow", "scikit-learn", "torch", "timm", "lightning-fabric"),
@@ -289,7 +304,7 @@ def _versions() -> dict[str, str]:
 
 
 def _json(data: Any) -> str:
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(to_json(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _now() -> str:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from regraft._version import __version__
 from regraft.csv_table import read_records
 from regraft.dataset import Dataset
@@ -24,30 +22,30 @@ from regraft.grouping import count_leaks
 from regraft.issues import Issue
 from regraft.issues.base import COLUMNS as ISSUE_COLUMNS
 from regraft.locations import find, recall
-from regraft.modality import IMAGE, things
+from regraft.modality import things
 from regraft.model import Model, load
-from regraft.runs.forms import ComparisonForm, EvaluationsForm, RunForm
+from regraft.records import from_json
 from regraft.runs.predictions import ImagePrediction, finite, read_predictions
+from regraft.runs.records import FORMAT, KIND, ComparisonRecord, RunRecord, run_record
 from regraft.runs.settings import PATHS, WHERE, are_settings_of, command_of
 from regraft.saved import naming, parse_json, read_json, read_text, reason_of
 from regraft.switching import current, read_whole
 
-FORMAT = 1
 RECORD = "run.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run as read from its folder; `about` is run.json, `comparison` its JSON.
+    """A finished run as read from its folder; `about` is what run.json says.
 
     `home` is the folder that it has for people, where that is not the one its files are in yet.
     """
 
     folder: Path
-    about: Mapping[str, Any]
+    about: RunRecord
     data: Dataset
     issues: tuple[Issue, ...]
-    comparison: Mapping[str, Any]
+    comparison: ComparisonRecord
     evaluations: tuple[Evaluation, ...]
     predictions: tuple[ImagePrediction, ...]
     exploration: Exploration | None = None
@@ -59,10 +57,9 @@ class Run:
         return self.home or self.folder
 
     def __repr__(self) -> str:
-        found = next(iter(self.evaluations), None)
-        accuracy = "" if found is None else f"{found.on} accuracy {found.accuracy.percent}, "
-        chosen = self.comparison["candidates"][self.comparison["chosen"]]["title"]
-        return f"Run({self.folder}: {accuracy}{chosen})"
+        first = next(iter(self.evaluations), None)
+        accuracy = "" if first is None else f"{first.on} accuracy {first.accuracy.percent}, "
+        return f"Run({self.folder}: {accuracy}{self.comparison.winner.title})"
 
     @property
     def model(self) -> Model:
@@ -97,7 +94,7 @@ def read_run(folder: str | Path, *, unfinished: bool = False, home: Path | None 
 def finished_run(folder: Path, settings: Mapping[str, Any]) -> Run | None:
     """The run in a folder, if it is done and of these settings."""
     about = read_about(folder)
-    if about is None or about.get("status") != "done":
+    if about is None or about.status != "done":
         return None
     return read_run(folder) if are_settings_of(folder, about, settings, home=folder) else None
 
@@ -106,31 +103,33 @@ def _read_run(folder: Path, *, unfinished: bool, home: Path | None) -> Run:
     about = read_about(folder)
     if about is None:
         raise RunError(f"{folder} is not a run folder: it has no {RECORD}; give the --out of a fit")
-    if not isinstance(about.get("format"), int) or about["format"] > FORMAT:
+    if about.format > FORMAT:
         raise RunError(
-            f"{folder} was written by regraft {about.get('regraft')}, this is {__version__}; "
+            f"{folder} was written by regraft {about.regraft}, this is {__version__}; "
             "upgrade with pip install --upgrade regraft"
         )
-    if about.get("status") != "done" and not unfinished:
+    if about.status != "done" and not unfinished:
         raise RunError(
-            f"the run in {folder} is not finished ({about.get('status')}); to finish it, run: "
+            f"the run in {folder} is not finished ({about.status}); to finish it, run: "
             f"{command_of(folder, about) or 'the same regraft fit again'}"
         )
-    comparison = _record(folder, "comparison.json", ComparisonForm)
-    evaluations = _record(folder, "evaluation.json", EvaluationsForm)
+    with _naming(path := current(folder, "comparison.json")):
+        comparison = from_json(read_json(path), ComparisonRecord)
+        if not comparison.candidates:
+            raise ValueError("it names no candidate")
+    with _naming(path := current(folder, "evaluation.json")):
+        evaluations = tuple(map(Evaluation.from_dict, read_json(path, list[dict[str, Any]])))
+        if not evaluations:
+            raise ValueError("it holds no evaluation")
     with _naming(path := current(folder, WHERE)):
         places = recall(path)
         elsewhere: dict[str, str] = parse_json(places.get("elsewhere", "{}"), dict[str, str])
     with _naming(path := current(folder, "dataset.csv")):
         table = read_text(path)
         data = _with_its_photos(
-            Dataset.from_csv(
-                table, root, modality=about.get("modality", IMAGE), elsewhere=elsewhere
-            )
-            for root in find(about["data"], home or folder, places.get("data"))
+            Dataset.from_csv(table, root, modality=about.modality, elsewhere=elsewhere)
+            for root in find(about.data, home or folder, places.get("data"))
         )
-    with _naming(current(folder, "evaluation.json")):
-        evaluated = tuple(Evaluation.from_dict(entry) for entry in evaluations)
     with _naming(path := current(folder, "issues.csv")):
         issues = _read_issues(path)
     with _naming(path := current(folder, "predictions.csv")):
@@ -143,23 +142,11 @@ def _read_run(folder: Path, *, unfinished: bool, home: Path | None) -> Run:
         data=data,
         issues=issues,
         comparison=comparison,
-        evaluations=evaluated,
+        evaluations=evaluations,
         predictions=predictions,
         exploration=exploration,
         home=home,
     )
-
-
-def _record(folder: Path, name: str, form: Any) -> Any:
-    """The plain JSON values of a record that has its form.
-
-    Raises:
-        RunError: it has not.
-    """
-    with _naming(path := current(folder, name)):
-        values: Any = read_json(path)
-        msgspec.convert(values, form)
-        return values
 
 
 def _naming(path: Path) -> AbstractContextManager[None]:
@@ -168,10 +155,7 @@ def _naming(path: Path) -> AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def shown_from(*runs: Run) -> Iterator[None]:
-    """Say of whatever goes wrong while runs are shown that their records are damaged.
-
-    What these hold below their first levels is not checked before.
-    """
+    """Say of whatever goes wrong while runs are shown that their records are damaged."""
     try:
         yield
     except (RegraftError, OSError, MemoryError):
@@ -209,17 +193,20 @@ def _is_there(data: Dataset) -> bool:
     return True
 
 
-def read_about(folder: Path) -> dict[str, Any] | None:
+def read_about(folder: Path) -> RunRecord | None:
+    """What run.json says of the run in a folder; None where there is none.
+
+    Raises:
+        RunError: the file is damaged, or describes something else.
+    """
     path = current(folder, RECORD)
     if not path.exists() and not path.is_symlink():
         return None
     with naming(path, RunError, "choose another folder"):
         about: Any = read_json(path)
-        if not isinstance(about, dict) or about.get("kind") != "regraft run":
+        if not isinstance(about, dict) or about.get("kind") != KIND:
             raise RunError(f"{path} does not describe a regraft run; choose another folder")
-        if isinstance(about.get("format"), int) and about["format"] <= FORMAT:
-            msgspec.convert(about, RunForm)
-        return about
+        return run_record(about)
 
 
 def _read_issues(path: Path) -> tuple[Issue, ...]:
@@ -233,14 +220,14 @@ def _read_exploration(path: Path) -> Exploration | None:
     """None where the time was too short for it, or the run is of an earlier version."""
     if not path.exists() and not path.is_symlink():
         return None
-    return Exploration.from_dict(read_json(path))
+    return from_json(read_json(path), Exploration)
 
 
 def settings_of(run: Run) -> dict[str, Any]:
     """The settings of a run, with paths that can be opened here, as far as they are known."""
-    shared = dict(run.about.get("settings") or {})
+    shared = dict(run.about.settings)
     settings = shared | dict(json.loads(recall(current(run.folder, WHERE)).get("settings", "{}")))
-    is_beside = run.data.root == find(run.about["data"], run.folder, None)[0]
+    is_beside = run.data.root == find(run.about.data, run.folder, None)[0]
     for name in PATHS:
         if shared.get(name):
             found = find(shared[name], run.folder, settings[name])

@@ -9,6 +9,8 @@ from typing import Any
 
 from regraft.dataset import Dataset
 from regraft.locations import recall, remember, shareable, shareable_word
+from regraft.records import without_nulls
+from regraft.runs.records import RunRecord
 from regraft.switching import current
 
 WHERE = "where.json"
@@ -52,15 +54,16 @@ def _unless_relative(path: str, folder: Path) -> str:
 
 
 def are_settings_of(
-    folder: Path, about: Mapping[str, Any], settings: Mapping[str, Any], *, home: Path
+    folder: Path, about: RunRecord, settings: Mapping[str, Any], *, home: Path
 ) -> bool:
+    """Whether the run in a folder is of these settings; `home` is the folder it has for people."""
     wanted = json.loads(json.dumps(settings))
     private = recall(current(folder, WHERE)).get("settings")
     if private is not None:
         return bool(json.loads(private) == wanted)
-    return about.get("settings") in (wanted, shareable_settings(wanted, home))
+    return about.settings in map(without_nulls, (wanted, shareable_settings(wanted, home)))
 
 
-def command_of(folder: Path, about: Mapping[str, Any]) -> str:
+def command_of(folder: Path, about: RunRecord) -> str:
     """What repeats a run on this machine."""
-    return str(recall(current(folder, WHERE)).get("command") or about.get("command") or "")
+    return recall(current(folder, WHERE)).get("command") or about.command
