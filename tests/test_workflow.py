@@ -162,7 +162,7 @@ def test_dataset_csv_has_a_row_for_every_file(finished: Path, run: Path) -> None
 
 def test_issues_csv_is_sorted_and_names_what_is_wrong(run: Path) -> None:
     rows = read_table(run / "issues.csv")
-    assert list(rows[0]) == ["path", "issue", "score", "detail"]
+    assert list(rows[0]) == ["path", "issue", "score", "detail", "other"]
     keys = [(row["issue"], -float(row["score"])) for row in rows]
     assert keys == sorted(keys)
     assert all(0 <= float(row["score"]) <= 1 for row in rows)
@@ -172,7 +172,7 @@ def test_issues_csv_is_sorted_and_names_what_is_wrong(run: Path) -> None:
     assert found["unreadable"] == {"train/messy/broken, really.jpg", "train/messy/empty.jpg"}
     (leak,) = (row for row in rows if row["issue"] == "leakage")
     assert leak["path"].startswith("val/clean/")
-    assert leak["detail"] == "train/clean/seen before.jpg"
+    assert leak["detail"] == leak["other"] == "train/clean/seen before.jpg"
     assert found["exact_duplicate"] & {"train/messy/copy.jpg", "train/messy/0.jpg"}
     assert len(found["label_conflict"]) == 2
 

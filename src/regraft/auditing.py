@@ -149,10 +149,7 @@ class Audit:
         found = self.findings
         parts = {
             "images": len(self.data.ok),
-            "issues": [
-                {"path": i.path, "issue": i.issue, "score": round(i.score, 6), "detail": i.detail}
-                for i in found.issues
-            ],
+            "issues": found.issues,
             "accuracy": self.accuracy,
             "confident_label_suspects": confident_doubts(doubts_of(found, self.data.classes)),
             "shortcuts": found.shortcuts,

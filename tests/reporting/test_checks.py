@@ -77,10 +77,10 @@ def test_estimates_that_disagree_are_named(tmp_path: Path) -> None:
 
 
 def test_leaks_are_named(tmp_path: Path) -> None:
-    leak = Issue("test/0/0.jpg", "leakage", 1.0, "train/0/0.jpg")
+    leak = Issue("test/0/0.jpg", "leakage", 1.0, "train/0/0.jpg", "train/0/0.jpg")
     left_out = Row("copy.jpg", "", "cat", "train", status="excluded", reason="copy of a test image")
     still_in = make_run(tmp_path, test=2, issues=[leak], write_images=False)
-    gone = Issue("test/0/0.jpg", "leakage", 1.0, "copy.jpg (near duplicate)")
+    gone = Issue("test/0/0.jpg", "leakage", 1.0, "copy.jpg (near duplicate)", "copy.jpg")
     handled = make_run(tmp_path, test=2, issues=[gone], more_rows=[left_out], write_images=False)
     one_of_two = make_run(
         tmp_path, test=2, issues=[gone, leak], more_rows=[left_out], write_images=False

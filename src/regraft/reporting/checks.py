@@ -12,7 +12,7 @@ from dataclasses import replace
 from regraft.differences import standing, unpaired_difference
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
 from regraft.explaining import tested
-from regraft.issues import about_doubts, confident_doubts, named_file
+from regraft.issues import about_doubts, confident_doubts
 from regraft.metrics import wilson_interval
 from regraft.reporting import words
 from regraft.reporting.answers import Answer, Check
@@ -140,7 +140,7 @@ def _no_leak(run: Run) -> Check:
     if not leaks:
         return _kept_together(run, claim)
     trained_on = {row.path for row in run.data.train}
-    told = [leak for leak in leaks if named_file(leak.detail, trained_on)]
+    told = [leak for leak in leaks if leak.other in trained_on]
     which = words.counted(len(told or leaks), f"test {thing()} has", f"test {things()} have")
     reason = f"{which} a copy, or a member of the same group or series, among the training "
     if told:

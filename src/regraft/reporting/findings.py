@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from regraft.dataset import STATUSES, Row
-from regraft.issues import Doubt, Issue, about_doubts, named_file
+from regraft.issues import Doubt, Issue, about_doubts
 from regraft.modality import IMAGE, get_examiner
 from regraft.modality.cells import table_of
 from regraft.reporting import words
@@ -200,17 +200,16 @@ def label_doubts(run: Run) -> list[Doubt]:
 
 
 def _pictures(run: Run, issues: Sequence[Issue]) -> dict[Issue, Pictured]:
-    """The photo of each issue, with its twin where the detail names one."""
-    known = {row.path for row in run.data.rows}
-    twins = {issue: named_file(issue.detail, known) for issue in issues}
-    paths = list(dict.fromkeys(p for i in issues for p in (i.path, twins[i]) if p in known))
+    """The photo of each issue, with the other one where there is one."""
+    files = {row.path for row in run.data.rows}
+    paths = list(dict.fromkeys(p for i in issues for p in (i.path, i.other) if p in files))
     photos = make_thumbnails(
         [(run.data.locate(path), _PHOTO_PX) for path in paths], run.data.modality
     )
     made = dict(zip(paths, photos, strict=True))
     return {
         issue: Pictured(
-            tuple((made[p], p) for p in (issue.path, twins[issue]) if p in made), issue.detail
+            tuple((made[p], p) for p in (issue.path, issue.other) if p in made), issue.detail
         )
         for issue in issues
     }

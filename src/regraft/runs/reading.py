@@ -26,7 +26,7 @@ from regraft.modality import things
 from regraft.model import Model, load
 from regraft.records import from_json
 from regraft.runs.predictions import ImagePrediction, finite, read_predictions
-from regraft.runs.records import FORMAT, KIND, ComparisonRecord, RunRecord, run_record
+from regraft.runs.records import FORMAT, KIND, ComparisonRecord, RunRecord, other_file, run_record
 from regraft.runs.settings import PATHS, WHERE, are_settings_of, command_of
 from regraft.saved import naming, parse_json, read_json, read_text, reason_of
 from regraft.switching import current, read_whole
@@ -131,7 +131,7 @@ def _read_run(folder: Path, *, unfinished: bool, home: Path | None) -> Run:
             for root in find(about.data, home or folder, places.get("data"))
         )
     with _naming(path := current(folder, "issues.csv")):
-        issues = _read_issues(path)
+        issues = _read_issues(path, data)
     with _naming(path := current(folder, "predictions.csv")):
         predictions = read_predictions(path)
     with _naming(path := current(folder, "exploration.json")):
@@ -209,9 +209,16 @@ def read_about(folder: Path) -> RunRecord | None:
         return run_record(about)
 
 
-def _read_issues(path: Path) -> tuple[Issue, ...]:
+def _read_issues(path: Path, data: Dataset) -> tuple[Issue, ...]:
+    files = {row.path for row in data.rows}
     return tuple(
-        Issue(row["path"], row["issue"], finite(row["score"]), row["detail"])
+        Issue(
+            path=row["path"],
+            issue=row["issue"],
+            score=finite(row["score"]),
+            detail=row["detail"],
+            other=row["other"] if "other" in row else other_file(row["detail"], files),
+        )
         for row in read_records(read_text(path), columns=ISSUE_COLUMNS)
     )
 

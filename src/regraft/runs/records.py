@@ -5,7 +5,8 @@ A member without a default is one that every version has written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -217,6 +218,12 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(decisions, Mapping):
         members["decisions"] = {**decisions, "source": decisions.get("from")}  # no name in Python
     return members
+
+
+def other_file(detail: str, files: Collection[str]) -> str:
+    """The file that the detail of an issue begins with: earlier versions named it nowhere else."""
+    ends = [len(detail), *(m.start() for m in re.finditer(r", | \(", detail))]
+    return next((detail[:end] for end in ends if detail[:end] in files), "")
 
 
 def _is_of_suspects(effect: Any) -> bool:
