@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from regraft.heads import HeadFitter, fitting, span_coordinates
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate, fold_factor
 from regraft.records import digits, to_json
-from regraft.saved import Count, Number
+from regraft.saved import Count, Number, Positive
 
 POINTS = 6
 _SMALLEST = (2, 5)  # images of the smallest class at the first point: few of a small one
@@ -37,7 +37,7 @@ _NOTHING = 0.0005  # gain that is shown as +0.0
 class CurvePoint:
     """Accuracy after training on `images` (mean over folds), `per_class` of each class."""
 
-    images: Count
+    images: Positive
     per_class: Number = field(metadata=digits(1))
     accuracy: Estimate
 
@@ -68,7 +68,7 @@ class Forecast:
     is where the law then stands.
     """
 
-    images: Count
+    images: Positive
     per_class_more: Count
     gain: Estimate
     accuracy: Estimate

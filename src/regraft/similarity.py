@@ -77,6 +77,11 @@ class Similarity:
     unreadable: Count = 0
     measure: str = DISTANCE
 
+    def __post_init__(self) -> None:
+        """Raises ValueError: it was measured in a way that this version does not know."""
+        if self.measure not in _SIMILAR:
+            raise ValueError(f"its measure is {self.measure!r:.40}")
+
     @property
     def is_similar(self) -> bool:
         """By the value; by the classifier's confidence where there is no value."""

@@ -155,7 +155,7 @@ def to_mlflow(run: str | Path | Run, tracking_uri: str | Path, experiment: str =
     with shown_from(found):
         begun = _milliseconds(found.about.started)
         ended = _milliseconds(found.about.finished)
-        points, parameters = list(_all_points(found)), _params(found)
+        points, parameters = list(all_points(found)), params_of(found)
         verdict = found.comparison.verdict
     with _quiet_mlflow():
         opt_out()
@@ -242,7 +242,8 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w.\-]+", "_", name).strip("_.") or "unnamed"
 
 
-def _all_points(run: Run) -> Iterator[Point]:
+def all_points(run: Run) -> Iterator[Point]:
+    """Every number of a run: of its evaluations, and of the curves of what was trained."""
     for evaluation in run.evaluations:
         for name, value in numbers_of(evaluation).items():
             yield Point(f"{evaluation.on}/{name}", 0, value)
@@ -251,7 +252,7 @@ def _all_points(run: Run) -> Iterator[Point]:
             yield Point(f"{_plain(candidate)}/{fold}/{point.name}", point.at, point.value)
 
 
-def _params(run: Run) -> dict[str, str]:
+def params_of(run: Run) -> dict[str, str]:
     """What the run was asked for and what it chose, as MLflow shows it."""
     about, chosen = run.about, run.comparison.winner
     found: dict[str, Any] = {

@@ -42,7 +42,7 @@ def would_more_photos_help(run: Run) -> MorePhotos | None:
     curve = run.comparison.learning_curve
     if curve is None:
         return None
-    points = [point for point in curve.points if point.images and defined(point.accuracy)]
+    points = [point for point in curve.points if defined(point.accuracy)]
     return MorePhotos(
         text=words.sentence(curve.text),
         head=f"{curve.approach} on {curve.backbone}",

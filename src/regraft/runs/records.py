@@ -25,6 +25,36 @@ KIND, FORMAT = "regraft run", 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRecord:
+    """A file of decisions, or a run with corrections, that a fit was given."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionsRecord:
+    """Of `backbone_options` what may be a file."""
+
+    architecture: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsRecord:
+    """Those settings of `fit` that are looked into when a run is shown; others are listed only."""
+
+    data: str = ""
+    labels: str = ""
+    image_dir: str = ""
+    test: str = ""
+    budget_s: Number = 0.0
+    backbones: tuple[str, ...] = ()
+    backbone_options: OptionsRecord = OptionsRecord()
+    architecture: str = ""
+    decisions: SourceRecord | None = None
+    corrections: SourceRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MachineRecord:
     """Where the run was made."""
 
@@ -134,7 +164,8 @@ class RunRecord:
     reading: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises ValueError: the inputs are of no kind that this version reads."""
+        """Raises ValueError: settings of another type, or inputs of no kind that is known here."""
+        from_json(self.settings, SettingsRecord)
         if self.modality not in MODALITIES:
             raise ValueError(f"its modality is {self.modality!r:.40}")
 
