@@ -58,6 +58,7 @@ ORDER = (
     "race",
     "allotment",
     "comparison",
+    "training_table",
     "evidence",
     "auditing",
     "exploring",

@@ -6,14 +6,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from regraft.approaches import LinearProbe, scope_of
+from regraft.approaches.base import TrainingLog
 from regraft.approaches.frozen import training_arrays
 from regraft.comparison import Candidate, Comparison, candidate_difference, cut_short
-from regraft.csv_table import csv_text
 from regraft.dataset import Dataset, split_groups
 from regraft.differences import standing
 from regraft.evaluation import TEST, Evaluation
@@ -25,6 +24,7 @@ from regraft.progress import Progress
 from regraft.records import digits
 from regraft.saved import Count, Number
 from regraft.similarity import Similarity
+from regraft.training_table import RangeRow, TrainingRow, range_table, training_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,57 +223,46 @@ def review_entry(
 
 def training_csv(comparison: Comparison) -> str:
     """`training.csv`: every step and epoch of every network that was trained; "" without any."""
-    rows: list[list[Any]] = []
-    for title, log in _logs(comparison):
-        for s in log.steps:
-            ends = s.step < 0
-            rows.append(
-                [
-                    title,
-                    log.fold,
-                    s.epoch,
-                    "" if ends else s.step,
-                    f"{s.learning_rate:.3e}",
-                    f"{s.train_loss:.5f}",
-                    f"{s.train_accuracy:.5f}",
-                    _number(s.fold_loss) if ends else "",
-                    _number(s.fold_accuracy) if ends else "",
-                ]
+    return training_table(
+        [
+            TrainingRow(
+                candidate=title,
+                fold=log.fold,
+                epoch=step.epoch,
+                step=None if step.step < 0 else step.step,
+                learning_rate=step.learning_rate,
+                train_loss=step.train_loss,
+                train_accuracy=step.train_accuracy,
+                fold_loss=step.fold_loss,
+                fold_accuracy=step.fold_accuracy,
             )
-    header = (
-        "candidate,fold,epoch,step,learning_rate,train_loss,train_accuracy,fold_loss,fold_accuracy"
+            for title, log in _logs(comparison)
+            for step in log.steps
+        ]
     )
-    return _csv(header, rows)
 
 
 def range_csv(comparison: Comparison) -> str:
     """`lr_range.csv`: the learning-rate range tests; "" without any."""
-    rows: list[list[Any]] = []
+    rows = []
     for title, log in _logs(comparison):
-        if log.rates:
-            nearest = min(log.rates, key=lambda pair: abs(math.log(pair[0] / log.chosen_rate)))
-            rows += [
-                [title, f"{rate:.3e}", f"{loss:.5f}", int((rate, loss) == nearest)]
-                for rate, loss in log.rates
-            ]
-    return _csv("candidate,learning_rate,loss,chosen", rows)
+        distances = [abs(math.log(rate / log.chosen_rate)) for rate, _ in log.rates]
+        rows += [
+            RangeRow(
+                candidate=title, learning_rate=rate, loss=loss, chosen=distance == min(distances)
+            )
+            for (rate, loss), distance in zip(log.rates, distances, strict=True)
+        ]
+    return range_table(rows)
 
 
-def _logs(comparison: Comparison) -> list[tuple[str, Any]]:
+def _logs(comparison: Comparison) -> list[tuple[str, TrainingLog]]:
     return [
         (c.title, log)
         for c in comparison.candidates
         if c.cross_validation is not None
         for log in c.cross_validation.log
     ]
-
-
-def _csv(header: str, rows: list[list[Any]]) -> str:
-    return csv_text([header.split(","), *rows]) if rows else ""
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.5f}"
 
 
 def _shown(rate: Estimate) -> str:

@@ -251,13 +251,13 @@ def write_training(
             for i in range(12):
                 step = 12 * (epoch - 1) + i + 1
                 rate = 2e-4 * min(step / 10, 0.5 + 0.5 * float(np.cos(np.pi * step / steps)))
-                lines.append(f'"{name}",{fold},{epoch},{step},{rate:.8f},0.5,0.8,,')
+                lines.append(f'"{name}",{fold},{epoch - 1},{step - 1},{rate:.8f},0.5,0.8,,')
             train = 0.68 * 0.75**epoch + 0.01 * fold
             rise = 0.03 * max(0, epoch - 5) if overfits else 0.0
             unseen = 0.2 + 0.45 * 0.7**epoch + rise + 0.02 * fold
             right = 1 - 0.3 * 0.7**epoch
             lines.append(
-                f'"{name}",{fold},{epoch},,0.0001,{train:.4f},{right:.4f},{unseen:.4f},'
+                f'"{name}",{fold},{epoch - 1},,0.0001,{train:.4f},{right:.4f},{unseen:.4f},'
                 f"{0.95 - 0.25 * 0.6**epoch - 0.005 * fold:.4f}"
             )
     (folder / "training.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -21,14 +21,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from regraft.csv_table import read_records
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
 from regraft.evaluation import METRICS, Evaluation
 from regraft.metrics import Estimate, defined
 from regraft.runs import WHERE, Run, read_run, shown_from
-from regraft.saved import naming, read_text
 from regraft.storage import make_folder, storage_errors, write_atomic
 from regraft.telemetry import opt_out
+from regraft.training_table import read_training
 
 EXPERIMENT = "regraft"
 EVENTS = "events.out.tfevents.regraft"
@@ -202,19 +201,15 @@ def read_curves(folder: Path) -> dict[tuple[str, str], list[Point]]:
     Raises:
         RunError: the file is damaged.
     """
-    path = folder / "training.csv"
-    if not path.exists() and not path.is_symlink():  # nothing was trained
-        return {}
-    found: dict[tuple[str, str], list[Point]] = {}
-    with naming(path, RunError, "fit again with --force"):
-        for row in read_records(read_text(path)):
-            points = found.setdefault((row["candidate"], f"fold_{int(row['fold']) + 1}"), [])
-            ends = not row["step"]
-            kind, at = ("epoch", int(row["epoch"]) + 1) if ends else ("step", int(row["step"]))
-            points += [
-                Point(f"{kind}/{name}", at, float(row[name])) for name in _CURVES if row[name]
-            ]
-    return found
+    curves: dict[tuple[str, str], list[Point]] = {}
+    for row in read_training(folder):
+        kind, at = ("epoch", row.epoch + 1) if row.step is None else ("step", row.step)
+        curves.setdefault((row.candidate, f"fold_{row.fold + 1}"), []).extend(
+            Point(f"{kind}/{name}", at, value)
+            for name in _CURVES
+            if not math.isnan(value := getattr(row, name))
+        )
+    return curves
 
 
 def numbers_of(evaluation: Evaluation) -> dict[str, float]:
