@@ -20,12 +20,12 @@ from __future__ import annotations
 import math
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import regraft as rg
 from benchmarks.data import photo_data, photo_folder
 from benchmarks.rows import Row, at_least, rate_text
 from regraft.backbones.backbone import is_available
+from regraft.runs import CandidateRecord
 
 TARGETS = {"rooms": 0.95, "clothing": 0.885, "hymenoptera": 0.95}  # on val, test and val
 CROSS_VALIDATION_TARGETS = {"rooms": 0.94}
@@ -63,17 +63,17 @@ def _default_rows(name: str, data: rg.Dataset, fold_seeds: int) -> list[Row]:
             backbones=[b.name for b in rg.list_backbones() if is_available(b)],
             budget_s=NO_LIMIT_S,
         )
-    chosen = run.comparison["candidates"][run.comparison["chosen"]]
-    title = f"{name}, the best of both on Lite0 to Lite2 (chose {chosen['title']})"
+    chosen = run.comparison.winner
+    title = f"{name}, the best of both on Lite0 to Lite2 (chose {chosen.title})"
     (found,) = (evaluation for evaluation in run.evaluations if evaluation.on == "test")
     cross_validation = _cross_validation_row(name, title, _approach(chosen), data, fold_seeds)
     return [*cross_validation, _row(name, title, found)]
 
 
-def _approach(candidate: dict[str, Any]) -> rg.Approach:
+def _approach(candidate: CandidateRecord) -> rg.Approach:
     """The approach that a candidate in `comparison.json` stands for."""
-    backbone, views = candidate["backbone"], candidate["settings"]["views"]
-    if candidate["approach"] == "knn":
+    backbone, views = candidate.backbone, candidate.settings["views"]
+    if candidate.approach == "knn":
         return rg.Knn(backbone, views=views)
     return rg.LinearProbe(backbone, views=views)
 

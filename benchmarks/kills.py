@@ -302,7 +302,7 @@ def fit_in_the_race(place: Place, kills: int) -> Campaign:
         if not _is_done(place.folder / "raced"):
             place.run(*command)
         finished = rg.read_run(place.folder / "raced")
-        entries = [c for c in finished.comparison["candidates"] if c["status"] == "done"]
+        entries = [c for c in finished.comparison.candidates if c.status == "done"]
         campaign.expect(len(entries) >= len(before), "fewer candidates than were finished")
         most = max(most, len(entries))
         campaign.expect(not (place.folder / "raced" / "race").exists(), "the race is left behind")
@@ -561,7 +561,7 @@ def promotion(place: Place, kills: int) -> Campaign:
                 break
             campaign.kills += 1
             campaign.expect(models() in (expected, (old, [])), "another model, or one is not kept")
-        if "promotion" not in _about(place.folder / "better"):
+        if not _was_promoted(place.folder / "better"):
             place.run(*command)
         campaign.expect(models() == expected, "other models in the end")
         campaign.expect(_results(place.folder / "better") == results, "other results")
@@ -570,11 +570,12 @@ def promotion(place: Place, kills: int) -> Campaign:
     return campaign
 
 
-def _about(run_folder: Path) -> Mapping[str, Any]:
+def _was_promoted(run_folder: Path) -> bool:
+    """Whether a run says what became of its model."""
     try:
-        return rg.read_run(run_folder).about
+        return rg.read_run(run_folder).about.promotion is not None
     except rg.RegraftError:
-        return {}
+        return False
 
 
 SHARES: Mapping[Callable[[Place, int], Campaign], int] = {

@@ -36,6 +36,7 @@ from benchmarks.rows import Row, SkippedError, at_least, at_most, rate_text
 from benchmarks.timing import run_process
 from regraft.evaluation import CROSS_VALIDATION, TEST
 from regraft.metrics import Estimate
+from regraft.records import from_json
 
 BUDGET_S = 300
 TARGET = 0.985
@@ -108,7 +109,7 @@ def _counted_words(mails: Path, parts: str, *, seed: int = 0) -> Row:
 
 
 def _shown(evaluation: dict[str, Any]) -> str:
-    return rate_text(Estimate.from_dict(evaluation["accuracy"]))
+    return rate_text(from_json(evaluation["accuracy"], Estimate))
 
 
 def _race(mails: Path, *, seed: int = 0) -> list[Row]:

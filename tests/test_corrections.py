@@ -318,10 +318,10 @@ def test_the_commands(here: Path, regraft: CommandLine) -> None:
     done = regraft.done("fit", "photos", *QUICK, "--with-corrections", "run", "--out", "better")
     better = read_run("better")
     assert len(better.data.train) == 27
-    promotion = better.about["promotion"]
-    assert promotion["photos"] == 24
-    assert ("promoted, " in done.err.replace("not promoted, ", "")) == promotion["promoted"]
-    if promotion["promoted"]:
+    promotion = better.about.promotion
+    assert promotion.photos == 24
+    assert ("promoted, " in done.err.replace("not promoted, ", "")) == promotion.promoted
+    if promotion.promoted:
         assert "back     regraft rollback run" in done.err
         assert regraft.done("rollback", "run").err.startswith("model    run/model")
     else:
@@ -343,8 +343,8 @@ def test_a_test_set_stays_as_it_was(
     regraft.done(*command, "--with-corrections", "first", "--out", "second")
     first, second = read_run("first"), read_run("second")
     assert {row.sha256 for row in first.data.test} == {row.sha256 for row in second.data.test}
-    assert second.about["promotion"]["photos"] == 10
-    assert any("(a test photo)" in note for note in second.about["notes"])
+    assert second.about.promotion.photos == 10
+    assert any("(a test photo)" in note for note in second.about.notes)
 
 
 def test_a_correction_of_an_unknown_class_is_not_taken_in_silence(
@@ -365,7 +365,7 @@ def test_a_correction_of_an_unknown_class_is_not_taken_in_silence(
     regraft.done("fit", "photos", *QUICK, "--with-corrections", "run", "--out", "third")
     third = read_run("third")
     assert third.data.classes == ("Attic", "clean", "messy")
-    assert "2 corrected photos are among the training photos." in third.about["notes"]
+    assert "2 corrected photos are among the training photos." in third.about.notes
 
 
 def test_nothing_to_learn_from_is_said(here: Path, regraft: CommandLine) -> None:
@@ -409,20 +409,20 @@ def test_a_promotion_that_a_kill_prevented_is_made_up_for(here: Path, regraft: C
     regraft.done("correct", "run", "new", "--label", "messy")
     command = ("fit", "photos", *QUICK, "--with-corrections", "run", "--out", "better")
     regraft.done(*command)
-    promotion = read_run("better").about["promotion"]
-    assert promotion["promoted"]
+    promotion = read_run("better").about.promotion
+    assert promotion.promoted
     graph = _graph(here / "run")
     about = json.loads((here / "better" / "run.json").read_text(encoding="utf-8"))
     del about["promotion"]
     (here / "better" / "run.json").write_text(json.dumps(about), encoding="utf-8")
     regraft.done(*command)  # killed after the models were exchanged
-    assert read_run("better").about["promotion"]["promoted"]
+    assert read_run("better").about.promotion.promoted
     assert _graph(here / "run") == graph
     assert [path.name for path in (here / "run" / "models").iterdir()] == ["0001"]
     (here / "better" / "run.json").write_text(json.dumps(about), encoding="utf-8")
     regraft.done("rollback", "run")
     regraft.done(*command)  # killed before
-    assert read_run("better").about["promotion"] == promotion
+    assert read_run("better").about.promotion == promotion
     assert _graph(here / "run") == graph
     assert "holds a finished run" in regraft(*command).error
 

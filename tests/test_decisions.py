@@ -399,12 +399,12 @@ def test_what_a_review_has_answered_is_not_listed_again() -> None:
     gone = [
         *(Issue(r.path, kind, 0.9, "") for r in (kept, moved)
           for kind in ("label_suspect", "outlier", "quality")),
-        Issue(out.path, "exact_duplicate", 1.0, other.path),
-        Issue(other.path, "exact_duplicate", 1.0, out.path),
+        Issue(out.path, "exact_duplicate", 1.0, other.path, other.path),
+        Issue(other.path, "exact_duplicate", 1.0, out.path, out.path),
     ]  # fmt: skip
     stay = [
         *(Issue(other.path, kind, 0.9, "") for kind in ("label_suspect", "outlier", "quality")),
-        Issue(kept.path, "near_duplicate", 1.0, other.path),
+        Issue(kept.path, "near_duplicate", 1.0, other.path, other.path),
         Issue(".", "class_balance", 0.5, "few"),
     ]
     assert applied.silence([*gone, *stay]) == tuple(stay)

@@ -10,7 +10,7 @@ import pytest
 
 from regraft.demo import TITLE, demo_folder, title_of
 from regraft.reporting import build_report
-from tests.reporting.sample_runs import ABOUT, make_run
+from tests.reporting.sample_runs import ABOUT, about_of, make_run
 from tests.reporting.test_report import check_page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +42,7 @@ def test_the_report_says_that_the_demo_is_simulated(tmp_path: Path) -> None:
     run = make_run(tmp_path, write_images=False)
     moved = dataclasses.replace(run, data=dataclasses.replace(run.data, root=LIKE_IT))
     assert check_page(build_report(moved)).all("h1")[0].text == TITLE
-    kept = dataclasses.replace(run, about={**ABOUT, "title": TITLE})
+    kept = dataclasses.replace(run, about=about_of({**ABOUT, "title": TITLE}))
     assert check_page(build_report(kept)).all("h1")[0].text == TITLE
 
 

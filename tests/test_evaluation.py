@@ -142,7 +142,7 @@ def test_a_run_from_before_a_metric_existed_is_read() -> None:
         assert older.to_dict() | {name: written[name]} == written
     oldest = Evaluation.from_dict({key: written[key] for key in written if key not in newer})
     assert f"{newer[-1]},,,,not measured" in evaluation_csv(oldest)
-    with pytest.raises(KeyError, match="accuracy"):
+    with pytest.raises(ValueError, match="accuracy"):
         Evaluation.from_dict({key: written[key] for key in written if key != "accuracy"})
 
 

@@ -204,7 +204,7 @@ def test_fit_plan_and_audit_take_a_dataset(
     data = rg.scan(made_once / "photos")
     run = rg.fit(data, approaches="knn", out=tmp_path / "run")
     assert run.data.fingerprint() == data.fingerprint()
-    assert run.about["command"] == ""
+    assert run.about.command == ""
     assert rg.workflow.review_command(run).startswith("in Python: rg.fit(data, decisions=")
     assert run.model.predict(data.absolute(data.ok[0])).predicted in data.classes
     planned = rg.plan(data, approaches="knn")

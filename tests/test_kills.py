@@ -151,14 +151,14 @@ def test_a_forced_fit_that_is_killed_at_its_end(prepare: Callable[[], Path]) -> 
             at_work = name_of(run)
             is_new = at_work == "new"
             assert at_work in ("old", "new"), fault
-            assert (found.about["settings"] == SETTINGS) == is_new, fault
+            assert (found.about.settings == SETTINGS) == is_new, fault
             assert ([i.path for i in found.issues] == ["old.jpg"]) != is_new, fault
             assert (run / "training.csv").exists() != is_new, fault
             assert (run / "decisions.csv").read_text(encoding="utf-8") == "given", fault
             assert kept(run) == ["older"], fault
             forced_fit(str(fault.folder))  # the same command again
             assert name_of(run) == "new", fault
-            assert read_run(run).about["settings"] == SETTINGS, fault
+            assert read_run(run).about.settings == SETTINGS, fault
             hidden = [path.name for path in run.iterdir() if path.name.startswith(".")]
             assert hidden == [], fault
             outcomes.append(at_work)

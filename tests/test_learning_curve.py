@@ -18,7 +18,7 @@ import regraft
 from regraft.approaches.base import repeated_folds
 from regraft.heads import fit_knn, fit_logistic
 from regraft.learning_curve import LearningCurve, PowerLaw, fit_power_law, learning_curve
-from regraft.metrics import Estimate
+from regraft.records import to_json
 
 
 def _folds(n: int, *, repeats: int = 3, folds: int = 5) -> np.ndarray:
@@ -284,7 +284,7 @@ def test_large_data_is_tested_on_fewer_folds(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_json_form() -> None:
     curve, _ = _obeying(PowerLaw(0.05, 0.9, 0.5), 100, approach="knn", backbone="lite0")
-    data = curve.to_dict()
+    data = to_json(curve)
     assert list(data) == ["approach", "backbone", "points", "forecast", "text"]
     assert (data["approach"], data["backbone"], data["text"]) == ("knn", "lite0", curve.text)
     assert [point["images"] for point in data["points"]] == [p.images for p in curve.points]
@@ -292,9 +292,9 @@ def test_the_json_form() -> None:
     assert set(data["points"][0]["accuracy"]) == {"value", "low", "high", "method"}
     assert data["forecast"]["images"] == 200
     assert data["forecast"]["per_class_more"] == 50
-    assert Estimate.from_dict(data["forecast"]["gain"]).method == "power law, bootstrap"
+    assert data["forecast"]["gain"]["method"] == "power law, bootstrap"
     nothing, _ = _obeying(PowerLaw(0.0, 0.0, 0.5), 100)
-    assert nothing.to_dict()["forecast"] is None
+    assert to_json(nothing)["forecast"] is None
 
 
 @pytest.mark.slow

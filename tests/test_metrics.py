@@ -29,6 +29,7 @@ from regraft.metrics import (
     weighted_confusion,
     wilson_interval,
 )
+from regraft.records import from_json
 
 
 def _cases(k: int, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -235,7 +236,7 @@ def test_wilson_interval_covers_as_often_as_it_says() -> None:
 
 @given(st.floats(0, 1) | st.just(math.nan), st.floats(0, 1), st.floats(0, 1), st.text(max_size=10))
 def test_estimates_survive_json(value: float, low: float, high: float, method: str) -> None:
-    found = Estimate.from_dict(Estimate(value, low, high, method).to_dict())
+    found = from_json(Estimate(value, low, high, method).to_dict(), Estimate)
     assert found.method == method
     assert found.low == pytest.approx(low, abs=1e-6)
     assert (math.isnan(value) and math.isnan(found.value)) or found.value == pytest.approx(

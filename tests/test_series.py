@@ -97,7 +97,7 @@ def test_rows_and_issues_name_the_series(filmed: Filmed) -> None:
 def test_named_groups_stay_as_they_are(filmed: Filmed) -> None:
     groups = {row["group"] for row in read_table(filmed.by_column.folder / "dataset.csv")}
     assert groups == {str(clip) for clip in range(6)}
-    assert filmed.by_column.about["audit"]["series"]["parted"] == 0
+    assert filmed.by_column.about.audit.series.parted == 0
 
 
 def test_the_terminal_says_so(regraft: CommandLine, filmed: Filmed) -> None:
@@ -184,7 +184,7 @@ def test_frames_dealt_over_training_and_test_are_told_as_a_leak(
     assert leaks == {row.path for row in run.data.test}
     (check,) = [check for check in trust_checks(run) if check.claim == KNOWN]
     assert check.answer == "careful"
-    assert any("not independent" in note for note in run.about["notes"])
+    assert any("not independent" in note for note in run.about.notes)
 
 
 def test_one_film_a_class_is_scored_in_blocks_and_that_is_said(
@@ -192,8 +192,8 @@ def test_one_film_a_class_is_scored_in_blocks_and_that_is_said(
 ) -> None:
     write_clips(tmp_path / "data", ("open", "shut"), frames=24, step_px=4)
     run = rg.fit(tmp_path / "data", approaches=["linear_probe"], out=tmp_path / "run")
-    assert run.about["audit"]["series"]["cut"] == ["open", "shut"]
-    assert any("are of one series" in note for note in run.about["notes"])
+    assert run.about.audit.series.cut == ("open", "shut")
+    assert any("are of one series" in note for note in run.about.notes)
     (check,) = [check for check in trust_checks(run) if check.claim == KNOWN]
     assert check.answer == "no"
 

@@ -333,8 +333,8 @@ def test_word_vectors_are_probed_read_by_a_network_and_saved_whole(
     backbone = f"vectors:{glove}"
     options = ("--budget", "90s", "--out", run)
     regraft.done("fit", texts, "--backbone", backbone, *options)
-    comparison = rg.read_run(run).comparison["candidates"]
-    tried = {candidate["title"]: candidate["status"] for candidate in comparison}
+    comparison = rg.read_run(run).comparison.candidates
+    tried = {candidate.title: candidate.status for candidate in comparison}
     assert tried["linear_probe on glove.9.4d"] == tried["knn on glove.9.4d"] == "done"
     assert any(title.startswith("word_vectors") for title in tried)
     assert not any(title.startswith("fine_tune") for title in tried)

@@ -243,9 +243,9 @@ def test_from_a_folder_to_predictions_on_the_command_line(
     regraft.done("fit", texts, *options, "--budget", "120s", "--out", "run")
     run = rg.read_run("run")
     assert run.data.modality == "text"
-    status = {c["approach"]: c["status"] for c in run.comparison["candidates"]}
+    status = {c.approach: c.status for c in run.comparison.candidates}
     assert status["tfidf"] == status["linear_probe"] == "done"
-    assert run.about["status"] == "done"
+    assert run.about.status == "done"
     assert run.predictions
     found = regraft.done("predict", "run", texts, "--format", "csv")
     assert len(found.rows) == 43

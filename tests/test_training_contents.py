@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -175,7 +176,7 @@ def test_going_on_from_a_probe_flatters_nothing(here: Path, regraft: CommandLine
     regraft.done("fit", "photos", *QUICK, "--backbone", "run", "--out", "on")
     on = read_run("on")
     assert on.evaluations[0].overlap.flattering == 0
-    assert on.about["backbone"]["pretrained_on"] == "ImageNet-1k", "nothing was trained further"
+    assert on.about.backbone.pretrained_on == "ImageNet-1k", "nothing was trained further"
 
 
 def test_going_on_from_a_network_that_knows_the_labels_is_told(
@@ -189,12 +190,12 @@ def test_going_on_from_a_network_that_knows_the_labels_is_told(
     assert "none of them seen before" not in text
     assert "before had been trained on 20 of the 24 training photos, labels included" in text
     on = read_run("on")
-    assert on.evaluations[0].overlap.to_dict() == {
+    assert asdict(on.evaluations[0].overlap) == {
         "left_out": 0,
         "flattering": 20,
         "is_complete": True,
     }
-    assert on.about["backbone"]["pretrained_on"] == "ImageNet-1k, then trained further"
+    assert on.about.backbone.pretrained_on == "ImageNet-1k, then trained further"
     page = check_page(build_report(on))
     (verdict,) = page.all("p", class_="verdict")
     assert "of photos, 20 of them known to its backbone" in verdict.text

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,8 @@ from regraft.measures import Measures, measure_rows
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate
 from regraft.modality import thing, things
 from regraft.progress import Progress, note, silent
+from regraft.records import to_json
+from regraft.saved import Count
 from regraft.workers import available_cores
 
 _SHARE = 0.15  # of the time there is, for looking at photos before anything is trained
@@ -57,18 +59,14 @@ class Effect:
     """
 
     issue: str
-    photos: int
+    photos: Count
     change: Estimate
     how: str
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        return {
-            "issue": self.issue,
-            "photos": self.photos,
-            "change": self.change.to_dict(),
-            "how": self.how,
-        }
+        values: dict[str, Any] = to_json(self)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +84,14 @@ class ByOrder:
         difference: `by_chance` minus `accuracy`, paired by what was kept together.
     """
 
-    series: int = 0
-    photos: int = 0
+    TOLD: ClassVar = ("differs",)
+
+    series: Count = 0
+    photos: Count = 0
     sources: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
-    leaks: int = 0
-    parted: int = 0
+    leaks: Count = 0
+    parted: Count = 0
     kept: str = ""
     accuracy: Estimate | None = None
     by_chance: Estimate | None = None
@@ -116,19 +116,8 @@ class ByOrder:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        return {
-            "series": self.series,
-            "photos": self.photos,
-            "sources": list(self.sources),
-            "cut": list(self.cut),
-            "leaks": self.leaks,
-            "parted": self.parted,
-            "kept": self.kept,
-            "accuracy": self.accuracy and self.accuracy.to_dict(),
-            "by_chance": self.by_chance and self.by_chance.to_dict(),
-            "difference": self.difference and self.difference.to_dict(),
-            "differs": self.differs,
-        }
+        values: dict[str, Any] = to_json(self)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +150,17 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the issues, the shortcut check and the effects."""
         found = self.findings
-        return {
+        parts = {
             "images": len(self.data.ok),
-            "issues": [
-                {"path": i.path, "issue": i.issue, "score": round(i.score, 6), "detail": i.detail}
-                for i in found.issues
-            ],
-            "accuracy": self.accuracy and self.accuracy.to_dict(),
+            "issues": found.issues,
+            "accuracy": self.accuracy,
             "confident_label_suspects": confident_doubts(doubts_of(found, self.data.classes)),
-            "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
-            "effects": [effect.to_dict() for effect in self.effects],
-            "series": self.by_order.to_dict(),
+            "shortcuts": found.shortcuts,
+            "effects": self.effects,
+            "series": self.by_order,
         }
+        values: dict[str, Any] = to_json(parts)
+        return values
 
 
 @dataclass(frozen=True, slots=True)

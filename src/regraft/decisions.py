@@ -34,7 +34,7 @@ from regraft.csv_table import csv_line, read_csv
 from regraft.dataset import Dataset, Row
 from regraft.dataset.drafts import class_name
 from regraft.errors import DataError, StorageError
-from regraft.issues import Issue, named_file
+from regraft.issues import Issue
 from regraft.locations import shareable_word
 from regraft.saved import read_bytes
 from regraft.storage import held, storage_errors
@@ -292,7 +292,7 @@ class Applied:
             if not (
                 issue.path in out
                 or (issue.issue in _SETTLED and issue.path in settled)
-                or (issue.issue == "exact_duplicate" and named_file(issue.detail, out))
+                or (issue.issue == "exact_duplicate" and issue.other in out)
             )
         )
 

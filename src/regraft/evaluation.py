@@ -18,6 +18,7 @@ from regraft.csv_table import csv_text
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError
 from regraft.metrics import (
+    NOT_MEASURED,
     Estimate,
     FewerImages,
     FloatArray,
@@ -39,6 +40,8 @@ from regraft.metrics import (
 from regraft.modality import things
 from regraft.model import Model
 from regraft.progress import Progress, silent
+from regraft.records import from_json, to_json
+from regraft.saved import Count, Number
 from regraft.training_contents import Overlap
 
 CROSS_VALIDATION = "cross-validation"
@@ -52,13 +55,21 @@ class ClassScore:
     Without an image the recall is NaN.
     """
 
-    n: int
+    n: Count
     recall: Estimate
-    precision: float
-    f1: float
+    precision: Number
+    f1: Number
 
 
 @dataclass(frozen=True, slots=True)
+class _Confusion:
+    """The matrix as it is stored: with its classes, true class by row."""
+
+    classes: tuple[str, ...]
+    counts: tuple[tuple[Number, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """Metrics with 95 % intervals, measured on images the model had not been trained on.
 
@@ -71,59 +82,39 @@ class Evaluation:
     """
 
     on: str
-    n: int
+    n: Count
     classes: tuple[str, ...]
     accuracy: Estimate
-    balanced_accuracy: Estimate
-    macro_f1: Estimate
-    roc_auc: Estimate
-    log_loss: Estimate
-    ece: Estimate
+    balanced_accuracy: Estimate = NOT_MEASURED  # of this and others with a default runs of earlier
+    macro_f1: Estimate = NOT_MEASURED  # versions may have none
+    roc_auc: Estimate = NOT_MEASURED
+    log_loss: Estimate = NOT_MEASURED
+    ece: Estimate = NOT_MEASURED
+    majority_share: Number
+    accuracy_by_repeat: tuple[Number, ...]
+    expected_gain: Number = 0.0
     per_class: dict[str, ClassScore]
     confusion: FloatArray
     reliability: tuple[ReliabilityBin, ...]
-    majority_share: float
-    accuracy_by_repeat: tuple[float, ...]
-    expected_gain: float = 0.0
     overlap: Overlap = field(default_factory=Overlap)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: the matrix is no square of the classes, or others are scored."""
+        k = len(self.classes)
+        if k == 0 or self.confusion.shape != (k, k):
+            raise ValueError(f"the confusion matrix is not {k} x {k}")
+        if set(self.per_class) != set(self.classes):
+            raise ValueError("per_class and confusion are not of the same classes")
 
     def __repr__(self) -> str:
         return f"Evaluation({self.on}: accuracy {self.accuracy.percent} of {self.n:,})"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, an entry of `evaluation.json`."""
-        return {
-            "on": self.on,
-            "n": self.n,
-            **{name: getattr(self, name).to_dict() for name in METRICS},
-            "majority_share": round(self.majority_share, 6),
-            "accuracy_by_repeat": [round(a, 6) for a in self.accuracy_by_repeat],
-            "expected_gain": round(self.expected_gain, 6),
-            "per_class": {
-                name: {
-                    "n": score.n,
-                    "recall": score.recall.to_dict(),
-                    "precision": round(score.precision, 6),
-                    "f1": round(score.f1, 6),
-                }
-                for name, score in self.per_class.items()
-            },
-            "confusion": {
-                "classes": list(self.classes),
-                "counts": [[_count(float(x)) for x in row] for row in self.confusion],
-            },
-            "reliability": [
-                {
-                    "low": b.low,
-                    "high": b.high,
-                    "n": b.n,
-                    "confidence": round(b.confidence, 6),
-                    "accuracy": round(b.accuracy, 6),
-                }
-                for b in self.reliability
-            ],
-            "overlap": self.overlap.to_dict(),
-        }
+        members: dict[str, Any] = to_json(self)
+        counts = [list(map(_count, row)) for row in self.confusion.tolist()]
+        members["confusion"] = {"classes": members.pop("classes"), "counts": counts}
+        return members
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
@@ -132,39 +123,11 @@ class Evaluation:
         A metric that the version which wrote it did not measure is NaN, as one that is not defined.
 
         Raises:
-            KeyError: what every version has written is missing.
+            ValueError: what every version has written is missing, or of another form.
         """
-        accuracy = Estimate.from_dict(data["accuracy"])
-        others = {
-            name: Estimate.from_dict(data[name]) if name in data else _NOT_MEASURED
-            for name in METRICS
-            if name != "accuracy"
-        }
-        return cls(
-            on=data["on"],
-            n=data["n"],
-            classes=tuple(data["confusion"]["classes"]),
-            accuracy=accuracy,
-            **others,
-            per_class={
-                name: ClassScore(
-                    n=score["n"],
-                    recall=Estimate.from_dict(score["recall"]),
-                    precision=score["precision"],
-                    f1=score["f1"],
-                )
-                for name, score in data["per_class"].items()
-            },
-            confusion=np.asarray(data["confusion"]["counts"], dtype=np.float64),
-            reliability=tuple(
-                ReliabilityBin(b["low"], b["high"], b["n"], b["confidence"], b["accuracy"])
-                for b in data["reliability"]
-            ),
-            majority_share=data["majority_share"],
-            accuracy_by_repeat=tuple(data["accuracy_by_repeat"]),
-            expected_gain=data.get("expected_gain", 0.0),  # runs of 0.1.0 lack both
-            overlap=Overlap(**data.get("overlap", {})),
-        )
+        matrix = from_json(data.get("confusion") or {}, _Confusion)
+        members = {**data, "classes": matrix.classes, "confusion": matrix.counts}
+        return from_json(members, cls)
 
 
 def _count(number: float) -> int | float:
@@ -173,7 +136,6 @@ def _count(number: float) -> int | float:
 
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
-_NOT_MEASURED = Estimate(math.nan, math.nan, math.nan, "not measured")
 _IMPROVING = METRICS[:-1]  # with more images; the calibration error is fitted anew each time
 
 

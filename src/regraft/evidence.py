@@ -5,29 +5,84 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from regraft.approaches.base import scope_of
+from regraft.approaches.base import TrainingLog, scope_of
 from regraft.approaches.frozen import training_arrays
 from regraft.approaches.linear_probe import LinearProbe
-from regraft.csv_table import csv_text
 from regraft.dataset import Dataset, split_groups
 from regraft.differences import standing
 from regraft.evaluation import TEST, Evaluation
 from regraft.guide import SCOPES, Advice, Rival, Size, held
 from regraft.heads import fit_logistic
-from regraft.learning_curve import learning_curve
+from regraft.learning_curve import LearningCurve, learning_curve
 from regraft.metrics import Estimate
 from regraft.progress import Progress
 from regraft.racing import Candidate, Comparison, candidate_difference, cut_short
+from regraft.records import digits
+from regraft.saved import Count, Number
 from regraft.similarity import Similarity
+from regraft.training_table import RangeRow, TrainingRow, range_table, training_table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuideRecord:
+    """What was measured of the data, what the rule of thumb advised, and whether it held."""
+
+    size: Size
+    similarity: Similarity
+    quadrant: str
+    advice: str
+    reason: str
+    source: str
+    held: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRecord:
+    """The best pretrained candidate against the best one trained from random weights."""
+
+    text: str
+    difference: Estimate
+    seconds_transfer: Number = field(metadata=digits(1))
+    seconds_scratch: Number = field(metadata=digits(1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionRecord:
+    """What choosing the best of several may have flattered, in words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyOf:
+    """An accuracy of `n` images, which are `photos` different contents."""
+
+    n: Count
+    photos: Count
+    accuracy: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeforeAndNow:
+    """One accuracy before a review and after it.
+
+    `shared` counts contents measured both times, `relabelled` those of them with another label.
+    """
+
+    on: str
+    before: AccuracyOf
+    now: AccuracyOf
+    shared: Count
+    relabelled: Count
 
 
 def guide_entry(
     size: Size, similarity: Similarity, advice: Advice, comparison: Comparison
-) -> dict[str, Any]:
+) -> GuideRecord:
     """`guide` in comparison.json: what was measured, advised, and whether it held."""
     train = scope_of(comparison.winner.approach)
     rivals = [
@@ -36,18 +91,18 @@ def guide_entry(
         if c is not comparison.winner
     ]
     verdict = held(advice, train, rivals) if rivals and train in SCOPES else ""
-    return {
-        "size": size.to_dict(),
-        "similarity": similarity.to_dict(),
-        "quadrant": advice.quadrant,
-        "advice": advice.advice,
-        "reason": advice.reason,
-        "source": advice.source,
-        "held": verdict,
-    }
+    return GuideRecord(
+        size=size,
+        similarity=similarity,
+        quadrant=advice.quadrant,
+        advice=advice.advice,
+        reason=advice.reason,
+        source=advice.source,
+        held=verdict,
+    )
 
 
-def transfer_entry(comparison: Comparison) -> dict[str, Any] | None:
+def transfer_entry(comparison: Comparison) -> TransferRecord | None:
     """`transfer`: the best pretrained candidate against the best one from scratch; None without."""
     finished = [c for c in comparison.candidates if c.accuracy is not None]
     scratch = [c for c in finished if c.approach.name == "scratch"]
@@ -68,17 +123,17 @@ def transfer_entry(comparison: Comparison) -> dict[str, Any] | None:
     }[standing(gap)]
     if short := cut_short(base):
         text += f" That network had time for {short}: with more it may come closer."
-    return {
-        "text": text,
-        "difference": gap.to_dict(),
-        "seconds_transfer": round(best.seconds, 1),
-        "seconds_scratch": round(base.seconds, 1),
-    }
+    return TransferRecord(
+        text=text,
+        difference=gap,
+        seconds_transfer=best.seconds,
+        seconds_scratch=base.seconds,
+    )
 
 
 def learning_curve_entry(
     data: Dataset, comparison: Comparison, *, seed: int, jobs: int | None, progress: Progress
-) -> dict[str, Any] | None:
+) -> LearningCurve | None:
     """`learning_curve` of the best linear probe; None where none was run.
 
     A curve of a fine-tuned network would take as long as the race; its text says whose it is.
@@ -105,16 +160,16 @@ def learning_curve_entry(
         seed=seed,
         approach=best.approach.name,
         backbone=best.approach.network.name,
-    ).to_dict()
-    if best is not comparison.winner:
-        curve["text"] += (
-            f" This is the curve of {best.title}, which is quick to measure, not of the chosen "
-            "approach."
-        )
-    return curve
+    )
+    if best is comparison.winner:
+        return curve
+    of = (
+        f"This is the curve of {best.title}, which is quick to measure, not of the chosen approach."
+    )
+    return replace(curve, text=f"{curve.text} {of}")
 
 
-def selection_entry(comparison: Comparison, evaluations: list[Evaluation]) -> dict[str, str]:
+def selection_entry(comparison: Comparison, evaluations: list[Evaluation]) -> SelectionRecord:
     """`selection`: what choosing the best of several may have flattered."""
     winner = comparison.winner.accuracy
     assert winner is not None
@@ -133,7 +188,7 @@ def selection_entry(comparison: Comparison, evaluations: list[Evaluation]) -> di
         )
     else:
         text += f" and {_shown(test)} on the test set, which no choice has seen."
-    return {"text": text}
+    return SelectionRecord(text=text)
 
 
 def review_entry(
@@ -141,12 +196,8 @@ def review_entry(
     earlier_data: Dataset,
     evaluations: Sequence[Evaluation],
     data: Dataset,
-) -> list[dict[str, Any]]:
-    """`decisions.compared` in run.json: each accuracy before a review and now.
-
-    `photos` counts different contents, `shared` those measured both times, `relabelled` those of
-    them whose label is another.
-    """
+) -> list[BeforeAndNow]:
+    """`decisions.compared` in run.json: each accuracy before a review and now."""
     before = {evaluation.on: evaluation for evaluation in earlier}
     compared = []
     for now in evaluations:
@@ -159,74 +210,59 @@ def review_entry(
         shared = then_labels.keys() & labels.keys()
         then = before[now.on]
         compared.append(
-            {
-                "on": now.on,
-                "before": {
-                    "n": then.n,
-                    "photos": len(then_labels),
-                    "accuracy": then.accuracy.to_dict(),
-                },
-                "now": {"n": now.n, "photos": len(labels), "accuracy": now.accuracy.to_dict()},
-                "shared": len(shared),
-                "relabelled": sum(then_labels[one] != labels[one] for one in shared),
-            }
+            BeforeAndNow(
+                on=now.on,
+                before=AccuracyOf(n=then.n, photos=len(then_labels), accuracy=then.accuracy),
+                now=AccuracyOf(n=now.n, photos=len(labels), accuracy=now.accuracy),
+                shared=len(shared),
+                relabelled=sum(then_labels[sha256] != labels[sha256] for sha256 in shared),
+            )
         )
     return compared
 
 
 def training_csv(comparison: Comparison) -> str:
     """`training.csv`: every step and epoch of every network that was trained; "" without any."""
-    rows: list[list[Any]] = []
-    for title, log in _logs(comparison):
-        for s in log.steps:
-            ends = s.step < 0
-            rows.append(
-                [
-                    title,
-                    log.fold,
-                    s.epoch,
-                    "" if ends else s.step,
-                    f"{s.learning_rate:.3e}",
-                    f"{s.train_loss:.5f}",
-                    f"{s.train_accuracy:.5f}",
-                    _number(s.fold_loss) if ends else "",
-                    _number(s.fold_accuracy) if ends else "",
-                ]
+    return training_table(
+        [
+            TrainingRow(
+                candidate=title,
+                fold=log.fold,
+                epoch=step.epoch,
+                step=None if step.step < 0 else step.step,
+                learning_rate=step.learning_rate,
+                train_loss=step.train_loss,
+                train_accuracy=step.train_accuracy,
+                fold_loss=step.fold_loss,
+                fold_accuracy=step.fold_accuracy,
             )
-    header = (
-        "candidate,fold,epoch,step,learning_rate,train_loss,train_accuracy,fold_loss,fold_accuracy"
+            for title, log in _logs(comparison)
+            for step in log.steps
+        ]
     )
-    return _csv(header, rows)
 
 
 def range_csv(comparison: Comparison) -> str:
     """`lr_range.csv`: the learning-rate range tests; "" without any."""
-    rows: list[list[Any]] = []
+    rows = []
     for title, log in _logs(comparison):
-        if log.rates:
-            nearest = min(log.rates, key=lambda pair: abs(math.log(pair[0] / log.chosen_rate)))
-            rows += [
-                [title, f"{rate:.3e}", f"{loss:.5f}", int((rate, loss) == nearest)]
-                for rate, loss in log.rates
-            ]
-    return _csv("candidate,learning_rate,loss,chosen", rows)
+        distances = [abs(math.log(rate / log.chosen_rate)) for rate, _ in log.rates]
+        rows += [
+            RangeRow(
+                candidate=title, learning_rate=rate, loss=loss, chosen=distance == min(distances)
+            )
+            for (rate, loss), distance in zip(log.rates, distances, strict=True)
+        ]
+    return range_table(rows)
 
 
-def _logs(comparison: Comparison) -> list[tuple[str, Any]]:
+def _logs(comparison: Comparison) -> list[tuple[str, TrainingLog]]:
     return [
         (c.title, log)
         for c in comparison.candidates
         if c.cross_validation is not None
         for log in c.cross_validation.log
     ]
-
-
-def _csv(header: str, rows: list[list[Any]]) -> str:
-    return csv_text([header.split(","), *rows]) if rows else ""
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.5f}"
 
 
 def _shown(rate: Estimate) -> str:

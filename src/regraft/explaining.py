@@ -14,10 +14,10 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,9 @@ from regraft.metrics import FloatArray, rank_correlation
 from regraft.modality.transform import ImageTransform, seen_box, transform_graph
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
+from regraft.records import from_json, to_json
 from regraft.runs import ImagePrediction
-from regraft.saved import read_bytes
+from regraft.saved import Count, Number, read_bytes
 from regraft.storage import write_atomic
 from regraft.wording import counted
 from regraft.workers import map_threads
@@ -93,9 +94,19 @@ class HeatMap:
     role: Role
     target: str
     predicted: str
-    confidence: float
-    values: tuple[tuple[float, ...], ...]
+    confidence: Number
+    values: tuple[tuple[Number, ...], ...]
     box: Box
+
+    TOLD: ClassVar = ("grid",)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: there are no places, or they cover nothing."""
+        if len({len(row) for row in self.values}) != 1 or not self.values[0]:
+            raise ValueError("a heat map has no places, or rows of different lengths")
+        left, top, right, bottom = self.box
+        if not (left < right and top < bottom):
+            raise ValueError("a heat map covers nothing")
 
     def __repr__(self) -> str:
         rows, columns = self.grid
@@ -115,15 +126,22 @@ class SanityCheck:
     pairs of maps of one photo: of the network, and of one of `networks` with random weights.
     """
 
-    correlation: float
-    n: int
-    photos: int
-    networks: int
+    correlation: Number
+    n: Count
+    photos: Count
+    networks: Count
+
+    TOLD: ClassVar = ("passed", "asked_below")
 
     @property
     def passed(self) -> bool:
         """Whether the maps depend on what was learned."""
         return self.correlation < UNCHANGED_FROM
+
+    @property
+    def asked_below(self) -> float:
+        """The correlation from which on maps count as unchanged."""
+        return UNCHANGED_FROM
 
     @property
     def text(self) -> str:
@@ -166,17 +184,12 @@ class Explanations:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        check = self.check
         return {
             "method": self.method,
             "layer": self.layer,
             "reason": self.reason,
-            "sanity_check": check
-            and {**asdict(check), "passed": check.passed, "asked_below": UNCHANGED_FROM},
-            "photos": [
-                {**asdict(m), "grid": list(m.grid), "confidence": round(m.confidence, 6)}
-                for m in self.maps
-            ],
+            "sanity_check": to_json(self.check),
+            "photos": to_json(self.maps),
             "left_out": [{"path": path, "reason": reason} for path, reason in self.left_out],
         }
 
@@ -185,23 +198,11 @@ class Explanations:
         """The inverse of `to_dict`.
 
         Raises:
-            KeyError, TypeError, ValueError: something is missing or of another kind.
+            ValueError, LookupError, TypeError: something is missing or of another kind.
         """
-        check = data["sanity_check"]
-        return cls(
-            method=str(data["method"]),
-            layer=str(data["layer"]),
-            reason=str(data["reason"]),
-            check=check
-            and SanityCheck(
-                float(check["correlation"]),
-                int(check["n"]),
-                int(check["photos"]),
-                int(check["networks"]),
-            ),
-            maps=tuple(_heat_map(entry) for entry in data["photos"]),
-            left_out=tuple((str(e["path"]), str(e["reason"])) for e in data["left_out"]),
-        )
+        left_out = [(entry["path"], entry["reason"]) for entry in data["left_out"]]
+        renamed = {"check": data["sanity_check"], "maps": data["photos"], "left_out": left_out}
+        return from_json({**data, **renamed}, cls)
 
 
 def confident_errors(predictions: Sequence[ImagePrediction]) -> list[ImagePrediction]:
@@ -557,22 +558,4 @@ def _drawn(one: _Seen, values: FloatArray) -> HeatMap:
         confidence=float(one.probabilities.max()),
         values=tuple(tuple(round(float(x), 3) for x in row) for row in shares),
         box=one.box,
-    )
-
-
-def _heat_map(entry: Mapping[str, Any]) -> HeatMap:
-    values = tuple(tuple(float(x) for x in row) for row in entry["values"])
-    if not values or not values[0] or any(len(row) != len(values[0]) for row in values):
-        raise ValueError("a heat map has no places, or rows of different lengths")
-    left, top, right, bottom = (float(x) for x in entry["box"])
-    if not (left < right and top < bottom):
-        raise ValueError("a heat map covers nothing")
-    return HeatMap(
-        path=str(entry["path"]),
-        role=entry["role"],
-        target=str(entry["target"]),
-        predicted=str(entry["predicted"]),
-        confidence=float(entry["confidence"]),
-        values=values,
-        box=(left, top, right, bottom),
     )

@@ -22,6 +22,8 @@ from regraft.issues import Findings
 from regraft.measures import Measures
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate
 from regraft.modality.examiner import Word, spread
+from regraft.records import digits, to_json
+from regraft.saved import Count, Number
 
 MAP_PHOTOS = 1_200  # more would neither be told apart nor leave the page small
 NEAREST = 6
@@ -44,9 +46,9 @@ class Place:
     """
 
     path: str
-    x: float
-    y: float
-    nearest: tuple[int, ...]
+    x: Number = field(metadata=digits(4))
+    y: Number = field(metadata=digits(4))
+    nearest: tuple[Count, ...]
     thumbnail: bytes
     excerpt: str = ""
 
@@ -60,10 +62,10 @@ class Separation:
     """
 
     name: str
-    images: int
+    images: Count
     found: Estimate
     overlaps: str
-    share: float
+    share: Number = field(metadata=digits(4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,9 @@ class Spread:
     name: str
     unit: str
     logarithmic: bool
-    edges: tuple[float, ...]
-    total: tuple[int, ...]
-    counts: Mapping[str, tuple[int, ...]]
+    edges: tuple[Number, ...]
+    total: tuple[Count, ...]
+    counts: Mapping[str, tuple[Count, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,113 +101,27 @@ class Exploration:
         words: the words that set some classes of texts apart, the most telling first.
     """
 
-    images: int
+    images: Count
     places: tuple[Place, ...]
-    separable: Estimate | None
-    classes: tuple[Separation, ...]
-    spreads: tuple[Spread, ...]
-    means: Mapping[str, bytes]
-    words: Mapping[str, tuple[Word, ...]] = field(default_factory=dict)
+    separable: Estimate | None = None
+    classes: tuple[Separation, ...] = ()
+    spreads: tuple[Spread, ...] = ()
+    means: Mapping[str, bytes] = field(default_factory=dict)
+    words: Mapping[str, tuple[Word, ...]] = field(default_factory=dict, metadata=digits(4))
     summary: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: a place names neighbours that are not there."""
+        if any(i >= len(self.places) for place in self.places for i in place.nearest):
+            raise ValueError("a place on the map names a neighbour that is not there")
 
     def __repr__(self) -> str:
         return f"Exploration({self.images:,} images, {len(self.places):,} on the map)"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values; pictures are base64 text."""
-        return {
-            "images": self.images,
-            "places": [
-                {
-                    "path": p.path,
-                    "x": round(p.x, 4),
-                    "y": round(p.y, 4),
-                    "nearest": list(p.nearest),
-                    "thumbnail": _text(p.thumbnail),
-                    "excerpt": p.excerpt,
-                }
-                for p in self.places
-            ],
-            "separable": self.separable and self.separable.to_dict(),
-            "classes": [
-                {
-                    "name": c.name,
-                    "images": c.images,
-                    "found": c.found.to_dict(),
-                    "overlaps": c.overlaps,
-                    "share": round(c.share, 4),
-                }
-                for c in self.classes
-            ],
-            "spreads": [
-                {
-                    "name": s.name,
-                    "unit": s.unit,
-                    "logarithmic": s.logarithmic,
-                    "edges": [float(f"{edge:.5g}") for edge in s.edges],
-                    "total": list(s.total),
-                    "counts": {name: list(counts) for name, counts in s.counts.items()},
-                }
-                for s in self.spreads
-            ],
-            "means": {name: _text(mean) for name, mean in self.means.items()},
-            "summary": [list(pair) for pair in self.summary],
-            "words": {
-                name: [[w.text, round(w.inside, 4), round(w.outside, 4)] for w in words]
-                for name, words in self.words.items()
-            },
-        }
-
-    @classmethod
-    def from_dict(cls, entry: Mapping[str, Any]) -> Exploration:
-        """Read what `to_dict` wrote.
-
-        Raises:
-            ValueError, KeyError, TypeError: it is something else.
-        """
-        separable = entry["separable"]
-        return cls(
-            images=int(entry["images"]),
-            places=tuple(
-                Place(
-                    str(p["path"]),
-                    float(p["x"]),
-                    float(p["y"]),
-                    tuple(int(i) for i in p["nearest"] if 0 <= int(i) < len(entry["places"])),
-                    base64.b64decode(p["thumbnail"]),
-                    str(p.get("excerpt", "")),
-                )
-                for p in entry["places"]
-            ),
-            separable=separable and Estimate.from_dict(separable),
-            classes=tuple(
-                Separation(
-                    str(c["name"]),
-                    int(c["images"]),
-                    Estimate.from_dict(c["found"]),
-                    str(c["overlaps"]),
-                    float(c["share"]),
-                )
-                for c in entry["classes"]
-            ),
-            spreads=tuple(
-                Spread(
-                    str(s["name"]),
-                    str(s["unit"]),
-                    bool(s["logarithmic"]),
-                    tuple(map(float, s["edges"])),
-                    tuple(map(int, s["total"])),
-                    {str(name): tuple(map(int, n)) for name, n in s["counts"].items()},
-                )
-                for s in entry["spreads"]
-            ),
-            means={str(name): base64.b64decode(text) for name, text in entry["means"].items()},
-            summary=tuple((str(term), str(text)) for term, text in entry.get("summary", ())),
-            words={
-                str(name): tuple(Word(str(w), float(i), float(o)) for w, i, o in words)
-                for name, words in entry.get("words", {}).items()
-            },
-        )
+        """JSON values."""
+        values: dict[str, Any] = to_json(self)
+        return values
 
 
 def explore(
@@ -379,7 +295,7 @@ def _spreads(classes: Sequence[str], labels: IntArray, measures: Measures) -> tu
                 trait.name,
                 trait.unit,
                 trait.logarithmic,
-                tuple(map(float, edges)),
+                tuple(float(f"{edge:.5g}") for edge in edges),
                 total,
                 counts,
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from regraft.errors import UsageError
 from regraft.features import embed_rows
 from regraft.metrics import Estimate
 from regraft.progress import Progress, silent
+from regraft.records import to_json
+from regraft.saved import Count, Number
 from regraft.similarity import Similarity, spread_rows
 from regraft.wording import listed
 
@@ -55,10 +57,12 @@ class Size:
     counting as large; the median, so that one rare class does not decide.
     """
 
-    images: int
-    classes: int
-    smallest_class: int
-    median_class: float
+    TOLD: ClassVar = ("is_large", "word")
+
+    images: Count
+    classes: Count
+    smallest_class: Count
+    median_class: Number
 
     @property
     def is_large(self) -> bool:
@@ -71,15 +75,9 @@ class Size:
         return "large" if self.is_large else "small"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "images": self.images,
-            "classes": self.classes,
-            "smallest_class": self.smallest_class,
-            "median_class": self.median_class,
-            "is_large": self.is_large,
-            "word": self.word,
-        }
+        """JSON values."""
+        values: dict[str, Any] = to_json(self)
+        return values
 
 
 def measure_size(data: Dataset) -> Size:

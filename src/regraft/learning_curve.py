@@ -9,7 +9,7 @@ Letters: n images, d features, k classes, r repeats, p points (sizes), b resampl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from regraft.heads import HeadFitter, fitting, span_coordinates
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate, fold_factor
+from regraft.records import digits, to_json
+from regraft.saved import Count, Number, Positive
 
 POINTS = 6
 _SMALLEST = (2, 5)  # images of the smallest class at the first point: few of a small one
@@ -35,17 +37,9 @@ _NOTHING = 0.0005  # gain that is shown as +0.0
 class CurvePoint:
     """Accuracy after training on `images` (mean over folds), `per_class` of each class."""
 
-    images: int
-    per_class: float
+    images: Positive
+    per_class: Number = field(metadata=digits(1))
     accuracy: Estimate
-
-    def to_dict(self) -> dict[str, Any]:
-        """An entry of `points`."""
-        return {
-            "images": self.images,
-            "per_class": round(self.per_class, 1),
-            "accuracy": self.accuracy.to_dict(),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +51,9 @@ class PowerLaw:
     images never make the error larger; `exponent` is above 0 and at most 1.
     """
 
-    floor: float
-    scale: float
-    exponent: float
+    floor: Number
+    scale: Number
+    exponent: Number
 
     def error(self, images: float) -> float:
         """The error after training on that many images, kept within 0 to 1."""
@@ -74,26 +68,11 @@ class Forecast:
     is where the law then stands.
     """
 
-    images: int
-    per_class_more: int
+    images: Positive
+    per_class_more: Count
     gain: Estimate
     accuracy: Estimate
     law: PowerLaw
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        law = self.law
-        return {
-            "images": self.images,
-            "per_class_more": self.per_class_more,
-            "gain": self.gain.to_dict(),
-            "accuracy": self.accuracy.to_dict(),
-            "law": {
-                "floor": round(law.floor, 6),
-                "scale": round(law.scale, 6),
-                "exponent": round(law.exponent, 6),
-            },
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +85,13 @@ class LearningCurve:
     approach: str
     backbone: str
     points: tuple[CurvePoint, ...]
-    forecast: Forecast | None
-    text: str
+    forecast: Forecast | None = None
+    text: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form, `learning_curve` in `comparison.json`."""
-        return {
-            "approach": self.approach,
-            "backbone": self.backbone,
-            "points": [point.to_dict() for point in self.points],
-            "forecast": self.forecast.to_dict() if self.forecast else None,
-            "text": self.text,
-        }
+        """JSON values."""
+        values: dict[str, Any] = to_json(self)
+        return values
 
 
 def learning_curve(

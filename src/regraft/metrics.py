@@ -16,6 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.records import to_json
+from regraft.saved import Count, Number
+
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Statistic = Callable[[FloatArray], FloatArray]  # weights (b, n) in, b values out
@@ -30,18 +33,15 @@ _BOOTSTRAP_CELLS = 40_000_000  # weights drawn at the most; fewer resamples beyo
 class Estimate:
     """A measured number with its interval, for example an accuracy of 0.95 [0.91, 0.97]."""
 
-    value: float
-    low: float
-    high: float
-    method: str
+    value: Number = math.nan
+    low: Number = math.nan
+    high: Number = math.nan
+    method: str = "not measured"
 
     def to_dict(self) -> dict[str, float | str | None]:
         """The JSON form; a value that does not exist (NaN) becomes null."""
-        numbers = {"value": self.value, "low": self.low, "high": self.high}
-        return {
-            **{name: None if math.isnan(x) else round(x, 6) for name, x in numbers.items()},
-            "method": self.method,
-        }
+        members: dict[str, float | str | None] = to_json(self)
+        return members
 
     @property
     def points(self) -> str:
@@ -78,13 +78,14 @@ class Estimate:
         top = 1.0 if self.high <= 1.0 else math.inf
         return replace(self, high=min(top, self.high + change))
 
-    @classmethod
-    def from_dict(cls, data: dict[str, float | str | None]) -> Estimate:
-        """Read the form that `to_dict` writes."""
-        value, low, high = (
-            math.nan if (x := data[name]) is None else float(x) for name in ("value", "low", "high")
-        )
-        return cls(value, low, high, str(data["method"]))
+
+NOT_MEASURED = Estimate()
+"""What a version that did not measure something says of it."""
+
+
+def defined(estimate: Estimate | None) -> Estimate | None:
+    """The estimate; None where there is none, or its value does not exist (NaN)."""
+    return None if estimate is None or math.isnan(estimate.value) else estimate
 
 
 def wilson_interval(rate: float, n: float, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -288,11 +289,11 @@ def macro_area_under_roc(
 class ReliabilityBin:
     """Rows whose confidence falls into one bin: how sure they were and how often right."""
 
-    low: float
-    high: float
-    n: int
-    confidence: float
-    accuracy: float
+    low: Number
+    high: Number
+    n: Count
+    confidence: Number
+    accuracy: Number
 
 
 def reliability_bins(

@@ -12,18 +12,15 @@ import contextlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from regraft.differences import standing
 from regraft.errors import RegraftError, RunError
 from regraft.evaluation import CROSS_VALIDATION, TEST
-from regraft.metrics import Estimate
 from regraft.model import load
 from regraft.model_record import RECORD
 from regraft.reporting.pairing import paired_accuracy
-from regraft.runs import Run, read_run
+from regraft.runs import Promotion, Run, read_run
 from regraft.saved import read_bytes, read_json
 from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
 from regraft.switching import commit, current, locked, settled
@@ -31,29 +28,6 @@ from regraft.switching import commit, current, locked, settled
 _MODEL, _BEFORE = "model", "models"
 _ORIGIN = "origin.json"  # of a model folder
 _WAIT_S = 10.0  # for another process that writes in the run folder
-
-
-@dataclass(frozen=True, slots=True)
-class Promotion:
-    """What became of a new model: accuracy on photos that both runs predicted, unseen in training.
-
-    `difference` is the new model minus the old one, None where there is no such photo; `reason`
-    says why it was promoted or not.
-    """
-
-    promoted: bool
-    photos: int
-    difference: Estimate | None
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return {
-            "promoted": self.promoted,
-            "photos": self.photos,
-            "difference": self.difference and self.difference.to_dict(),
-            "reason": self.reason,
-        }
 
 
 def promote(new: Run, old: Run) -> Promotion:
@@ -72,9 +46,9 @@ def promote(new: Run, old: Run) -> Promotion:
     deployed = deployed_run(old)
     if deployed is None:
         reason = "the run that the deployed model comes from is gone, or has another model by now"
-        return Promotion(False, 0, None, f"not promoted: {reason}")
+        return Promotion(promoted=False, reason=f"not promoted: {reason}")
     if deployed is not old and os.path.realpath(deployed.folder) == os.path.realpath(new.folder):
-        return Promotion(True, 0, None, "promoted before")
+        return Promotion(promoted=True, reason="promoted before")
     both_tested = new.data.test and deployed.data.test and new.test_is_independent
     pairs = [
         paired_accuracy(new, deployed, on)
@@ -85,7 +59,7 @@ def promote(new: Run, old: Run) -> Promotion:
         reason = "both runs have no photo in common to be compared on"
         if known := max(pair.flattered for pair in pairs):
             reason = f"a backbone had been trained on {known:,} of the photos to compare on before"
-        return Promotion(False, 0, None, f"not promoted: {reason}")
+        return Promotion(promoted=False, reason=f"not promoted: {reason}")
     worse = next(((pair, gap) for pair, gap in compared if standing(gap) == "behind"), None)
     pair, gap = worse or compared[0]
     measured = f"{gap.points} on {pair.photos:,} photos"

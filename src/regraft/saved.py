@@ -27,6 +27,9 @@ Number = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 """How many there are of something."""
 
+Positive = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
+"""How many there are of something of which there is at least one."""
+
 _MOST = 2**1000  # of an integer, a seed among them: it still has a value as a float
 _DEEPEST = 64  # levels of a record; regraft's own have a dozen
 Form = TypeVar("Form")
@@ -145,6 +148,7 @@ __all__ = [
     "MOST_BYTES",
     "Count",
     "Number",
+    "Positive",
     "check_regular",
     "naming",
     "parse_json",

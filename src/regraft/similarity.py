@@ -17,8 +17,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ from regraft.features import read_checked, run_input
 from regraft.modality import IMAGE, things
 from regraft.modality.tokens import TextTransform
 from regraft.progress import Progress, silent
+from regraft.records import digits, to_json
+from regraft.saved import Count, Number
 from regraft.workers import map_threads
 
 IMAGES = 96  # another draw hardly moves the value, see measure_similarity
@@ -64,14 +66,21 @@ class Similarity:
         measure: what the value is, DISTANCE or SPLIT_WORDS.
     """
 
-    value: float
-    early: float
-    middle: float
-    late: float
-    top_probability: float
-    images: int
-    unreadable: int = 0
+    TOLD: ClassVar = ("is_similar", "word")
+
+    value: Number = field(default=math.nan, metadata=digits(4))
+    early: Number = field(default=math.nan, metadata=digits(4))
+    middle: Number = field(default=math.nan, metadata=digits(4))
+    late: Number = field(default=math.nan, metadata=digits(4))
+    top_probability: Number = field(default=math.nan, metadata=digits(4))
+    images: Count = 0
+    unreadable: Count = 0
     measure: str = DISTANCE
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: it was measured in a way that this version does not know."""
+        if self.measure not in _SIMILAR:
+            raise ValueError(f"its measure is {self.measure!r:.40}")
 
     @property
     def is_similar(self) -> bool:
@@ -86,22 +95,9 @@ class Similarity:
         return "similar" if self.is_similar else "different"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a value that does not exist (NaN) becomes null."""
-        values = {
-            "value": self.value,
-            "early": self.early,
-            "middle": self.middle,
-            "late": self.late,
-            "top_probability": self.top_probability,
-        }
-        return {
-            **{name: None if math.isnan(x) else round(x, 4) for name, x in values.items()},
-            "measure": self.measure,
-            "images": self.images,
-            "unreadable": self.unreadable,
-            "is_similar": self.is_similar,
-            "word": self.word,
-        }
+        """JSON values."""
+        values: dict[str, Any] = to_json(self)
+        return values
 
 
 def measure_similarity(

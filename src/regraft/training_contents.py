@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from regraft.csv_table import read_records
 from regraft.errors import ModelError
-from regraft.saved import naming, read_bytes, read_json, read_text
+from regraft.saved import Count, naming, read_bytes, read_json, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,13 +74,9 @@ class Overlap:
     before it, was trained on is not recorded.
     """
 
-    left_out: int = 0
-    flattering: int = 0
+    left_out: Count = 0
+    flattering: Count = 0
     is_complete: bool = True
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
 
 
 NOTHING = TrainingContents(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64))

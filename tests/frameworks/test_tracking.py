@@ -75,10 +75,10 @@ def test_tensorboard_reads_metrics_and_texts(run: regraft.Run, tmp_path: Path) -
         (event,) = found.Tensors(name)
         return str(event.tensor_proto.string_val[0].decode())
 
-    assert text("verdict") == run.comparison["verdict"]
-    assert text("how to read it") == "\n\n".join(run.about["reading"])
-    first = run.comparison["candidates"][0]
-    assert f"| {first['title']} | done | {first['accuracy']['value']:.3f} [" in text("candidates")
+    assert text("verdict") == run.comparison.verdict
+    assert text("how to read it") == "\n\n".join(run.about.reading)
+    first = run.comparison.candidates[0]
+    assert f"| {first.title} | done | {first.accuracy.value:.3f} [" in text("candidates")
     counts = run.evaluations[0].confusion
     row = f"| clean | {counts[0, 0]:g} | {counts[0, 1]:g} |"
     assert row in text(f"{run.evaluations[0].on}/confusion")
@@ -91,7 +91,7 @@ def test_tensorboard_reads_the_curves_of_every_fold(run: regraft.Run, tmp_path: 
     assert folders == [out, *(out / CANDIDATE / f"fold_{i + 1}" for i in range(FOLDS))]
     for folder in folders[1:]:
         found = read_events(folder)
-        assert [e.step for e in found.Scalars("step/train_loss")] == list(range(1, STEPS + 1))
+        assert [e.step for e in found.Scalars("step/train_loss")] == list(range(STEPS))
         assert len(found.Scalars("step/learning_rate")) == STEPS
         for name in ("train_loss", "train_accuracy", "fold_loss", "fold_accuracy"):
             assert len(found.Scalars(f"epoch/{name}")) == EPOCHS
@@ -158,13 +158,13 @@ def test_mlflow_reads_params_metrics_curves_and_files(
     assert found.info.run_name == "rooms"
     assert found.info.status == "FINISHED"
     assert store.get_experiment(found.info.experiment_id).name == "cleaning"
-    assert found.data.tags["mlflow.note.content"] == run.comparison["verdict"]
+    assert found.data.tags["mlflow.note.content"] == run.comparison.verdict
     params = found.data.params
-    chosen = run.comparison["candidates"][run.comparison["chosen"]]
-    assert params["approach"] == chosen["approach"] == "linear_probe"
+    chosen = run.comparison.winner
+    assert params["approach"] == chosen.approach == "linear_probe"
     assert params["backbone"] == "efficientnet_lite0"
-    assert params["fingerprint"] == run.about["fingerprint"]
-    assert params["chosen.penalty"] == str(chosen["settings"]["penalty"])
+    assert params["fingerprint"] == run.about.fingerprint
+    assert params["chosen.penalty"] == str(chosen.settings["penalty"])
     assert params["setting.seed"] == "0"
     assert params["version.regraft"] == regraft.__version__
     assert "setting.labels" not in params
@@ -176,7 +176,7 @@ def test_mlflow_reads_params_metrics_curves_and_files(
             assert metrics[f"{evaluation.on}/{name}_low"] == pytest.approx(estimate.low)
             assert metrics[f"{evaluation.on}/{name}_high"] == pytest.approx(estimate.high)
     curve = store.get_metric_history(identity, f"{CANDIDATE}/fold_2/epoch/fold_loss")
-    assert sorted(point.step for point in curve) == [2, 3]  # the sample's epochs are 1 and 2
+    assert sorted(point.step for point in curve) == [1, 2]  # people count epochs from 1
     steps = store.get_metric_history(identity, f"{CANDIDATE}/fold_1/step/train_loss")
     assert len(steps) == STEPS
     files = {a.path for a in store.list_artifacts(identity)}

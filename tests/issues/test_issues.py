@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from regraft.dataset import Dataset, Row, scan
-from regraft.issues import Issue, find_issues, issues_csv, named_file
+from regraft.issues import Issue, find_issues, issues_csv
 from tests.conftest import MakeImageFolder
 
 ROWS = [
@@ -27,12 +27,12 @@ ROWS = [
 
 def test_issues_are_sorted_by_kind_and_path() -> None:
     assert find_issues(Dataset.from_rows(Path("/x"), ROWS)) == (
-        Issue("train/1.jpg", "exact_duplicate", 1.0, "test/10.jpg"),
-        Issue("train/3.jpg", "exact_duplicate", 1.0, "train/2.jpg"),
+        Issue("train/1.jpg", "exact_duplicate", 1.0, "test/10.jpg", "test/10.jpg"),
+        Issue("train/3.jpg", "exact_duplicate", 1.0, "train/2.jpg", "train/2.jpg"),
         Issue("train/4.jpg", "label_conflict", 1.0, "labelled 'dog' in x"),
         Issue("train/5.jpg", "label_conflict", 1.0, "labelled 'cat' in y"),
-        Issue("test/2.jpg", "leakage", 1.0, "train/2.jpg (the same group 'p2')"),
-        Issue("test/10.jpg", "leakage", 1.0, "train/1.jpg"),
+        Issue("test/2.jpg", "leakage", 1.0, "train/2.jpg (the same group 'p2')", "train/2.jpg"),
+        Issue("test/10.jpg", "leakage", 1.0, "train/1.jpg", "train/1.jpg"),
         Issue("train/6.jpg", "unreadable", 1.0, "the file is empty"),
         Issue("train/7.jpg", "unreadable", 1.0, "not found"),
     )
@@ -69,14 +69,17 @@ def test_issues_of_a_scan(make_image_folder: MakeImageFolder) -> None:
 
 
 def test_csv() -> None:
-    issues = [Issue("a, b.jpg", "leakage", 1.0, 'say "hi"'), Issue("c", "outlier", 0.123456789, "")]
-    text = issues_csv(issues)
-    assert text.splitlines()[0] == "path,issue,score,detail"
-    assert list(csv.reader(io.StringIO(text)))[1:] == [
-        ["a, b.jpg", "leakage", "1", 'say "hi"'],
-        ["c", "outlier", "0.123457", ""],
+    issues = [
+        Issue("a, b.jpg", "leakage", 1.0, 'say "hi"', other="b, c.jpg"),
+        Issue("c", "outlier", 0.123456789, ""),
     ]
-    assert issues_csv([]) == "path,issue,score,detail\n"
+    text = issues_csv(issues)
+    assert text.splitlines()[0] == "path,issue,score,detail,other"
+    assert list(csv.reader(io.StringIO(text)))[1:] == [
+        ["a, b.jpg", "leakage", "1", 'say "hi"', "b, c.jpg"],
+        ["c", "outlier", "0.123457", "", ""],
+    ]
+    assert issues_csv([]) == "path,issue,score,detail,other\n"
 
 
 def test_real_photos_with_planted_issues(test_data: Path, tmp_path: Path) -> None:
@@ -92,12 +95,3 @@ def test_real_photos_with_planted_issues(test_data: Path, tmp_path: Path) -> Non
     shutil.copyfile(sorted((tmp_path / "train/bees").iterdir())[0], tmp_path / "train/ants/bee.jpg")
     found = Counter(issue.issue for issue in find_issues(scan(tmp_path)))
     assert found == {"leakage": 1, "exact_duplicate": 1, "label_conflict": 2}
-
-
-def test_the_other_file_that_a_detail_names() -> None:
-    known = {"a.jpg", "a, b (1).jpg", "b (1).jpg"}
-    assert named_file("a.jpg", known) == "a.jpg"
-    assert named_file("a.jpg, mirrored, labelled cat and dog", known) == "a.jpg"
-    assert named_file("a, b (1).jpg (near duplicate)", known) == "a, b (1).jpg"
-    assert named_file("b (1).jpg", known) == "b (1).jpg"
-    assert named_file("unlike the others, rank 1 by its distance to them", known) == ""

@@ -76,7 +76,7 @@ def shortcuts_in(*given: Any, **more: Any) -> Shortcuts | None:
 
 
 def alarms(attributes: list[Attributes], paths: list[str] = PATHS) -> list[str]:
-    return [alarm.name for alarm in found_in(attributes, paths=paths).alarms]
+    return list(found_in(attributes, paths=paths).alarms)
 
 
 def by_class(a: Callable[[int], Made], b: Callable[[int], Made]) -> list[Attributes]:
@@ -111,7 +111,7 @@ def test_a_class_that_was_made_differently_is_an_alarm(
     name: str, other: Callable[[int], Made]
 ) -> None:
     found = found_in(by_class(lambda i: Made(), other))
-    (alarm,) = [culprit for culprit in found.alarms if culprit.name == name]
+    (alarm,) = [culprit for culprit in found.alarming if culprit.name == name]
     assert alarm.accuracy.value > 0.95
     assert alarm.told > 0.9
     assert alarm.p < shortcuts.SIGNIFICANT
@@ -244,7 +244,7 @@ def test_photos_that_could_not_be_read_are_left_out() -> None:
     found = shortcuts_in(rows_of(PATHS), attributes, LABELS)
     assert found is not None
     assert found.images == N - 2
-    assert [alarm.name for alarm in found.alarms] == ["JPEG quality"]
+    assert list(found.alarms) == ["JPEG quality"]
 
 
 @pytest.mark.parametrize("n", [0, 1, 19])
@@ -277,5 +277,5 @@ def test_a_class_of_one_photo_does_not_silence_the_others() -> None:
     attributes = [*by_class(lambda _: Made(), lambda _: Made(quality=60)), photo(99, Made())]
     labels = np.append(LABELS, 2)
     found = found_in(attributes, labels, [*PATHS, "c/1.jpg"])
-    assert [alarm.name for alarm in found.alarms] == ["JPEG quality"]
+    assert list(found.alarms) == ["JPEG quality"]
     assert found.images == N

@@ -25,7 +25,9 @@ from regraft.explaining import (
 from regraft.exploring import Exploration, Place, Separation, Spread
 from regraft.issues import Issue
 from regraft.metrics import Estimate, FloatArray, IntArray
-from regraft.runs import ImagePrediction, Run
+from regraft.records import from_json
+from regraft.runs import ComparisonRecord, ImagePrediction, Run, RunRecord
+from regraft.runs.records import run_record
 
 ABOUT: Mapping[str, Any] = {
     "status": "done",
@@ -249,13 +251,13 @@ def write_training(
             for i in range(12):
                 step = 12 * (epoch - 1) + i + 1
                 rate = 2e-4 * min(step / 10, 0.5 + 0.5 * float(np.cos(np.pi * step / steps)))
-                lines.append(f'"{name}",{fold},{epoch},{step},{rate:.8f},0.5,0.8,,')
+                lines.append(f'"{name}",{fold},{epoch - 1},{step - 1},{rate:.8f},0.5,0.8,,')
             train = 0.68 * 0.75**epoch + 0.01 * fold
             rise = 0.03 * max(0, epoch - 5) if overfits else 0.0
             unseen = 0.2 + 0.45 * 0.7**epoch + rise + 0.02 * fold
             right = 1 - 0.3 * 0.7**epoch
             lines.append(
-                f'"{name}",{fold},{epoch},,0.0001,{train:.4f},{right:.4f},{unseen:.4f},'
+                f'"{name}",{fold},{epoch - 1},,0.0001,{train:.4f},{right:.4f},{unseen:.4f},'
                 f"{0.95 - 0.25 * 0.6**epoch - 0.005 * fold:.4f}"
             )
     (folder / "training.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -389,13 +391,23 @@ def make_run(
         ]
     return Run(
         folder=Path("runs/photos"),
-        about=ABOUT if about is None else about,
+        about=about_of(ABOUT if about is None else about),
         data=data,
         issues=tuple(issues),
-        comparison=COMPARISON if comparison is None else comparison,
+        comparison=comparison_of(COMPARISON if comparison is None else comparison),
         evaluations=tuple(evaluations),
         predictions=tuple(predictions),
     )
+
+
+def about_of(members: Mapping[str, Any]) -> RunRecord:
+    """What a run.json with these members says."""
+    return run_record(members)
+
+
+def comparison_of(members: Mapping[str, Any]) -> ComparisonRecord:
+    """What a comparison.json with these members says; without any, of an audit."""
+    return from_json({"candidates": [], "chosen": 0, "verdict": "", **members}, ComparisonRecord)
 
 
 def evaluate(

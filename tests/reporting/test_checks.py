@@ -77,10 +77,10 @@ def test_estimates_that_disagree_are_named(tmp_path: Path) -> None:
 
 
 def test_leaks_are_named(tmp_path: Path) -> None:
-    leak = Issue("test/0/0.jpg", "leakage", 1.0, "train/0/0.jpg")
+    leak = Issue("test/0/0.jpg", "leakage", 1.0, "train/0/0.jpg", "train/0/0.jpg")
     left_out = Row("copy.jpg", "", "cat", "train", status="excluded", reason="copy of a test image")
     still_in = make_run(tmp_path, test=2, issues=[leak], write_images=False)
-    gone = Issue("test/0/0.jpg", "leakage", 1.0, "copy.jpg (near duplicate)")
+    gone = Issue("test/0/0.jpg", "leakage", 1.0, "copy.jpg (near duplicate)", "copy.jpg")
     handled = make_run(tmp_path, test=2, issues=[gone], more_rows=[left_out], write_images=False)
     one_of_two = make_run(
         tmp_path, test=2, issues=[gone, leak], more_rows=[left_out], write_images=False
@@ -99,11 +99,10 @@ def test_a_class_that_is_not_recognised_is_named(tmp_path: Path) -> None:
     assert "“cat”" in found.reason
 
 
-def test_files_that_were_lost_and_warnings_are_named(tmp_path: Path) -> None:
+def test_files_that_were_lost_are_named(tmp_path: Path) -> None:
     lost = Row("a.jpg", status="unreadable", reason="the file is empty")
-    run = make_run(tmp_path, more_rows=[lost], about={"warnings": ["slow"]}, write_images=False)
+    run = make_run(tmp_path, more_rows=[lost], write_images=False)
     assert answers(run)[USED].answer == "careful"
-    assert answers(run)["A warning from the run"].reason == "slow"
 
 
 def test_a_run_without_evaluation_is_not_trusted(tmp_path: Path) -> None:
@@ -204,7 +203,6 @@ def shortcuts(guess: float, incidental: float, content: float, **alone: float) -
         "incidental": told(incidental),
         "content": told(content),
         "culprits": culprits,
-        "alarms": [],
         "images": 192,
     }
 

@@ -22,6 +22,7 @@ from tests.reporting.page import Page
 from tests.reporting.sample_runs import (
     ABOUT,
     AUDIT,
+    about_of,
     make_exploration,
     make_full_run,
     make_run,
@@ -123,15 +124,15 @@ def test_effects_are_told_in_points(tmp_path: Path) -> None:
     (change,) = changes(run)
     assert (change.issue, change.photos, change.value) == ("Outlier", 1, "+2.1")
     promised = {**AUDIT["effects"][0], "issue": "label_suspect"}  # by an earlier version
-    about = {**run.about, "audit": {**AUDIT, "effects": [promised]}}
+    about = about_of({**ABOUT, "audit": {**AUDIT, "effects": [promised]}})
     assert changes(dataclasses.replace(run, about=about)) == ()
 
 
 def test_what_tells_no_more_than_guessing_has_no_number(tmp_path: Path) -> None:
     run = make_full_run(tmp_path)
-    below = {**AUDIT["shortcuts"], "alarms": [], "culprits": []}
+    below = {**AUDIT["shortcuts"], "culprits": []}
     below["incidental"] = {"value": 0.349, "low": 0.278, "high": 0.427, "method": "wilson"}
-    about = {**run.about, "audit": {**AUDIT, "shortcuts": below}}
+    about = about_of({**ABOUT, "audit": {**AUDIT, "shortcuts": below}})
     page = check_page(build_report(dataclasses.replace(run, about=about)))
     assert "34.9" not in page.text
     assert "no more than guessing" in page.text

@@ -26,6 +26,7 @@ from regraft.runs import ImagePrediction, Run
 from tests.reporting.page import Page, squeezed
 from tests.reporting.sample_runs import (
     FULL_COMPARISON,
+    GUIDE,
     LEARNING_CURVE,
     evaluate,
     explain_run,
@@ -173,7 +174,7 @@ def test_of_what_a_run_does_not_hold_nothing_is_shown(
     tmp_path: Path, missing: str, title: str
 ) -> None:
     comparison = {**FULL_COMPARISON, missing: None, "selection": None}
-    run = dataclasses.replace(make_full_run(tmp_path, write_images=False), comparison=comparison)
+    run = make_full_run(tmp_path, comparison=comparison, write_images=False)
     html = build_report(run)
     assert title not in html
     assert len(check_page(html).all("h2")) == 10
@@ -220,18 +221,17 @@ def test_a_large_test_set_leads(tmp_path: Path) -> None:
 def test_nothing_in_a_name_becomes_markup(tmp_path: Path) -> None:
     rows = [Row(name, label=name, status="unreadable", reason=f"reason {name}") for name in NASTY]
     issues = [Issue(name, name, 1.0, name) for name in NASTY]
-    about = {"notes": list(NASTY), "reading": list(NASTY), "warnings": list(NASTY)}
+    about = {"notes": list(NASTY), "reading": list(NASTY)}
     about |= {"settings": {n: n for n in NASTY}, "command": NASTY[0], "layout": NASTY[1]}
     about |= {"backbone": {"name": NASTY[0], "licence": NASTY[1]}, "regraft": NASTY[0]}
     comparison = {
         "candidates": [{"title": NASTY[0], "status": "failed", "reason": NASTY[1], "seconds": 1}],
         "verdict": NASTY[0],
         "guide": {
-            "size": {"word": NASTY[0], "images": 3},
-            "similarity": {"word": NASTY[1], "value": 0.2},
+            **GUIDE,
             **dict.fromkeys(("quadrant", "advice", "reason", "source", "held"), NASTY[0]),
         },
-        "transfer": {"text": NASTY[1]},
+        "transfer": {**FULL_COMPARISON["transfer"], "text": NASTY[1]},
         "learning_curve": {**LEARNING_CURVE, "text": NASTY[4], "approach": NASTY[0]},
         "selection": {"text": NASTY[1]},
     }

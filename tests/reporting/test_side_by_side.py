@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,14 @@ from regraft.reporting import best_run, build_side_by_side
 from regraft.reporting.columns import run_names
 from regraft.runs import Run
 from tests.reporting.page import Page, squeezed
-from tests.reporting.sample_runs import ABOUT, make_full_run, make_run
+from tests.reporting.sample_runs import ABOUT, about_of, make_full_run, make_run
 from tests.reporting.test_report import NASTY, check_page
 
 
-def named(run: Run, name: str, **about: object) -> Run:
-    return dataclasses.replace(run, folder=Path("runs") / name, about={**run.about, **about})
+def named(run: Run, name: str, **about: Any) -> Run:
+    return dataclasses.replace(
+        run, folder=Path("runs") / name, about=dataclasses.replace(run.about, **about)
+    )
 
 
 @pytest.fixture
@@ -193,10 +196,8 @@ def test_agreement_is_said_too(tmp_path: Path) -> None:
 
 
 def test_checks_stand_in_a_grid(two: list[Run]) -> None:
-    warned = named(two[0], "poor", warnings=["one thing", "another thing"])
-    page = check_page(build_side_by_side([warned, two[1]]))
+    page = check_page(build_side_by_side(two))
     lines = rows_of(page)
-    assert "Careful one thing another thing –" in lines["A warning from the run"]
     guess = lines["Better than always naming the most frequent class"]
     assert guess.count("Yes") + guess.count("Careful") == 2
     assert guess.count("against 50.0 %.") == 2
@@ -281,8 +282,8 @@ def test_what_was_left_out_is_on_the_page(two: list[Run]) -> None:
     )
 
 
-def test_a_run_without_an_evaluation_or_a_comparison(two: list[Run]) -> None:
-    nothing = dataclasses.replace(two[0], evaluations=(), comparison={}, predictions=(), about={})
+def test_a_run_without_an_evaluation(two: list[Run]) -> None:
+    nothing = dataclasses.replace(two[0], evaluations=(), predictions=(), about=about_of({}))
     page = check_page(build_side_by_side([named(nothing, "nothing"), two[1]]))
     assert squeezed(page.all("div", class_="who")[0].text) == "nothingholds no evaluation"
     assert best_run([nothing, two[1]]) == 1
@@ -303,7 +304,6 @@ def test_a_photo_is_taken_from_where_it_still_is(two: list[Run], tmp_path: Path)
 def test_nothing_in_a_name_becomes_markup(tmp_path: Path) -> None:
     rows = [Row(name, label=name, status="unreadable", reason=name) for name in NASTY]
     about = {
-        "warnings": list(NASTY),
         "settings": {n: n for n in NASTY},
         "versions": {n: n for n in NASTY},
         "regraft": NASTY[0],

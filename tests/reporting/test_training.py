@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from regraft.reporting.training import Epoch, how_training_went, judge, mean_epochs
 from regraft.runs import Run
 from tests.reporting.page import squeezed
-from tests.reporting.sample_runs import make_full_run, make_run, write_training
+from tests.reporting.sample_runs import make_run, write_training
 
 NAME = "fine_tune on efficientnet_lite0, last 2 stages"
 
@@ -90,26 +90,6 @@ def test_one_fold_needs_no_mean(tmp_path: Path) -> None:
     assert found.answer != "overfits"
 
 
-def test_the_final_fit_is_not_one_of_the_folds(tmp_path: Path) -> None:
-    write_training(tmp_path, folds=2)
-    with (tmp_path / "training.csv").open("a") as file:
-        file.writelines(f'"{NAME}",,{epoch},,0.1,9.0,0.1,,\n' for epoch in (1, 2, 3))
-    (found,) = how_training_went(run_in(tmp_path))
-    assert "means over 2 folds" in found.folds
-    assert "9.0" not in found.plots[0].label
-
-
-def test_epochs_that_count_from_zero_are_counted_from_one(tmp_path: Path) -> None:
-    head = (
-        "candidate,fold,epoch,step,learning_rate,train_loss,train_accuracy,fold_loss,fold_accuracy"
-    )
-    rows = [f"x,{fold},{i},-1,0.1,{1 / (i + 1)},0.5,0.5,0.5" for fold in (0, 1) for i in range(4)]
-    (tmp_path / "training.csv").write_text("\n".join([head, *rows]))
-    (found,) = how_training_went(run_in(tmp_path))
-    assert [tick.label for tick in found.plots[0].x.ticks] == ["1", "2", "3", "4"]
-    assert len(found.plots) == 2  # rows with step -1 are no steps
-
-
 def test_neither_file_is_there(tmp_path: Path) -> None:
     assert how_training_went(run_in(tmp_path)) == ()
 
@@ -138,11 +118,3 @@ def test_damaged_files_do_not_break_the_page(tmp_path: Path, text: str) -> None:
     (tmp_path / "training.csv").write_text(text)
     (tmp_path / "lr_range.csv").write_text(text)
     assert all(not found.plots for found in how_training_went(run_in(tmp_path)))
-
-
-def test_a_candidate_named_by_its_number_gets_its_title(tmp_path: Path) -> None:
-    run = make_full_run(tmp_path, write_images=False)
-    path = run.folder / "training.csv"
-    path.write_text(path.read_text().replace(f'"{NAME}"', "2"))
-    (run.folder / "lr_range.csv").unlink()
-    assert [found.candidate for found in how_training_went(run)] == [NAME]

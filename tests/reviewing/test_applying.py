@@ -161,7 +161,7 @@ def test_more_decisions_make_another_run(regraft: CommandLine, here: Path) -> No
 def test_the_command_of_a_fit_can_be_repeated(here: Path) -> None:
     decide("run", (some(here)[0], "exclude", ""))
     found = rg.fit("photos", approaches=["linear_probe"], decisions="run", out="next")
-    assert f"--decisions run/{DECISIONS}" in found.about["command"]
+    assert f"--decisions run/{DECISIONS}" in found.about.command
     assert f"--decisions {here / 'run' / DECISIONS}" in recall(found.folder / WHERE)["command"]
 
 

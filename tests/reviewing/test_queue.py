@@ -33,7 +33,7 @@ def test_each_photo_comes_once_worst_first_with_all_reasons() -> None:
         Issue(c, "quality", 0.7, "dark"),
         Issue(".", "class_balance", 1.0, "cat has only 3 training photos"),
         Issue(".", "quality", 0.3, "30 % of the photos are dark: a property of this data"),
-        Issue(a, "exact_duplicate", 1.0, b),
+        Issue(a, "exact_duplicate", 1.0, b, b),
     )
     queue = build_queue(run)
     assert [run.data.rows[one.row].path for one in queue] == [a, b, c]
@@ -66,8 +66,8 @@ def test_only_errors_that_were_surely_wrong_and_unseen_are_in_it() -> None:
 def test_near_copies_with_two_labels_are_both_there_each_beside_the_other() -> None:
     cat, dog, other = "train/0/1.jpg", "train/1/1.jpg", "train/0/2.jpg"
     run = run_with(
-        Issue(dog, "near_duplicate", 0.97, f"{cat}, mirrored, labelled cat and dog"),
-        Issue(other, "near_duplicate", 0.99, cat),
+        Issue(dog, "near_duplicate", 0.97, f"{cat}, mirrored, labelled cat and dog", cat),
+        Issue(other, "near_duplicate", 0.99, cat, cat),
     )
     queue = build_queue(run)
     paths = {run.data.rows[one.row].path: one for one in queue}

@@ -242,7 +242,8 @@ def test_a_photo_that_is_gone_or_changed_says_so_and_can_be_decided_on(
 
 
 def test_the_other_photo_of_a_pair_is_served(tmp_path: Path, review: Review) -> None:
-    pair = Issue("train/1/3.jpg", "near_duplicate", 0.99, "train/0/0.jpg, labelled cat and dog")
+    detail = "train/0/0.jpg, labelled cat and dog"
+    pair = Issue("train/1/3.jpg", "near_duplicate", 0.99, detail, other="train/0/0.jpg")
     run = reviewed_run(tmp_path, issues=[pair])
     window = review(run)
     photos = {p["path"]: p for p in window.start()["photos"]}

@@ -25,7 +25,9 @@ from regraft.dataset import COLUMNS
 from regraft.errors import ExplanationError, OutOfTimeError, UsageError
 from regraft.locations import recall, shareable_word
 from regraft.racing import candidate_approaches
-from regraft.runs import WHERE
+from regraft.records import from_json, without_nulls
+from regraft.runs import WHERE, ComparisonRecord
+from regraft.runs.records import run_record
 from regraft.workflow import comparing
 from regraft.workflow.fitting import run_name
 from tests.commands import (
@@ -161,7 +163,7 @@ def test_dataset_csv_has_a_row_for_every_file(finished: Path, run: Path) -> None
 
 def test_issues_csv_is_sorted_and_names_what_is_wrong(run: Path) -> None:
     rows = read_table(run / "issues.csv")
-    assert list(rows[0]) == ["path", "issue", "score", "detail"]
+    assert list(rows[0]) == ["path", "issue", "score", "detail", "other"]
     keys = [(row["issue"], -float(row["score"])) for row in rows]
     assert keys == sorted(keys)
     assert all(0 <= float(row["score"]) <= 1 for row in rows)
@@ -171,7 +173,7 @@ def test_issues_csv_is_sorted_and_names_what_is_wrong(run: Path) -> None:
     assert found["unreadable"] == {"train/messy/broken, really.jpg", "train/messy/empty.jpg"}
     (leak,) = (row for row in rows if row["issue"] == "leakage")
     assert leak["path"].startswith("val/clean/")
-    assert leak["detail"] == "train/clean/seen before.jpg"
+    assert leak["detail"] == leak["other"] == "train/clean/seen before.jpg"
     assert found["exact_duplicate"] & {"train/messy/copy.jpg", "train/messy/0.jpg"}
     assert len(found["label_conflict"]) == 2
 
@@ -297,13 +299,13 @@ def test_inputs_are_left_as_they_were(finished: Path) -> None:
 
 def test_a_run_is_read_back_as_it_was_written(run: Path) -> None:
     found = rg.read_run(run)
-    assert found.about == read_json(run / "run.json")
-    assert found.comparison == read_json(run / "comparison.json")
+    assert found.about == run_record(read_json(run / "run.json"))
+    assert found.comparison == from_json(read_json(run / "comparison.json"), ComparisonRecord)
     assert [e.to_dict() for e in found.evaluations] == read_json(run / "evaluation.json")
     assert found.data.to_csv() == (run / "dataset.csv").read_text(encoding="utf-8")
     assert len(found.issues) == len(read_table(run / "issues.csv"))
     assert len(found.predictions) == 40
-    assert found.data.fingerprint() == found.about["fingerprint"]
+    assert found.data.fingerprint() == found.about.fingerprint
 
 
 # --- the model predicts what the run says
@@ -1010,7 +1012,7 @@ def test_fit_from_python_records_a_command_that_repeats_it(
     regraft.done(*words[1:], "--force")
     assert read_json(tmp_path / "it's a run" / "evaluation.json") == before
     about = read_json(tmp_path / "it's a run" / "run.json")
-    assert about["settings"] == made.about["settings"]
+    assert without_nulls(about["settings"]) == made.about.settings
 
 
 def test_the_default_run_folder_is_named_after_the_data(

@@ -11,7 +11,7 @@ from tests.commands import copy_photos
 
 
 def _titles(run: rg.Run) -> list[str]:
-    return [candidate["title"] for candidate in run.comparison["candidates"]]
+    return [candidate.title for candidate in run.comparison.candidates]
 
 
 def test_a_plan_has_the_candidates_of_the_fit(photo_folder: Path, tmp_path: Path) -> None:
@@ -40,5 +40,5 @@ def test_a_plan_counts_what_the_fit_trains_on(
     copy_photos(test_data / "rooms" / "val" / "clean", photo_folder / "few", 1, size=64)
     planned = rg.plan(photo_folder, approaches="knn")
     run = rg.fit(photo_folder, approaches="knn", out=tmp_path / "run")
-    assert planned.size.images == run.about["counts"]["training"]
-    assert planned.size.classes == len(run.about["classes"]) == 2
+    assert planned.size.images == run.about.counts["training"]
+    assert planned.size.classes == len(run.about.classes) == 2

@@ -14,6 +14,7 @@ from regraft.exporting.forms import Form, form_of
 from regraft.metrics import Estimate
 from regraft.modality import MODALITIES
 from regraft.model import Model
+from regraft.records import from_json
 from regraft.reporting.words import METRIC_WORDS
 
 _LICENCE_UNKNOWN = "not known"
@@ -116,7 +117,7 @@ def _checked(exported: Mapping[str, Any], form: Form) -> str:
             f"another class, and {len(checked['ties'])} more where two classes were nearly level."
         )
     if checked["accuracy"]:
-        said.append(f"Accuracy changed by {Estimate.from_dict(checked['accuracy']).points}.")
+        said.append(f"Accuracy changed by {from_json(checked['accuracy'], Estimate).points}.")
     if exported["ms"] is not None and exported["precision"] != "float32":
         said.append(
             f"A {form.thing} takes {exported['ms']:.1f} ms on one thread where it took "

@@ -21,14 +21,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from regraft.csv_table import read_records
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
 from regraft.evaluation import METRICS, Evaluation
-from regraft.metrics import Estimate
+from regraft.metrics import Estimate, defined
 from regraft.runs import WHERE, Run, read_run, shown_from
-from regraft.saved import naming, read_text
 from regraft.storage import make_folder, storage_errors, write_atomic
 from regraft.telemetry import opt_out
+from regraft.training_table import read_training
 
 EXPERIMENT = "regraft"
 EVENTS = "events.out.tfevents.regraft"
@@ -116,7 +115,7 @@ def to_tensorboard(run: str | Path | Run, folder: str | Path) -> Path:
             for e in found.evaluations
             for name, x in numbers_of(e).items()
         ]
-        texts, when = _texts(found), _seconds(found.about.get("finished"))
+        texts, when = _texts(found), _seconds(found.about.finished)
         curves = read_curves(found.folder)
     out = Path(folder) / found.folder.resolve().name
     earlier = set(out.rglob(EVENTS))
@@ -153,10 +152,10 @@ def to_mlflow(run: str | Path | Run, tracking_uri: str | Path, experiment: str =
     found = _run(run)
     uri = _store(tracking_uri)
     with shown_from(found):
-        begun = _milliseconds(found.about.get("started"))
-        ended = _milliseconds(found.about.get("finished"))
-        points, parameters = list(_all_points(found)), _params(found)
-        verdict = str(found.comparison["verdict"])
+        begun = _milliseconds(found.about.started)
+        ended = _milliseconds(found.about.finished)
+        points, parameters = list(all_points(found)), params_of(found)
+        verdict = found.comparison.verdict
     with _quiet_mlflow():
         opt_out()
         from mlflow import MlflowClient
@@ -202,19 +201,15 @@ def read_curves(folder: Path) -> dict[tuple[str, str], list[Point]]:
     Raises:
         RunError: the file is damaged.
     """
-    path = folder / "training.csv"
-    if not path.exists() and not path.is_symlink():  # nothing was trained
-        return {}
-    found: dict[tuple[str, str], list[Point]] = {}
-    with naming(path, RunError, "fit again with --force"):
-        for row in read_records(read_text(path)):
-            points = found.setdefault((row["candidate"], f"fold_{int(row['fold']) + 1}"), [])
-            ends = not row["step"]
-            kind, at = ("epoch", int(row["epoch"]) + 1) if ends else ("step", int(row["step"]))
-            points += [
-                Point(f"{kind}/{name}", at, float(row[name])) for name in _CURVES if row[name]
-            ]
-    return found
+    curves: dict[tuple[str, str], list[Point]] = {}
+    for row in read_training(folder):
+        kind, at = ("epoch", row.epoch + 1) if row.step is None else ("step", row.step)
+        curves.setdefault((row.candidate, f"fold_{row.fold + 1}"), []).extend(
+            Point(f"{kind}/{name}", at, value)
+            for name in _CURVES
+            if not math.isnan(value := getattr(row, name))
+        )
+    return curves
 
 
 def numbers_of(evaluation: Evaluation) -> dict[str, float]:
@@ -242,7 +237,8 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w.\-]+", "_", name).strip("_.") or "unnamed"
 
 
-def _all_points(run: Run) -> Iterator[Point]:
+def all_points(run: Run) -> Iterator[Point]:
+    """Every number of a run: of its evaluations, and of the curves of what was trained."""
     for evaluation in run.evaluations:
         for name, value in numbers_of(evaluation).items():
             yield Point(f"{evaluation.on}/{name}", 0, value)
@@ -251,20 +247,19 @@ def _all_points(run: Run) -> Iterator[Point]:
             yield Point(f"{_plain(candidate)}/{fold}/{point.name}", point.at, point.value)
 
 
-def _params(run: Run) -> dict[str, str]:
+def params_of(run: Run) -> dict[str, str]:
     """What the run was asked for and what it chose, as MLflow shows it."""
-    about = run.about
-    chosen = run.comparison["candidates"][run.comparison["chosen"]]
+    about, chosen = run.about, run.comparison.winner
     found: dict[str, Any] = {
-        "approach": chosen["approach"],
-        "backbone": chosen["backbone"],
-        "fingerprint": about["fingerprint"],
-        "classes": len(about["classes"]),
-        **about["counts"],
+        "approach": chosen.approach,
+        "backbone": chosen.backbone,
+        "fingerprint": about.fingerprint,
+        "classes": len(about.classes),
+        **about.counts,
     }
-    found |= {f"chosen.{name}": value for name, value in chosen["settings"].items()}
-    found |= {f"setting.{name}": value for name, value in about["settings"].items()}
-    found |= {f"version.{name}": value for name, value in about["versions"].items()}
+    found |= {f"chosen.{name}": value for name, value in chosen.settings.items()}
+    found |= {f"setting.{name}": value for name, value in about.settings.items()}
+    found |= {f"version.{name}": value for name, value in about.versions.items()}
     return {
         name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         for name, value in found.items()
@@ -335,18 +330,18 @@ def _texts(run: Run) -> dict[str, str]:
     """What TensorBoard shows as text, as Markdown."""
     candidates = [
         [
-            c["title"],
-            c["status"],
-            _interval(c["accuracy"]),
-            _points(c["chosen_is_ahead_by"]),
-            f"{c['seconds']:.1f}",
+            c.title,
+            c.status,
+            _interval(c.accuracy),
+            "" if c.chosen_is_ahead_by is None else c.chosen_is_ahead_by.points,
+            f"{c.seconds:.1f}",
         ]
-        for c in run.comparison["candidates"]
+        for c in run.comparison.candidates
     ]
     header = ["candidate", "status", "accuracy", "chosen is ahead by", "seconds"]
     found = {
-        "verdict": str(run.comparison["verdict"]),
-        "how to read it": "\n\n".join(run.about.get("reading", ())),
+        "verdict": run.comparison.verdict,
+        "how to read it": "\n\n".join(run.about.reading),
         "candidates": _table(header, candidates),
     }
     for evaluation in run.evaluations:
@@ -364,7 +359,7 @@ def _texts(run: Run) -> dict[str, str]:
                 [
                     name,
                     str(score.n),
-                    _interval(score.recall.to_dict()),
+                    _interval(score.recall),
                     f"{score.precision:.3f}",
                     f"{score.f1:.3f}",
                 ]
@@ -374,14 +369,10 @@ def _texts(run: Run) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
-def _interval(estimate: Mapping[str, Any] | None) -> str:
-    if estimate is None or estimate["value"] is None:
+def _interval(estimate: Estimate | None) -> str:
+    if (rate := defined(estimate)) is None:
         return ""
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
-
-
-def _points(estimate: Mapping[str, Any] | None) -> str:
-    return "" if estimate is None else Estimate.from_dict(dict(estimate)).points
+    return f"{rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -427,13 +418,13 @@ def _write_events(
     return path
 
 
-def _seconds(moment: Any) -> float:
+def _seconds(moment: str) -> float:
     """Seconds since 1970 of a time in run.json."""
     try:
-        return datetime.fromisoformat(str(moment)).timestamp()
+        return datetime.fromisoformat(moment).timestamp()
     except ValueError as error:
         raise RunError(f"run.json says {moment!r} for a time; fit again with --force") from error
 
 
-def _milliseconds(moment: Any) -> int:
+def _milliseconds(moment: str) -> int:
     return round(1000 * _seconds(moment))

@@ -12,7 +12,7 @@
     neighbours  what is near what in feature space, for copies and outliers
 """
 
-from regraft.issues.base import Issue, in_order, issues_csv, named_file
+from regraft.issues.base import Issue, in_order, issues_csv
 from regraft.issues.copies import Copy, find_copies
 from regraft.issues.finding import (
     Findings,
@@ -63,7 +63,6 @@ __all__ = [
     "issues_csv",
     "look",
     "look_for_series",
-    "named_file",
     "suspect_labels",
     "with_suspects",
 ]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from regraft.csv_table import csv_text
 from regraft.dataset import natural_key
 
 COLUMNS = ("path", "issue", "score", "detail")
-"""Of `issues.csv`."""
+"""Those that `issues.csv` has in all versions; `other` follows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +20,15 @@ class Issue:
         path: of the file, as in the dataset's row; "." for the dataset as a whole.
         issue: kind, such as "leakage".
         score: 0 to 1, higher is worse.
-        detail: what it is about: for copies and leakage the other file's path.
+        detail: what it is about, in words for people.
+        other: path of the other file, for copies, series and leakage; else "".
     """
 
     path: str
     issue: str
     score: float
     detail: str
+    other: str = ""
 
 
 def in_order(issues: Iterable[Issue]) -> tuple[Issue, ...]:
@@ -37,13 +38,7 @@ def in_order(issues: Iterable[Issue]) -> tuple[Issue, ...]:
     )
 
 
-def named_file(detail: str, known: Collection[str]) -> str:
-    """The path among `known` that a detail begins with; "" where it names none."""
-    ends = [len(detail), *(m.start() for m in re.finditer(r", | \(", detail))]
-    return next((detail[:end] for end in ends if detail[:end] in known), "")
-
-
 def issues_csv(issues: Iterable[Issue]) -> str:
-    """The issues as CSV text below the header of `COLUMNS`."""
-    rows = ((issue.path, issue.issue, f"{issue.score:.6g}", issue.detail) for issue in issues)
-    return csv_text([COLUMNS, *rows])
+    """The issues as CSV text below a header: `COLUMNS`, and `other`."""
+    rows = ((i.path, i.issue, f"{i.score:.6g}", i.detail, i.other) for i in issues)
+    return csv_text([(*COLUMNS, "other"), *rows])

@@ -7,7 +7,7 @@ label suspects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -161,9 +161,12 @@ def _table(data: Dataset, found: Findings) -> tuple[Issue, ...]:
         *row_issues.exact_duplicates(data),
         *row_issues.label_conflicts(data),
         *_one_each(
-            *row_issues.leakage(data),
-            *_leaks(found.rows, found.copies),
-            *_leaks_of_series(found.rows, found.series),
+            [
+                *row_issues.leaked_copies(data),
+                *_leaks(found.rows, found.copies),
+                *_leaks_of_series(found.rows, found.series),
+            ],
+            of_groups=row_issues.leaked_groups(data),
         ),
         *_copies(found.rows, found.copies, found.series),
         *_series(data, found.rows, found.copies, found.series),
@@ -237,7 +240,8 @@ def _copies(rows: Sequence[Row], copies: Sequence[Copy], series: Series | None) 
         how = ", mirrored" if copy.mirrored else ""
         if first.label != second.label:
             how += f", labelled {first.label} and {second.label}"
-        yield Issue(second.path, "near_duplicate", copy.alike, first.path + how)
+        detail = first.path + how
+        yield Issue(second.path, "near_duplicate", copy.alike, detail, other=first.path)
 
 
 def _leaks(rows: Sequence[Row], copies: Sequence[Copy]) -> Iterator[Issue]:
@@ -247,7 +251,8 @@ def _leaks(rows: Sequence[Row], copies: Sequence[Copy]) -> Iterator[Issue]:
         if (first.split == "test") == (second.split == "test") or first.sha256 == second.sha256:
             continue
         test, other = (first, second) if first.split == "test" else (second, first)
-        yield Issue(test.path, "leakage", copy.alike, f"{other.path} (near duplicate)")
+        detail = f"{other.path} (near duplicate)"
+        yield Issue(test.path, "leakage", copy.alike, detail, other=other.path)
 
 
 def _series(
@@ -262,13 +267,10 @@ def _series(
             continue
         classes = {rows[i].label for i in members}
         several = f" of {len(classes)} classes" if len(classes) > 1 else ""
-        of = things(data.modality)
-        yield Issue(
-            rows[members[0]].path,
-            "series",
-            float(series.alike[number]),
-            f"{rows[members[-1]].path} ({len(members):,} {of}{several} one after another, alike)",
-        )
+        first, last = rows[members[0]].path, rows[members[-1]].path
+        how_many = f"{len(members):,} {things(data.modality)}{several}"
+        detail = f"{last} ({how_many} one after another, alike)"
+        yield Issue(first, "series", float(series.alike[number]), detail, other=last)
 
 
 def _leaks_of_series(rows: Sequence[Row], series: Series | None) -> Iterator[Issue]:
@@ -280,14 +282,15 @@ def _leaks_of_series(rows: Sequence[Row], series: Series | None) -> Iterator[Iss
         for i in members:
             if rows[i].split == "test" and training:
                 near = min(training, key=lambda j: abs(series.places[j] - series.places[i]))
-                detail = f"{rows[near].path} (of the same series)"
-                yield Issue(rows[i].path, "leakage", float(series.alike[number]), detail)
+                other, alike = rows[near].path, float(series.alike[number])
+                detail = f"{other} (of the same series)"
+                yield Issue(rows[i].path, "leakage", alike, detail, other=other)
 
 
-def _one_each(*leaks: Issue) -> Iterator[Issue]:
+def _one_each(leaks: Iterable[Issue], *, of_groups: Iterable[Issue]) -> Iterator[Issue]:
     """One leak for each test photo: a copy before a near duplicate before a member of its group."""
     worst: dict[str, Issue] = {}
-    for leak in sorted(leaks, key=lambda i: ("(the same group" in i.detail, -i.score)):
+    for leak in [*sorted(leaks, key=lambda leak: -leak.score), *of_groups]:
         worst.setdefault(leak.path, leak)
     yield from worst.values()
 
@@ -322,7 +325,7 @@ def _of_the_whole(
 ) -> Iterator[Issue]:
     """What concerns no single photo; the path is "." then."""
     of = things(data.modality)
-    for culprit in () if shortcuts is None else shortcuts.alarms:
+    for culprit in () if shortcuts is None else shortcuts.alarming:
         assert shortcuts is not None
         a = culprit.accuracy
         detail = (

@@ -1,7 +1,7 @@
 """Issues that the rows of a dataset tell by themselves: its files need not be opened again.
 
     unreadable       a file that cannot be decoded, or that the label table names in vain
-    exact_duplicate  a byte-for-byte copy; the detail is the path of its twin
+    exact_duplicate  a byte-for-byte copy of another file
     leakage          a test image of which training has a copy or another of the same group
     label_conflict   one image with two labels
 
@@ -11,7 +11,7 @@ files are still there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from regraft.dataset import Dataset, Row
 from regraft.issues.base import Issue
@@ -32,28 +32,32 @@ def exact_duplicates(data: Dataset) -> Iterator[Issue]:
             continue
         twin = first.setdefault(row.sha256, row.path)
         if twin != row.path:
-            yield Issue(row.path, "exact_duplicate", 1.0, twin)
+            yield Issue(row.path, "exact_duplicate", 1.0, twin, other=twin)
 
 
-def leakage(data: Dataset) -> Iterator[Issue]:
-    """Every test image that training rows, in use or left out by the scan, give away."""
-    training = [row for row in data.rows if row.split == "train" and row.label and row.sha256]
-    training = [row for row in training if row.status in ("ok", "excluded")]
-    copies = _first_by(training, lambda row: row.sha256)
-    same_group = _first_by(training, lambda row: row.group)
+def leaked_copies(data: Dataset) -> Iterator[Issue]:
+    """Every test image of which training rows, in use or left out by the scan, hold a copy."""
+    copies = _first_in_training(data, lambda row: row.sha256)
     for row in data.test:
-        if row.sha256 in copies:
-            yield Issue(row.path, "leakage", 1.0, copies[row.sha256])
-        elif row.group in same_group:
-            twin = f"{same_group[row.group]} (the same group {row.group!r})"
-            yield Issue(row.path, "leakage", 1.0, twin)
+        if twin := copies.get(row.sha256):
+            yield Issue(row.path, "leakage", 1.0, twin, other=twin)
 
 
-def _first_by(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, str]:
-    """The path of the first row for each key that is not empty."""
+def leaked_groups(data: Dataset) -> Iterator[Issue]:
+    """Every test image of a group of training rows, in use or left out by the scan."""
+    members = _first_in_training(data, lambda row: row.group)
+    for row in data.test:
+        if other := members.get(row.group):
+            detail = f"{other} (the same group {row.group!r})"
+            yield Issue(row.path, "leakage", 1.0, detail, other=other)
+
+
+def _first_in_training(data: Dataset, key: Callable[[Row], str]) -> dict[str, str]:
+    """The path of the first training row for each key that is not empty."""
     first: dict[str, str] = {}
-    for row in rows:
-        if key(row):
+    for row in data.rows:
+        is_training = row.split == "train" and row.label and row.sha256
+        if is_training and row.status in ("ok", "excluded") and key(row):
             first.setdefault(key(row), row.path)
     return first
 

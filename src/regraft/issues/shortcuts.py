@@ -17,9 +17,9 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from regraft.dataset import Row
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate
 from regraft.modality.cells import row_of
 from regraft.modality.examiner import CONTENT, INCIDENTAL, Examiner
+from regraft.records import digits, to_json
+from regraft.saved import Count, Number
 
 SIGNIFICANT = 0.02  # for all facts of a kind together
 MATTERS = 0.15  # of what guessing leaves open, a fact must tell so much to raise an alarm
@@ -57,18 +59,8 @@ class Culprit:
     name: str
     kind: str
     accuracy: Estimate
-    p: float
-    told: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "accuracy": self.accuracy.to_dict(),
-            "p": round(self.p, 4),
-            "told": round(self.told, 4),
-        }
+    p: Number = field(metadata=digits(4))
+    told: Number = field(metadata=digits(4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,27 +75,28 @@ class Shortcuts:
         images: how many photos were used.
     """
 
-    guess: float
-    incidental: Estimate | None
-    content: Estimate | None
-    culprits: tuple[Culprit, ...]
-    images: int
+    TOLD: ClassVar = ("alarms",)
+
+    guess: Number
+    incidental: Estimate | None = None
+    content: Estimate | None = None
+    culprits: tuple[Culprit, ...] = ()
+    images: Count = 0
 
     @property
-    def alarms(self) -> tuple[Culprit, ...]:
+    def alarming(self) -> tuple[Culprit, ...]:
         """Incidental facts that tell enough for a model to rely on them."""
         return tuple(c for c in self.culprits if c.kind == INCIDENTAL and c.told >= MATTERS)
 
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """The names of the alarming facts."""
+        return tuple(culprit.name for culprit in self.alarming)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        return {
-            "guess": round(self.guess, 6),
-            "incidental": self.incidental and self.incidental.to_dict(),
-            "content": self.content and self.content.to_dict(),
-            "culprits": [c.to_dict() for c in self.culprits],
-            "alarms": [c.name for c in self.alarms],
-            "images": self.images,
-        }
+        values: dict[str, Any] = to_json(self)
+        return values
 
 
 def find_shortcuts(

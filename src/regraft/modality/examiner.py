@@ -74,8 +74,7 @@ class Moment(NamedTuple):
     camera: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A word that sets a class apart: the share of its texts that have it, and of the others."""
 
     text: str

@@ -6,14 +6,13 @@ are rules of thumb; each line states the number it rests on, so that the reader 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from regraft.differences import standing, unpaired_difference
 from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
 from regraft.explaining import tested
-from regraft.issues import about_doubts, confident_doubts, named_file
+from regraft.issues import about_doubts, confident_doubts
 from regraft.metrics import wilson_interval
 from regraft.reporting import words
 from regraft.reporting.answers import Answer, Check
@@ -52,8 +51,6 @@ def _checks(run: Run, best: Evaluation) -> Iterator[Check]:
     yield from (_unless_flattered(check, best) for check in _labels(run))
     yield _unless_flattered(_calibrated(best), best)
     yield _complete(run)
-    for warning in run.about.get("warnings") or ():
-        yield Check("careful", "A warning from the run", str(warning))
 
 
 def _unless_flattered(check: Check, best: Evaluation) -> Check:
@@ -65,9 +62,8 @@ def _unless_flattered(check: Check, best: Evaluation) -> Check:
 
 def _measured_on_unseen(run: Run, best: Evaluation) -> Check:
     claim = f"Measured only on {things()} it had not been trained on"
-    backbone = run.about.get("backbone") or {}
-    name = str(backbone.get("name") or "the backbone")
-    reading = " ".join(str(line) for line in run.about.get("reading") or ())
+    name = run.about.backbone.name or "the backbone"
+    reading = " ".join(run.about.reading)
     reason = reading or f"Every number here comes from {things()} left out of the training."
     known = [e for e in run.evaluations if e.overlap.flattering]
     if known:
@@ -87,7 +83,7 @@ def _measured_on_unseen(run: Run, best: Evaluation) -> Check:
             f"{reason} What {name} was trained on before is not recorded: if these {things()} were "
             "among it, the numbers are flattered.",
         )
-    source = backbone.get("pretrained_on")
+    source = run.about.backbone.pretrained_on
     if source and source != "nothing":
         reason += f" Whether what {name} was pretrained on ({source}) holds any is not known."
     return Check("yes", claim, reason)
@@ -144,7 +140,7 @@ def _no_leak(run: Run) -> Check:
     if not leaks:
         return _kept_together(run, claim)
     trained_on = {row.path for row in run.data.train}
-    told = [leak for leak in leaks if named_file(leak.detail, trained_on)]
+    told = [leak for leak in leaks if leak.other in trained_on]
     which = words.counted(len(told or leaks), f"test {thing()} has", f"test {things()} have")
     reason = f"{which} a copy, or a member of the same group or series, among the training "
     if told:
@@ -155,12 +151,11 @@ def _no_leak(run: Run) -> Check:
 
 def _kept_together(run: Run, claim: str) -> Check:
     """Whether all that could leak was looked for, and stays on one side of every split."""
-    audit = run.about.get("audit") or {}
-    series: Mapping[str, Any] = audit.get("series") or {}
+    audit = run.about.audit
     not_looked_for = []
-    if not audit.get("near_copies", bool(audit)):  # earlier versions looked for all or nothing
+    if not audit.near_copies:
         not_looked_for.append("near copies")
-    if not series:
+    if audit.series is None:
         not_looked_for.append(f"series of {things()} such as {words.series_example()}")
     if not_looked_for:
         reason = (
@@ -168,10 +163,10 @@ def _kept_together(run: Run, claim: str) -> Check:
             f"{words.listed(not_looked_for)} were not looked for."
         )
         return Check("careful", claim, reason)
-    if leak := why_splits_leak(series):
-        return Check("no" if series.get("cut") else "careful", claim, leak)
+    if audit.series is not None and (leak := why_splits_leak(audit.series)):
+        return Check("no" if audit.series.cut else "careful", claim, leak)
     kept = "Exact copies, near copies, series and named groups stay on one side of every split."
-    return Check("yes", claim, f"{kept} {what_chance_makes(series)}".strip())
+    return Check("yes", claim, f"{kept} {what_chance_makes(audit.series)}".strip())
 
 
 def _labels(run: Run) -> Iterator[Check]:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from regraft.reporting import words
 from regraft.reporting.answers import Check
 from regraft.reporting.checks import trust_checks
-from regraft.reporting.provenance import candidate_title, duration, what_was_run
+from regraft.reporting.provenance import duration, what_was_run
 from regraft.reporting.words import thing, things
 from regraft.runs import Run
 
@@ -68,7 +68,7 @@ def shortened(names: Sequence[str]) -> list[str]:
 
 def what_is_common(runs: Sequence[Run], names: Sequence[str]) -> Common:
     """What is the same for all runs: photos, labels, test set, classes."""
-    prints = {str(run.about.get("fingerprint") or run.data.fingerprint()) for run in runs}
+    prints = {run.about.fingerprint or run.data.fingerprint() for run in runs}
     used = [{row.sha256: row.label for row in run.data.ok} for run in runs]
     tested = [{row.sha256 for row in run.data.test} for run in runs]
     if any(one != used[0] for one in used) or any(one != tested[0] for one in tested):
@@ -176,31 +176,23 @@ def _issue_name(kind: str) -> str:
 def what_was_chosen(runs: Sequence[Run]) -> tuple[Fact, ...]:
     """What each run chose, and what it cost."""
     networks = [dict(what_was_run(run).backbone) for run in runs]
-    settings = [run.about.get("settings") or {} for run in runs]
-    phases = [run.about.get("seconds") or {} for run in runs]
+    settings = [run.about.settings for run in runs]
+    phases = [run.about.seconds for run in runs]
     rows = [
-        _fact("Approach", map(_chosen, runs)),
+        _fact("Approach", [run.comparison.winner.title for run in runs]),
         *(
             _fact(title, [network.get(title, "") for network in networks])
             for title in ("Network", "Looks at", "Pretrained on", "Licence")
         ),
         _fact("Model on disk", [_size(run.folder / "model") for run in runs]),
-        _fact("Time, all in all", [duration(run.about.get("seconds_total")) for run in runs]),
+        _fact("Time, all in all", [duration(run.about.seconds_total or None) for run in runs]),
         _fact("Comparison", [duration(one.get("comparison")) for one in phases]),
         _fact("Final fit", [duration(one.get("final fit")) for one in phases]),
         _fact("Budget", [duration(one.get("budget_s")) for one in settings]),
-        _fact("Candidates", [f"{len(run.comparison.get('candidates') or ()):,}" for run in runs]),
+        _fact("Candidates", [f"{len(run.comparison.candidates):,}" for run in runs]),
         _fact("Seed", [str(one.get("seed", "")) for one in settings]),
     ]
     return tuple(row for row in rows if any(row.cells))
-
-
-def _chosen(run: Run) -> str:
-    candidates = run.comparison.get("candidates") or ()
-    chosen = run.comparison.get("chosen")
-    if not isinstance(chosen, int) or not 0 <= chosen < len(candidates):
-        return ""
-    return candidate_title(candidates[chosen])
 
 
 def _size(folder: Path) -> str:
@@ -214,7 +206,7 @@ def where_and_when(runs: Sequence[Run]) -> tuple[Fact, ...]:
     facts = [dict(what_was_run(run).facts) for run in runs]
     titles = _in_order([list(one) for one in facts])
     rows = [_fact(title, [one.get(title, "") for one in facts]) for title in titles]
-    versions = [str(run.about.get("regraft") or "") for run in runs]
+    versions = [run.about.regraft for run in runs]
     return (*rows, _fact("Made by regraft", versions))
 
 
@@ -223,7 +215,7 @@ def settings_that_differ(runs: Sequence[Run]) -> tuple[Fact, ...]:
     found = []
     for run in runs:
         said = what_was_run(run)
-        folds, repeats = (run.comparison.get(key) for key in ("folds", "repeats"))
+        folds, repeats = run.comparison.folds, run.comparison.repeats
         found.append(
             dict(said.settings)
             | {f"version of {name}": text for name, text in said.versions}

@@ -22,7 +22,7 @@ from regraft.reporting.pages import Card, Header, data_cards, left_out_cards, re
 from regraft.reporting.provenance import Command
 from regraft.reporting.series import what_chance_makes
 from regraft.reporting.words import speaking_of, thing, things
-from regraft.runs import ImagePrediction, Run
+from regraft.runs import NOT_COMPARED, AuditRecord, ImagePrediction, Run, RunRecord
 
 SCRIPT = "explore.js"
 """What hovering over the map and filtering by class need."""
@@ -79,16 +79,14 @@ def _as_run(audited: Audit, seed: int) -> Run:
         )
     return Run(
         folder=Path(),
-        about={
-            "audit": {
-                "shortcuts": found.shortcuts and found.shortcuts.to_dict(),
-                "effects": [effect.to_dict() for effect in audited.effects],
-                "series": audited.by_order.to_dict(),
-            }
-        },
+        about=RunRecord(
+            audit=AuditRecord(
+                shortcuts=found.shortcuts, effects=audited.effects, series=audited.by_order
+            ),
+        ),
         data=data,
         issues=found.issues,
-        comparison={},
+        comparison=NOT_COMPARED,
         evaluations=(),
         predictions=predictions,
         exploration=explore(data, found, audited.features, audited.measures, seed=seed),
@@ -109,7 +107,7 @@ def _data_header(run: Run, audited: Audit) -> Header:
             f"A linear probe on a pretrained network is right on {words.percent(a.value)} "
             f"({words.estimate_range(a)}) of {things()} it had not seen."
         )
-        context += filter(None, [what_chance_makes(run.about["audit"]["series"])])
+        context += filter(None, [what_chance_makes(audited.by_order)])
     data = run.data
     issues = Card("Issues", f"{len(run.issues):,}", words.counted(len(found), "kind"))
     verdict = "Nothing found that needs a look"

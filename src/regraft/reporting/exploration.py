@@ -14,9 +14,8 @@ from typing import Any
 
 from regraft.explaining import tested
 from regraft.exploring import Exploration, Place, Spread
-from regraft.metrics import Estimate
 from regraft.modality import get_examiner
-from regraft.modality.examiner import CONTENT
+from regraft.modality.examiner import CONTENT, INCIDENTAL
 from regraft.reporting import words
 from regraft.reporting.charts import IntervalMark, Scale, Tick, interval_mark, rate_scale
 from regraft.reporting.scores import headline
@@ -200,20 +199,18 @@ def first_look(run: Run) -> Explored | None:
 
 def shortcuts(run: Run) -> Shortcuts | None:
     """What facts alone tell of the class, beside the model; None where it was not looked for."""
-    found = (run.about.get("audit") or {}).get("shortcuts")
-    if not found:
+    found = run.about.audit.shortcuts
+    if found is None:
         return None
     best = headline(run.evaluations)
     rows = [("the model", f"sees the {thing()}", best.accuracy, False)] if best else []
     for kind, clues in get_examiner(run.data.modality).clues_of_kind.items():
-        if found.get(kind):
-            estimate = Estimate.from_dict(found[kind])
+        if estimate := {INCIDENTAL: found.incidental, CONTENT: found.content}[kind]:
             rows.append((f"{clues} together", _KINDS[kind], estimate, False))
-    for culprit in found["culprits"]:
-        estimate = Estimate.from_dict(culprit["accuracy"])
-        alarm = culprit["name"] in found["alarms"]
-        rows.append((f"{culprit['name']} alone", _KINDS[culprit["kind"]], estimate, alarm))
-    guess = float(found["guess"])
+    for culprit in found.culprits:
+        alarm = culprit.name in found.alarms
+        rows.append((f"{culprit.name} alone", _KINDS[culprit.kind], culprit.accuracy, alarm))
+    guess = found.guess
     above = [e for _, _, e, _ in rows if e.value > guess]
     scale = rate_scale([guess, *(e.low for e in above)])
     return Shortcuts(
@@ -240,17 +237,16 @@ def shortcuts(run: Run) -> Shortcuts | None:
 
 def changes(run: Run) -> tuple[Change, ...]:
     """How much the accuracy depends on each kind of issue."""
-    found = []
-    for entry in (run.about.get("audit") or {}).get("effects") or ():
-        if entry["issue"] == "label_suspect":  # of an earlier version: it promises what it cannot
-            continue
-        change = Estimate.from_dict(entry["change"])
-        title = words.ISSUE_WORDS.get(entry["issue"], (entry["issue"], ""))[0]
-        ends = f"{words.points(change.low)} to {words.points(change.high)}"
-        found.append(
-            Change(title, int(entry["photos"]), words.points(change.value), ends, entry["how"])
+    return tuple(
+        Change(
+            words.ISSUE_WORDS.get(effect.issue, (effect.issue, ""))[0],
+            effect.photos,
+            words.points(effect.change.value),
+            f"{words.points(effect.change.low)} to {words.points(effect.change.high)}",
+            effect.how,
         )
-    return tuple(found)
+        for effect in run.about.audit.effects
+    )
 
 
 _KINDS = {"incidental": "how it was made and kept", "content": "its content"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from regraft.dataset import STATUSES, Row
-from regraft.issues import Doubt, Issue, about_doubts, named_file
+from regraft.issues import Doubt, Issue, about_doubts
 from regraft.modality import IMAGE, get_examiner
 from regraft.modality.cells import table_of
 from regraft.reporting import words
@@ -97,8 +97,8 @@ def find_out(run: Run) -> Findings:
         issues=_issues(run),
         n_files=len(run.data.rows),
         sizes=_sizes(run),
-        layout=words.sentence(run.data.layout or str(run.about.get("layout") or "")),
-        notes=run.data.notes or tuple(str(note) for note in run.about.get("notes") or ()),
+        layout=words.sentence(run.data.layout or run.about.layout),
+        notes=run.data.notes or run.about.notes,
     )
 
 
@@ -200,17 +200,16 @@ def label_doubts(run: Run) -> list[Doubt]:
 
 
 def _pictures(run: Run, issues: Sequence[Issue]) -> dict[Issue, Pictured]:
-    """The photo of each issue, with its twin where the detail names one."""
-    known = {row.path for row in run.data.rows}
-    twins = {issue: named_file(issue.detail, known) for issue in issues}
-    paths = list(dict.fromkeys(p for i in issues for p in (i.path, twins[i]) if p in known))
+    """The photo of each issue, with the other one where there is one."""
+    files = {row.path for row in run.data.rows}
+    paths = list(dict.fromkeys(p for i in issues for p in (i.path, i.other) if p in files))
     photos = make_thumbnails(
         [(run.data.locate(path), _PHOTO_PX) for path in paths], run.data.modality
     )
     made = dict(zip(paths, photos, strict=True))
     return {
         issue: Pictured(
-            tuple((made[p], p) for p in (issue.path, twins[issue]) if p in made), issue.detail
+            tuple((made[p], p) for p in (issue.path, issue.other) if p in made), issue.detail
         )
         for issue in issues
     }
@@ -270,7 +269,7 @@ def _photo_sizes(run: Run, rows: Sequence[Row]) -> list[tuple[str, str]]:
         ("Pixel format", _shares(Counter(row.mode or "unknown" for row in rows), len(rows)))
     )
     said.append(_file_kinds(rows))
-    wanted = _input_size(run)
+    wanted = run.about.backbone.transform.image_size_px
     if wanted:
         small = sum(1 for row in rows if min(row.width, row.height) < wanted)
         text = "none" if not small else words.counted(small, thing())
@@ -300,10 +299,3 @@ def _shares(counts: Counter[str], n: int) -> str:
         return f"all {next(iter(counts))}"
     most = [f"{name} {words.percent(count / n)}" for name, count in counts.most_common(4)]
     return ", ".join(most) + (", others" if len(counts) > 4 else "")
-
-
-def _input_size(run: Run) -> int:
-    """Side in pixels of what the network looks at; 0 if the run does not say."""
-    backbone = run.about.get("backbone") or {}
-    size = (backbone.get("transform") or {}).get("image_size_px")
-    return int(size) if isinstance(size, int | float) else 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from regraft.metrics import Estimate
+from regraft.learning_curve import CurvePoint, Forecast, PowerLaw
+from regraft.metrics import Estimate, defined
 from regraft.reporting import charts, words
 from regraft.reporting.charts import Plot, Scale
 from regraft.reporting.words import things
@@ -39,54 +39,38 @@ class MorePhotos:
 
 def would_more_photos_help(run: Run) -> MorePhotos | None:
     """The learning curve of a run; None where none was measured."""
-    curve = run.comparison.get("learning_curve")
-    if not isinstance(curve, Mapping) or not curve:
+    curve = run.comparison.learning_curve
+    if curve is None:
         return None
-    points = [(_point(entry), entry) for entry in curve.get("points") or ()]
-    found = [(estimate, entry) for estimate, entry in points if estimate is not None]
-    names = [str(curve.get(key) or "") for key in ("approach", "backbone")]
+    points = [point for point in curve.points if defined(point.accuracy)]
     return MorePhotos(
-        text=words.sentence(str(curve.get("text") or "")),
-        head=" on ".join(name for name in names if name),
-        plot=_plot(found, curve.get("forecast")) if len(found) > 1 else None,
+        text=words.sentence(curve.text),
+        head=f"{curve.approach} on {curve.backbone}",
+        plot=_plot(points, curve.forecast) if len(points) > 1 else None,
         sizes=tuple(
             Size(
-                images=words.number(float(entry["images"])),
-                per_class=words.number(float(entry.get("per_class") or 0)),
-                accuracy=words.percent(estimate.value),
-                accuracy_range=words.estimate_range(estimate),
+                images=words.number(point.images),
+                per_class=words.number(point.per_class),
+                accuracy=words.percent(point.accuracy.value),
+                accuracy_range=words.estimate_range(point.accuracy),
             )
-            for estimate, entry in found
+            for point in points
         ),
     )
 
 
-def _point(entry: Mapping[str, Any]) -> Estimate | None:
-    data = entry.get("accuracy")
-    if not data or data.get("value") is None or not entry.get("images"):
-        return None
-    return Estimate.from_dict(dict(data))
-
-
-def _plot(found: list[tuple[Estimate, Mapping[str, Any]]], forecast: Any) -> Plot:
-    sizes = [int(entry["images"]) for _, entry in found]
-    estimates = [estimate for estimate, _ in found]
-    ahead = _forecast_point(estimates[-1], forecast) if forecast else None
-    every = [*estimates, ahead] if ahead else estimates
+def _plot(points: Sequence[CurvePoint], forecast: Forecast | None) -> Plot:
+    sizes = [point.images for point in points]
+    estimates = [point.accuracy for point in points]
+    every = [*estimates, forecast.accuracy] if forecast else estimates
     y = charts.rate_scale([e.low for e in every] + [e.value for e in every])
-    x = charts.size_scale([*sizes, int(forecast["images"])] if ahead else sizes)
-    law = forecast.get("law") if forecast else None
-    lines = [
-        charts.line([(n, e.value) for n, e in zip(sizes, estimates, strict=True)], x, y, "fold")
-    ]
-    if law:
-        lines = [charts.line(_law_points(law, x), x, y, "law")]
-    elif ahead:
-        lines.append(
-            charts.line(
-                [(sizes[-1], estimates[-1].value), (forecast["images"], ahead.value)], x, y, "law"
-            )
-        )
+    x = charts.size_scale([*sizes, forecast.images] if forecast else sizes)
+    measured = [(n, e.value) for n, e in zip(sizes, estimates, strict=True)]
+    line = (
+        charts.line(_law_points(forecast.law, x), x, y, "law")
+        if forecast
+        else charts.line(measured, x, y, "fold")
+    )
     dots = [
         charts.dot(n, estimate, x, y, "fold", _hover(n, estimate))
         for n, estimate in zip(sizes, estimates, strict=True)
@@ -100,15 +84,14 @@ def _plot(found: list[tuple[Estimate, Mapping[str, Any]]], forecast: Any) -> Plo
         else f"Accuracy is {words.percent(estimates[0].value)} with {sizes[0]:,} training "
         f"{things()} and {words.percent(estimates[-1].value)} with {sizes[-1]:,}"
     )
-    if law:
+    if forecast:
         key.append(("law", "the power law through it"))
-    if ahead:
-        text = f"forecast, {_hover(int(forecast['images']), ahead)}"
-        dots.append(charts.dot(forecast["images"], ahead, x, y, "ahead", text))
+        text = f"forecast, {_hover(forecast.images, forecast.accuracy)}"
+        dots.append(charts.dot(forecast.images, forecast.accuracy, x, y, "ahead", text))
         key.append(("dot-ahead", "forecast"))
         label += (
-            f"; forecast with {int(forecast['images']):,}: {words.percent(ahead.value)}, "
-            f"interval {words.estimate_range(ahead)}"
+            f"; forecast with {forecast.images:,}: {words.percent(forecast.accuracy.value)}, "
+            f"interval {words.estimate_range(forecast.accuracy)}"
         )
     return Plot(
         title="Accuracy",
@@ -116,24 +99,11 @@ def _plot(found: list[tuple[Estimate, Mapping[str, Any]]], forecast: Any) -> Plo
         x=x,
         y=y,
         x_title=f"training {things()}, each step the same factor",
-        lines=tuple(lines),
+        lines=(line,),
         dots=tuple(dots),
         key=tuple(key),
         y_unit=f"{words.THIN_SPACE}%",
     )
-
-
-def _forecast_point(last: Estimate, forecast: Mapping[str, Any]) -> Estimate | None:
-    """Where the forecast stands: as stored, else the last point and the gain on top."""
-    stored = forecast.get("accuracy")
-    if stored and stored.get("value") is not None:
-        return Estimate.from_dict(dict(stored))
-    gain = forecast.get("gain")
-    if not gain or gain.get("value") is None:
-        return None
-    risen = Estimate.from_dict(dict(gain))
-    value, low, high = (min(1.0, last.value + x) for x in (risen.value, risen.low, risen.high))
-    return Estimate(value, low, high, risen.method)
 
 
 def _hover(images: int, accuracy: Estimate) -> str:
@@ -141,7 +111,6 @@ def _hover(images: int, accuracy: Estimate) -> str:
     return f"{images:,} training {things()}: {value}, 95 % interval {ends}"
 
 
-def _law_points(law: Mapping[str, Any], x: Scale) -> list[tuple[float, float]]:
-    floor, scale, exponent = (float(law[name]) for name in ("floor", "scale", "exponent"))
-    at = np.geomspace(x.low, x.high, _LAW_STEPS)
-    return [(float(n), float(1 - min(1.0, floor + scale * n**-exponent))) for n in at]
+def _law_points(law: PowerLaw, x: Scale) -> list[tuple[float, float]]:
+    sizes = np.geomspace(x.low, x.high, _LAW_STEPS)
+    return [(float(n), 1 - law.error(float(n))) for n in sizes]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from typing import Any
 from regraft.differences import Standing, standing
 from regraft.explaining import read_explanations
 from regraft.locations import shareable, shareable_command
-from regraft.metrics import Estimate
+from regraft.metrics import Estimate, defined
 from regraft.modality import MODALITIES
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.words import things
-from regraft.runs import Run, shareable_settings
+from regraft.runs import BackboneRecord, Run, shareable_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +92,19 @@ class Provenance:
 
 def what_was_tried(run: Run) -> Tried:
     """The candidates in the order in which they were tried."""
-    entries = list(run.comparison.get("candidates") or ())
-    found = [_estimate(entry.get("accuracy")) for entry in entries]
-    scale = charts.rate_scale([estimate.low for estimate in found if estimate])
-    chosen = run.comparison.get("chosen")
+    comparison = run.comparison
+    accuracies = [defined(candidate.accuracy) for candidate in comparison.candidates]
+    scale = charts.rate_scale([accuracy.low for accuracy in accuracies if accuracy])
     rows = []
-    for number, (entry, accuracy) in enumerate(zip(entries, found, strict=True)):
-        gap = _estimate(entry.get("chosen_is_ahead_by"))
+    for candidate, accuracy in zip(comparison.candidates, accuracies, strict=True):
+        gap = defined(candidate.chosen_is_ahead_by)
+        images = candidate.images_predicted
         rows.append(
             CandidateRow(
-                title=candidate_title(entry),
-                chosen=number == chosen,
-                status=str(entry.get("status") or ""),
-                reason=str(entry.get("reason") or ""),
+                title=candidate.title,
+                chosen=candidate is comparison.winner,
+                status=candidate.status,
+                reason=candidate.reason,
                 accuracy=words.percent(accuracy.value) if accuracy else "",
                 accuracy_range=words.estimate_range(accuracy) if accuracy else "",
                 mark=charts.interval_mark(accuracy, scale) if accuracy else None,
@@ -114,52 +113,39 @@ def what_was_tried(run: Run) -> Tried:
                 if gap
                 else "",
                 comparison=_compared(gap),
-                seconds=words.seconds(float(entry.get("seconds") or 0.0)),
-                predicted=duration(entry.get("predicted_seconds")),
-                images=_count(entry.get("images_predicted")) if accuracy else "",
-                folds=_folds_done(entry.get("folds_done"), run.comparison),
+                seconds=words.seconds(candidate.seconds),
+                predicted=duration(candidate.predicted_seconds),
+                images=f"{images:,}" if accuracy and images is not None else "",
+                folds=_folds_done(candidate.folds_done, of=comparison.folds),
             )
         )
-    folds, repeats = run.comparison.get("folds"), run.comparison.get("repeats")
-    said = f"{folds}-fold cross-validation" if folds else "cross-validation"
-    if repeats and repeats > 1:
-        said += f", repeated {repeats} times"
-    selection = run.comparison.get("selection") or {}
+    folds = f"{comparison.folds}-fold cross-validation" if comparison.folds else "cross-validation"
+    if comparison.repeats > 1:
+        folds += f", repeated {comparison.repeats} times"
     return Tried(
         candidates=tuple(rows),
         scale=scale,
-        verdict=str(run.comparison.get("verdict") or ""),
-        folds=said,
-        selection=words.sentence(str(selection.get("text") or "")),
+        verdict=comparison.verdict,
+        folds=folds,
+        selection=words.sentence(comparison.selection.text if comparison.selection else ""),
         has_images=any(row.images for row in rows),
         has_predicted=any(row.predicted for row in rows),
         some_stopped=any(row.status == "stopped" for row in rows),
     )
 
 
-def duration(value: object) -> str:
+def duration(seconds: float | None) -> str:
     """A duration; "" where there is none."""
-    is_there = isinstance(value, int | float) and math.isfinite(value)
-    return words.seconds(float(value)) if is_there else ""  # type: ignore[arg-type]
+    return "" if seconds is None else words.seconds(seconds)
 
 
-def _count(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else ""
-
-
-def _folds_done(done: object, comparison: Mapping[str, Any]) -> str:
+def _folds_done(done: int | None, *, of: int) -> str:
     """ "2 of 5 folds"; the total only where it is known and not reached."""
-    if not isinstance(done, int):
+    if done is None:
         return ""
-    total = int(comparison.get("folds") or 0)
-    if 0 < done < total:
-        return f"{done} of {words.counted(total, 'fold')}"
+    if 0 < done < of:
+        return f"{done} of {words.counted(of, 'fold')}"
     return words.counted(done, "fold")
-
-
-def candidate_title(entry: Mapping[str, Any]) -> str:
-    """What an entry of `candidates` in comparison.json is called."""
-    return str(entry.get("title") or f"{entry.get('approach')} on {entry.get('backbone')}")
 
 
 def _compared(gap: Estimate | None) -> str:
@@ -175,77 +161,52 @@ _STANDINGS: Mapping[Standing, str] = {  # of the chosen one, told of the other
 }
 
 
-def _estimate(data: Mapping[str, Any] | None) -> Estimate | None:
-    """The estimate in a JSON object; None where there is none or it has no value."""
-    if not data:
-        return None
-    estimate = Estimate.from_dict(dict(data))
-    return None if math.isnan(estimate.value) else estimate
-
-
 def what_was_run(run: Run) -> Provenance:
     """Settings, versions, machine, time and what to do next."""
     about = run.about
-    spent = {str(name): float(s) for name, s in (about.get("seconds") or {}).items()}
-    longest = max(spent.values(), default=0.0) or 1.0
-    total = about.get("seconds_total") or sum(spent.values())
+    longest = max(about.seconds.values(), default=0.0) or 1.0
     return Provenance(
         phases=tuple(
-            Phase(name, words.seconds(s), round(100 * s / longest, 2)) for name, s in spent.items()
+            Phase(name, words.seconds(s), round(100 * s / longest, 2))
+            for name, s in about.seconds.items()
         ),
-        total=words.seconds(float(total)),
+        total=words.seconds(about.seconds_total or sum(about.seconds.values())),
         facts=_facts(run),
-        backbone=_backbone(about.get("backbone") or {}),
-        settings=_flat(shareable_settings(about.get("settings") or {}, run.known_as)),
-        versions=_flat(about.get("versions") or {}),
-        reading=tuple(str(line) for line in about.get("reading") or ()),
+        backbone=_backbone(about.backbone),
+        settings=_flat(shareable_settings(about.settings, run.known_as)),
+        versions=_flat(about.versions),
+        reading=about.reading,
         commands=_commands(run),
-        repeat=shareable_command(str(about.get("command") or ""), Path.cwd()),
+        repeat=shareable_command(about.command, Path.cwd()),
     )
 
 
 def _facts(run: Run) -> tuple[tuple[str, str], ...]:
-    about = run.about
-    machine = about.get("machine") or {}
-    cores = machine.get("cores")
+    about, machine = run.about, run.about.machine
+    cores = words.counted(machine.cores, "core") if machine.cores else ""
     facts = {
         "Data": shareable(run.data.root, run.known_as),
         "Run folder": shareable(run.known_as, Path.cwd()),
-        "Started": moment(about.get("started")),
-        "Finished": moment(about.get("finished")),
-        "Machine": ", ".join(
-            str(part)
-            for part in (
-                machine.get("system"),
-                machine.get("processor"),
-                words.counted(int(cores), "core") if cores else None,
-            )
-            if part
-        ),
-        "Fingerprint of the data": str(about.get("fingerprint") or ""),
+        "Started": moment(about.started),
+        "Finished": moment(about.finished),
+        "Machine": ", ".join(filter(None, (machine.system, machine.processor, cores))),
+        "Fingerprint of the data": about.fingerprint,
     }
     return tuple((name, text) for name, text in facts.items() if text)
 
 
-_BACKBONE_WORDS = {
-    "name": "Network",
-    "licence": "Licence",
-    "pretrained_on": "Pretrained on",
-    "source": "Weights from",
-    "weights_sha256": "Hash of the weights",
-}
-
-
-def _backbone(backbone: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    facts = [
-        (title, str(backbone[key])) for key, title in _BACKBONE_WORDS.items() if backbone.get(key)
-    ]
-    transform = backbone.get("transform") or {}
-    size = transform.get("image_size_px")
-    if size:
-        how = f", by {transform['resize']}" if transform.get("resize") else ""
-        facts.insert(1, ("Looks at", f"{size} \N{MULTIPLICATION SIGN} {size} pixels{how}"))
-    return tuple(facts)
+def _backbone(backbone: BackboneRecord) -> tuple[tuple[str, str], ...]:
+    size, resize = backbone.transform.image_size_px, backbone.transform.resize
+    pixels = f"{size} \N{MULTIPLICATION SIGN} {size} pixels" if size else ""
+    facts = {
+        "Network": backbone.name,
+        "Looks at": f"{pixels}, by {resize}" if pixels and resize else pixels,
+        "Licence": backbone.licence,
+        "Pretrained on": backbone.pretrained_on,
+        "Weights from": backbone.source,
+        "Hash of the weights": backbone.weights_sha256,
+    }
+    return tuple((title, text) for title, text in facts.items() if text)
 
 
 def _commands(run: Run) -> tuple[Command, ...]:
@@ -271,11 +232,10 @@ def _commands(run: Run) -> tuple[Command, ...]:
     )
 
 
-def moment(text: object) -> str:
+def moment(text: str) -> str:
     """ "2026-11-22T04:51:14+00:00" as "2026-11-22 04:51 UTC"."""
-    said = str(text or "")
-    is_utc = said.endswith(("+00:00", "Z"))
-    return f"{said[:16].replace('T', ' ')} UTC" if is_utc else said
+    is_utc = text.endswith(("+00:00", "Z"))
+    return f"{text[:16].replace('T', ' ')} UTC" if is_utc else text
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> tuple[tuple[str, str], ...]:

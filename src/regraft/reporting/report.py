@@ -63,12 +63,12 @@ def _header(run: Run) -> Header:
     about = run.about
     best = headline_of(run)
     return Header(
-        title=about.get("title") or title_of(run.data.root),
+        title=about.title or title_of(run.data.root),
         verdict=_verdict(best),
         verdict_range=words.percent_between(best.accuracy.low, best.accuracy.high) if best else "",
         context=tuple(_context(run, best)),
-        when=moment(about.get("finished") or about.get("started")),
-        version=str(about.get("regraft") or ""),
+        when=moment(about.finished or about.started),
+        version=about.regraft,
         cards=_cards(run, best),
     )
 
@@ -87,7 +87,7 @@ def _context(run: Run, best: Evaluation | None) -> list[str]:
     if best is None:
         return []
     said = [f"Measured on {words.measured_on(best)}."]
-    series = (run.about.get("audit") or {}).get("series")
+    series = run.about.audit.series
     said += filter(None, [what_chance_makes(series), why_splits_leak(series)])
     for other in run.evaluations:
         if other is not best:
@@ -125,9 +125,8 @@ def _cards(run: Run, best: Evaluation | None) -> tuple[Card, ...]:
     split = f"{len(data.train):,} training, {len(data.test):,} test"
     cards += data_cards(data, split=split if data.test else "all for training")
     cards += left_out_cards(data)
-    total = run.about.get("seconds_total")
-    if total:
-        cards.append(Card("Time", words.seconds(float(total)), "from folder to report"))
+    if total := run.about.seconds_total:
+        cards.append(Card("Time", words.seconds(total), "from folder to report"))
     return tuple(cards)
 
 

@@ -6,15 +6,13 @@ measured, and by which label, so that they are not measurements of one thing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from regraft.metrics import Estimate
+from regraft import evidence
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.words import thing, things
-from regraft.runs import Run
+from regraft.runs import DecisionsRecord, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,70 +58,65 @@ class Reviewed:
 
 def what_the_review_changed(run: Run) -> Reviewed | None:
     """What is known of the decisions that the run applied; None where it applied none."""
-    entry = run.about.get("decisions")
-    if not entry:
+    decisions = run.about.decisions
+    if decisions is None:
         return None
-    compared = list(entry.get("compared") or ())
-    lows = [_accuracy(one[when]).low for one in compared for when in ("before", "now")]
-    scale = charts.rate_scale(lows)
+    scale = charts.rate_scale(
+        [side.accuracy.low for pair in decisions.compared for side in (pair.before, pair.now)]
+    )
     return Reviewed(
-        summary=_summary(entry),
-        source=str(entry.get("from") or ""),
-        compared=tuple(_before_and_now(one, scale) for one in compared),
+        summary=_summary(decisions),
+        source=decisions.source,
+        compared=tuple(_before_and_now(pair, scale) for pair in decisions.compared),
         scale=scale,
     )
 
 
-def _summary(entry: Mapping[str, Any]) -> str:
-    applied = entry.get("applied") or {}
+def _summary(decisions: DecisionsRecord) -> str:
+    applied = decisions.applied
     parts = [
-        f"{words.counted(applied[name], thing())} {said}"
-        for name, said in (
-            ("relabelled", "relabelled"),
-            ("excluded", "excluded"),
-            ("kept", "kept as labelled"),
+        f"{words.counted(n, thing())} {what}"
+        for n, what in (
+            (applied.relabelled, "relabelled"),
+            (applied.excluded, "excluded"),
+            (applied.kept, "kept as labelled"),
         )
-        if applied.get(name)
+        if n
     ]
-    said = words.listed(parts) or "nothing changed"
-    skipped = int(entry.get("skipped") or 0)
-    if skipped:
-        was = "decision was" if skipped == 1 else "decisions were"
-        said += f"; {skipped:,} {was} not applied, because the file is gone or has changed"
-    return words.sentence(said)
+    summary = words.listed(parts) or "nothing changed"
+    if decisions.skipped:
+        were = words.counted(decisions.skipped, "decision was", "decisions were")
+        summary += f"; {were} not applied, because the file is gone or has changed"
+    return words.sentence(summary)
 
 
-def _before_and_now(one: Mapping[str, Any], scale: Scale) -> BeforeAndNow:
+def _before_and_now(pair: evidence.BeforeAndNow, scale: Scale) -> BeforeAndNow:
     return BeforeAndNow(
-        on=str(one["on"]),
-        name=words.estimate_name(str(one["on"])),
+        on=pair.on,
+        name=words.estimate_name(pair.on),
         measured=(
-            _measured("Before the review", one["before"], scale),
-            _measured("Now", one["now"], scale),
+            _measured("Before the review", pair.before, scale),
+            _measured("Now", pair.now, scale),
         ),
-        photos=_photos(one),
+        photos=_photos(pair),
     )
 
 
-def _measured(name: str, entry: Mapping[str, Any], scale: Scale) -> Measured:
-    accuracy = _accuracy(entry)
+def _measured(name: str, side: evidence.AccuracyOf, scale: Scale) -> Measured:
     return Measured(
         name=name,
-        n=words.number(int(entry["n"])),
-        photos=words.counted(int(entry["n"]), thing()),
-        value=words.estimate_value(accuracy),
-        range=words.estimate_range(accuracy),
-        mark=charts.interval_mark(accuracy, scale),
+        n=words.number(side.n),
+        photos=words.counted(side.n, thing()),
+        value=words.estimate_value(side.accuracy),
+        range=words.estimate_range(side.accuracy),
+        mark=charts.interval_mark(side.accuracy, scale),
     )
 
 
-def _accuracy(entry: Mapping[str, Any]) -> Estimate:
-    return Estimate.from_dict(dict(entry["accuracy"]))
-
-
-def _photos(one: Mapping[str, Any]) -> str:
-    shared, relabelled = int(one["shared"]), int(one["relabelled"])
-    labels = f"{relabelled:,} of them with another label" if relabelled else "with the same labels"
-    if shared == one["before"]["photos"] == one["now"]["photos"]:
+def _photos(pair: evidence.BeforeAndNow) -> str:
+    labels = "with the same labels"
+    if pair.relabelled:
+        labels = f"{pair.relabelled:,} of them with another label"
+    if pair.shared == pair.before.photos == pair.now.photos:
         return f"The {things()} are the same, {labels}."
-    return f"The {things()} differ: {shared:,} are in both, {labels}."
+    return f"The {things()} differ: {pair.shared:,} are in both, {labels}."

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from regraft.auditing import ByOrder
 from regraft.dataset.ordering import SOURCES
-from regraft.metrics import Estimate
 from regraft.reporting import words
 from regraft.reporting.words import things
 
 
-def what_chance_makes(found: Mapping[str, Any] | None) -> str:
+def what_chance_makes(order: ByOrder | None) -> str:
     """The accuracy in folds by series or blocks beside that in folds by chance.
 
     "" where they are shown as the same number, and for blocks where their difference is not
     significant: any two ways to split give somewhat different numbers.
 
     Args:
-        found: what `auditing.ByOrder.to_dict` returned; None where series were not looked for.
+        order: None where series were not looked for.
     """
-    if not found or not found.get("kept"):
+    if order is None or order.accuracy is None or order.by_chance is None:
         return ""
-    by_order, by_chance = (
-        words.percent(Estimate.from_dict(found[name]).value) for name in ("accuracy", "by_chance")
-    )
-    is_series = found["kept"] == "series"
-    if not found["differs"]:
+    by_order, by_chance = (words.percent(e.value) for e in (order.accuracy, order.by_chance))
+    is_series = order.kept == "series"
+    if not order.differs:
         if by_order == by_chance or not is_series:
             return ""
         return (
@@ -41,26 +36,26 @@ def what_chance_makes(found: Mapping[str, Any] | None) -> str:
         )
     return (
         f"A linear probe is right on {by_chance} in folds by chance and on {by_order} in folds by "
-        f"blocks of order: {things()} that come near each other by {_sources(found)} help each "
+        f"blocks of order: {things()} that come near each other by {_sources(order)} help each "
         "other, so expect less of others."
     )
 
 
-def why_splits_leak(found: Mapping[str, Any] | None) -> str:
+def why_splits_leak(order: ByOrder | None) -> str:
     """What of series is on both sides of a split all the same; "" if nothing."""
-    if not found:
+    if order is None:
         return ""
-    if found.get("cut"):
-        names = words.listed([words.quoted(name) for name in found["cut"]])
+    if order.cut:
+        names = words.listed([words.quoted(name) for name in order.cut])
         return (
             f"All training {things()} of {names} are of one series, of which blocks are on both "
             "sides of the folds: expect less of another series."
         )
-    if found.get("parted"):
-        several = words.counted(int(found["parted"]), "series has", "series have")
+    if order.parted:
+        several = words.counted(order.parted, "series has", "series have")
         return f"{several} {things()} in several named groups, which folds may part."
     return ""
 
 
-def _sources(found: Mapping[str, Any]) -> str:
-    return words.listed([SOURCES.get(source, source) for source in found["sources"]])
+def _sources(order: ByOrder) -> str:
+    return words.listed([SOURCES.get(source, source) for source in order.sources])

@@ -1,8 +1,6 @@
 """What training left in the run folder in, charts and a verdict on over- or underfitting out.
 
-`training.csv` has a row for each step (its fold columns are empty) and one for each epoch (its
-step is empty or -1); `lr_range.csv` is the learning-rate range test (Smith 2017, WACV, arXiv
-1506.01186). Both are optional, and a row that cannot be read is passed over.
+Both tables of `training_table` are optional; of one that is damaged nothing is drawn.
 """
 
 from __future__ import annotations
@@ -10,16 +8,17 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import TypeVar
 
-from regraft.csv_table import read_records
+from regraft.errors import RunError
 from regraft.reporting import charts, words
 from regraft.reporting.charts import Line, Plot, Scale
 from regraft.reporting.words import things
 from regraft.runs import Run
-from regraft.saved import read_bytes
+from regraft.training_table import RangeRow, TrainingRow, read_range_test, read_training
 
 RISES = 0.10
 """Rise of the loss on unseen photos above its lowest value that counts as overfitting."""
@@ -29,6 +28,8 @@ GAP = 0.10
 
 FALLS = 0.05
 """Fall of the training loss in the last quarter of the epochs that counts as underfitting."""
+
+R = TypeVar("R")
 
 _FEWEST_EPOCHS = 3
 _MOST_STEPS = 200  # drawn of a schedule
@@ -59,13 +60,26 @@ class Trained:
 
 def how_training_went(run: Run) -> tuple[Trained, ...]:
     """Every candidate that `training.csv` or `lr_range.csv` tells of, in their order."""
-    steps, epochs = _read_training(run.folder / "training.csv")
-    ranges = _read_ranges(run.folder / "lr_range.csv")
-    names = list(dict.fromkeys([*epochs, *steps, *ranges]))
+    rows, tested = _unless_damaged(read_training, run), _unless_damaged(read_range_test, run)
     return tuple(
-        _trained(_title(run, name), epochs.get(name, {}), steps.get(name, {}), ranges.get(name, []))
-        for name in names
+        _trained(
+            name,
+            [row for row in rows if row.candidate == name],
+            [row for row in tested if row.candidate == name and _is_drawable(row)],
+        )
+        for name in dict.fromkeys([*(r.candidate for r in rows), *(r.candidate for r in tested)])
     )
+
+
+def _is_drawable(row: RangeRow) -> bool:
+    return row.learning_rate > 0 and math.isfinite(row.learning_rate + row.loss)
+
+
+def _unless_damaged(read: Callable[[Path], tuple[R, ...]], run: Run) -> tuple[R, ...]:
+    try:
+        return read(run.folder)
+    except RunError:
+        return ()
 
 
 def judge(epochs: Sequence[Epoch]) -> tuple[str, str]:
@@ -132,14 +146,16 @@ def mean_epochs(folds: Sequence[Sequence[Epoch]]) -> tuple[Epoch, ...]:
     )
 
 
-def _trained(
-    title: str,
-    folds: Mapping[str, Sequence[Epoch]],
-    steps: Mapping[str, Sequence[float]],
-    tested: Sequence[tuple[float, float, bool]],
-) -> Trained:
-    # The final fit on all photos has none that it has not seen: it is not one of the folds.
-    folds = {k: v for k, v in folds.items() if _values(v, "fold_loss")} or folds
+def _trained(title: str, rows: Sequence[TrainingRow], tested: Sequence[RangeRow]) -> Trained:
+    folds: dict[int, list[Epoch]] = defaultdict(list)
+    steps: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        if row.step is not None:
+            if math.isfinite(row.learning_rate):
+                steps[row.fold].append(row.learning_rate)
+            continue
+        measured = (getattr(row, part) for part in _PARTS)
+        folds[row.fold].append(Epoch(row.epoch + 1, *measured))  # people count from 1
     means = mean_epochs(list(folds.values()))
     answer, sentence = judge(means) if means else ("", "")
     plots = []
@@ -157,7 +173,7 @@ def _trained(
 
 
 def _epoch_plot(
-    what: str, folds: Mapping[str, Sequence[Epoch]], means: Sequence[Epoch]
+    what: str, folds: Mapping[int, Sequence[Epoch]], means: Sequence[Epoch]
 ) -> Plot | None:
     """Loss or accuracy by epoch: on training photos and on others, each fold and their mean."""
     train, fold = f"train_{what}", f"fold_{what}"
@@ -227,10 +243,10 @@ def _schedule_plot(rates: Sequence[float]) -> Plot:
     )
 
 
-def _range_plot(tested: Sequence[tuple[float, float, bool]]) -> Plot:
+def _range_plot(tested: Sequence[RangeRow]) -> Plot:
     """Loss by learning rate; where the loss explodes, it is cut off."""
-    points = sorted((rate, loss) for rate, loss, _ in tested)
-    picked = next((rate for rate, _, chosen in tested if chosen), None)
+    points = sorted((row.learning_rate, row.loss) for row in tested)
+    picked = next((row.learning_rate for row in tested if row.chosen), None)
     first, least = points[0][1], min(loss for _, loss in points)
     y = charts.amount_scale(min(max(loss for _, loss in points), 3 * first or 1.0), most=4)
     x = charts.rate_of_learning_scale([rate for rate, _ in points])
@@ -263,61 +279,3 @@ def _mean(values: Sequence[float]) -> float:
 
 def _share(value: float) -> str:
     return f"{100 * value:.0f}{words.THIN_SPACE}%"
-
-
-def _title(run: Run, name: str) -> str:
-    """What the page calls a candidate elsewhere, where the file has its number."""
-    candidates = run.comparison.get("candidates") or ()
-    if name.isdecimal() and int(name) < len(candidates):
-        entry = candidates[int(name)]
-        return str(entry.get("title") or entry.get("approach") or name)
-    return name
-
-
-_Steps = dict[str, dict[str, list[float]]]
-_Epochs = dict[str, dict[str, list[Epoch]]]
-
-
-def _read_training(path: Path) -> tuple[_Steps, _Epochs]:
-    """Learning rates of steps, and epochs, by candidate and fold."""
-    steps: _Steps = defaultdict(lambda: defaultdict(list))
-    epochs: _Epochs = defaultdict(lambda: defaultdict(list))
-    for row in _rows(path):
-        name, fold = row.get("candidate") or "", row.get("fold") or ""
-        if row.get("step") not in (None, "", "-1"):
-            rate = _float(row, "learning_rate")
-            if math.isfinite(rate):
-                steps[name][fold].append(rate)
-            continue
-        number = _float(row, "epoch")
-        if math.isfinite(number):
-            epochs[name][fold].append(Epoch(int(number), *(_float(row, part) for part in _PARTS)))
-    for found in epochs.values():  # people count from 1
-        if any(epoch.number == 0 for fold in found.values() for epoch in fold):
-            for fold, rows in found.items():
-                found[fold] = [replace(epoch, number=epoch.number + 1) for epoch in rows]
-    return steps, epochs
-
-
-def _read_ranges(path: Path) -> dict[str, list[tuple[float, float, bool]]]:
-    """Learning rate, loss and whether it was chosen, by candidate."""
-    found: dict[str, list[tuple[float, float, bool]]] = defaultdict(list)
-    for row in _rows(path):
-        rate, loss = _float(row, "learning_rate"), _float(row, "loss")
-        if rate > 0 and math.isfinite(rate) and math.isfinite(loss):
-            found[row.get("candidate") or ""].append((rate, loss, row.get("chosen") == "1"))
-    return found
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        return list(read_records(read_bytes(path).decode("utf-8", "replace")))
-    except (OSError, ValueError):
-        return []
-
-
-def _float(row: Mapping[str, str], name: str) -> float:
-    try:
-        return float(row.get(name) or "nan")
-    except ValueError:
-        return math.nan

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from regraft.dataset import natural_key
 from regraft.decisions import Key
 from regraft.explaining import tested
-from regraft.issues import Issue, named_file
+from regraft.issues import Issue
 from regraft.reporting import words
 from regraft.runs import ImagePrediction, Run
 
@@ -119,7 +119,7 @@ def _differing_copies(
     run: Run, issue: Issue, number: Mapping[str, int]
 ) -> Iterator[tuple[int, Reason]]:
     """Both photos of one picture that has two labels: either may be the wrong one."""
-    twin = number.get(named_file(issue.detail, number))
+    twin = number.get(issue.other)
     if twin is None or run.data.rows[twin].label == run.data.rows[number[issue.path]].label:
         return
     for one, other in ((number[issue.path], twin), (twin, number[issue.path])):

@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from regraft.approaches.base import CrossValidation, Limits
 from regraft.approaches.scratch import load_architecture
-from regraft.auditing import Looked, compare_folds, effects_on
+from regraft.auditing import ByOrder, Looked, compare_folds, effects_on
 from regraft.backbones.backbone import Backbone
 from regraft.dataset import Dataset, Row, split_groups
 from regraft.errors import RegraftError, TrainingError
@@ -32,6 +31,7 @@ from regraft.overlaps import overlap_with
 from regraft.progress import note
 from regraft.racing import Comparison, choose_again, with_time_left
 from regraft.runs import ImagePrediction
+from regraft.runs.records import AuditRecord
 from regraft.workflow.comparing import AFTERWARDS
 from regraft.workflow.inspecting import Inspected
 from regraft.workflow.preparing import Prepared, Tools, without_answered
@@ -48,14 +48,14 @@ class Assessed:
         evaluations: on the test set, where there is one, and by cross-validation.
         predictions: of all rows, training rows out of fold.
         issues: with label suspects; what a review has answered is not among them.
-        audit: what run.json says of them, JSON values.
+        audit: what else was found in the data.
     """
 
     dataset: Dataset
     evaluations: list[Evaluation]
     predictions: list[ImagePrediction]
     issues: tuple[Issue, ...]
-    audit: dict[str, Any]
+    audit: AuditRecord
 
 
 def train_final_model(
@@ -120,7 +120,8 @@ def assess(
         predictions = _predictions(dataset, chosen, others, answers)
         issues, audit = _issues(dataset, inspected.looked, predictions)
         if inspected.looked is not None and inspected.looked.findings.series is not None:
-            audit["series"] = _by_order(inspected, dataset, prepared.network, tools)
+            by_order = _compared_by_order(inspected, dataset, prepared.network, tools)
+            audit = replace(audit, series=by_order)
         if prepared.applied is not None:
             dataset, issues = without_answered(dataset, issues, prepared.applied)
     return Assessed(dataset, evaluations, predictions, issues, audit)
@@ -153,17 +154,15 @@ def explain_model(
             return Explanations(reason=without_places(str(error)))
 
 
-def _by_order(
+def _compared_by_order(
     inspected: Inspected, dataset: Dataset, network: Backbone | None, tools: Tools
-) -> dict[str, Any]:
-    """What folds by chance make of the order of the photos, JSON values."""
-    by_order = inspected.by_order
-    if inspected.pair is not None and network is not None:
-        training = dataset.with_rows(dataset.train)
-        by_order = compare_folds(
-            by_order, inspected.pair, training, network, seed=tools.seed, jobs=tools.jobs
-        )
-    return by_order.to_dict()
+) -> ByOrder:
+    """What folds by chance make of the order of the photos."""
+    by_order, pair = inspected.by_order, inspected.pair
+    if pair is None or network is None:
+        return by_order
+    training = dataset.with_rows(dataset.train)
+    return compare_folds(by_order, pair, training, network, seed=tools.seed, jobs=tools.jobs)
 
 
 def _predict_others(
@@ -240,10 +239,10 @@ def _predictions(
 
 def _issues(
     dataset: Dataset, looked: Looked | None, predictions: Sequence[ImagePrediction]
-) -> tuple[tuple[Issue, ...], dict[str, Any]]:
+) -> tuple[tuple[Issue, ...], AuditRecord]:
     """The table of issues, and what the look at the data found beside it."""
     if looked is None:
-        return find_issues(dataset), {}
+        return find_issues(dataset), AuditRecord()
     findings = in_dataset(looked.findings, dataset)
     by_path = {p.path: p for p in predictions if len(p.probabilities)}
     nothing = (math.nan,) * len(dataset.classes)
@@ -258,10 +257,10 @@ def _issues(
         ]
     )
     effects = effects_on(findings, is_right) if np.isfinite(is_right).any() else []
-    return findings.issues, {
-        "shortcuts": findings.shortcuts and findings.shortcuts.to_dict(),
-        # Those of photos are looked for among neighbours by features, those of texts without.
-        "near_copies": looked.measures is not None
-        and (looked.features is not None or dataset.modality != IMAGE),
-        "effects": [effect.to_dict() for effect in effects],
-    }
+    # Near copies of photos are looked for among neighbours by features, those of texts without.
+    compares = looked.features is not None or dataset.modality != IMAGE
+    return findings.issues, AuditRecord(
+        shortcuts=findings.shortcuts,
+        near_copies=looked.measures is not None and compares,
+        effects=tuple(effects),
+    )

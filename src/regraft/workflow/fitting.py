@@ -7,8 +7,8 @@ hands values on; the clock is the one that all share.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from regraft.clock import Clock
 from regraft.dataset import Dataset
@@ -22,9 +22,9 @@ from regraft.runs import (
     check_folder,
     finished_run,
     free_folder,
+    note_promotion,
     open_run,
     read_run,
-    write_about,
 )
 from regraft.workflow.assessing import assess, explain_model, train_final_model
 from regraft.workflow.comparing import Entrants, run_comparison
@@ -59,7 +59,7 @@ def fit(request: FitRequest) -> Run:
     if named.corrected is not None:
         _require_another(folder, named.corrected.run.folder)
         finished = None if request.force else finished_run(folder, settings)
-        if finished is not None and "promotion" not in finished.about:  # killed just before it
+        if finished is not None and finished.about.promotion is None:  # killed just before it
             return _promoted(finished, named.corrected)
     check_folder(folder, settings, force=request.force)
     _check_review(folder, named, tools)
@@ -148,7 +148,7 @@ def _require_another(folder: Path, corrected: Path) -> None:
 
 def _promoted(run: Run, corrected: Corrected) -> Run:
     """The run, and what became of its model beside the one that was corrected at work."""
-    promotion: dict[str, Any] = promote(run, corrected.run).to_dict()
-    promotion["over"] = shareable(corrected.run.folder, Path.cwd())
-    write_about(run.folder, {**run.about, "promotion": promotion})
+    promotion = promote(run, corrected.run)
+    over = shareable(corrected.run.folder, Path.cwd())
+    note_promotion(run.folder, replace(promotion, over=over))
     return read_run(run.folder)

@@ -24,7 +24,7 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
     console.print(f"[bold]{count}[/bold] of {len(data.classes):,} classes looked at")
     if audit.accuracy is not None:
         console.print(f"a linear probe is right on {share(audit.accuracy)} of {of} it had not seen")
-    show_order(console, audit.by_order.to_dict(), data.modality)
+    show_order(console, audit.by_order, data.modality)
     left = show_issues(console, findings.issues)
     show_doubts(console, doubts_of(findings, data.classes), data)
     if not findings.issues:
@@ -49,7 +49,7 @@ def _show_shortcuts(console: Console, shortcuts: Shortcuts, modality: str) -> No
             guess = f"(guessing: {100 * shortcuts.guess:.1f} %)"
             console.print(f"  {clues[kind]} together: {accuracy} {guess}")
     for culprit in shortcuts.culprits:
-        is_alarm = culprit in shortcuts.alarms
+        is_alarm = culprit.name in shortcuts.alarms
         weight = "[yellow]alarm[/yellow]" if is_alarm else "[dim]for information[/dim]"
         console.print(f"  {escaped(culprit.name)} alone: {share(culprit.accuracy)} {weight}")
 

@@ -29,9 +29,9 @@ def show_run(console: Console, run: Run) -> None:
     console.print()
     print_line(console, f"report   {escaped(str(run.folder / 'report.html'))}")
     print_line(console, f"model    {escaped(str(run.folder / 'model'))}")
-    console.print(f"[dim]{run.about.get('seconds_total', 0):.1f} s in all[/dim]")
-    promotion = run.about.get("promotion")
-    if promotion and promotion["promoted"]:
+    console.print(f"[dim]{run.about.seconds_total:.1f} s in all[/dim]")
+    promotion = run.about.promotion
+    if promotion and promotion.promoted:
         replaced = seen_from_here(settings_of(run)["corrections"]["path"])
         print_line(console, f"back     regraft rollback {escaped(shlex.quote(replaced))}")
     new = new_input(run.data.modality)
@@ -43,7 +43,7 @@ def _show_measured(console: Console, run: Run) -> None:
     best_measured = headline_of(run)
     if best_measured is not None:
         console.print(f"[bold]{headline(best_measured, of)}[/bold]")
-        show_order(console, (run.about.get("audit") or {}).get("series"), run.data.modality)
+        show_order(console, run.about.audit.series, run.data.modality)
     rows = [
         (
             evaluation.on,
@@ -60,12 +60,12 @@ def _show_measured(console: Console, run: Run) -> None:
 
 
 def _show_verdict(console: Console, run: Run) -> None:
-    console.print(escaped(run.comparison["verdict"]))
+    console.print(escaped(run.comparison.verdict))
     reviewed = what_the_review_changed(run)
     for comparison in reviewed.compared if reviewed else ():
         console.print(escaped(comparison.sentence.replace(THIN_SPACE, " ")))
-    for note in run.about.get("notes", []):
+    for note in run.about.notes:
         console.print(f"[yellow]note:[/yellow] {escaped(note)}")
-    promotion = run.about.get("promotion")
+    promotion = run.about.promotion
     if promotion:
-        console.print(f"[bold]{escaped(promotion['over'])}: {escaped(promotion['reason'])}[/bold]")
+        console.print(f"[bold]{escaped(promotion.over)}: {escaped(promotion.reason)}[/bold]")

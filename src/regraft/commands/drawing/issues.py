@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 
+from regraft.auditing import ByOrder
 from regraft.commands.drawing.lines import MOST_ISSUES, escaped, print_line
 from regraft.dataset import Dataset
 from regraft.issues import Doubt, Issue, about_doubts
@@ -61,7 +61,7 @@ def show_doubts(console: Console, doubts: Sequence[Doubt], data: Dataset) -> Non
         console.print(escaped(f"label suspects: {about}"))
 
 
-def show_order(console: Console, by_order: Mapping[str, Any] | None, modality: str) -> None:
+def show_order(console: Console, by_order: ByOrder | None, modality: str) -> None:
     """What folds by chance would have said, and what splits cannot keep together."""
     with speaking_of(modality):
         lines = [what_chance_makes(by_order), why_splits_leak(by_order)]

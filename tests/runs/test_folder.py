@@ -25,6 +25,7 @@ from regraft.runs import (
 )
 from regraft.switching import COMMITTED, LOCK
 from tests.commands import QUICK, CommandLine, read_json, snapshot
+from tests.reporting.sample_runs import COMPARISON
 from tests.reporting.sample_runs import make_run as sample_run
 
 OURS = (NEXT, LOCK, COMMITTED)
@@ -161,7 +162,7 @@ def fill(work: Path, sample: Any, name: str) -> None:
         work,
         data=sample.data,
         issues=(),
-        comparison={**sample.comparison, "verdict": name},
+        comparison={**COMPARISON, "verdict": name},
         evaluations=sample.evaluations,
         predictions=sample.predictions,
     )
@@ -182,7 +183,7 @@ def sample(tmp_path: Path) -> Any:
 
 
 def verdict(folder: Path) -> str:
-    return str(read_run(folder).comparison["verdict"])
+    return read_run(folder).comparison.verdict
 
 
 def test_a_new_run_is_written_where_it_belongs(tmp_path: Path, sample: Any) -> None:
@@ -301,5 +302,5 @@ def test_a_finished_run_is_known_by_its_settings(tmp_path: Path, sample: Any) ->
     make(run, sample, "first")
     found = finished_run(run, SETTINGS)
     assert found is not None
-    assert found.comparison["verdict"] == "first"
+    assert found.comparison.verdict == "first"
     assert finished_run(run, {"seed": 1}) is None
