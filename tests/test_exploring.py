@@ -18,7 +18,7 @@ from regraft.dataset import Dataset, scan
 from regraft.exploring import Exploration, explore, lay_out
 from regraft.issues import Findings, look
 from regraft.measures import measure_rows
-from regraft.records import from_json
+from regraft.records import from_json, to_json
 
 CLASSES, EACH = 3, 12
 
@@ -134,9 +134,9 @@ def test_the_mean_image_shows_the_class(data: Dataset) -> None:
 
 def test_it_survives_being_written_and_read(data: Dataset) -> None:
     exploration, _ = explored(data, features_of(data))
-    text = json.dumps(exploration.to_dict(), allow_nan=False)
+    text = json.dumps(to_json(exploration), allow_nan=False)
     again = from_json(json.loads(text), Exploration)
-    assert json.dumps(again.to_dict()) == text
+    assert json.dumps(to_json(again)) == text
     assert again.places[0].thumbnail == exploration.places[0].thumbnail
     assert again.means == exploration.means
 

@@ -24,7 +24,7 @@ from regraft.racing import Candidate, Comparison, candidate_difference, cut_shor
 from regraft.records import digits
 from regraft.saved import Count, Number
 from regraft.similarity import Similarity
-from regraft.training_table import RangeRow, TrainingRow, range_table, training_table
+from regraft.training_table import RangeRow, TrainingRow, table_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +223,7 @@ def review_entry(
 
 def training_csv(comparison: Comparison) -> str:
     """`training.csv`: every step and epoch of every network that was trained; "" without any."""
-    return training_table(
+    return table_of(
         [
             TrainingRow(
                 candidate=title,
@@ -253,7 +253,7 @@ def range_csv(comparison: Comparison) -> str:
             )
             for (rate, loss), distance in zip(log.rates, distances, strict=True)
         ]
-    return range_table(rows)
+    return table_of(rows)
 
 
 def _logs(comparison: Comparison) -> list[tuple[str, TrainingLog]]:

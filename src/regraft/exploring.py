@@ -22,7 +22,7 @@ from regraft.issues import Findings
 from regraft.measures import Measures
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate
 from regraft.modality.examiner import Word, spread
-from regraft.records import digits, to_json
+from regraft.records import digits
 from regraft.saved import Count, Number
 
 MAP_PHOTOS = 1_200  # more would neither be told apart nor leave the page small
@@ -117,11 +117,6 @@ class Exploration:
 
     def __repr__(self) -> str:
         return f"Exploration({self.images:,} images, {len(self.places):,} on the map)"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        values: dict[str, Any] = to_json(self)
-        return values
 
 
 def explore(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from regraft.heads import HeadFitter, fitting, span_coordinates
 from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate, fold_factor
-from regraft.records import digits, to_json
+from regraft.records import digits
 from regraft.saved import Count, Number, Positive
 
 POINTS = 6
@@ -87,11 +87,6 @@ class LearningCurve:
     points: tuple[CurvePoint, ...]
     forecast: Forecast | None = None
     text: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        values: dict[str, Any] = to_json(self)
-        return values
 
 
 def learning_curve(

@@ -66,6 +66,16 @@ def _told(record: Any) -> tuple[str, ...]:
     return names
 
 
+def from_cells(cells: Mapping[str, str], form: type[Form]) -> Form:
+    """The record in a line of a table; an empty cell has the default of its field.
+
+    Raises:
+        ValueError: as `from_json`.
+    """
+    given = {name: cell for name, cell in cells.items() if cell}
+    return msgspec.convert(given, form, strict=False)
+
+
 def without_nulls(value: Any) -> Any:
     """JSON values without the members that are null."""
     if isinstance(value, Mapping):
@@ -78,4 +88,4 @@ def _array(_form: type, value: Any) -> Any:
     return np.asarray(value, dtype=np.float64)
 
 
-__all__ = ["digits", "from_json", "to_json", "without_nulls"]
+__all__ = ["digits", "from_cells", "from_json", "to_json", "without_nulls"]

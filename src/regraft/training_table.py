@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
 from regraft.csv_table import csv_text, read_records
 from regraft.errors import RunError
-from regraft.saved import naming, read_text
-
-R = TypeVar("R")
+from regraft.records import from_cells
+from regraft.saved import Count, naming, read_text
 
 TRAINING, RANGE_TEST = "training.csv", "lr_range.csv"
-_TRAINING_COLUMNS = (
-    *("candidate", "fold", "epoch", "step", "learning_rate"),
-    *("train_loss", "train_accuracy", "fold_loss", "fold_accuracy"),
-)
-_RANGE_COLUMNS = ("candidate", "learning_rate", "loss", "chosen")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +25,9 @@ class TrainingRow:
     """
 
     candidate: str
-    fold: int
-    epoch: int
-    step: int | None
+    fold: Count
+    epoch: Count
+    step: Count | None = None
     learning_rate: float
     train_loss: float
     train_accuracy: float
@@ -52,31 +46,26 @@ class RangeRow:
     chosen: bool
 
 
-def training_table(rows: Sequence[TrainingRow]) -> str:
-    """The text of `training.csv`; "" without any row."""
-    cells = (
-        (
-            row.candidate,
-            row.fold,
-            row.epoch,
-            row.step,
-            f"{row.learning_rate:.3e}",
-            f"{row.train_loss:.5f}",
-            f"{row.train_accuracy:.5f}",
-            *("" if math.isnan(x) else f"{x:.5f}" for x in (row.fold_loss, row.fold_accuracy)),
-        )
-        for row in rows
-    )
-    return csv_text([_TRAINING_COLUMNS, *cells]) if rows else ""
+Row = TypeVar("Row", TrainingRow, RangeRow)
 
 
-def range_table(rows: Sequence[RangeRow]) -> str:
-    """The text of `lr_range.csv`; "" without any row."""
-    cells = (
-        (row.candidate, f"{row.learning_rate:.3e}", f"{row.loss:.5f}", int(row.chosen))
-        for row in rows
-    )
-    return csv_text([_RANGE_COLUMNS, *cells]) if rows else ""
+def table_of(rows: Sequence[TrainingRow] | Sequence[RangeRow]) -> str:
+    """The text of such a file; "" without any row."""
+    if not rows:
+        return ""
+    columns = [column.name for column in fields(rows[0])]
+    cells = ([_cell(name, getattr(row, name)) for name in columns] for row in rows)
+    return csv_text([columns, *cells])
+
+
+def _cell(column: str, value: str | float | None) -> str | int | None:
+    if isinstance(value, bool):
+        return int(value)
+    if not isinstance(value, float):
+        return value
+    if math.isnan(value):
+        return ""
+    return f"{value:.3e}" if column == "learning_rate" else f"{value:.5f}"
 
 
 def read_training(folder: Path) -> tuple[TrainingRow, ...]:
@@ -85,7 +74,7 @@ def read_training(folder: Path) -> tuple[TrainingRow, ...]:
     Raises:
         RunError: the file is damaged.
     """
-    return _read(folder / TRAINING, _TRAINING_COLUMNS, _training_row)
+    return _read(folder / TRAINING, TrainingRow)
 
 
 def read_range_test(folder: Path) -> tuple[RangeRow, ...]:
@@ -94,32 +83,13 @@ def read_range_test(folder: Path) -> tuple[RangeRow, ...]:
     Raises:
         RunError: the file is damaged.
     """
-    return _read(folder / RANGE_TEST, _RANGE_COLUMNS, _range_row)
+    return _read(folder / RANGE_TEST, RangeRow)
 
 
-def _read(
-    path: Path, columns: Sequence[str], row: Callable[[Mapping[str, str]], R]
-) -> tuple[R, ...]:
+def _read(path: Path, form: type[Row]) -> tuple[Row, ...]:
     if not path.exists() and not path.is_symlink():
         return ()
     with naming(path, RunError, "fit again with --force"):
-        return tuple(row(cells) for cells in read_records(read_text(path), columns=columns))
-
-
-def _training_row(cells: Mapping[str, str]) -> TrainingRow:
-    return TrainingRow(
-        candidate=cells["candidate"],
-        fold=int(cells["fold"]),
-        epoch=int(cells["epoch"]),
-        step=int(cells["step"]) if cells["step"] else None,
-        **{name: float(cells[name] or "nan") for name in _TRAINING_COLUMNS[4:]},
-    )
-
-
-def _range_row(cells: Mapping[str, str]) -> RangeRow:
-    return RangeRow(
-        candidate=cells["candidate"],
-        learning_rate=float(cells["learning_rate"]),
-        loss=float(cells["loss"]),
-        chosen=cells["chosen"] == "1",
-    )
+        columns = [column.name for column in fields(form)]
+        records = read_records(read_text(path), columns=columns)
+        return tuple(from_cells(cells, form) for cells in records)

@@ -10,6 +10,7 @@ import pytest
 
 from regraft.heads import fit_logistic
 from regraft.learning_curve import learning_curve
+from regraft.records import to_json
 from regraft.reporting.more_photos import MorePhotos, would_more_photos_help
 from tests.reporting.sample_runs import COMPARISON, LEARNING_CURVE, make_run
 
@@ -62,7 +63,7 @@ def test_what_is_measured_can_be_shown(tmp_path: Path) -> None:
     features = random.normal(size=(100, 10)) + 0.7 * labels[:, None]
     folds = (np.arange(100) // 2 % 5)[None]
     curve = learning_curve(features, labels, folds, n_classes=2, fit=fit_logistic, setting=4.0)
-    found = shown(tmp_path, curve.to_dict())
+    found = shown(tmp_path, to_json(curve))
     assert found is not None
     assert found.plot is not None
     assert len(found.sizes) == len(curve.points)
