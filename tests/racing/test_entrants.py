@@ -15,6 +15,9 @@ from regraft.approaches import (
     Knn,
     LinearProbe,
     Scratch,
+    TrainedApproach,
+    WordVectors,
+    is_trained,
     scope_of,
 )
 from regraft.catalogue import get_backbone, is_available, list_backbones
@@ -220,3 +223,23 @@ def test_only_the_built_in_one_without_the_others(only_built_in: None) -> None:
 def test_what_trains_networks(approaches: tuple[str, ...], trains: bool) -> None:
     assert trains_networks(approaches) is trains
     assert set(TRAINED) == {name for name in APPROACHES if hasattr(APPROACHES[name], "with_epochs")}
+
+
+@pytest.mark.parametrize(
+    ("approach", "is_baseline", "last_stages"),
+    [
+        (Scratch(), True, None),
+        (WordVectors(learned=True), True, None),
+        (WordVectors(), False, None),
+        (FineTune(train="last_1_stage"), False, 1),
+        (FineTune(train="last_12_stages"), False, 12),
+        (FineTune(train="first_2_stages"), False, None),
+        (FineTune(train="all"), False, None),
+        (FastaiFineTune(), False, None),
+    ],
+)
+def test_what_trains_says_what_it_is(
+    approach: TrainedApproach, is_baseline: bool, last_stages: int | None
+) -> None:
+    assert is_trained(approach)
+    assert (approach.is_baseline, approach.last_stages) == (is_baseline, last_stages)
