@@ -152,38 +152,47 @@ def candidate_approaches(
     chosen = candidate_backbones(approaches, backbones, modality=modality, resize=resize)
     if ranked:
         chosen = [chosen[0], *ranked]
+    names = _names_for(modality, approaches)
+    frozen: list[Approach] = [Tfidf()] if "tfidf" in names else []
+    for i, backbone in enumerate(chosen):
+        is_default = not approaches and i == 0
+        if "linear_probe" in names:
+            frozen.append(LinearProbe(backbone))
+        if "knn" in names and (approaches or is_default):
+            frozen.append(Knn(backbone))
+        if is_default and modality == IMAGE:
+            frozen.append(LinearProbe(backbone, views=2))
+    named = chosen if backbones else chosen[:1]
+    tuned = [backbone for backbone in named if not backbone.is_frozen]
+    trained: list[Approach] = []
+    if "word_vectors" in names:
+        trained += [WordVectors(backbone) for backbone in named]
+    if "scratch" in names and modality != IMAGE:
+        trained.append(WordVectors(learned=True))  # as quick
+    if "fine_tune" in names:
+        scopes = _scopes(advice)
+        trained += [FineTune(backbone, train=scope) for scope in scopes for backbone in tuned]
+    if "fastai" in names:
+        trained += [FastaiFineTune(backbone) for backbone in tuned]
+    if "scratch" in names and modality == IMAGE:
+        trained.append(Scratch(architecture, resize=resize))
+    return [*frozen, *trained]
+
+
+def _names_for(modality: str, approaches: Sequence[str]) -> list[str]:
+    """The approaches that were named, or all that are tried by default, for a kind of input.
+
+    Raises:
+        UsageError: one that was named is for another kind.
+    """
     names = list(approaches) or [name for name in APPROACHES if name not in ONLY_BY_NAME]
-    names = list(dict.fromkeys(names))
     foreign = [name for name in names if ONLY_FOR.get(name, modality) != modality]
     if approaches and foreign:
         raise UsageError(
             f"the approach {foreign[0]} is for {ONLY_FOR[foreign[0]]}s, and the data are "
             f"{modality}s; leave it out"
         )
-    found: list[Approach] = []
-    if "tfidf" in names and "tfidf" not in foreign:
-        found.append(Tfidf())
-    for i, backbone in enumerate(chosen):
-        if "linear_probe" in names:
-            found.append(LinearProbe(backbone))
-        if "knn" in names and (approaches or i == 0):
-            found.append(Knn(backbone))
-        if not approaches and i == 0 and modality == IMAGE:
-            found.append(LinearProbe(backbone, views=2))
-    named = chosen if backbones else chosen[:1]
-    if "word_vectors" in names and "word_vectors" not in foreign:
-        found += [WordVectors(backbone) for backbone in named]
-    learned = [WordVectors(learned=True)] if "scratch" in names and modality != IMAGE else []
-    found += learned  # as quick
-    tuned = [b for b in named if not b.is_frozen]
-    if "fine_tune" in names:
-        scopes = _scopes(advice)
-        found += [FineTune(backbone, train=scope) for scope in scopes for backbone in tuned]
-    if "fastai" in names:
-        found += [FastaiFineTune(backbone) for backbone in tuned]
-    if "scratch" in names and not learned:
-        found.append(Scratch(architecture, resize=resize))
-    return found
+    return [name for name in dict.fromkeys(names) if name not in foreign]
 
 
 def _scopes(advice: Advice | None) -> list[str]:
