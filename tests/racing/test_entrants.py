@@ -7,12 +7,13 @@ import dataclasses
 import pytest
 
 from regraft.approaches import APPROACHES
-from regraft.approaches.base import is_trained, scope_of
+from regraft.approaches.base import TrainedApproach, is_trained, scope_of
 from regraft.approaches.fastai import FastaiFineTune
 from regraft.approaches.fine_tune import FineTune
 from regraft.approaches.knn import Knn
 from regraft.approaches.linear_probe import LinearProbe
 from regraft.approaches.scratch import Scratch
+from regraft.approaches.word_vectors import WordVectors
 from regraft.backbones.architectures import OnnxFile
 from regraft.backbones.backbone import is_available
 from regraft.backbones.built_in import list_backbones
@@ -227,3 +228,23 @@ def test_what_an_approach_says_of_itself_is_so(name: str) -> None:
     assert first.name == name
     assert first.profile == profile
     assert first.network.modality == kind
+
+
+@pytest.mark.parametrize(
+    ("approach", "is_baseline", "last_stages"),
+    [
+        (Scratch(), True, None),
+        (WordVectors(learned=True), True, None),
+        (WordVectors(), False, None),
+        (FineTune(train="last_1_stage"), False, 1),
+        (FineTune(train="last_12_stages"), False, 12),
+        (FineTune(train="first_2_stages"), False, None),
+        (FineTune(train="all"), False, None),
+        (FastaiFineTune(), False, None),
+    ],
+)
+def test_what_trains_says_what_it_is(
+    approach: TrainedApproach, is_baseline: bool, last_stages: int | None
+) -> None:
+    assert is_trained(approach)
+    assert (approach.is_baseline, approach.last_stages) == (is_baseline, last_stages)

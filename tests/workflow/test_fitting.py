@@ -670,6 +670,7 @@ def _kept(run: Path) -> dict[str, int]:
     return {
         path.name: path.with_suffix(".safetensors").stat().st_mtime_ns
         for path in run.glob("race/*.json")
+        if path.name != "curves.json"
     }
 
 
