@@ -271,22 +271,17 @@ class ImageTransform:
 
     def stored_graph(self) -> onnx.ModelProto:
         """Grey levels, uint8 [3, size, size]: resized and cropped, not normalised."""
-        from onnx import TensorProto, helper, numpy_helper
+        from onnx import TensorProto
 
-        found = transform_graph(replace(self, normalisation=_UNCHANGED))
-        found.graph.node.append(
-            helper.make_node("Cast", ["pixels"], ["stored/levels"], to=TensorProto.UINT8)
-        )
-        found.graph.initializer.append(numpy_helper.from_array(np.array([0]), "stored/axes"))
-        found.graph.node.append(
-            helper.make_node("Squeeze", ["stored/levels", "stored/axes"], ["stored"])
-        )
-        del found.graph.output[:]
+        model = transform_graph(replace(self, normalisation=_UNCHANGED))
+        levels = GraphBuilder("stored")
+        batch = levels("Cast", "pixels", to=TensorProto.UINT8)
+        levels("Squeeze", batch, levels.ints(0), output="stored")
+        levels.add_to(model.graph)
+        del model.graph.output[:]
         size = self.image_size_px
-        found.graph.output.append(
-            helper.make_tensor_value_info("stored", TensorProto.UINT8, [3, size, size])
-        )
-        return found
+        model.graph.output.append(value("stored", np.uint8, [3, size, size]))
+        return model
 
     def fit_shape(self, array: NDArray[Any]) -> NDArray[Any]:
         """As it is: all images have one shape behind the resize."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from regraft.backbones.tokenizers import encoder_transform
 from regraft.engines import encoders, timm, transformers
 from regraft.engines.hubs import WEIGHTS_FILES, Published, reason
 from regraft.errors import BackboneError
-from regraft.modality.transform import ImageTransform, normalisation_named
+from regraft.modality.transform import normalisation_named
 from regraft.progress import note
 from regraft.telemetry import opt_out
 from regraft.training_contents import NOTHING, UNKNOWN
@@ -41,13 +41,15 @@ _CONFIG, _PIXELS, _CARD = "config.json", "preprocessor_config.json", "README.md"
 _POOLING = "1_Pooling/config.json"  # where sentence-transformers writes it
 _PAPERS = (_CARD, encoders.MODULES, "*config.json", "*tokenizer.json", "*vocab.txt")  # patterns
 _NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
-_FILES = {
-    "image": f"{_CONFIG}, {_PIXELS}, {_CARD} and {WEIGHTS_FILES[0]}",
-    "text": f"{_CONFIG}, tokenizer.json, {_CARD}, {WEIGHTS_FILES[0]} and, where there are, "
-    f"{encoders.MODULES} and {_POOLING}",
-    "": f"{_CONFIG}, {_CARD}, {WEIGHTS_FILES[0]}, and {_PIXELS} of an image model, or "
-    f"tokenizer.json, {encoders.MODULES} and {_POOLING} of a text encoder,",
-}
+_IMAGE_FILES = f"{_CONFIG}, {_PIXELS}, {_CARD} and {WEIGHTS_FILES[0]}"
+_TEXT_FILES = (
+    f"{_CONFIG}, tokenizer.json, {_CARD}, {WEIGHTS_FILES[0]} and, where there are, "
+    f"{encoders.MODULES} and {_POOLING}"
+)
+_ANY_FILES = (
+    f"{_CONFIG}, {_CARD}, {WEIGHTS_FILES[0]}, and {_PIXELS} of an image model, or "
+    f"tokenizer.json, {encoders.MODULES} and {_POOLING} of a text encoder,"
+)
 _POINTER = b"version https://git-lfs"
 _DATA = {
     "imagenet-1k": "ImageNet-1k",
@@ -96,7 +98,14 @@ def find(name: str, request: Request) -> Backbone:
     else:
         architecture, facts = _of_transformers(folder, config, request)
     return published_backbone(
-        _published(folder, repository, title=architecture.title, network=folder, modality="image"),
+        _published(
+            folder,
+            repository,
+            title=architecture.title,
+            network=folder,
+            files=_IMAGE_FILES,
+            trained_on=_trained_on,
+        ),
         request,
         architecture=architecture,
         facts=facts,
@@ -107,7 +116,13 @@ def find(name: str, request: Request) -> Backbone:
 
 
 def _published(
-    folder: Path, repository: str, *, title: str, network: Path, modality: str
+    folder: Path,
+    repository: str,
+    *,
+    title: str,
+    network: Path,
+    files: str,
+    trained_on: Callable[[Mapping[str, Any]], str],
 ) -> Published:
     """Where the weights are: in a snapshot of a repository or a folder, `network` in it."""
     card = _front_matter(folder / _CARD)
@@ -116,10 +131,10 @@ def _published(
         title=title,
         place=f"{repository} on the Hugging Face hub" if repository else str(folder),
         licence=_licence(card),
-        pretrained_on=_trained_on(card) if modality == "image" else _texts_trained_on(card),
+        pretrained_on=trained_on(card),
         local=partial(_local_weights, network, is_repository=bool(repository)),
         fetch=partial(_fetch_weights, repository, folder.name, "" if below == "." else f"{below}/"),
-        instead=_instead(repository, modality),
+        instead=_instead(repository, files),
     )
 
 
@@ -133,7 +148,8 @@ def _encoder(folder: Path, repository: str, request: Request) -> Backbone:
             repository,
             title=architecture.title,
             network=described.network,
-            modality="text",
+            files=_TEXT_FILES,
+            trained_on=_texts_trained_on,
         ),
         request,
         architecture=architecture,
@@ -163,23 +179,21 @@ def _of_transformers(
             "transformers, or of timm"
         )
     architecture = Transformers(transformers.relevant(config))
-    facts = image_facts(transformers.describe_network(architecture.config))
-    assert isinstance(facts.transform, ImageTransform)
+    described = transformers.describe_network(architecture.config)
     if (folder / _PIXELS).is_file():
         transform, notes = transformers.transform_of(_json(folder / _PIXELS), config)
         for text in notes:
             name = folder.name if folder.is_absolute() else folder
             note(request.progress, f"{name}: {text}")
-        return architecture, replace(facts, transform=ImageTransform.from_dict(transform))
+        return architecture, image_facts(replace(described, transform=transform))
     if not request.normalize:
         raise BackboneError(
             f"{folder} has no {_PIXELS}, so nothing says how its pixels were normalised; put that "
             "file there, or add --normalize torch, tf or caffe"
         )
-    normalisation = normalisation_named(request.normalize)
-    return architecture, replace(
-        facts, transform=replace(facts.transform, normalisation=normalisation)
-    )
+    normalisation = asdict(normalisation_named(request.normalize))
+    transform = described.transform | {"normalisation": normalisation}
+    return architecture, image_facts(replace(described, transform=transform))
 
 
 def _papers(repository: str, revision: str, notify: Callable[[str], None]) -> Path:
@@ -285,9 +299,9 @@ def _fetch_weights(repository: str, revision: str, below: str = "") -> Path:
     raise BackboneError(f"no {' or '.join(WEIGHTS_FILES)} is there")
 
 
-def _instead(repository: str, modality: str = "") -> str:
+def _instead(repository: str, files: str = _ANY_FILES) -> str:
     """What to do without a network, or where the hub refuses."""
-    return f"put {_FILES[modality]} of {repository} into a folder and use: --backbone hf:FOLDER"
+    return f"put {files} of {repository} into a folder and use: --backbone hf:FOLDER"
 
 
 def _refusal(error: Exception) -> str:
