@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.engines import require_training
 from regraft.errors import BackboneError
 from regraft.modality.base import Transform
 from regraft.modality.transform import ImageTransform
@@ -338,7 +337,6 @@ def export_graphs(
         return export_efficientnet_lite(architecture.title, weights, image_size_px=size_px)
     from regraft.engines.torch import export_network
 
-    require_training(f"the network {architecture.title}")
     network = architecture.load(weights, layout)
     return export_network(network, title=architecture.title, image_size_px=size_px)
 
