@@ -123,11 +123,11 @@ def _unpacked(file: io.BytesIO) -> Any:
     memo: dict[int, Any] = {}
     while (operation := _KNOWN.get(file.read(1).decode("latin-1"))) is not None:
         name = operation.name
-        argument: Any = None
-        if name == "GLOBAL":
-            argument = b" ".join(file.readline().rstrip() for _ in range(2)).decode()
-        elif operation.arg is not None:
-            argument = operation.arg.reader(file)
+        if name == "GLOBAL":  # pickletools would undo escapes in it, and warn of unknown ones
+            called = b" ".join(file.readline().rstrip() for _ in range(2))
+            stack.append(_Global(called.decode()))
+            continue
+        argument: Any = None if operation.arg is None else operation.arg.reader(file)
         if name == "STOP":
             (value,) = stack
             return value
@@ -139,8 +139,6 @@ def _unpacked(file: io.BytesIO) -> Any:
             memo[argument] = stack[-1]
         elif name in _GETS:
             stack.append(memo[argument])
-        elif name == "GLOBAL":
-            stack.append(_Global(argument))
         elif name in _OPERATIONS:
             _OPERATIONS[name](stack)
     return _refuse("it does what no state dict does")
