@@ -124,7 +124,7 @@ RUNTIMES = {
 # Packages that report by themselves, or import one that does or that reads its variable.
 REPORTING = {
     *("onnxruntime", "mlflow", "huggingface_hub", "transformers", "datasets", "timm", "fastai"),
-    *("lightning_fabric", "pytorch_lightning", "cleanlab"),
+    *("lightning_fabric", "pytorch_lightning"),
 }
 # These are imported by a server that starts, or by who asks for an estimator, and by nothing else.
 WEB = {

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from regraft.backbones.architectures import OwnModule
 from regraft.dataset import Dataset
-from regraft.engines import seconds_to_load
+from regraft.engines import require_training, seconds_to_load
 from regraft.engines.devices import load_graph
 from regraft.errors import ExplanationError, RegraftError, UnreadableInputError
 from regraft.evaluation import TEST
@@ -405,6 +405,7 @@ class _Explainer:
 
         Raises:
             ExplanationError: it has no gradient, or its network is unknown.
+            MissingExtraError: PyTorch is not installed.
         """
         if "head.weights" not in model.tensors:
             raise ExplanationError(
@@ -423,6 +424,7 @@ class _Explainer:
                 f"the model's network is your own ({own}), and a saved model runs no code by "
                 f"itself; add --architecture with where it is, such as {own}"
             )
+        require_training("drawing heat maps")
         return cls(model, make)
 
     def look(self, question: Question) -> _Seen | tuple[str, str]:

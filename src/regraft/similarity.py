@@ -27,6 +27,7 @@ from regraft.backbones.architectures import image_network
 from regraft.backbones.backbone import Backbone, graph_key, weights_path
 from regraft.cache import ContentStore
 from regraft.dataset import Dataset, Row, require_trainable
+from regraft.engines import require_training
 from regraft.engines.devices import load_graph
 from regraft.errors import DataError, OutOfTimeError, UnreadableInputError, UsageError
 from regraft.features import read_checked, run_input
@@ -152,6 +153,7 @@ def measure_similarity(
     Raises:
         DataError: too few training images, or none of those drawn can be decoded.
         BackboneError: the weights are missing or damaged.
+        MissingExtraError: of photos it takes PyTorch, which is not installed.
         OutOfTimeError: the deadline passed first.
         UsageError: `images` is below 1.
     """
@@ -193,6 +195,7 @@ def _until(deadline: float, progress: Progress) -> Progress:
 def _of_photos(
     data: Dataset, rows: Sequence[Row], backbone: Backbone, progress: Progress, jobs: int | None
 ) -> Similarity:
+    require_training("measuring similarity to the pretraining data")
     weights = weights_path(backbone)
     from regraft.engines.statistics import observe
 

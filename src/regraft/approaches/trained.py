@@ -27,7 +27,7 @@ from regraft.approaches.base import (
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.graphs import graph_on_inputs
 from regraft.dataset import Dataset, split_groups
-from regraft.engines import seconds_to_load
+from regraft.engines import require_training, seconds_to_load
 from regraft.errors import DataError, OutOfTimeError, UsageError
 from regraft.heads import (
     LinearHead,
@@ -93,6 +93,9 @@ class TrainingPlan:
         return f"{train.replace('_', ' ')} of {self.backbone.name}"
 
 
+_PURPOSE = "training a network"
+
+
 class Trains:
     """What approaches that train a network do alike, once they have a plan."""
 
@@ -128,7 +131,9 @@ class Trains:
 
         Raises:
             OutOfTimeError: the deadline of `limits` passed, or comes before PyTorch is loaded.
+            MissingExtraError: PyTorch is not installed.
         """
+        require_training(_PURPOSE)
         limits.require(seconds_to_load(), "loading PyTorch")
         return predicted_cost(
             self.plan(), data, folds=folds, views_at=self.views_at, limits=limits, jobs=jobs
@@ -149,6 +154,7 @@ class Trains:
         progress: Progress = silent,
     ) -> CrossValidation:
         """Train without each fold of the first repeat and predict it; see `Approach`."""
+        require_training(_PURPOSE)
         return cross_validate_trained(
             self.plan(progress), data, folds, limits=limits, jobs=jobs, progress=progress
         )
@@ -164,6 +170,7 @@ class Trains:
         progress: Progress = silent,
     ) -> Model:
         """Train on all training rows; see `Approach`."""
+        require_training(_PURPOSE)
         return fit_trained(
             self.plan(progress),
             data,

@@ -330,10 +330,14 @@ def export_graphs(
     """
     if not isinstance(architecture, ImageNetwork):
         return architecture.export(weights, layout, transform)
+    size_px = _image_size_px(transform)
+    if layout is WeightsLayout.ORDER:  # the built-in ones: PyTorch has no part in them
+        from regraft.engines.efficientnet_lite import export_efficientnet_lite
+
+        return export_efficientnet_lite(architecture.title, weights, image_size_px=size_px)
     from regraft.engines.torch import export_network
 
     network = architecture.load(weights, layout)
-    size_px = _image_size_px(transform)
     return export_network(network, title=architecture.title, image_size_px=size_px)
 
 

@@ -25,7 +25,7 @@ from regraft.modality.transform import ImageTransform
 from regraft.seals import sha256_of
 from regraft.training_contents import NOTHING, TrainingContents
 
-GRAPH_FORMAT = 2  # raise when the exported graphs change meaning: older cached ones are left
+GRAPH_FORMAT = 3  # raise when the exported graphs change meaning: older cached ones are left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

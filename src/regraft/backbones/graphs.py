@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from regraft.backbones.architectures import (
     SentenceEncoder,
+    WeightsLayout,
     WordTable,
     architecture_json,
     export_graphs,
@@ -47,8 +48,9 @@ def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
     For images the input is `image`, uint8 (h, w, 3), upright RGB.
 
     Features are averaged over the views of the backbone's transform. The first call for a
-    backbone on a machine exports its network with PyTorch (some seconds); later ones find it, or
-    export it again where the file is not what was written.
+    backbone on a machine makes its graph (those that are not built in are exported with PyTorch,
+    which takes some seconds); later ones find it, or make it again where the file is not what was
+    written.
 
     Args:
         backbone: perhaps with another transform than its own.
@@ -163,7 +165,8 @@ def network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
 
 def is_exported(backbone: Backbone) -> bool:
     """Whether `network_graph` need not run PyTorch, which takes many seconds."""
-    return backbone.is_frozen or _part_of(backbone, _FEATURES).is_file()
+    is_quick = backbone.is_frozen or backbone.layout is WeightsLayout.ORDER
+    return is_quick or _part_of(backbone, _FEATURES).is_file()
 
 
 _FEATURES, _STAGES, _TENSORS = ".onnx", "-stages.onnx", ".safetensors"
@@ -187,7 +190,7 @@ def _network_part(backbone: Backbone, part: str, progress: Progress) -> Path:
     from safetensors.numpy import save
 
     weights = weights_path(backbone)
-    if not backbone.is_frozen:
+    if not is_exported(backbone):
         note(progress, f"preparing {backbone.name}: exporting its network, once on this machine")
     exported = export_graphs(backbone.architecture, weights, backbone.layout, backbone.transform)
     files = {

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from regraft.engines import require_training
 from regraft.engines.classifiers import Described, describe, pixel_transform, unknown
 from regraft.engines.hubs import WEIGHTS_FILES, HubFile, Published, UrlFile, data_of
 from regraft.errors import BackboneError
@@ -20,7 +21,9 @@ def create(name: str) -> Any:
 
     Raises:
         BackboneError: timm has none of that name; suggests the nearest ones.
+        MissingExtraError: PyTorch is not installed.
     """
+    require_training(f"the network {name}")
     opt_out()
     import timm
 
@@ -126,6 +129,7 @@ def published(name: str) -> tuple[str, Published]:
 
 def search(text: str) -> list[tuple[str, str, int]]:
     """Names of weights in timm that hold a text, with their licence and input size in pixels."""
+    require_training("a search for backbones")
     opt_out()
     import timm
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regraft.engines import require_training
 from regraft.engines.classifiers import classifier_names, feature_width, remove_classifier
 from regraft.engines.stages import chain_of
 from regraft.errors import BackboneError
@@ -105,7 +106,9 @@ def read_state(weights: Path) -> dict[str, Any]:
 
     Raises:
         BackboneError: the file cannot be read, holds other objects, or no state dict.
+        MissingExtraError: PyTorch is not installed.
     """
+    require_training(f"reading {weights.name}")
     import torch
 
     try:

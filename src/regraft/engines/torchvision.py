@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from regraft.engines import require_training
 from regraft.engines.classifiers import Described, describe, pixel_transform, unknown
 from regraft.engines.hubs import Published, UrlFile, data_of
 from regraft.engines.torch import read_state
@@ -32,7 +33,9 @@ def create(name: str) -> Any:
 
     Raises:
         BackboneError: there is none of that name; suggests the nearest ones.
+        MissingExtraError: PyTorch is not installed.
     """
+    require_training(f"the network torchvision:{name}")
     from torchvision import models
 
     _require_name(name)

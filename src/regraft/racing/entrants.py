@@ -10,6 +10,7 @@ from regraft.approaches.base import Approach, Asked
 from regraft.backbones.backbone import Backbone, is_available, weights_path, with_transform
 from regraft.backbones.built_in import default_backbone, list_backbones
 from regraft.backbones.sources import BackboneOptions, get_backbone
+from regraft.engines import require_training
 from regraft.errors import BackboneError, MissingExtraError, UsageError
 from regraft.guide import Advice
 from regraft.modality import IMAGE
@@ -34,6 +35,8 @@ def check_approaches(approaches: Sequence[str]) -> None:
         extra = APPROACHES[name].profile.extra
         if extra and importlib.util.find_spec(extra) is None:
             raise MissingExtraError(f"the approach {name}", extra)
+        if APPROACHES[name].profile.trains:
+            require_training(f"the approach {name}")
 
 
 def candidate_backbones(

@@ -13,11 +13,18 @@ from regraft.approaches.base import Approach, is_trained, seconds_expected
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import default_backbone
 from regraft.dataset import Dataset
+from regraft.engines import TRAIN
 from regraft.errors import OutOfTimeError
 from regraft.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones
 from regraft.modality import things
 from regraft.progress import note
-from regraft.racing import Comparison, Race, candidate_approaches, compare
+from regraft.racing import (
+    Comparison,
+    Race,
+    candidate_approaches,
+    compare,
+    trains_networks,
+)
 from regraft.runs import RACE
 from regraft.similarity import Similarity, measure_similarity
 from regraft.workflow.preparing import Prepared, Tools
@@ -30,6 +37,10 @@ _MOST_AFTERWARDS = 0.2  # of the budget, for all of these
 _SIMILARITY_SHARE = 0.15  # of the budget, for measuring similarity
 _RANKING_SHARE = 0.05  # of the budget, for finding out which of several backbones to try first
 AFTERWARDS = "evaluation and report"  # what time is reserved for
+UNTRAINED = (
+    "No network is fine-tuned or trained from scratch: that takes an extra, "
+    f'pip install "regraft[{TRAIN}]".'
+)
 
 
 class Guidance(NamedTuple):
@@ -54,7 +65,7 @@ class Entrants:
         tools: as for every stage; `tools.clock` says how long the measurements may take.
         guidance: what the order of those that train a network follows; None where it was not
             asked for or there was no time.
-        unguided: why there was no time for it, a sentence for people; "" otherwise.
+        unguided: why there is no guidance, a sentence for people; "" where none was asked for.
     """
 
     request: PlanRequest
@@ -83,6 +94,9 @@ class Entrants:
                 self._guide()
             advice = self.guidance and self.guidance.advice
             yield from filter(is_trained, make(advice=advice, ranked=ranked))
+        elif trains_networks(self.request.approaches):
+            self.unguided = UNTRAINED
+            note(self.tools.progress, UNTRAINED)
 
     def _ranked(self, others: Sequence[Backbone]) -> Sequence[Backbone]:
         """The other backbones in the order to try them, as far as it takes little to know it."""
@@ -120,6 +134,7 @@ def measure_guidance(
     """Size, similarity and advice for the training rows of a dataset.
 
     Raises:
+        MissingExtraError: similarity is measured with PyTorch, which is not installed.
         OutOfTimeError: the similarity would not be known by the deadline, in seconds of the clock.
     """
     kind = dataset.modality

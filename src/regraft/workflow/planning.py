@@ -6,18 +6,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from regraft.approaches.base import FOLDS, Approach, is_trained, seconds_expected
-from regraft.backbones.backbone import weights_path
+from regraft.backbones.backbone import Backbone, weights_path
 from regraft.backbones.built_in import default_backbone
 from regraft.clock import Clock
 from regraft.dataset import Dataset
-from regraft.errors import TrainingError
+from regraft.errors import MissingExtraError, TrainingError
 from regraft.features import measure_speed
-from regraft.guide import Advice, Size
+from regraft.guide import Advice, Size, measure_size
 from regraft.modality import IMAGE
 from regraft.progress import note
 from regraft.racing import approach_title
 from regraft.similarity import Similarity
-from regraft.workflow.comparing import Entrants, measure_guidance
+from regraft.workflow.comparing import Entrants, Guidance, measure_guidance
 from regraft.workflow.inspecting import inspect_data
 from regraft.workflow.preparing import Tools, prepare, read_named
 from regraft.workflow.reading import tell_notes
@@ -37,11 +37,14 @@ class PlannedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `plan` learned: size, similarity, advice, and what each candidate would cost."""
+    """What `plan` learned: size, similarity, advice, and what each candidate would cost.
+
+    There is no similarity, and so no advice, where it takes PyTorch and that is not installed.
+    """
 
     size: Size
-    similarity: Similarity
-    advice: Advice
+    similarity: Similarity | None
+    advice: Advice | None
     candidates: tuple[PlannedCandidate, ...]
     modality: str = IMAGE
 
@@ -50,11 +53,11 @@ class Plan:
         return {
             "modality": self.modality,
             "size": self.size.to_dict(),
-            "similarity": self.similarity.to_dict(),
-            "quadrant": self.advice.quadrant,
-            "advice": self.advice.advice,
-            "reason": self.advice.reason,
-            "source": self.advice.source,
+            "similarity": self.similarity and self.similarity.to_dict(),
+            "quadrant": self.advice and self.advice.quadrant,
+            "advice": self.advice and self.advice.advice,
+            "reason": self.advice and self.advice.reason,
+            "source": self.advice and self.advice.source,
             "candidates": [asdict(candidate) for candidate in self.candidates],
         }
 
@@ -78,14 +81,25 @@ def plan(request: PlanRequest) -> Plan:
     tools = Tools(Clock(request.budget_s), request.seed, request.jobs, request.progress)
     dataset = inspect_data(prepared, tools).dataset
     network = prepared.network or default_backbone(dataset.modality)
-    guidance = measure_guidance(dataset, network, tools)
+    guidance = _guidance(dataset, network, tools)
     for backbone in prepared.networks:
         if seconds_expected(backbone, 1) is None:
             note(tools.progress, f"timing {backbone.name}")
             measure_speed(backbone, progress=tools.progress)
     entrants = Entrants(request, dataset, prepared, tools, guidance)
     planned = tuple(_planned(approach, dataset, tools) for approach in entrants)
+    if guidance is None:
+        return Plan(measure_size(dataset), None, None, planned, dataset.modality)
     return Plan(*guidance, planned, dataset.modality)
+
+
+def _guidance(dataset: Dataset, network: Backbone, tools: Tools) -> Guidance | None:
+    """None where it takes PyTorch and that is not installed, which is told."""
+    try:
+        return measure_guidance(dataset, network, tools)
+    except MissingExtraError as error:
+        note(tools.progress, str(error))
+        return None
 
 
 def _planned(approach: Approach, dataset: Dataset, tools: Tools) -> PlannedCandidate:

@@ -25,6 +25,7 @@ from regraft.corrections import (
 from regraft.dataset import Dataset, check_data, require_trainable
 from regraft.dataset.elsewhere import without_absolute_paths
 from regraft.decisions import Applied, DecisionLog, apply_decisions, decisions_file, read_decisions
+from regraft.engines import can_train
 from regraft.errors import DataError, RunError
 from regraft.issues import Issue
 from regraft.progress import Progress
@@ -105,7 +106,7 @@ class Prepared:
         dataset: with at least two classes that can be trained on; decisions and corrections are
             applied.
         networks: none where the approaches need none and none is installed.
-        trains: whether a network may be trained.
+        trains: whether a network may be trained, which takes PyTorch.
         applied: what became of the decisions of a review; None for none.
     """
 
@@ -171,7 +172,7 @@ def prepare(request: PlanRequest, named: Named) -> Prepared:
     return Prepared(
         dataset=without_absolute_paths(dataset),
         networks=tuple(networks),
-        trains=trains_networks(request.approaches),
+        trains=trains_networks(request.approaches) and can_train(),
         applied=applied,
     )
 

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from regraft.engines import require_training
 from regraft.errors import BackboneError, UsageError
 from regraft.progress import Progress, silent
 
@@ -70,12 +71,14 @@ class Source:
         summary: what they are, in a few words.
         find: given what follows the scheme, makes the backbone.
         claims: whether a name without scheme belongs here.
+        takes_pytorch: whether its networks are built by PyTorch, which an extra brings.
     """
 
     forms: tuple[str, ...]
     summary: str
     find: Find
     claims: Callable[[str], bool] = _nothing
+    takes_pytorch: bool = False
 
 
 def _file(module: str) -> Find:
@@ -109,21 +112,25 @@ SOURCES: dict[str, Source] = {
         forms=("timm:NAME[.TAG]",),
         summary="any pretrained network of timm, with the tag of certain weights or without",
         find=_file("timm"),
+        takes_pytorch=True,
     ),
     "torchvision": Source(
         forms=("torchvision:NAME[:WEIGHTS]",),
         summary="an image classifier of torchvision",
         find=_file("torchvision"),
+        takes_pytorch=True,
     ),
     "hf": Source(
         forms=("hf:OWNER/NAME[@REVISION]", "hf:FOLDER"),
         summary="an image model or text encoder of the Hugging Face hub, or a folder in its form",
         find=_file("hugging_face"),
+        takes_pytorch=True,
     ),
     "module": Source(
         forms=("module:FILE.py:NAME",),
         summary="a torch module of your own, or what returns one",
         find=_file("modules"),
+        takes_pytorch=True,
     ),
     "onnx": Source(
         forms=("onnx:FILE",),
@@ -167,6 +174,7 @@ def get_backbone(
     Raises:
         BackboneError: there is none, it cannot be fetched or read, or its licence has to be
             accepted; suggests the nearest names.
+        MissingExtraError: it takes PyTorch, which is not installed.
         UsageError: an option is outside its range.
     """
     smallest, largest = _SIZES_PX
@@ -182,6 +190,8 @@ def get_backbone(
     )
     scheme, colon, rest = name.partition(":")
     if colon and scheme in SOURCES:
+        if SOURCES[scheme].takes_pytorch:
+            require_training(f"the backbone {name}")
         return _resized(SOURCES[scheme].find(rest, request), image_size_px)
     for source in SOURCES.values():
         if source.claims(name):
@@ -216,7 +226,7 @@ def _unknown(name: str) -> BackboneError:
 
 def _resized(backbone: Backbone, image_size_px: int | None) -> Backbone:
     """The backbone for pictures of another size, if its network takes them."""
-    from regraft.backbones.architectures import image_network
+    from regraft.backbones.architectures import WeightsLayout, image_network
     from regraft.backbones.backbone import with_transform
     from regraft.modality.transform import ImageTransform
 
@@ -228,8 +238,9 @@ def _resized(backbone: Backbone, image_size_px: int | None) -> Backbone:
         )
     if image_size_px == backbone.transform.image_size_px:
         return backbone
-    from regraft.engines.torch import require_size
+    if backbone.layout is not WeightsLayout.ORDER:  # the built-in ones take any
+        from regraft.engines.torch import require_size
 
-    architecture = image_network(backbone.architecture)
-    require_size(architecture.build().eval(), architecture.title, image_size_px)
+        architecture = image_network(backbone.architecture)
+        require_size(architecture.build().eval(), architecture.title, image_size_px)
     return with_transform(backbone, image_size_px=image_size_px)

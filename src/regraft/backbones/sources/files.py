@@ -9,6 +9,7 @@ from typing import Any
 
 from regraft.backbones.architectures import (
     Architecture,
+    ImageNetwork,
     OwnModule,
     architecture_named,
     read_architecture,
@@ -17,6 +18,7 @@ from regraft.backbones.backbone import Backbone, file_digest
 from regraft.backbones.built_in import facts_of
 from regraft.backbones.sources import Request
 from regraft.backbones.sources.modules import module_backbone
+from regraft.engines import require_training
 from regraft.errors import BackboneError, ModelError
 from regraft.modality import transform_from_dict
 from regraft.model_record import read_record
@@ -75,6 +77,8 @@ def _backbone(
     is_named: bool,
 ) -> Backbone:
     """A backbone of a file of weights; `saved` are the facts of a model folder, {} of a file."""
+    if isinstance(architecture, ImageNetwork):
+        require_training(f"the network {architecture.title}")
     transform = None
     if saved:
         beside = {file.name: file for file in weights.parent.iterdir()}

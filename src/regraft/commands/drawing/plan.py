@@ -18,15 +18,18 @@ from regraft.workflow import Plan, PlannedCandidate
 def show_plan(console: Console, plan: Plan, *, next_command: str) -> None:
     """Size, similarity, advice and the candidates with their predicted times."""
     console.print()
-    console.print(f"[bold]{plan.advice.quadrant.capitalize()}[/bold]")
+    if plan.advice is not None:
+        console.print(f"[bold]{plan.advice.quadrant.capitalize()}[/bold]")
     console.print(
         f"{plan.size.images:,} training {things(plan.modality)} of {plan.size.classes} classes, "
         f"the smallest with {plan.size.smallest_class:,}: {plan.size.word}."
     )
-    _show_similarity(console, plan.similarity)
-    console.print()
-    console.print(f"{escape(plan.advice.advice)} {escape(plan.advice.reason)}")
-    console.print(f"[dim]{escape(plan.advice.source)}[/dim]")
+    if plan.similarity is not None:
+        _show_similarity(console, plan.similarity)
+    if plan.advice is not None:
+        console.print()
+        console.print(f"{escape(plan.advice.advice)} {escape(plan.advice.reason)}")
+        console.print(f"[dim]{escape(plan.advice.source)}[/dim]")
     console.print()
     console.print(_table(plan.candidates))
     for candidate in plan.candidates:
