@@ -40,8 +40,8 @@ from benchmarks.recordings import Machine, Recording, Replay, read_recording, re
 from benchmarks.rows import Row
 from regraft.approaches.base import Approach
 from regraft.clock import Clock
-from regraft.differences import paired_difference
-from regraft.metrics import FloatArray
+from regraft.metrics.differences import paired_difference
+from regraft.metrics.rates import FloatArray
 from regraft.racing import Policy, candidate_approaches
 from regraft.racing.policy import DEFAULT_POLICY, WITHOUT
 

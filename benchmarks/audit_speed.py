@@ -24,7 +24,7 @@ from benchmarks.data import environment_with_cache, photo_folder
 from benchmarks.memory import peak_private_gib
 from benchmarks.rows import Row, at_most
 from benchmarks.timing import run_process
-from regraft.issues import find_neighbours
+from regraft.inspection.issues import find_neighbours
 
 AUDIT_S = 60.0
 AUDIT_GIB = 2.0

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.heads import PENALTIES, LinearHead
-from regraft.metrics import FloatArray, IntArray
+from regraft.metrics.rates import FloatArray, IntArray
 from regraft.onnx_graphs import GraphBuilder
 
 _TOLERANCE = 1e-3

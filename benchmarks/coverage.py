@@ -54,7 +54,7 @@ from regraft.heads import (
     fitting,
     softmax,
 )
-from regraft.metrics import Estimate, FloatArray, IntArray, accuracy_estimate, wilson_interval
+from regraft.metrics.rates import Estimate, FloatArray, IntArray, accuracy_estimate, wilson_interval
 from regraft.progress import silent
 from regraft.workers import available_cores
 

@@ -81,7 +81,7 @@ def own_cache() -> Iterator[None]:
     Raises:
         SkippedError: the cache folder cannot be moved on this platform.
     """
-    from regraft.storage import cache_dir
+    from regraft.storage.files import cache_dir
 
     before = os.environ.get("XDG_CACHE_HOME")
     with tempfile.TemporaryDirectory(prefix="regraft-bench-") as folder:

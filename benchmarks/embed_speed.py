@@ -35,9 +35,9 @@ from benchmarks.timing import seconds_of, take_turns
 from regraft.backbones.backbone import Backbone, image_transform
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.backbones.graphs import embedding_graph, network_graph
-from regraft.cache import clear_cache
 from regraft.modality.base import read_input
 from regraft.modality.image import decode
+from regraft.storage.cache import clear_cache
 from regraft.workers import available_cores
 
 TIMES_PLAIN_TORCH = 4.0

@@ -49,10 +49,10 @@ import regraft as rg
 from benchmarks.data import environment_with_cache, photo_folder
 from benchmarks.rows import Row, at_most, markdown_table
 from regraft.approaches.base import CrossValidation
-from regraft.corrections import read_corrections
-from regraft.decisions import read_decisions
 from regraft.racing import Race
-from regraft.storage import is_part
+from regraft.runs.corrections import read_corrections
+from regraft.runs.decisions import read_decisions
+from regraft.storage.files import is_part
 
 _WAIT_S = 600.0  # for a command that nobody disturbs
 _TABLES = ("predictions.csv", "evaluation.json", "dataset.csv", "issues.csv", "model/model.onnx")

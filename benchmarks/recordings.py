@@ -31,7 +31,7 @@ from regraft.approaches.base import (
 )
 from regraft.approaches.trained import calibrated
 from regraft.backbones.backbone import measured_speed, remember_speed
-from regraft.metrics import FloatArray, IntArray
+from regraft.metrics.rates import FloatArray, IntArray
 from regraft.racing.memory import Predicted, Race, race_key
 
 NOISE = 0.2  # standard deviation of the logarithm of seconds; predictions are off by as much

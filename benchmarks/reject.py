@@ -37,7 +37,7 @@ from regraft.heads import (
     fitting,
     softmax,
 )
-from regraft.metrics import FloatArray, IntArray
+from regraft.metrics.rates import FloatArray, IntArray
 
 COVERAGE = (0.88, 0.93)
 AUROC = 0.99

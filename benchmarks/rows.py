@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from regraft.metrics import Estimate
+from regraft.metrics.rates import Estimate
 
 HEADER = ("benchmark", "what", "measured", "target", "met")
 

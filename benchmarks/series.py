@@ -30,8 +30,8 @@ from benchmarks.data import photo_data
 from benchmarks.rows import Row, at_least, at_most
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset.ordering import orders_by_name
-from regraft.issues.series import find_series
-from regraft.metrics import IntArray
+from regraft.inspection.issues.series import find_series
+from regraft.metrics.rates import IntArray
 from regraft.workflow import audit
 from tests.films import KINDS, Kind, film_of
 

@@ -34,9 +34,9 @@ from benchmarks.data import environment_with_cache, own_cache
 from benchmarks.race import candidate_rows, write_table
 from benchmarks.rows import Row, SkippedError, at_least, at_most, rate_text
 from benchmarks.timing import run_process
-from regraft.evaluation import CROSS_VALIDATION, TEST
-from regraft.metrics import Estimate
-from regraft.records import from_json
+from regraft.evidence.evaluation import CROSS_VALIDATION, TEST
+from regraft.metrics.rates import Estimate
+from regraft.storage.records import from_json
 
 BUDGET_S = 300
 TARGET = 0.985

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from regraft.issues import Issue
+from regraft.inspection.issues import Issue
 
 KINDS = ("resized", "recompressed", "cropped", "mirrored")
 

@@ -24,11 +24,11 @@ import pytest
 from PIL import Image
 
 import regraft as rg
-from regraft import features
-from regraft.cache import contents
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, RunError
+from regraft.features import embedding as features
 from regraft.runs import WHERE
+from regraft.storage.cache import contents
 from regraft.workflow import comparing, inspecting, reading
 from tests.commands import (
     FROZEN,

@@ -19,8 +19,8 @@ import pytest
 import torch
 
 import regraft as rg
-from regraft.decisions import DECISIONS, new_decision, open_log
 from regraft.engines import torchvision
+from regraft.runs.decisions import DECISIONS, new_decision, open_log
 from tests.catalogue_hubs import (
     SQUEEZED,
     randomised,

@@ -29,7 +29,7 @@ from regraft.engines.classifiers import remove_classifier
 from regraft.engines.networks import PixelScale, pretrained_trainee
 from regraft.engines.onnx import OnnxEngine
 from regraft.engines.training import Speed
-from regraft.explaining import Question, explain_photos
+from regraft.evidence.explaining import Question, explain_photos
 from regraft.exporting.artifact import standalone_source, with_metadata
 from regraft.exporting.replay import predictions_of_model, replay
 from tests.catalogue_hubs import randomised

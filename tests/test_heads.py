@@ -25,7 +25,7 @@ from regraft.heads import (
     spread_sample,
     unit_rows,
 )
-from regraft.metrics import log_losses
+from regraft.metrics.rates import log_losses
 from regraft.onnx_graphs import GraphBuilder, value
 
 

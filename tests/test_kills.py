@@ -13,9 +13,9 @@ import pytest
 
 from regraft.errors import RunError
 from regraft.model import load
-from regraft.promotion import promote, roll_back
 from regraft.runs import NEXT, open_run, read_run
-from regraft.switching import COMMITTED, LOCK, settled, write_together
+from regraft.runs.promotion import promote, roll_back
+from regraft.storage.switching import COMMITTED, LOCK, settled, write_together
 from tests.faults import Faults
 
 pytestmark = pytest.mark.slow

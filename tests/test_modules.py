@@ -21,8 +21,8 @@ from regraft.dataset import scan
 from regraft.engines import modules
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
-from regraft.locations import shareable_word
 from regraft.modality.transform import NORMALISATIONS, Normalisation
+from regraft.storage.locations import shareable_word
 from tests.commands import CommandLine
 
 SOURCE = """

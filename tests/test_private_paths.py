@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 import regraft as rg
-from regraft.decisions import DECISIONS, new_decision, open_log
 from regraft.runs import WHERE
+from regraft.runs.decisions import DECISIONS, new_decision, open_log
 from tests.commands import FROZEN, QUICK, CommandLine, read_json, read_table
 from tests.conftest import write_image
 

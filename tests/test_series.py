@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import regraft as rg
-from regraft.auditing import Audit
-from regraft.issues import Series
+from regraft.inspection.auditing import Audit
+from regraft.inspection.issues import Series
 from regraft.reporting.checks import trust_checks
 from regraft.reporting.scores import headline_of
 from regraft.workflow import audit

@@ -16,14 +16,14 @@ from regraft.approaches.tfidf import Tfidf
 from regraft.approaches.word_vectors import WordVectors
 from regraft.backbones.graphs import embedding_graph
 from regraft.backbones.sources import get_backbone
-from regraft.cache import clear_cache
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, ModelError, UnreadableInputError, UsageError
-from regraft.features import embed_rows
+from regraft.features.embedding import embed_rows
 from regraft.modality.base import read_input
 from regraft.modality.cells import cell_path, read_cell, table_of
 from regraft.modality.tokens import TextTransform
-from regraft.similarity import measure_similarity
+from regraft.racing.similarity import measure_similarity
+from regraft.storage.cache import clear_cache
 from tests.commands import CommandLine, read_json
 from tests.text_runs import WORDS, sentences
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 import regraft as rg
 from regraft.dataset import Dataset, Row
+from regraft.dataset.overlaps import overlap_with, without_known_test_rows
 from regraft.errors import DataError, ModelError
-from regraft.overlaps import overlap_with, without_known_test_rows
-from regraft.promotion import promote
 from regraft.reporting import build_report, build_side_by_side
 from regraft.runs import read_run
+from regraft.runs.promotion import promote
 from regraft.training_contents import (
     FILE,
     NOTHING,

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from regraft.approaches.knn import Knn
     from regraft.approaches.linear_probe import LinearProbe
     from regraft.approaches.scratch import Scratch
-    from regraft.auditing import find_groups
     from regraft.backbones.backbone import Backbone
     from regraft.backbones.built_in import list_backbones
     from regraft.backbones.sources import get_backbone
     from regraft.backbones.sources.modules import module_backbone
     from regraft.dataset import Dataset, Row, scan
     from regraft.errors import RegraftError
-    from regraft.evaluation import Evaluation
-    from regraft.features import embed
-    from regraft.issues import Issue, find_issues
-    from regraft.metrics import Estimate
+    from regraft.evidence.evaluation import Evaluation
+    from regraft.features.embedding import embed
+    from regraft.inspection.auditing import find_groups
+    from regraft.inspection.issues import Issue, find_issues
+    from regraft.metrics.rates import Estimate
     from regraft.model import Model, Prediction, load
     from regraft.racing import Comparison, compare
     from regraft.runs import Run, read_run
@@ -61,15 +61,15 @@ _HOME = {
     "Comparison": "racing",
     "Backbone": "backbones.backbone",
     "Dataset": "dataset",
-    "Estimate": "metrics",
-    "Evaluation": "evaluation",
+    "Estimate": "metrics.rates",
+    "Evaluation": "evidence.evaluation",
     "FineTune": "approaches.fine_tune",
-    "Issue": "issues",
+    "Issue": "inspection.issues",
     "Knn": "approaches.knn",
     "LinearProbe": "approaches.linear_probe",
     "Model": "model",
     "Prediction": "model",
-    "RegraftClassifier": "estimators",
+    "RegraftClassifier": "frameworks.estimators",
     "RegraftError": "errors",
     "Row": "dataset",
     "Run": "runs",
@@ -77,12 +77,12 @@ _HOME = {
     "audit": "workflow",
     "compare": "racing",
     "correct": "workflow",
-    "embed": "features",
+    "embed": "features.embedding",
     "evaluate": "workflow",
     "explain": "workflow",
     "export": "workflow",
-    "find_groups": "auditing",
-    "find_issues": "issues",
+    "find_groups": "inspection.auditing",
+    "find_issues": "inspection.issues",
     "fit": "workflow",
     "get_backbone": "backbones.sources",
     "list_backbones": "backbones.built_in",

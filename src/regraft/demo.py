@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from regraft.errors import MissingExtraError, RegraftError
-from regraft.locations import plain_name
+from regraft.storage.locations import plain_name
 
 TITLE = "Fabric defects (simulated)"
 _PACKAGE, _FOLDER = "conformal_clip_data", Path("data", "textile_images", "simulated")

@@ -43,7 +43,7 @@ from regraft.engines.devices import load_graph
 from regraft.errors import ModelError, StorageError, UnreadableInputError, UsageError
 from regraft.heads import Familiarity, Head
 from regraft.inputs import Input, each, is_one, is_path, name_of, pixels_of
-from regraft.metrics import FloatArray
+from regraft.metrics.rates import FloatArray
 from regraft.modality import IMAGE, MODALITIES, transform_from_dict
 from regraft.modality.base import Transform, read_input
 from regraft.model_record import (
@@ -57,9 +57,9 @@ from regraft.model_record import (
 )
 from regraft.onnx_graphs import GraphBuilder, value
 from regraft.progress import Progress, silent
-from regraft.saved import naming, read_json
-from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
-from regraft.switching import commit, current, locked, read_whole
+from regraft.storage.files import make_folder, part_folder, storage_errors, write_atomic
+from regraft.storage.saved import naming, read_json
+from regraft.storage.switching import commit, current, locked, read_whole
 from regraft.training_contents import FILE as _CONTENTS
 from regraft.training_contents import UNKNOWN, TrainingContents, read_training_contents
 from regraft.workers import map_threads

@@ -18,7 +18,7 @@ import msgspec
 
 from regraft._version import __version__
 from regraft.errors import ModelError
-from regraft.saved import check_regular, naming, parse_json, read_bytes
+from regraft.storage.saved import check_regular, naming, parse_json, read_bytes
 
 FORMAT = 2  # 1 named architectures by a string, see `backbones.architectures`
 RECORD, GRAPH, WEIGHTS = "model.json", "model.onnx", "weights.safetensors"

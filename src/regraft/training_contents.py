@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.csv_table import read_records
 from regraft.errors import ModelError
-from regraft.saved import Count, naming, read_bytes, read_json, read_text
+from regraft.storage.csv_table import read_records
+from regraft.storage.saved import Count, naming, read_bytes, read_json, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,7 +23,7 @@ from regraft.backbones.backbone import is_available, with_transform
 from regraft.backbones.built_in import list_backbones
 from regraft.dataset import Dataset, scan
 from regraft.errors import BackboneError, OutOfTimeError, TrainingError, UsageError
-from regraft.evaluation import evaluate_probabilities
+from regraft.evidence.evaluation import evaluate_probabilities
 
 OF_IMAGES = [backbone for backbone in list_backbones() if backbone.modality == "image"]
 FROZEN = ("linear_probe", "knn")

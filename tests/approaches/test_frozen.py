@@ -8,7 +8,7 @@ import pytest
 from regraft.approaches.base import NO_LIMITS, CrossValidation
 from regraft.approaches.frozen import cross_validate_repeats
 from regraft.heads import PENALTIES, cross_validate_head, fit_logistic
-from regraft.metrics import FewerImages
+from regraft.metrics.rates import FewerImages
 from regraft.progress import silent
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from benchmarks import __main__ as command_line
 from benchmarks import data, fit_speed, machine, memory, registry, rows, scan_speed, timing
-from regraft.metrics import Estimate
-from regraft.storage import cache_dir
+from regraft.metrics.rates import Estimate
+from regraft.storage.files import cache_dir
 from tests.browser import chromium
 
 BENCHMARKS = registry.BENCHMARKS

@@ -14,7 +14,7 @@ from benchmarks import coverage
 from benchmarks.batched import BatchedLogistic
 from benchmarks.pools import Pool
 from regraft.heads import PENALTIES, cross_validate_head, fit_logistic, fitting, softmax
-from regraft.metrics import Estimate
+from regraft.metrics.rates import Estimate
 
 
 @pytest.fixture(autouse=True)

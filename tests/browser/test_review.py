@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from regraft.decisions import DECISIONS, read_decisions
 from regraft.reviewing import ReviewServer
 from regraft.runs import read_run
+from regraft.runs.decisions import DECISIONS, read_decisions
 from tests.browser.chromium import OpenPage
 from tests.browser.conftest import OpenPages
 from tests.browser.test_pages import PHONE_PX

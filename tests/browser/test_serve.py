@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from regraft import workflow
-from regraft.corrections import read_corrections
 from regraft.model import load
+from regraft.runs.corrections import read_corrections
 from regraft.serving import Server
 from tests.browser.chromium import OpenPage
 from tests.browser.conftest import OpenPages

@@ -23,7 +23,7 @@ from regraft.engines.explanations import (
     randomised,
 )
 from regraft.errors import ExplanationError
-from regraft.metrics import rank_correlation
+from regraft.metrics.rates import rank_correlation
 
 Pixels = NDArray[np.float32]
 

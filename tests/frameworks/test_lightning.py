@@ -21,7 +21,7 @@ from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, make_folds
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, MissingExtraError, ModelError, UsageError
-from regraft.features import read_image
+from regraft.features.embedding import read_image
 from regraft.frameworks.lightning import (
     model_from_module,
     module_from_model,

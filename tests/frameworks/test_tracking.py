@@ -13,7 +13,7 @@ import pytest
 
 import regraft
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
-from regraft.evaluation import METRICS
+from regraft.evidence.evaluation import METRICS
 from regraft.frameworks import tracking
 from regraft.frameworks.tracking import EVENTS, to_mlflow, to_tensorboard, track
 from regraft.runs import WHERE

@@ -13,7 +13,7 @@ import pytest
 from regraft.approaches.base import further_epochs
 from regraft.dataset import Dataset
 from regraft.errors import DataError, OutOfTimeError, TrainingError
-from regraft.evaluation import evaluate_probabilities
+from regraft.evidence.evaluation import evaluate_probabilities
 from regraft.racing import choose_again, compare
 from regraft.racing.policy import WITHOUT
 from tests.fakes import BASE, EXPORT_S, Clock, Fake, FakeTrained, many_rows, raced

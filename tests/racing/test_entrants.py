@@ -19,12 +19,12 @@ from regraft.backbones.backbone import is_available
 from regraft.backbones.built_in import list_backbones
 from regraft.backbones.sources import get_backbone
 from regraft.errors import BackboneError, MissingExtraError, UsageError
-from regraft.guide import RULE
 from regraft.racing.entrants import (
     candidate_approaches,
     candidate_backbones,
     trains_networks,
 )
+from regraft.racing.guide import RULE
 
 BASE = "efficientnet_lite0"
 

@@ -16,10 +16,10 @@ import pytest
 import regraft
 from regraft.approaches.base import Approach, CrossValidation, TrainingLog, repeated_folds
 from regraft.engines.training import Step
-from regraft.metrics import FewerImages
+from regraft.metrics.rates import FewerImages
 from regraft.racing.memory import BehindError, Predicted, Race, race_key
 from regraft.racing.policy import DEFAULT_POLICY
-from regraft.seals import unsealed_json
+from regraft.storage.seals import unsealed_json
 from tests.fakes import Clock, Fake, FakeTrained, many_rows, raced
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from regraft.approaches.base import Cost, CrossValidation
-from regraft.metrics import Estimate
+from regraft.metrics.rates import Estimate
 from regraft.racing.candidate import Candidate, candidate_difference
 from regraft.racing.outcomes import Failed, Measured, Skipped, Training
 from regraft.racing.policy import DEFAULT_POLICY, WITHOUT, Policy

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from regraft.auditing import ByOrder
 from regraft.dataset import Dataset, Row
-from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation, evaluate_probabilities
-from regraft.explaining import (
+from regraft.evidence.evaluation import CROSS_VALIDATION, TEST, Evaluation, evaluate_probabilities
+from regraft.evidence.explaining import (
     Explanations,
     HeatMap,
     SanityCheck,
@@ -22,12 +21,13 @@ from regraft.explaining import (
     typical_hits,
     write_explanations,
 )
-from regraft.exploring import Exploration, Place, Separation, Spread
-from regraft.issues import Issue
-from regraft.metrics import Estimate, FloatArray, IntArray
-from regraft.records import from_json
+from regraft.inspection.auditing import ByOrder
+from regraft.inspection.exploring import Exploration, Place, Separation, Spread
+from regraft.inspection.issues import Issue
+from regraft.metrics.rates import Estimate, FloatArray, IntArray
 from regraft.runs import ComparisonRecord, ImagePrediction, Run, RunRecord
 from regraft.runs.records import run_record
+from regraft.storage.records import from_json
 
 ABOUT: Mapping[str, Any] = {
     "status": "done",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.metrics import Estimate, ReliabilityBin
+from regraft.metrics.rates import Estimate, ReliabilityBin
 from regraft.reporting.charts import (
     Scale,
     amount_scale,

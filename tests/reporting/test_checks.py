@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from regraft.dataset import Row
-from regraft.evaluation import Evaluation, evaluate_probabilities
-from regraft.issues import Issue
-from regraft.metrics import Estimate, ReliabilityBin
+from regraft.evidence.evaluation import Evaluation, evaluate_probabilities
+from regraft.inspection.issues import Issue
+from regraft.metrics.rates import Estimate, ReliabilityBin
 from regraft.reporting.answers import Check
 from regraft.reporting.checks import trust_checks
 from regraft.runs import ImagePrediction, Run

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from regraft.dataset import scan
-from regraft.exploring import Separation
-from regraft.metrics import Estimate
+from regraft.inspection.exploring import Separation
+from regraft.metrics.rates import Estimate
 from regraft.reporting import build_data_report, build_report
 from regraft.reporting.exploration import changes, first_look, shortcuts
 from regraft.runs import Run

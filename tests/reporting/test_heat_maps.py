@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from regraft.errors import UnreadableInputError
-from regraft.explaining import Box, HeatMap
+from regraft.evidence.explaining import Box, HeatMap
 from regraft.reporting.heat_maps import (
     COLOURS,
     explained_picture,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from regraft.evidence.learning_curve import learning_curve
 from regraft.heads import fit_logistic
-from regraft.learning_curve import learning_curve
-from regraft.records import to_json
 from regraft.reporting.more_photos import MorePhotos, would_more_photos_help
+from regraft.storage.records import to_json
 from tests.reporting.sample_runs import COMPARISON, LEARNING_CURVE, make_run
 
 

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from regraft.dataset import Dataset, Row
-from regraft.evaluation import CROSS_VALIDATION, METRICS, TEST, ClassScore, Evaluation
-from regraft.explaining import Explanations, write_explanations
-from regraft.issues import Issue
-from regraft.locations import shareable
-from regraft.metrics import Estimate
+from regraft.evidence.evaluation import CROSS_VALIDATION, METRICS, TEST, ClassScore, Evaluation
+from regraft.evidence.explaining import Explanations, write_explanations
+from regraft.inspection.issues import Issue
+from regraft.metrics.rates import Estimate
 from regraft.reporting import build_report
 from regraft.runs import ImagePrediction, Run
+from regraft.storage.locations import shareable
 from tests.reporting.page import Page, squeezed
 from tests.reporting.sample_runs import (
     FULL_COMPARISON,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from regraft.evaluation import Evaluation
-from regraft.metrics import ReliabilityBin
+from regraft.evidence.evaluation import Evaluation
+from regraft.metrics.rates import ReliabilityBin
 from regraft.reporting.scores import (
     details,
     headline,

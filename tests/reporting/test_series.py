@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from regraft.auditing import ByOrder
-from regraft.metrics import Estimate
+from regraft.inspection.auditing import ByOrder
+from regraft.metrics.rates import Estimate
 from regraft.reporting.series import what_chance_makes, why_splits_leak
 from regraft.reporting.words import speaking_of
 

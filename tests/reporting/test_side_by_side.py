@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from regraft.dataset import Dataset, Row
-from regraft.evaluation import CROSS_VALIDATION
-from regraft.issues import Issue
+from regraft.evidence.evaluation import CROSS_VALIDATION
+from regraft.inspection.issues import Issue
 from regraft.reporting import best_run, build_side_by_side
 from regraft.reporting.columns import run_names
 from regraft.runs import Run

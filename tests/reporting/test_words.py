@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from regraft.evaluation import METRICS
-from regraft.metrics import Estimate
+from regraft.evidence.evaluation import METRICS
+from regraft.metrics.rates import Estimate
 from regraft.reporting import words
 
 

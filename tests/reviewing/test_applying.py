@@ -17,9 +17,9 @@ from PIL import Image
 
 import regraft as rg
 from regraft.commands import app
-from regraft.decisions import DECISIONS, new_decision, open_log, read_decisions
-from regraft.locations import recall
 from regraft.runs import WHERE
+from regraft.runs.decisions import DECISIONS, new_decision, open_log, read_decisions
+from regraft.storage.locations import recall
 from regraft.workflow import review_command
 from tests.commands import (
     QUICK,

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from regraft.dataset import Row
-from regraft.issues import Issue
+from regraft.inspection.issues import Issue
 from regraft.reviewing import build_queue
 from regraft.runs import ImagePrediction, Run
 from tests.reporting.sample_runs import make_run

@@ -20,12 +20,12 @@ from httpx import Headers
 from PIL import Image
 
 from regraft.dataset import Dataset, Row
-from regraft.decisions import DECISIONS, new_decision, open_log, read_decisions
 from regraft.errors import DataError, UsageError
-from regraft.issues import Issue
+from regraft.inspection.issues import Issue
 from regraft.reviewing import ReviewServer
 from regraft.reviewing.app import PAGE
 from regraft.runs import Run
+from regraft.runs.decisions import DECISIONS, new_decision, open_log, read_decisions
 from tests.reporting.sample_runs import make_run
 from tests.reporting.test_report import NASTY
 from tests.schema import ask_all

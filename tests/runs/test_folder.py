@@ -23,7 +23,7 @@ from regraft.runs import (
     settings_of,
     write_results,
 )
-from regraft.switching import COMMITTED, LOCK
+from regraft.storage.switching import COMMITTED, LOCK
 from tests.commands import QUICK, CommandLine, read_json, snapshot
 from tests.reporting.sample_runs import COMPARISON
 from tests.reporting.sample_runs import make_run as sample_run

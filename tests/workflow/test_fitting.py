@@ -23,11 +23,11 @@ from regraft.approaches.base import Cost
 from regraft.commands import app
 from regraft.dataset import COLUMNS
 from regraft.errors import ExplanationError, OutOfTimeError, UsageError
-from regraft.locations import recall, shareable_word
 from regraft.racing import candidate_approaches
-from regraft.records import from_json, without_nulls
 from regraft.runs import WHERE, ComparisonRecord
 from regraft.runs.records import run_record
+from regraft.storage.locations import recall, shareable_word
+from regraft.storage.records import from_json, without_nulls
 from regraft.workflow import comparing
 from regraft.workflow.fitting import run_name
 from tests.commands import (

@@ -23,7 +23,7 @@ from regraft.backbones.graphs import is_exported
 from regraft.dataset import Dataset, make_folds
 from regraft.errors import OutOfTimeError
 from regraft.heads import doubt
-from regraft.metrics import FewerImages, FloatArray, IntArray
+from regraft.metrics.rates import FewerImages, FloatArray, IntArray
 from regraft.model import Model
 from regraft.progress import Progress, silent
 

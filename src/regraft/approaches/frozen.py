@@ -18,7 +18,7 @@ from regraft.backbones.backbone import Backbone, with_transform
 from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError, UsageError
-from regraft.features import embed_rows
+from regraft.features.embedding import embed_rows
 from regraft.heads import (
     HeadFitter,
     OutOfFold,
@@ -29,7 +29,7 @@ from regraft.heads import (
     fitting,
     span_coordinates,
 )
-from regraft.metrics import FewerImages, FloatArray, IntArray, remaining_share
+from regraft.metrics.rates import FewerImages, FloatArray, IntArray, remaining_share
 from regraft.model import Model, assemble
 from regraft.progress import Progress
 

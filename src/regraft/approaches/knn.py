@@ -17,7 +17,7 @@ from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset import Dataset
 from regraft.heads import NEIGHBOURS, fit_knn
-from regraft.metrics import IntArray
+from regraft.metrics.rates import IntArray
 from regraft.model import Model
 from regraft.progress import Progress, silent
 

@@ -18,7 +18,7 @@ from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset import Dataset
 from regraft.heads import PENALTIES, fit_logistic
-from regraft.metrics import IntArray
+from regraft.metrics.rates import IntArray
 from regraft.modality import IMAGE
 from regraft.model import Model
 from regraft.progress import Progress, silent

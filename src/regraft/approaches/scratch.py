@@ -18,10 +18,10 @@ from regraft.approaches.word_vectors import WordVectors
 from regraft.backbones.architectures import FromScratch
 from regraft.backbones.backbone import Backbone
 from regraft.engines.modules import load_named
-from regraft.locations import shareable_word
 from regraft.modality import IMAGE
 from regraft.modality.transform import NORMALISATIONS, ImageTransform
 from regraft.progress import Progress, silent
+from regraft.storage.locations import shareable_word
 
 if TYPE_CHECKING:
     from regraft.engines.networks import Trainee

@@ -25,11 +25,11 @@ from regraft.backbones.built_in import default_backbone
 from regraft.backbones.tokenizers import kept_tokenizer
 from regraft.dataset import Dataset, Row, split_groups
 from regraft.errors import DataError, UnreadableInputError
-from regraft.features import read_checked
+from regraft.features.embedding import read_checked
 from regraft.heads import OutOfFold, fit_familiarity, fitting
 from regraft.heads.linear import PENALTIES
 from regraft.heads.tfidf import cross_validate_tfidf, fit_sparse_logistic, fit_tfidf
-from regraft.metrics import IntArray
+from regraft.metrics.rates import IntArray
 from regraft.modality.text import decode, text_of
 from regraft.modality.tokens import TextTransform, word_tokenizer
 from regraft.model import Model, TrainedNetwork, assemble

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.activations import Activations
 from regraft.approaches.base import (
     NO_LIMITS,
     Cost,
@@ -29,6 +28,7 @@ from regraft.backbones.graphs import graph_on_inputs
 from regraft.dataset import Dataset, split_groups
 from regraft.engines import require_training, seconds_to_load
 from regraft.errors import DataError, OutOfTimeError, UsageError
+from regraft.features.activations import Activations
 from regraft.heads import (
     LinearHead,
     conformal_thresholds,
@@ -38,7 +38,7 @@ from regraft.heads import (
     fitting,
     softmax,
 )
-from regraft.metrics import FloatArray, IntArray
+from regraft.metrics.rates import FloatArray, IntArray
 from regraft.model import Model, TrainedNetwork, assemble
 from regraft.progress import Progress, note, silent
 

@@ -22,7 +22,7 @@ from regraft.errors import BackboneError
 from regraft.modality import transform_from_dict
 from regraft.modality.base import Transform
 from regraft.modality.transform import ImageTransform
-from regraft.seals import sha256_of
+from regraft.storage.seals import sha256_of
 from regraft.training_contents import NOTHING, TrainingContents
 
 GRAPH_FORMAT = 3  # raise when the exported graphs change meaning: older cached ones are left

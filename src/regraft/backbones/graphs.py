@@ -33,7 +33,7 @@ from regraft.errors import BackboneError
 from regraft.modality.base import Transform
 from regraft.onnx_graphs import GraphBuilder, value
 from regraft.progress import Progress, note, silent
-from regraft.seals import is_whole, write_sealed
+from regraft.storage.seals import is_whole, write_sealed
 
 if TYPE_CHECKING:
     import onnx

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regraft.seals import sealed_json, unsealed_json
-from regraft.storage import cache_dir, make_folder, write_atomic
+from regraft.storage.files import cache_dir, make_folder, write_atomic
+from regraft.storage.seals import sealed_json, unsealed_json
 
 
 def graph_folder() -> Path:

@@ -16,7 +16,7 @@ from regraft.modality.tokens import (
     in_small_letters,
     wordpiece_from_vocab,
 )
-from regraft.seals import is_whole, write_sealed
+from regraft.storage.seals import is_whole, write_sealed
 
 MOST_TOKENS = 512
 """Texts are cut to as many, also where a network would take more: time grows faster than they."""

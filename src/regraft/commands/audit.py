@@ -30,7 +30,7 @@ def audit(
     """
     from regraft import workflow
     from regraft.commands.drawing.audit import show_audit
-    from regraft.issues import issues_csv
+    from regraft.inspection.issues import issues_csv
 
     with shown_progress() as progress:
         audited = workflow.audit(

@@ -36,7 +36,7 @@ def backbones(*, output: Output = "text", options: BackbonesOptions) -> None:
 
     listed = list_backbones()
     if options.measure:
-        from regraft.features import measure_speed
+        from regraft.features.embedding import measure_speed
 
         with shown_progress() as progress:
             for backbone in filter(is_available, listed):

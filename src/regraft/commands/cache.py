@@ -14,9 +14,9 @@ def show(*, output: Output = "text") -> None:
 
     Example: regraft cache show --format json
     """
-    from regraft.cache import cache_use, limit_bytes
     from regraft.commands.drawing.cache import show_cache
-    from regraft.storage import cache_dir
+    from regraft.storage.cache import cache_use, limit_bytes
+    from regraft.storage.files import cache_dir
 
     folder, uses = str(cache_dir()), cache_use()
     rows = [asdict(use) for use in uses]
@@ -43,7 +43,7 @@ def clear(*, parts: Parts) -> None:
 
     Example: regraft cache clear --features
     """
-    from regraft.cache import KINDS, clear_cache
+    from regraft.storage.cache import KINDS, clear_cache
 
     asked_for = [kind for kind, is_asked_for in asdict(parts).items() if is_asked_for]
     freed_bytes = clear_cache(asked_for or KINDS)

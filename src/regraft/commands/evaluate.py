@@ -21,7 +21,7 @@ def evaluate(
     from regraft import workflow
     from regraft.commands.drawing.evaluate import show_evaluation, show_overlap
     from regraft.commands.drawing.lines import new_input
-    from regraft.evaluation import evaluation_csv
+    from regraft.evidence.evaluation import evaluation_csv
     from regraft.model import load
 
     loaded = load(model)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from regraft import csv_table
+from regraft.storage import csv_table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from regraft.dataset.table import Dataset
-from regraft.locations import far_name, is_far, shareable
+from regraft.storage.locations import far_name, is_far, shareable
 
 _MOST_LEVELS = 2  # a test folder above its split and its classes
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from regraft.csv_table import unguarded
 from regraft.dataset.columns import (
     Columns,
     choose_input,
@@ -42,6 +41,7 @@ from regraft.modality.base import Modality
 from regraft.modality.cells import cell_path
 from regraft.modality.tables import SUFFIXES as TABLE_SUFFIXES
 from regraft.modality.tables import Table, begins_as_fasttext, lines, read_table
+from regraft.storage.csv_table import unguarded
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.csv_table import csv_text, read_csv
 from regraft.errors import DataError
 from regraft.modality import IMAGE
+from regraft.storage.csv_table import csv_text, read_csv
 from regraft.wording import counted
 
 STATUSES: Mapping[str, str] = {

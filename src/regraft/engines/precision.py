@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from regraft.engines.onnx import load_quantizer
 from regraft.errors import ExportError
-from regraft.storage import storage_errors
+from regraft.storage.files import storage_errors
 
 _SMALLEST = 64  # numbers; smaller constants are left as they are
 _HALF_MAX = float(np.finfo(np.float16).max)

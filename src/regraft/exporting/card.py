@@ -9,13 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regraft.evaluation import METRICS, Evaluation
+from regraft.evidence.evaluation import METRICS, Evaluation
 from regraft.exporting.forms import Form, form_of
-from regraft.metrics import Estimate
+from regraft.metrics.rates import Estimate
 from regraft.modality import MODALITIES
 from regraft.model import Model
-from regraft.records import from_json
 from regraft.reporting.words import METRIC_WORDS
+from regraft.storage.records import from_json
 
 _LICENCE_UNKNOWN = "not known"
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from regraft.dataset import Dataset
 from regraft.errors import ExportError, StorageError, UnreadableInputError, UsageError
-from regraft.evaluation import Evaluation
-from regraft.exploring import spread
+from regraft.evidence.evaluation import Evaluation
 from regraft.exporting.artifact import (
     PRECISIONS,
     milliseconds,
@@ -25,11 +24,12 @@ from regraft.exporting.artifact import (
 from regraft.exporting.card import model_card
 from regraft.exporting.forms import form_named, form_of
 from regraft.exporting.replay import TOLERANCE, Replay, predictions_of_model, replay
-from regraft.features import read_checked
+from regraft.features.embedding import read_checked
+from regraft.inspection.exploring import spread
 from regraft.model import Model, Prediction
 from regraft.progress import Progress, note, silent
-from regraft.storage import write_atomic
-from regraft.switching import settled, write_together
+from regraft.storage.files import write_atomic
+from regraft.storage.switching import settled, write_together
 
 MOST_LOST = 0.01  # accuracy that half precision or 8-bit integers may cost
 MOST_CHANGED = 0.02  # share of inputs whose class they may change, where labels are not known

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from regraft.differences import paired_difference
 from regraft.errors import ExportError
-from regraft.metrics import Estimate
+from regraft.metrics.differences import paired_difference
+from regraft.metrics.rates import Estimate
 from regraft.modality.base import read_input
 from regraft.modality.cells import table_of
 from regraft.model import Model, Prediction
 from regraft.progress import Progress, silent
-from regraft.storage import write_atomic
+from regraft.storage.files import write_atomic
 
 TOLERANCE = 0.01  # of a probability
 TIE = 0.01  # two classes whose probabilities are closer may change places

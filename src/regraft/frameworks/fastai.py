@@ -33,13 +33,13 @@ from regraft.engines.learners import (
     learner_of,
 )
 from regraft.errors import DataError, UsageError
-from regraft.features import unreadable_images
+from regraft.features.embedding import unreadable_images
 from regraft.modality.base import read_input
 from regraft.modality.image import decode
 from regraft.modality.transform import ImageTransform
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, note, silent
-from regraft.storage import write_atomic
+from regraft.storage.files import write_atomic
 
 
 def to_dataloaders(

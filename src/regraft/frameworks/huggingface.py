@@ -34,7 +34,7 @@ from regraft.modality.text import decode, text_of
 from regraft.modality.transform import ImageTransform
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
-from regraft.storage import make_folder, part_folder, storage_errors, write_atomic
+from regraft.storage.files import make_folder, part_folder, storage_errors, write_atomic
 from regraft.telemetry import opt_out
 
 _SPLITS = {

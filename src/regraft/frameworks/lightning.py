@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.activations import variant_seed
 from regraft.approaches.fine_tune import FineTune
 from regraft.approaches.trained import calibrated, starting_network, trained_model
 from regraft.backbones.backbone import Backbone
@@ -31,8 +30,9 @@ from regraft.dataset import Dataset, Row, make_folds
 from regraft.engines.base import Engine
 from regraft.engines.devices import load_graph
 from regraft.errors import DataError, MissingExtraError, UnreadableInputError, UsageError
-from regraft.features import read_checked, unreadable_images
-from regraft.metrics import IntArray
+from regraft.features.activations import variant_seed
+from regraft.features.embedding import read_checked, unreadable_images
+from regraft.metrics.rates import IntArray
 from regraft.modality.transform import ImageTransform
 from regraft.model import Model, load, network_of
 

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
-from regraft.evaluation import METRICS, Evaluation
-from regraft.metrics import Estimate, defined
+from regraft.evidence.evaluation import METRICS, Evaluation
+from regraft.evidence.training_table import read_training
+from regraft.metrics.rates import Estimate, defined
 from regraft.runs import WHERE, Run, read_run, shown_from
-from regraft.storage import make_folder, storage_errors, write_atomic
+from regraft.storage.files import make_folder, storage_errors, write_atomic
 from regraft.telemetry import opt_out
-from regraft.training_table import read_training
 
 EXPERIMENT = "regraft"
 EVENTS = "events.out.tfevents.regraft"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from regraft.metrics import FloatArray, IntArray, log_losses
+from regraft.metrics.rates import FloatArray, IntArray, log_losses
 
 COVERAGE = 0.9  # share of images whose conformal set should hold the true class
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.heads.base import spread_sample, unit_rows
-from regraft.metrics import FloatArray, IntArray
+from regraft.metrics.rates import FloatArray, IntArray
 from regraft.onnx_graphs import GraphBuilder
 
 FAMILIAR = 0.98  # share of the user's own images that should count as familiar

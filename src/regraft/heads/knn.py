@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.heads.base import spread_sample, unit_rows
-from regraft.metrics import FloatArray, IntArray
+from regraft.metrics.rates import FloatArray, IntArray
 from regraft.onnx_graphs import GraphBuilder
 
 NEIGHBOURS = (1, 3, 5, 10, 20, 50)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from regraft.heads.base import HeadFitter, spread_sample
 from regraft.heads.calibration import fit_temperature, softmax
-from regraft.metrics import FloatArray, IntArray, log_losses
+from regraft.metrics.rates import FloatArray, IntArray, log_losses
 
 _SELECTION_ROWS = 3_000  # images on which a setting is chosen at the most
 _ALL_PAIRS_ROWS = 1_000  # beyond it settings are chosen on one inner fold instead of all

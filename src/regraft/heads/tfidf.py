@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from regraft.errors import TrainingError
 from regraft.heads.linear import PENALTIES, LinearHead, logistic_fits
 from regraft.heads.nested import OutOfFold, cross_validate_head
-from regraft.metrics import FloatArray, IntArray
+from regraft.metrics.rates import FloatArray, IntArray
 from regraft.onnx_graphs import GraphBuilder, value
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from regraft.approaches.base import Approach, CrossValidation, scope_of
-from regraft.locations import without_places
-from regraft.metrics import Estimate
+from regraft.metrics.rates import Estimate
 from regraft.racing.outcomes import Failed, Measured, Outcome, Skipped, Stopped, Training
+from regraft.storage.locations import without_places
 
 _STATUS: dict[type[Outcome], str] = {
     Measured: "done",

@@ -12,9 +12,9 @@ import numpy as np
 from regraft.approaches.base import Approach, Limits, seconds_expected, seconds_to_export
 from regraft.clock import Clock
 from regraft.dataset import Dataset
+from regraft.dataset.overlaps import overlap_with
 from regraft.errors import RegraftError
-from regraft.metrics import IntArray, accuracy_estimate
-from regraft.overlaps import overlap_with
+from regraft.metrics.rates import IntArray, accuracy_estimate
 from regraft.progress import Progress
 from regraft.racing.candidate import Candidate
 from regraft.racing.memory import Predicted, Race, race_key

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from regraft.approaches.base import Approach, CrossValidation, TrainingLog
 from regraft.backbones.architectures import architecture_json
 from regraft.errors import StorageError, TrainingError
-from regraft.metrics import FewerImages, IntArray
+from regraft.metrics.rates import FewerImages, IntArray
 from regraft.racing.halving import Curve, accuracy_to_reach
 from regraft.racing.policy import Policy
-from regraft.seals import sealed_json, sha256_of, unsealed_json
-from regraft.storage import make_folder, write_atomic
-from regraft.switching import settled, write_together
+from regraft.storage.files import make_folder, write_atomic
+from regraft.storage.seals import sealed_json, sha256_of, unsealed_json
+from regraft.storage.switching import settled, write_together
 
 _WAIT_S = 10.0  # for who looks into the folder at the same moment
 _CURVES = "curves.json"

@@ -8,9 +8,9 @@ from typing import TypeAlias
 import numpy as np
 
 from regraft.approaches.base import Cost, CrossValidation
-from regraft.differences import paired_difference
 from regraft.errors import OutOfTimeError, RegraftError
-from regraft.metrics import Estimate, IntArray
+from regraft.metrics.differences import paired_difference
+from regraft.metrics.rates import Estimate, IntArray
 from regraft.racing.memory import BehindError
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from regraft.approaches.base import prediction_cost
-from regraft.differences import Standing, standing
+from regraft.metrics.differences import Standing, standing
 from regraft.racing.candidate import Candidate, cut_short
 from regraft.racing.outcomes import Measured
 from regraft.racing.policy import Policy

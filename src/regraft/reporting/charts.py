@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from regraft.metrics import Estimate, FloatArray, ReliabilityBin, wilson_interval
+from regraft.metrics.rates import Estimate, FloatArray, ReliabilityBin, wilson_interval
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25)  # of the ticks of an axis of rates
 _MOST_TICKS = 6

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from regraft.differences import standing, unpaired_difference
-from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
-from regraft.explaining import tested
-from regraft.issues import about_doubts, confident_doubts
-from regraft.metrics import wilson_interval
+from regraft.evidence.evaluation import CROSS_VALIDATION, TEST, Evaluation
+from regraft.evidence.explaining import tested
+from regraft.inspection.issues import about_doubts, confident_doubts
+from regraft.metrics.differences import standing, unpaired_difference
+from regraft.metrics.rates import wilson_interval
 from regraft.reporting import words
 from regraft.reporting.answers import Answer, Check
 from regraft.reporting.class_check import every_class

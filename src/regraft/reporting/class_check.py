@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from regraft.differences import standing, unpaired_difference, weighted_mean
-from regraft.evaluation import ClassScore, Evaluation
-from regraft.metrics import Estimate, FloatArray, wilson_interval
+from regraft.evidence.evaluation import ClassScore, Evaluation
+from regraft.metrics.differences import standing, unpaired_difference, weighted_mean
+from regraft.metrics.rates import Estimate, FloatArray, wilson_interval
 from regraft.reporting import words
 from regraft.reporting.answers import Answer, Check
 from regraft.reporting.words import thing, things

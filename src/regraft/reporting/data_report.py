@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from regraft._version import __version__
-from regraft.auditing import Audit
 from regraft.demo import title_of
-from regraft.exploring import explore
-from regraft.locations import shareable
+from regraft.inspection.auditing import Audit
+from regraft.inspection.exploring import explore
 from regraft.reporting import words
 from regraft.reporting.exploration import changes, first_look, shortcuts
 from regraft.reporting.findings import find_out
@@ -23,6 +22,7 @@ from regraft.reporting.provenance import Command
 from regraft.reporting.series import what_chance_makes
 from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import NOT_COMPARED, AuditRecord, ImagePrediction, Run, RunRecord
+from regraft.storage.locations import shareable
 
 SCRIPT = "explore.js"
 """What hovering over the map and filtering by class need."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regraft.reporting import words
-from regraft.reporting.pairing import Opinions
 from regraft.reporting.thumbnails import Thumbnail, make_thumbnails
 from regraft.runs import ImagePrediction, Run
+from regraft.runs.pairing import Opinions
 
 PHOTOS_SHOWN = 12
 

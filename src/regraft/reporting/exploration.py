@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regraft.explaining import tested
-from regraft.exploring import Exploration, Place, Spread
+from regraft.evidence.explaining import tested
+from regraft.inspection.exploring import Exploration, Place, Spread
 from regraft.modality import get_examiner
 from regraft.modality.examiner import CONTENT, INCIDENTAL
 from regraft.reporting import words

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from regraft.dataset import STATUSES, Row
-from regraft.issues import Doubt, Issue, about_doubts
+from regraft.inspection.issues import Doubt, Issue, about_doubts
 from regraft.modality import IMAGE, get_examiner
 from regraft.modality.cells import table_of
 from regraft.reporting import words

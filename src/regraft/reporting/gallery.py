@@ -13,9 +13,9 @@ from functools import partial
 from typing import TypeVar
 
 from regraft.dataset import Row
-from regraft.evaluation import TEST
-from regraft.explaining import HeatMap, confident_errors, tested
-from regraft.exploring import spread
+from regraft.evidence.evaluation import TEST
+from regraft.evidence.explaining import HeatMap, confident_errors, tested
+from regraft.inspection.exploring import spread
 from regraft.reporting import words
 from regraft.reporting.heat_maps import Legend, explain_maps, painted_map
 from regraft.reporting.thumbnails import (

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from regraft.guide import Size
-from regraft.metrics import defined
+from regraft.metrics.rates import defined
+from regraft.racing.guide import Size
+from regraft.racing.similarity import SPLIT_WORDS, Similarity
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.words import thing, things
 from regraft.runs import Run
-from regraft.similarity import SPLIT_WORDS, Similarity
 
 # The four corners of the rule of thumb in a few words each, as `guide.py` has them in sentences.
 _CORNERS = {

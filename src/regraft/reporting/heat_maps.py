@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from regraft.explaining import Box, Explanations, HeatMap, read_explanations
-from regraft.features import read_image
+from regraft.evidence.explaining import Box, Explanations, HeatMap, read_explanations
+from regraft.features.embedding import read_image
 from regraft.reporting import words
 from regraft.runs import Run
 

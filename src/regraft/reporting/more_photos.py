@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from regraft.learning_curve import CurvePoint, Forecast, PowerLaw
-from regraft.metrics import Estimate, defined
+from regraft.evidence.learning_curve import CurvePoint, Forecast, PowerLaw
+from regraft.metrics.rates import Estimate, defined
 from regraft.reporting import charts, words
 from regraft.reporting.charts import Plot, Scale
 from regraft.reporting.words import things

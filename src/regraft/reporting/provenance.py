@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.differences import Standing, standing
-from regraft.explaining import read_explanations
-from regraft.locations import shareable, shareable_command
-from regraft.metrics import Estimate, defined
+from regraft.evidence.explaining import read_explanations
+from regraft.metrics.differences import Standing, standing
+from regraft.metrics.rates import Estimate, defined
 from regraft.modality import MODALITIES
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.words import things
 from regraft.runs import BackboneRecord, Run, shareable_settings
+from regraft.storage.locations import shareable, shareable_command
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from regraft.demo import title_of
-from regraft.evaluation import TEST, Evaluation
+from regraft.evidence.evaluation import TEST, Evaluation
 from regraft.reporting import words
 from regraft.reporting.checks import trust_checks
 from regraft.reporting.data_report import SCRIPT, about_data
 from regraft.reporting.guidance import what_transfer_bought, why_this_approach
 from regraft.reporting.more_photos import would_more_photos_help
 from regraft.reporting.pages import Card, Header, data_cards, left_out_cards, render
-from regraft.reporting.pairing import predictions_on
 from regraft.reporting.provenance import moment, what_was_run, what_was_tried
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import details, headline_first, headline_of, hero, metrics
@@ -20,6 +19,7 @@ from regraft.reporting.series import what_chance_makes, why_splits_leak
 from regraft.reporting.training import how_training_went
 from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import Run
+from regraft.runs.pairing import predictions_on
 
 
 def build_report(run: Run) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from regraft.evaluation import METRICS, TEST, Evaluation
-from regraft.metrics import Estimate, wilson_interval
+from regraft.evidence.evaluation import METRICS, TEST, Evaluation
+from regraft.metrics.rates import Estimate, wilson_interval
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, ReliabilityPoint, Scale, Shade
 from regraft.reporting.words import thing

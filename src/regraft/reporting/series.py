@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from regraft.auditing import ByOrder
 from regraft.dataset.ordering import SOURCES
+from regraft.inspection.auditing import ByOrder
 from regraft.reporting import words
 from regraft.reporting.words import things
 

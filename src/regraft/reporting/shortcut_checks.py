@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regraft.issues.shortcuts import MATTERS
-from regraft.metrics import Estimate, defined
+from regraft.inspection.issues.shortcuts import MATTERS
+from regraft.metrics.rates import Estimate, defined
 from regraft.modality import get_examiner
 from regraft.modality.examiner import CONTENT, INCIDENTAL
 from regraft.reporting import words

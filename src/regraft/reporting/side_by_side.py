@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from regraft._version import __version__
-from regraft.evaluation import CROSS_VALIDATION, TEST, Evaluation
-from regraft.locations import shareable
+from regraft.evidence.evaluation import CROSS_VALIDATION, TEST, Evaluation
 from regraft.modality import MODALITIES
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
@@ -33,11 +32,12 @@ from regraft.reporting.columns import (
 )
 from regraft.reporting.disagreement import choose_disputed
 from regraft.reporting.pages import Header, render
-from regraft.reporting.pairing import Paired, opinions, paired_accuracy
 from regraft.reporting.provenance import Command
 from regraft.reporting.scores import MATRIX_CLASSES, Measured, Metric, headline_of, hero, metrics
 from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import Run
+from regraft.runs.pairing import Paired, opinions, paired_accuracy
+from regraft.storage.locations import shareable
 
 _CLASS_ROWS_SHOWN = 1000
 _MOST_PHOTOS_TO_TELL = 100_000

@@ -14,11 +14,11 @@ from statistics import fmean
 from typing import TypeVar
 
 from regraft.errors import RunError
+from regraft.evidence.training_table import RangeRow, TrainingRow, read_range_test, read_training
 from regraft.reporting import charts, words
 from regraft.reporting.charts import Line, Plot, Scale
 from regraft.reporting.words import things
 from regraft.runs import Run
-from regraft.training_table import RangeRow, TrainingRow, read_range_test, read_training
 
 RISES = 0.10
 """Rise of the loss on unseen photos above its lowest value that counts as overfitting."""

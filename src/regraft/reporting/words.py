@@ -10,8 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from regraft import modality
-from regraft.evaluation import TEST, Evaluation
-from regraft.metrics import Estimate
+from regraft.evidence.evaluation import TEST, Evaluation
+from regraft.metrics.rates import Estimate
 from regraft.modality import IMAGE
 from regraft.wording import counted as counted
 from regraft.wording import listed as listed

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from regraft.dataset import natural_key
-from regraft.decisions import Key
-from regraft.explaining import tested
-from regraft.issues import Issue
+from regraft.evidence.explaining import tested
+from regraft.inspection.issues import Issue
 from regraft.reporting import words
 from regraft.runs import ImagePrediction, Run
+from regraft.runs.decisions import Key
 
 CONFIDENT = 0.5
 """An error counts as confident if it was held for likelier than all other classes together."""

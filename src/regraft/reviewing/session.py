@@ -13,7 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from regraft.dataset import Row
-from regraft.decisions import (
+from regraft.errors import DataError, UnreadableInputError
+from regraft.modality.base import read_input
+from regraft.reporting.thumbnails import small_jpeg
+from regraft.reviewing.queue import KINDS, Queued, build_queue
+from regraft.runs import Run
+from regraft.runs.decisions import (
     DECISIONS,
     Decision,
     DecisionLog,
@@ -22,12 +27,7 @@ from regraft.decisions import (
     open_log,
     read_decisions,
 )
-from regraft.errors import DataError, UnreadableInputError
-from regraft.locations import plain_name
-from regraft.modality.base import read_input
-from regraft.reporting.thumbnails import small_jpeg
-from regraft.reviewing.queue import KINDS, Queued, build_queue
-from regraft.runs import Run
+from regraft.storage.locations import plain_name
 
 NUMBERED = 9
 """Classes that have a key of their own, 1 to 9."""

@@ -22,6 +22,7 @@ made in a folder within (`NEXT`) and takes its place in one step once it is comp
 and if it never is, the old one is as it was.
 """
 
+from regraft.evidence.predictions import ImagePrediction, predictions_csv
 from regraft.runs.folder import (
     NEXT,
     RACE,
@@ -33,7 +34,6 @@ from regraft.runs.folder import (
     write_about,
     write_results,
 )
-from regraft.runs.predictions import ImagePrediction, predictions_csv
 from regraft.runs.reading import (
     Run,
     finished_run,

@@ -16,17 +16,14 @@ from typing import Any, NamedTuple
 from regraft._version import __version__
 from regraft.dataset import Dataset
 from regraft.errors import RunError, StorageError
-from regraft.evaluation import Evaluation
-from regraft.exploring import Exploration
-from regraft.issues import Issue, issues_csv
-from regraft.locations import remember, shareable_command, without_places
-from regraft.records import to_json
-from regraft.runs.predictions import ImagePrediction, predictions_csv
+from regraft.evidence.evaluation import Evaluation
+from regraft.evidence.predictions import ImagePrediction, predictions_csv
+from regraft.inspection.exploring import Exploration
+from regraft.inspection.issues import Issue, issues_csv
 from regraft.runs.reading import RECORD, read_about
 from regraft.runs.records import FORMAT, KIND, Promotion
 from regraft.runs.settings import WHERE, are_settings_of, command_of, shareable_settings
-from regraft.saved import read_json
-from regraft.storage import (
+from regraft.storage.files import (
     clear_parts,
     is_part,
     make_folder,
@@ -34,7 +31,10 @@ from regraft.storage import (
     storage_errors,
     write_atomic,
 )
-from regraft.switching import COMMITTED, LOCK, commit, current, locked
+from regraft.storage.locations import remember, shareable_command, without_places
+from regraft.storage.records import to_json
+from regraft.storage.saved import read_json
+from regraft.storage.switching import COMMITTED, LOCK, commit, current, locked
 
 _MODEL = "model"
 _FILES = (

@@ -12,24 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from regraft._version import __version__
-from regraft.csv_table import read_records
 from regraft.dataset import Dataset
 from regraft.errors import RegraftError, RunError, UnreadableInputError
-from regraft.evaluation import Evaluation
-from regraft.exploring import Exploration
-from regraft.features import read_checked
-from regraft.grouping import count_leaks
-from regraft.issues import Issue
-from regraft.issues.base import COLUMNS as ISSUE_COLUMNS
-from regraft.locations import find, recall
+from regraft.evidence.evaluation import Evaluation
+from regraft.evidence.predictions import ImagePrediction, finite, read_predictions
+from regraft.features.embedding import read_checked
+from regraft.inspection.exploring import Exploration
+from regraft.inspection.grouping import count_leaks
+from regraft.inspection.issues import Issue
+from regraft.inspection.issues.base import COLUMNS as ISSUE_COLUMNS
 from regraft.modality import things
 from regraft.model import Model, load
-from regraft.records import from_json
-from regraft.runs.predictions import ImagePrediction, finite, read_predictions
 from regraft.runs.records import FORMAT, KIND, ComparisonRecord, RunRecord, other_file, run_record
 from regraft.runs.settings import PATHS, WHERE, are_settings_of, command_of
-from regraft.saved import naming, parse_json, read_json, read_text, reason_of
-from regraft.switching import current, read_whole
+from regraft.storage.csv_table import read_records
+from regraft.storage.locations import find, recall
+from regraft.storage.records import from_json
+from regraft.storage.saved import naming, parse_json, read_json, read_text, reason_of
+from regraft.storage.switching import current, read_whole
 
 RECORD = "run.json"
 

@@ -10,14 +10,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from regraft.auditing import ByOrder, Effect
-from regraft.evidence import BeforeAndNow, GuideRecord, SelectionRecord, TransferRecord
-from regraft.issues.shortcuts import Shortcuts
-from regraft.learning_curve import LearningCurve
-from regraft.metrics import Estimate
+from regraft.evidence.entries import BeforeAndNow, GuideRecord, SelectionRecord, TransferRecord
+from regraft.evidence.learning_curve import LearningCurve
+from regraft.inspection.auditing import ByOrder, Effect
+from regraft.inspection.issues.shortcuts import Shortcuts
+from regraft.metrics.rates import Estimate
 from regraft.modality import IMAGE, MODALITIES
-from regraft.records import from_json
-from regraft.saved import Count, Number
+from regraft.storage.records import from_json
+from regraft.storage.saved import Count, Number
 
 KIND, FORMAT = "regraft run", 1
 

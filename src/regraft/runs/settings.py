@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from regraft.dataset import Dataset
-from regraft.locations import recall, remember, shareable, shareable_word
-from regraft.records import without_nulls
 from regraft.runs.records import RunRecord
-from regraft.switching import current
+from regraft.storage.locations import recall, remember, shareable, shareable_word
+from regraft.storage.records import without_nulls
+from regraft.storage.switching import current
 
 WHERE = "where.json"
 PATHS = ("data", "labels", "image_dir", "test")  # settings that are paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from regraft.locations import find, recall
+from regraft.storage.locations import find, recall
 from regraft.watching.store import Photo, Store
 
 

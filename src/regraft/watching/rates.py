@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from regraft.metrics import Estimate
+from regraft.metrics.rates import Estimate
 
 _TAIL = 0.025
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from regraft.metrics import Estimate
+from regraft.metrics.rates import Estimate
 from regraft.reporting.words import counted, listed
 from regraft.watching.states import local_minute
 from regraft.watching.stays import DAY_S, StateSummary

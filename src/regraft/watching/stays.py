@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from regraft.metrics import Estimate
+from regraft.metrics.rates import Estimate
 from regraft.watching.rates import median_stay, poisson_rate, rate_ratio
 from regraft.watching.states import UNKNOWN, Event, Span, iso
 

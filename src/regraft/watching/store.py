@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import msgspec
 
 from regraft.errors import StorageError
-from regraft.saved import Number, check_regular, naming, parse_json
+from regraft.storage.saved import Number, check_regular, naming, parse_json
 from regraft.watching.states import Event, Reading
 
 FORMAT = 1

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from regraft.csv_table import csv_text
 from regraft.errors import StorageError
-from regraft.saved import naming
+from regraft.storage.csv_table import csv_text
+from regraft.storage.saved import naming
 from regraft.watching.kept import KeptPhotos
 from regraft.watching.states import UNKNOWN, Event, Rules, Span, history_of, iso
 from regraft.watching.stays import (

@@ -19,12 +19,12 @@ from pathlib import Path
 from regraft.dataset.walking import walk
 from regraft.errors import DataError, ModelError, UnreadableInputError
 from regraft.heads.familiarity import FAMILIAR
-from regraft.locations import remember, shareable
 from regraft.modality.base import read_input
 from regraft.modality.image import SUFFIXES, decode, inspect_container
 from regraft.model import Model
 from regraft.progress import Progress, note, silent
-from regraft.storage import make_folder, write_atomic
+from regraft.storage.files import make_folder, write_atomic
+from regraft.storage.locations import remember, shareable
 from regraft.watching.kept import copy_name, places_file
 from regraft.watching.outputs import Output
 from regraft.watching.states import Event, Rules, history_of

@@ -11,27 +11,27 @@ import numpy as np
 
 from regraft.approaches.base import CrossValidation, Limits
 from regraft.approaches.scratch import load_architecture
-from regraft.auditing import ByOrder, Looked, compare_folds, effects_on
 from regraft.backbones.backbone import Backbone
 from regraft.dataset import Dataset, Row, split_groups
+from regraft.dataset.overlaps import overlap_with
 from regraft.errors import RegraftError, TrainingError
-from regraft.evaluation import (
+from regraft.evidence.evaluation import (
     CROSS_VALIDATION,
     TEST,
     Evaluation,
     class_numbers,
     evaluate_probabilities,
 )
-from regraft.explaining import Explanations, explain_run
-from regraft.issues import Issue, find_issues, in_dataset, with_suspects
-from regraft.locations import without_places
+from regraft.evidence.explaining import Explanations, explain_run
+from regraft.inspection.auditing import ByOrder, Looked, compare_folds, effects_on
+from regraft.inspection.issues import Issue, find_issues, in_dataset, with_suspects
 from regraft.modality import IMAGE, MODALITIES
 from regraft.model import Model, Prediction
-from regraft.overlaps import overlap_with
 from regraft.progress import note
 from regraft.racing import Comparison, choose_again, with_time_left
 from regraft.runs import ImagePrediction
 from regraft.runs.records import AuditRecord
+from regraft.storage.locations import without_places
 from regraft.workflow.comparing import AFTERWARDS
 from regraft.workflow.inspecting import Inspected
 from regraft.workflow.preparing import Prepared, Tools, without_answered

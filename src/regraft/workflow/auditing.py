@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regraft.auditing import Audit, audit_data
 from regraft.dataset import Dataset, require_trainable
+from regraft.inspection.auditing import Audit, audit_data
 from regraft.progress import Progress, silent
-from regraft.storage import write_atomic
+from regraft.storage.files import write_atomic
 from regraft.workflow.reading import LabelColumns, scanned, tell_notes
 
 

@@ -15,7 +15,6 @@ from regraft.backbones.built_in import default_backbone
 from regraft.dataset import Dataset
 from regraft.engines import TRAIN
 from regraft.errors import OutOfTimeError
-from regraft.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones
 from regraft.modality import things
 from regraft.progress import note
 from regraft.racing import (
@@ -25,8 +24,9 @@ from regraft.racing import (
     compare,
     trains_networks,
 )
+from regraft.racing.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones
+from regraft.racing.similarity import Similarity, measure_similarity
 from regraft.runs import RACE
-from regraft.similarity import Similarity, measure_similarity
 from regraft.workflow.preparing import Prepared, Tools
 from regraft.workflow.request import PlanRequest
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from regraft.corrections import Correction, class_meant, keep_correction, read_corrections
 from regraft.inputs import Input, as_files
 from regraft.modality.base import read_input
 from regraft.progress import Progress, note, silent
-from regraft.promotion import roll_back
 from regraft.runs import read_run
+from regraft.runs.corrections import Correction, class_meant, keep_correction, read_corrections
+from regraft.runs.promotion import roll_back
 from regraft.workflow.predicting import predict
 from regraft.workflow.reading import require_photos
 

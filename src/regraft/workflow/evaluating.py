@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regraft.dataset import Dataset
-from regraft.evaluation import Evaluation, evaluate_model
+from regraft.evidence.evaluation import Evaluation, evaluate_model
 from regraft.model import Model, load
 from regraft.progress import Progress, silent
 from regraft.workflow.reading import LabelColumns, scanned, tell_notes

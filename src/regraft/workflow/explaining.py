@@ -10,7 +10,7 @@ from typing import Any
 from regraft.approaches.scratch import load_architecture
 from regraft.dataset import find_inputs
 from regraft.errors import ExplanationError, UnreadableInputError
-from regraft.explaining import (
+from regraft.evidence.explaining import (
     Explanations,
     HeatMap,
     Question,
@@ -23,7 +23,7 @@ from regraft.modality import IMAGE
 from regraft.model import load
 from regraft.progress import Progress, silent
 from regraft.runs import read_run, require_data
-from regraft.storage import make_folder, write_atomic
+from regraft.storage.files import make_folder, write_atomic
 from regraft.workflow.reading import of_photos, require_photos
 from regraft.workflow.reporting import report
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from regraft.dataset import Dataset
 from regraft.model import Model, load
 from regraft.progress import Progress, silent
-from regraft.promotion import deployed_run
 from regraft.runs import read_run
+from regraft.runs.promotion import deployed_run
 from regraft.workflow.reading import labelled_or_not
 
 if TYPE_CHECKING:

@@ -12,11 +12,8 @@ from pathlib import Path
 
 from regraft.clock import Clock
 from regraft.dataset import Dataset
-from regraft.decisions import DECISIONS, carry_over, read_decisions
 from regraft.errors import UsageError
-from regraft.locations import shareable
 from regraft.progress import note
-from regraft.promotion import promote
 from regraft.runs import (
     Run,
     check_folder,
@@ -26,6 +23,9 @@ from regraft.runs import (
     open_run,
     read_run,
 )
+from regraft.runs.decisions import DECISIONS, carry_over, read_decisions
+from regraft.runs.promotion import promote
+from regraft.storage.locations import shareable
 from regraft.workflow.assessing import assess, explain_model, train_final_model
 from regraft.workflow.comparing import Entrants, run_comparison
 from regraft.workflow.inspecting import draw_map, inspect_data

@@ -7,7 +7,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from regraft.auditing import (
+from regraft.backbones.backbone import Backbone
+from regraft.dataset import Dataset, leave_out_small_classes, require_trainable, set_aside
+from regraft.dataset.overlaps import overlap_with, without_known_test_rows
+from regraft.features.embedding import embed_rows
+from regraft.features.measures import measure_rows
+from regraft.inspection.auditing import (
     ByOrder,
     Looked,
     PairOfFolds,
@@ -15,14 +20,9 @@ from regraft.auditing import (
     look_first,
     pair_of_folds,
 )
-from regraft.backbones.backbone import Backbone
-from regraft.dataset import Dataset, leave_out_small_classes, require_trainable, set_aside
-from regraft.exploring import Exploration, explore
-from regraft.features import embed_rows
-from regraft.grouping import keep_together
-from regraft.measures import measure_rows
+from regraft.inspection.exploring import Exploration, explore
+from regraft.inspection.grouping import keep_together
 from regraft.modality import things
-from regraft.overlaps import overlap_with, without_known_test_rows
 from regraft.progress import note
 from regraft.workflow.preparing import Prepared, Tools
 

@@ -11,12 +11,12 @@ from regraft.backbones.built_in import default_backbone
 from regraft.clock import Clock
 from regraft.dataset import Dataset
 from regraft.errors import MissingExtraError, TrainingError
-from regraft.features import measure_speed
-from regraft.guide import Advice, Size, measure_size
+from regraft.features.embedding import measure_speed
 from regraft.modality import IMAGE
 from regraft.progress import note
 from regraft.racing import approach_title
-from regraft.similarity import Similarity
+from regraft.racing.guide import Advice, Size, measure_size
+from regraft.racing.similarity import Similarity
 from regraft.workflow.comparing import Entrants, Guidance, measure_guidance
 from regraft.workflow.inspecting import inspect_data
 from regraft.workflow.preparing import Tools, prepare, read_named

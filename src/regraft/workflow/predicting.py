@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regraft.csv_table import csv_text
 from regraft.dataset import InputOptions, Inputs, find_inputs
 from regraft.errors import ModelError, UnreadableInputError
 from regraft.inputs import Input, each, is_one, is_path
@@ -21,6 +20,7 @@ from regraft.modality.base import read_input
 from regraft.modality.text import read_text
 from regraft.model import Model, Prediction, load
 from regraft.progress import Progress, note, silent
+from regraft.storage.csv_table import csv_text
 from regraft.workflow.reading import LabelColumns
 
 _BEGINNING = 40  # characters of a text that stand for it

@@ -15,22 +15,28 @@ from pathlib import Path
 from regraft.approaches.scratch import load_architecture
 from regraft.backbones.backbone import Backbone
 from regraft.clock import Clock
-from regraft.corrections import (
+from regraft.dataset import Dataset, check_data, require_trainable
+from regraft.dataset.elsewhere import without_absolute_paths
+from regraft.engines import can_train
+from regraft.errors import DataError, RunError
+from regraft.inspection.issues import Issue
+from regraft.progress import Progress
+from regraft.racing import candidate_backbones, check_approaches, trains_networks
+from regraft.runs import Run, read_run
+from regraft.runs.corrections import (
     Correction,
     add_corrections,
     corrections_log,
     read_corrections,
     with_note_on_corrections,
 )
-from regraft.dataset import Dataset, check_data, require_trainable
-from regraft.dataset.elsewhere import without_absolute_paths
-from regraft.decisions import Applied, DecisionLog, apply_decisions, decisions_file, read_decisions
-from regraft.engines import can_train
-from regraft.errors import DataError, RunError
-from regraft.issues import Issue
-from regraft.progress import Progress
-from regraft.racing import candidate_backbones, check_approaches, trains_networks
-from regraft.runs import Run, read_run
+from regraft.runs.decisions import (
+    Applied,
+    DecisionLog,
+    apply_decisions,
+    decisions_file,
+    read_decisions,
+)
 from regraft.wording import counted
 from regraft.workflow.reading import scanned
 from regraft.workflow.request import PlanRequest

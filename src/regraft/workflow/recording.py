@@ -9,7 +9,7 @@ from typing import Any
 
 from regraft.dataset import Dataset
 from regraft.demo import title_of
-from regraft.evidence import (
+from regraft.evidence.entries import (
     guide_entry,
     learning_curve_entry,
     range_csv,
@@ -18,13 +18,13 @@ from regraft.evidence import (
     training_csv,
     transfer_entry,
 )
-from regraft.explaining import Explanations, write_explanations
-from regraft.exploring import Exploration
+from regraft.evidence.explaining import Explanations, write_explanations
+from regraft.inspection.exploring import Exploration
 from regraft.modality import get_modality
 from regraft.model import Model
 from regraft.racing import Comparison
 from regraft.runs import place_data, read_run, write_about, write_results
-from regraft.storage import write_atomic
+from regraft.storage.files import write_atomic
 from regraft.workflow.assessing import Assessed
 from regraft.workflow.comparing import Entrants
 from regraft.workflow.inspecting import Inspected

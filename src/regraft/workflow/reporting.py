@@ -9,7 +9,7 @@ from pathlib import Path
 
 from regraft.errors import RunError, StorageError
 from regraft.runs import Run, read_run, shown_from
-from regraft.storage import write_atomic
+from regraft.storage.files import write_atomic
 
 
 def report(run: str | Path | Sequence[str | Path], out: str | Path) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regraft.locations import seen_from_here
 from regraft.runs import Run, read_run, require_data, settings_of
+from regraft.storage.locations import seen_from_here
 from regraft.workflow.reading import require_photos
 from regraft.workflow.request import command_of
 

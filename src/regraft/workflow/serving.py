@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regraft.corrections import keep_correction
 from regraft.errors import StorageError, UsageError
 from regraft.model import Model, load
 from regraft.runs import read_run
+from regraft.runs.corrections import keep_correction
 from regraft.workflow.reading import of_photos
 from regraft.workflow.watching import timeline
 

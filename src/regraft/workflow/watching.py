@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from regraft.errors import DataError, StorageError
 from regraft.model import Model, load
 from regraft.progress import Progress, silent
-from regraft.storage import held, write_atomic
+from regraft.storage.files import held, write_atomic
 from regraft.workflow.reading import of_photos
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from regraft.backbones.sources import Request
 from regraft.backbones.speeds import graph_folder
 from regraft.engines.modules import allow, load_named, look_at
 from regraft.errors import UsageError
-from regraft.locations import shareable_word
 from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
-from regraft.seals import is_whole, write_sealed
+from regraft.storage.locations import shareable_word
+from regraft.storage.seals import is_whole, write_sealed
 from regraft.training_contents import UNKNOWN
 
 

@@ -16,7 +16,7 @@ from regraft.errors import BackboneError, DataError
 from regraft.modality.tokens import TextTransform, tokenizer_of_words
 from regraft.modality.vectors import read_vectors
 from regraft.progress import Progress, note
-from regraft.seals import is_whole, write_sealed
+from regraft.storage.seals import is_whole, write_sealed
 
 _MOST_NUMBERS = 30_000_000  # of a table of word vectors: 120 MB, which every model of it holds
 _TABLE_FORMAT = 1  # raise when kept tables change meaning

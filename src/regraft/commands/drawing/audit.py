@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from regraft.auditing import Audit, Effect
 from regraft.commands.drawing.figures import share
 from regraft.commands.drawing.issues import show_doubts, show_issues, show_order
 from regraft.commands.drawing.lines import escaped, print_line, show_next
-from regraft.issues import Shortcuts, doubts_of
+from regraft.inspection.auditing import Audit, Effect
+from regraft.inspection.issues import Shortcuts, doubts_of
 from regraft.modality import get_examiner, thing, things
 from regraft.modality.examiner import CONTENT, INCIDENTAL
 

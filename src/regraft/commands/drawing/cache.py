@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from regraft.cache import CacheUse
 from regraft.commands.drawing.lines import escaped, print_columns, print_line, show_next
+from regraft.storage.cache import CacheUse
 
 
 def show_cache(

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from regraft.commands.drawing.figures import headline, interval, rate
 from regraft.commands.drawing.lines import MOST_CLASSES, escaped, print_columns, show_next
-from regraft.evaluation import METRICS, Evaluation
-from regraft.metrics import Estimate
+from regraft.evidence.evaluation import METRICS, Evaluation
+from regraft.metrics.rates import Estimate
 from regraft.modality import thing, things
 from regraft.training_contents import Overlap
 

@@ -6,8 +6,8 @@ import math
 
 from rich.markup import escape
 
-from regraft.evaluation import CROSS_VALIDATION, Evaluation
-from regraft.metrics import Estimate
+from regraft.evidence.evaluation import CROSS_VALIDATION, Evaluation
+from regraft.metrics.rates import Estimate
 
 _TOO_SMALL = 0.0005  # "[0.000, 0.000]" would look like certainty
 

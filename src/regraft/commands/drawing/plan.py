@@ -11,7 +11,7 @@ from rich.table import Table
 from regraft.commands.drawing.figures import duration
 from regraft.commands.drawing.lines import escaped, show_next
 from regraft.modality import things
-from regraft.similarity import SPLIT_WORDS, Similarity
+from regraft.racing.similarity import SPLIT_WORDS, Similarity
 from regraft.workflow import Plan, PlannedCandidate
 
 

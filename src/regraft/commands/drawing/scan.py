@@ -16,7 +16,7 @@ from regraft.commands.drawing.lines import (
 )
 from regraft.dataset import Dataset
 from regraft.dataset.ordering import numbered_runs
-from regraft.issues import find_issues
+from regraft.inspection.issues import find_issues
 from regraft.modality import IMAGE, get_examiner, thing
 from regraft.modality.cells import table_of
 from regraft.wording import counted
