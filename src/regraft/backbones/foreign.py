@@ -169,7 +169,7 @@ def _width(model: Any, path: Path, size: int) -> int:
     from regraft.errors import ModelError
 
     try:
-        (found,) = load_graph(model.SerializeToString()).run(
+        (features,) = load_graph(model.SerializeToString()).run(
             np.zeros((1, 3, size, size), dtype=np.float32)
         )
     except ModelError as error:
@@ -179,9 +179,9 @@ def _width(model: Any, path: Path, size: int) -> int:
         raise BackboneError(
             f"{path} cannot take images of {size} px ({reason}); name its size with --size"
         ) from error
-    if found.ndim != 2 or len(found) != 1:
-        raise BackboneError(f"{path} makes {found.shape} of one image, expected (1, features)")
-    return int(found.shape[1])
+    if features.ndim != 2 or len(features) != 1:
+        raise BackboneError(f"{path} makes {features.shape} of one image, expected (1, features)")
+    return int(features.shape[1])
 
 
 def _shape_text(value: Any) -> str:

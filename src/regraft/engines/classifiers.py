@@ -73,9 +73,9 @@ def _last_classifier(network: torch.nn.Module) -> tuple[str, Any]:
 
     modules = list(network.named_modules())
     for kind in (torch.nn.Linear, torch.nn.Conv2d):
-        found = [(name, module) for name, module in modules if isinstance(module, kind)]
-        if found:
-            return found[-1]
+        layers = [(name, module) for name, module in modules if isinstance(module, kind)]
+        if layers:
+            return layers[-1]
     raise BackboneError(f"{type(network).__name__} has no layer that makes classes")
 
 

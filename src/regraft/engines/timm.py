@@ -134,8 +134,8 @@ def search(text: str) -> list[tuple[str, str, int]]:
     import timm
 
     pattern = text if any(c in text for c in "*?[") else f"*{text}*"
-    found = []
+    rows = []
     for name in timm.list_pretrained(pattern):
         config: Any = timm.get_pretrained_cfg(name)
-        found.append((name, str(config.license or "unknown"), int(config.input_size[-1])))
-    return found
+        rows.append((name, str(config.license or "unknown"), int(config.input_size[-1])))
+    return rows

@@ -205,7 +205,7 @@ def _papers(repository: str, revision: str, notify: Callable[[str], None]) -> Pa
         """The file in the cache; None where nobody asked for it yet, else that there is none."""
         return try_to_load_from_cache(repository, name, revision=revision or None)
 
-    at = [Path(found) for n in (_CONFIG, encoders.MODULES) if isinstance(found := known(n), str)]
+    at = [Path(path) for n in (_CONFIG, encoders.MODULES) if isinstance(path := known(n), str)]
     cached = at[0].parent if at else None
     if cached is not None and all(known(name) is not None for name in _wanted(cached)):
         return cached
@@ -356,7 +356,7 @@ def _texts_trained_on(facts: Mapping[str, Any]) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BackboneError(
             f"{path} cannot be read ({error.strerror}); a folder for hf: holds {_CONFIG}, "
@@ -364,6 +364,6 @@ def _json(path: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise BackboneError(f"{path} is no JSON ({error}); fetch it again") from error
-    if not isinstance(found, dict):
-        raise BackboneError(f"{path} holds {type(found).__name__}, expected an object of JSON")
-    return found
+    if not isinstance(content, dict):
+        raise BackboneError(f"{path} holds {type(content).__name__}, expected an object of JSON")
+    return content

@@ -71,14 +71,14 @@ def _keep_vectors(path: Path, table: Path, words: Path, progress: Progress) -> N
     from safetensors.numpy import save
 
     try:
-        found = read_vectors(path, most_numbers=_MOST_NUMBERS)
+        vectors = read_vectors(path, most_numbers=_MOST_NUMBERS)
     except DataError as error:
         raise BackboneError(str(error)) from error
-    width = found.matrix.shape[1]
-    for text in found.notes:
+    width = vectors.matrix.shape[1]
+    for text in vectors.notes:
         note(progress, f"{path.name}: {text}")
-    if (len(found.words) + 1) * width > _MOST_NUMBERS:
-        note(progress, f"{path.name}: the first {len(found.words):,} words are used")
-    write_sealed(words, tokenizer_of_words(found.words))
+    if (len(vectors.words) + 1) * width > _MOST_NUMBERS:
+        note(progress, f"{path.name}: the first {len(vectors.words):,} words are used")
+    write_sealed(words, tokenizer_of_words(vectors.words))
     unknown = np.zeros((1, width), np.float32)
-    write_sealed(table, save({TABLE: np.concatenate([unknown, found.matrix])}))
+    write_sealed(table, save({TABLE: np.concatenate([unknown, vectors.matrix])}))
