@@ -247,7 +247,7 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
         # Earlier versions looked for everything or for nothing.
         members["audit"] = {"near_copies": True, **audit, "effects": effects}
     if isinstance(decisions, Mapping):
-        members["decisions"] = {**decisions, "source": decisions.get("from")}  # no name in Python
+        members["decisions"] = {"source": decisions.get("from"), **decisions}  # no name in Python
     return members
 
 
