@@ -560,7 +560,8 @@ def test_classes_are_weighed_where_one_is_three_times_another(
 def test_pytorch_is_not_loaded_where_there_is_no_time_for_it(photo_folder: Path) -> None:
     code = (
         "import sys, time, regraft, pytest\n"
-        "from regraft.approaches import FineTune, Limits\n"
+        "from regraft.approaches.base import Limits\n"
+        "from regraft.approaches.fine_tune import FineTune\n"
         "from regraft.errors import OutOfTimeError\n"
         "data, soon = regraft.scan(sys.argv[1]), Limits(deadline=time.monotonic() + 2)\n"
         "with pytest.raises(OutOfTimeError, match='loading PyTorch would need about 4 s'):\n"
