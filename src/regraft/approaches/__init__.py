@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ APPROACHES = Registry(
 """Each class says itself what it is for and which candidates it has; a new one is a row."""
 
 
-def make_candidates(names: Sequence[str], asked: Asked) -> list[Approach]:
+def make_candidates(names: Collection[str], asked: Asked) -> list[Approach]:
     """The candidates of some approaches, in the order in which they are tried.
 
     What takes seconds comes first (`Turn`), then what needs no other backbone, then what needs no
@@ -71,7 +71,8 @@ def make_candidates(names: Sequence[str], asked: Asked) -> list[Approach]:
         network = approach.network
         return when, places.get(network.name, 0), len(network.transform.views), False
 
-    return sorted((c for name in names for c in APPROACHES[name].candidates(asked)), key=turn)
+    kinds = [kind for name, kind in APPROACHES.items() if name in names]
+    return sorted((c for kind in kinds for c in kind.candidates(asked)), key=turn)
 
 
 __all__ = ["APPROACHES", "Registry", "make_candidates"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from regraft.approaches.base import TrainingLog, scope_of
+from regraft.approaches.base import TrainingLog, is_trained, scope_of
 from regraft.approaches.frozen import training_arrays
 from regraft.approaches.linear_probe import LinearProbe
 from regraft.dataset import Dataset, split_groups
@@ -105,13 +105,13 @@ def guide_entry(
 def transfer_entry(comparison: Comparison) -> TransferRecord | None:
     """`transfer`: the best pretrained candidate against the best one from scratch; None without."""
     finished = [c for c in comparison.candidates if c.accuracy is not None]
-    scratch = [c for c in finished if c.approach.name == "scratch"]
-    others = [c for c in finished if c.approach.name != "scratch"]
+    scratch = [c for c in finished if _is_baseline(c)]
+    others = [c for c in finished if not _is_baseline(c)]
     if not scratch or not others:
         return None
     base = max(scratch, key=_value)
     winner = comparison.winner
-    best = winner if winner.approach.name != "scratch" else max(others, key=_value)
+    best = max(others, key=_value) if _is_baseline(winner) else winner
     gap = candidate_difference(best, base)
     points = f"{gap.points}, on the same data"
     trained = f"{base.title}, trained from random weights for {base.seconds:.0f} s"
@@ -271,3 +271,7 @@ def _shown(rate: Estimate) -> str:
 
 def _value(candidate: Candidate) -> float:
     return candidate.accuracy.value if candidate.accuracy is not None else -np.inf
+
+
+def _is_baseline(candidate: Candidate) -> bool:
+    return is_trained(candidate.approach) and candidate.approach.is_baseline
