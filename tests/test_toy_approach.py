@@ -141,6 +141,7 @@ def test_its_model_predicts_and_is_exported(
     assert (tmp_path / "model.onnx").stat().st_size > 1_000_000
 
 
+@pytest.mark.slow
 def test_by_default_it_is_raced_as_well(photo_folder: Path) -> None:
     planned = rg.plan(photo_folder, approaches=())
     assert any(c.title.startswith("nearest_mean on") for c in planned.candidates)

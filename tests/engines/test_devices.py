@@ -41,6 +41,7 @@ def _as_json(regraft: CommandLine, run: str, photos: Path) -> Any:
     return regraft.done("predict", run, photos, "--format", "json").data
 
 
+@pytest.mark.slow
 def test_every_command_runs_on_a_further_device(
     regraft: CommandLine, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
