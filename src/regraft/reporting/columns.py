@@ -170,7 +170,7 @@ def what_was_in_the_data(runs: Sequence[Run]) -> tuple[Fact, ...]:
 
 
 def _issue_name(kind: str) -> str:
-    return words.ISSUE_WORDS.get(kind, (kind, ""))[0].lower()
+    return words.issue_words(kind)[0].lower()
 
 
 def what_was_chosen(runs: Sequence[Run]) -> tuple[Fact, ...]:

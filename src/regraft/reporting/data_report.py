@@ -95,10 +95,7 @@ def _as_run(audited: Audit, seed: int) -> Run:
 
 def _data_header(run: Run, audited: Audit) -> Header:
     found = Counter(issue.issue for issue in run.issues)
-    kinds = [
-        words.counted(n, *map(words.meaning_of, words.ISSUES_COUNTED.get(kind, (kind, kind))))
-        for kind, n in found.most_common()
-    ]
+    kinds = [words.issues_counted(n, kind) for kind, n in found.most_common()]
     photos = len({issue.path for issue in run.issues if issue.path != "."})
     context = [words.sentence(words.listed(kinds))] if kinds else []
     if audited.accuracy is not None:

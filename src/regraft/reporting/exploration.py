@@ -239,7 +239,7 @@ def changes(run: Run) -> tuple[Change, ...]:
     """How much the accuracy depends on each kind of issue."""
     return tuple(
         Change(
-            words.ISSUE_WORDS.get(effect.issue, (effect.issue, ""))[0],
+            words.issue_words(effect.issue)[0],
             effect.photos,
             words.points(effect.change.value),
             f"{words.points(effect.change.low)} to {words.points(effect.change.high)}",

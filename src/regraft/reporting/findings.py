@@ -176,7 +176,7 @@ def _issues(run: Run) -> tuple[Listed, ...]:
     pictures = _pictures(run, [issue for issues in pictured.values() for issue in issues])
     listed = []
     for kind, issues in by_kind.items():
-        title, meaning = map(words.meaning_of, words.ISSUE_WORDS.get(kind, (kind, "")))
+        title, meaning = words.issue_words(kind)
         if kind == "quality":
             faults = list(get_examiner(run.data.modality).faults.values())
             meaning = f"{', '.join(faults[:-1])} or {faults[-1]}"

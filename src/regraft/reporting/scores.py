@@ -208,7 +208,7 @@ def _metric(name: str, evaluations: Sequence[Evaluation]) -> Metric:
         )
     return Metric(
         title=said.title,
-        meaning=words.meaning_of(said.meaning),
+        meaning=words.about_it(said.meaning),
         higher_is_better=said.higher_is_better,
         scale=scale,
         guess=None if guess is None or guess < scale.low else scale.at(guess),

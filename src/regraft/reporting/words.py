@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,20 +33,20 @@ class MetricWords:
 
 
 METRIC_WORDS: Mapping[str, MetricWords] = {
-    "accuracy": MetricWords("Accuracy", "The share of photos it got right.", percentage=True),
+    "accuracy": MetricWords("Accuracy", "The share of {things} it got right.", percentage=True),
     "balanced_accuracy": MetricWords(
         "Balanced accuracy",
-        "What the accuracy would be if every class had the same number of photos.",
+        "What the accuracy would be if every class had the same number of {things}.",
         percentage=True,
     ),
     "macro_f1": MetricWords(
         "Macro F1",
-        "High only if few photos of any class are missed and few others are taken for it.",
+        "High only if few {things} of any class are missed and few others are taken for it.",
         percentage=True,
     ),
     "roc_auc": MetricWords(
         "ROC AUC",
-        "How often a photo of a class scores higher for it than a photo of another.",
+        "How often a {thing} of a class scores higher for it than a {thing} of another.",
         percentage=False,
     ),
     "log_loss": MetricWords(
@@ -65,17 +64,17 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
 }
 
 ISSUE_WORDS: Mapping[str, tuple[str, str]] = {
-    "unreadable": ("Unreadable", "cannot be decoded, or is named by the label table in vain"),
+    "unreadable": ("Unreadable", "cannot be decoded, or is not where the label table says"),
     "exact_duplicate": ("Exact copy", "the same file, byte for byte, is there twice"),
-    "near_duplicate": ("Near copy", "almost the same photo is there twice"),
-    "series": ("Series", "photos one after another that are almost the same"),
-    "leakage": ("Leakage", "a training photo gives this test photo away"),
+    "near_duplicate": ("Near copy", "almost the same {thing} is there twice"),
+    "series": ("Series", "{things} one after another that are almost the same"),
+    "leakage": ("Leakage", "a training {thing} gives this test {thing} away"),
     "label_suspect": ("Doubtful label", "the model says another class than the label"),
-    "label_conflict": ("Two labels", "one and the same photo has two different labels"),
+    "label_conflict": ("Two labels", "one and the same {thing} has two different labels"),
     "outlier": ("Outlier", "far from all others: it may not belong here"),
     "quality": ("Quality", "dark, blurred, blank or of an odd size"),
     "shortcut": ("Shortcut", "something other than the content gives the label away"),
-    "class_balance": ("Class size", "few photos, or far fewer than of another class"),
+    "class_balance": ("Class size", "few {things}, or far fewer than of another class"),
 }
 
 ISSUES_COUNTED: Mapping[str, tuple[str, str]] = {
@@ -85,9 +84,9 @@ ISSUES_COUNTED: Mapping[str, tuple[str, str]] = {
     "series": ("series", "series"),
     "leakage": ("leak into the test set", "leaks into the test set"),
     "label_suspect": ("doubtful label", "doubtful labels"),
-    "label_conflict": ("photo with two labels", "photos with two labels"),
+    "label_conflict": ("{thing} with two labels", "{things} with two labels"),
     "outlier": ("outlier", "outliers"),
-    "quality": ("photo of poor quality", "photos of poor quality"),
+    "quality": ("{thing} of poor quality", "{things} of poor quality"),
     "shortcut": ("shortcut", "shortcuts"),
     "class_balance": ("small class", "small classes"),
 }
@@ -122,12 +121,21 @@ def series_example() -> str:
     return modality.get_examiner(_modality.get()).series_example
 
 
-def meaning_of(text: str) -> str:
-    """An entry of the tables above, which speak of photos, about what the page speaks of."""
-    return _PHOTO.sub(lambda found: things() if found["several"] else thing(), text)
+def issue_words(kind: str) -> tuple[str, str]:
+    """Title and meaning of a kind of issue; of one that is unknown the kind itself and ""."""
+    title, meaning = ISSUE_WORDS.get(kind, ("", ""))
+    return title or kind, about_it(meaning)
 
 
-_PHOTO = re.compile(r"\bphoto(?P<several>s?)\b")
+def issues_counted(n: int, kind: str) -> str:
+    """ "2 near copies"."""
+    one, several = ISSUES_COUNTED.get(kind, ("", ""))
+    return counted(n, about_it(one) or kind, about_it(several) or kind)
+
+
+def about_it(template: str) -> str:
+    """Text of the tables above, with what the page speaks of in the place of {thing}."""
+    return template.format(thing=thing(), things=things())
 
 
 def percent(share: float, *, sign: bool = False) -> str:
