@@ -16,7 +16,7 @@ from PIL import Image
 from regraft.backbones.sources import get_backbone
 from regraft.dataset import scan
 from regraft.inspection import auditing
-from regraft.inspection.auditing import Audit, look_first
+from regraft.inspection.auditing import Audit, inspect_issues
 from regraft.workflow import audit
 from tests.conftest import MakeImageFolder
 from tests.fakes import many_rows
@@ -256,14 +256,14 @@ def test_without_time_for_features_a_look_still_finds_copies_faults_and_damage(
     shutil.copy(root / "cat" / "0.png", root / "cat" / "copy.png")
     data = scan(root)
     said: list[str] = []
-    looked = look_first(
+    inspection = inspect_issues(
         data,
         get_backbone("efficientnet_lite0"),
         embeds=False,
         progress=lambda what, *_: said.append(what),
     )
-    assert looked is not None
-    assert looked.features is None
-    assert looked.findings.outliers is None
-    assert {issue.issue for issue in looked.findings.issues} >= {"exact_duplicate"}
+    assert inspection is not None
+    assert inspection.features is None
+    assert inspection.findings.outliers is None
+    assert {issue.issue for issue in inspection.findings.issues} >= {"exact_duplicate"}
     assert any("were not compared by their features" in text for text in said)

@@ -164,7 +164,7 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Inspection:
     """What a fit looks at before it splits anything; all of it goes with `findings.rows`.
 
     `features` and `measures` are None where there was no time for them.
@@ -253,7 +253,7 @@ def audit_data(
     )
 
 
-def look_first(
+def inspect_issues(
     data: Dataset,
     network: Backbone | None,
     *,
@@ -261,7 +261,7 @@ def look_first(
     budget_s: float = math.inf,
     jobs: int | None = None,
     progress: Progress = silent,
-) -> Looked | None:
+) -> Inspection | None:
     """What a fit looks at before it splits anything: copies, series, outliers, quality, shortcuts.
 
     A note, and series alone, where looking at the photos would take more than a share of the time
@@ -283,7 +283,7 @@ def look_first(
         if features is None:
             return None
         series = look_for_series(data, features)
-        return Looked(Findings(data.ok, series=series), features, None)
+        return Inspection(Findings(data.ok, series=series), features, None)
     if features is None:
         why = "no network for them is installed"
         if network is not None:
@@ -296,7 +296,7 @@ def look_first(
     measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
     if measures.warning:
         note(progress, measures.warning)
-    return Looked(look(data, features=features, measures=measures), features, measures)
+    return Inspection(look(data, features=features, measures=measures), features, measures)
 
 
 def find_groups(
@@ -322,8 +322,8 @@ def find_groups(
     """
     network = _network(data, backbone)
     readable, _ = _readable(data, network, jobs=jobs, progress=progress)
-    looked = look_first(readable, network, jobs=jobs, progress=progress)
-    return readable if looked is None else keep_together(readable, looked.findings).data
+    inspection = inspect_issues(readable, network, jobs=jobs, progress=progress)
+    return readable if inspection is None else keep_together(readable, inspection.findings).data
 
 
 def _network(data: Dataset, backbone: str | Backbone | None) -> Backbone:
@@ -522,13 +522,13 @@ __all__ = [
     "Audit",
     "ByOrder",
     "Effect",
-    "Looked",
+    "Inspection",
     "PairOfFolds",
     "audit_data",
     "compare_folds",
     "effects_on",
     "find_groups",
     "has_time_to_embed",
-    "look_first",
+    "inspect_issues",
     "pair_of_folds",
 ]

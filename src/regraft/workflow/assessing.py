@@ -23,7 +23,7 @@ from regraft.evidence.evaluation import (
     evaluate_probabilities,
 )
 from regraft.evidence.explaining import Explanations, explain_run
-from regraft.inspection.auditing import ByOrder, Looked, compare_folds, effects_on
+from regraft.inspection.auditing import ByOrder, Inspection, compare_folds, effects_on
 from regraft.inspection.issues import Issue, find_issues, in_dataset, with_suspects
 from regraft.modality import IMAGE, MODALITIES
 from regraft.model import Model, Prediction
@@ -118,8 +118,8 @@ def assess(
             seed=tools.seed,
         )
         predictions = _predictions(dataset, chosen, others, answers)
-        issues, audit = _issues(dataset, inspected.looked, predictions)
-        if inspected.looked is not None and inspected.looked.findings.series is not None:
+        issues, audit = _issues(dataset, inspected.inspection, predictions)
+        if inspected.inspection is not None and inspected.inspection.findings.series is not None:
             by_order = _compared_by_order(inspected, dataset, prepared.network, tools)
             audit = replace(audit, series=by_order)
         if prepared.applied is not None:
@@ -238,12 +238,12 @@ def _predictions(
 
 
 def _issues(
-    dataset: Dataset, looked: Looked | None, predictions: Sequence[ImagePrediction]
+    dataset: Dataset, inspection: Inspection | None, predictions: Sequence[ImagePrediction]
 ) -> tuple[tuple[Issue, ...], AuditRecord]:
     """The table of issues, and what the look at the data found beside it."""
-    if looked is None:
+    if inspection is None:
         return find_issues(dataset), AuditRecord()
-    findings = in_dataset(looked.findings, dataset)
+    findings = in_dataset(inspection.findings, dataset)
     by_path = {p.path: p for p in predictions if len(p.probabilities)}
     nothing = (math.nan,) * len(dataset.classes)
     probabilities = np.array(
@@ -258,9 +258,9 @@ def _issues(
     )
     effects = effects_on(findings, is_right) if np.isfinite(is_right).any() else []
     # Near copies of photos are looked for among neighbours by features, those of texts without.
-    compares = looked.features is not None or dataset.modality != IMAGE
+    compares = inspection.features is not None or dataset.modality != IMAGE
     return findings.issues, AuditRecord(
         shortcuts=findings.shortcuts,
-        near_copies=looked.measures is not None and compares,
+        near_copies=inspection.measures is not None and compares,
         effects=tuple(effects),
     )

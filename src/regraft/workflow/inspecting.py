@@ -14,10 +14,10 @@ from regraft.features.embedding import embed_rows
 from regraft.features.measures import measure_rows
 from regraft.inspection.auditing import (
     ByOrder,
-    Looked,
+    Inspection,
     PairOfFolds,
     has_time_to_embed,
-    look_first,
+    inspect_issues,
     pair_of_folds,
 )
 from regraft.inspection.exploring import Exploration, explore
@@ -34,7 +34,7 @@ class Inspected:
     Attributes:
         dataset: near copies and series have a group; with a test set from 1,000 rows on.
         readable: the same before anything was grouped or held out.
-        looked: what was found on `readable`; None where there was no time.
+        inspection: what was found on `readable`; None where there was no time.
         by_order: what the order of the photos means, before folds are compared.
         pair: the folds to be compared for that; None where the order means nothing.
         test_was_given: whether the test set came with the data.
@@ -42,7 +42,7 @@ class Inspected:
 
     dataset: Dataset
     readable: Dataset
-    looked: Looked | None
+    inspection: Inspection | None
     by_order: ByOrder
     pair: PairOfFolds | None
     test_was_given: bool
@@ -63,7 +63,7 @@ def inspect_data(prepared: Prepared, tools: Tools) -> Inspected:
         require_trainable(readable)
     dataset, by_order, pair = readable, ByOrder(), None
     with tools.phase("audit"):
-        looked = look_first(
+        inspection = inspect_issues(
             readable,
             network,
             embeds=embeds,
@@ -71,28 +71,32 @@ def inspect_data(prepared: Prepared, tools: Tools) -> Inspected:
             jobs=tools.jobs,
             progress=tools.progress,
         )
-        if looked is not None:
-            grouped = keep_together(readable, looked.findings)
-            pair = pair_of_folds(readable, looked.findings, grouped)
-            if looked.findings.series is not None:
-                by_order = ByOrder.of(looked.findings.series, grouped)
+        if inspection is not None:
+            grouped = keep_together(readable, inspection.findings)
+            pair = pair_of_folds(readable, inspection.findings, grouped)
+            if inspection.findings.series is not None:
+                by_order = ByOrder.of(inspection.findings.series, grouped)
             dataset = leave_out_small_classes(grouped.data)
             require_trainable(dataset)
     dataset, test_was_given = _with_test_set(
         dataset, prepared.networks, was_given=bool(readable.test), seed=tools.seed
     )
-    return Inspected(dataset, readable, looked, by_order, pair, test_was_given)
+    return Inspected(dataset, readable, inspection, by_order, pair, test_was_given)
 
 
 def draw_map(inspected: Inspected, tools: Tools) -> Exploration | None:
     """The map of the data for the report; None where features or measures are missing."""
-    looked = inspected.looked
-    if looked is None or looked.features is None or looked.measures is None:
+    inspection = inspected.inspection
+    if inspection is None or inspection.features is None or inspection.measures is None:
         return None
     note(tools.progress, f"drawing the map of the {things(inspected.readable.modality)}")
     with tools.phase("audit"):
         return explore(
-            inspected.readable, looked.findings, looked.features, looked.measures, seed=tools.seed
+            inspected.readable,
+            inspection.findings,
+            inspection.features,
+            inspection.measures,
+            seed=tools.seed,
         )
 
 
