@@ -22,12 +22,13 @@ def test_a_plan_has_the_candidates_of_the_fit(photo_folder: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_plan_has_all_candidates_of_the_fit_in_their_order(
-    photo_folder: Path, tmp_path: Path
-) -> None:
-    planned = rg.plan(photo_folder)
+def test_a_plan_has_all_candidates_of_the_fit(photo_folder: Path, tmp_path: Path) -> None:
+    """Which of several other backbones comes first is another thing: that is for time to rank."""
+    planned = rg.plan(photo_folder, budget_s=20)
     run = rg.fit(photo_folder, budget_s=20, out=tmp_path / "run")
-    assert [candidate.title for candidate in planned.candidates] == _titles(run)
+    titles = [candidate.title for candidate in planned.candidates]
+    assert sorted(titles) == sorted(_titles(run))
+    assert len(titles) >= 6
 
 
 def test_a_plan_counts_what_the_fit_trains_on(
