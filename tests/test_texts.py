@@ -24,6 +24,7 @@ from regraft.modality.cells import cell_path, read_cell, table_of
 from regraft.modality.tokens import TextTransform
 from regraft.racing.similarity import measure_similarity
 from regraft.storage.cache import clear_cache
+from regraft.storage.records import to_json
 from tests.commands import CommandLine, read_json
 from tests.text_runs import WORDS, sentences
 
@@ -330,7 +331,7 @@ def test_similarity_of_texts_by_the_words_a_tokenizer_knows(
     assert found.word == word
     assert (found.value < limit) is (word == "similar")
     assert (found.images, found.unreadable) == (12, 0)
-    assert found.to_dict()["early"] is None
+    assert to_json(found)["early"] is None
 
 
 @pytest.mark.slow

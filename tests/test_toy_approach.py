@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 import regraft as rg
 from regraft.approaches import APPROACHES
 from regraft.errors import UsageError
-from tests.commands import CommandLine
+from tests.commands import CommandLine, help_of_fit
 
 FILE = '''
 """Nearest class mean: logits are minus the squared distances to the shrunken class means."""
@@ -94,20 +92,12 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_help_and_errors_name_it(toy: Path, photo_folder: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no approach 'magic'; expected .*nearest_mean"):
         rg.fit(photo_folder, approaches="magic")
-    code = (
-        "import sys, toy_means; from regraft.approaches import APPROACHES; "
-        "APPROACHES['nearest_mean'] = toy_means.NearestMean; "
-        "from regraft.commands.app import run; sys.exit(run(['fit', '--help']))"
+    shown = help_of_fit(
+        toy,
+        "import toy_means; from regraft.approaches import APPROACHES; "
+        "APPROACHES['nearest_mean'] = toy_means.NearestMean",
     )
-    path = os.pathsep.join([str(toy), str(Path(rg.__file__).parents[1])])
-    shown = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "nearest_mean" in shown.stdout
+    assert "nearest_mean" in shown
 
 
 def test_it_is_planned_raced_reported_saved_and_exported(

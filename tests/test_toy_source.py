@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import regraft
 from regraft.backbones.sources import SOURCES, Source, backbone_forms, get_backbone, sources_table
 from regraft.errors import BackboneError
-from tests.commands import FROZEN, CommandLine
+from tests.commands import FROZEN, CommandLine, help_of_fit
 
 FILE = '''
 """Mean colours of the cells of a grid: "colours:4" makes 48 numbers of a photo, without weights."""
@@ -87,20 +85,12 @@ def test_help_and_errors_name_it(toy: Path) -> None:
     assert "| `colours:GRID` | mean colours of the cells of a grid |" in sources_table()
     with pytest.raises(BackboneError, match="colours:GRID"):
         get_backbone("efficientnet_lite")
-    code = (
-        "import toy_colours, sys; from regraft.backbones.sources import SOURCES, Source; "
-        f"SOURCES['colours'] = Source(**{ROW!r}, find=toy_colours.find); "
-        "from regraft.commands.app import run; sys.exit(run(['fit', '--help']))"
+    shown = help_of_fit(
+        toy,
+        "import toy_colours; from regraft.backbones.sources import SOURCES, Source; "
+        f"SOURCES['colours'] = Source(**{ROW!r}, find=toy_colours.find)",
     )
-    path = os.pathsep.join([str(toy), str(Path(regraft.__file__).parents[1])])
-    shown = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "colours:GRID" in shown.stdout
+    assert "colours:GRID" in shown
 
 
 def test_it_is_planned_fitted_reported_saved_and_exported(

@@ -19,6 +19,7 @@ import pytest
 import typer
 from PIL import Image
 
+import regraft
 from regraft.commands import app
 
 QUICK = ("--approach", "linear_probe")
@@ -75,6 +76,20 @@ class CommandLine:
         outcome = self(*arguments)
         assert outcome.code == 0, outcome.err
         return outcome
+
+
+def help_of_fit(folder: Path, first: str) -> str:
+    """`regraft fit --help` of a process that has run `first`, with `folder` to import from."""
+    code = f"{first}; from regraft.commands import app; raise SystemExit(app.run(['fit', '-h']))"
+    path = os.pathsep.join([str(folder), str(Path(regraft.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 def process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:

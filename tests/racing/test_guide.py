@@ -26,6 +26,7 @@ from regraft.racing.guide import (
     measure_size,
 )
 from regraft.racing.similarity import Similarity
+from regraft.storage.records import to_json
 
 
 def _similarity(value: float, top_probability: float = 0.5) -> Similarity:
@@ -46,7 +47,7 @@ def test_size_counts_training_images() -> None:
     rows.append(Row("u.jpg", sha256="u", status="unlabelled"))
     size = measure_size(Dataset.from_rows(Path("/x"), rows))
     assert size == Size(images=7, classes=3, smallest_class=1, median_class=2.0)
-    assert json.loads(json.dumps(size.to_dict())) == {
+    assert json.loads(json.dumps(to_json(size))) == {
         "images": 7,
         "classes": 3,
         "smallest_class": 1,

@@ -26,6 +26,7 @@ from regraft.racing.similarity import (
     measure_similarity,
     spread_rows,
 )
+from regraft.storage.records import to_json
 
 BACKBONE = get_backbone("efficientnet_lite0")
 
@@ -44,7 +45,7 @@ def test_similarity_of_photos(photo_folder: Path) -> None:
 
     both_views = with_transform(BACKBONE, views=["plain", "mirror"])
     assert measure_similarity(data, both_views, jobs=1) == found
-    read = json.loads(json.dumps(found.to_dict()))
+    read = json.loads(json.dumps(to_json(found)))
     assert read["value"] == pytest.approx(found.value, abs=1e-4)
     assert read["word"] == found.word
 
@@ -83,7 +84,7 @@ def test_without_batch_normalisation_the_classifier_decides() -> None:
     for top, word in ((FAMILIAR_FROM, "similar"), (FAMILIAR_FROM - 0.01, "different")):
         found = Similarity(nan, nan, nan, nan, top, images=96)
         assert found.word == word
-        assert found.to_dict()["value"] is None
+        assert to_json(found)["value"] is None
     assert _similar(SIMILAR_BELOW - 0.01, 0.01).word == "similar"
     assert _similar(SIMILAR_BELOW, 0.99).word == "different"
 

@@ -27,7 +27,7 @@ from regraft.inspection.issues import Issue
 from regraft.metrics.rates import Estimate, FloatArray, IntArray
 from regraft.runs import ComparisonRecord, ImagePrediction, Run, RunRecord
 from regraft.runs.records import run_record
-from regraft.storage.records import from_json
+from regraft.storage.records import from_json, to_json
 
 ABOUT: Mapping[str, Any] = {
     "status": "done",
@@ -42,7 +42,7 @@ ABOUT: Mapping[str, Any] = {
     "fingerprint": "3e7306c32fbf36a0",
     "layout": "one folder per class",
     "notes": ["The val images are the test set."],
-    "audit": {"near_copies": True, "series": ByOrder().to_dict()},
+    "audit": {"near_copies": True, "series": to_json(ByOrder())},
     "reading": ["24 training images: every choice was made on them."],
     "backbone": {
         "name": "efficientnet_lite0",

@@ -63,11 +63,6 @@ class Effect:
     change: Estimate
     how: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        values: dict[str, Any] = to_json(self)
-        return values
-
 
 @dataclass(frozen=True, slots=True)
 class ByOrder:
@@ -113,11 +108,6 @@ class ByOrder:
     def differs(self) -> bool:
         """Whether folds by chance flatter, beyond what chance explains."""
         return self.difference is not None and standing(self.difference) == "ahead"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        values: dict[str, Any] = to_json(self)
-        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ without the photos.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -296,10 +295,6 @@ def _spreads(classes: Sequence[str], labels: IntArray, measures: Measures) -> tu
             )
         )
     return tuple(spreads)
-
-
-def _text(picture: bytes) -> str:
-    return base64.b64encode(picture).decode("ascii")
 
 
 __all__ = [

@@ -23,7 +23,6 @@ from regraft.metrics.differences import standing
 from regraft.metrics.rates import Estimate
 from regraft.progress import Progress, silent
 from regraft.racing.similarity import Similarity, spread_rows
-from regraft.storage.records import to_json
 from regraft.storage.saved import Count, Number
 from regraft.wording import listed
 
@@ -73,11 +72,6 @@ class Size:
     def word(self) -> str:
         """ "large" or "small"."""
         return "large" if self.is_large else "small"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        values: dict[str, Any] = to_json(self)
-        return values
 
 
 def measure_size(data: Dataset) -> Size:

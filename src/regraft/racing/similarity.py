@@ -18,7 +18,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ from regraft.modality import IMAGE, things
 from regraft.modality.tokens import TextTransform
 from regraft.progress import Progress, silent
 from regraft.storage.cache import ContentStore
-from regraft.storage.records import digits, to_json
+from regraft.storage.records import digits
 from regraft.storage.saved import Count, Number
 from regraft.workers import map_threads
 
@@ -94,11 +94,6 @@ class Similarity:
     def word(self) -> str:
         """ "similar" or "different"."""
         return "similar" if self.is_similar else "different"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        values: dict[str, Any] = to_json(self)
-        return values
 
 
 def measure_similarity(

@@ -17,6 +17,7 @@ from regraft.progress import note
 from regraft.racing import approach_title
 from regraft.racing.guide import Advice, Size, measure_size
 from regraft.racing.similarity import Similarity
+from regraft.storage.records import to_json
 from regraft.workflow.comparing import Entrants, Guidance, measure_guidance
 from regraft.workflow.inspecting import inspect_data
 from regraft.workflow.preparing import Tools, prepare, read_named
@@ -52,8 +53,8 @@ class Plan:
         """JSON values."""
         return {
             "modality": self.modality,
-            "size": self.size.to_dict(),
-            "similarity": self.similarity and self.similarity.to_dict(),
+            "size": to_json(self.size),
+            "similarity": to_json(self.similarity),
             "quadrant": self.advice and self.advice.quadrant,
             "advice": self.advice and self.advice.advice,
             "reason": self.advice and self.advice.reason,

@@ -23,11 +23,6 @@ class LabelColumns(TypedDict, total=False):
     group_column: str
 
 
-def names_in(given: str | Sequence[str]) -> list[str]:
-    """One name or several, as a list."""
-    return [given] if isinstance(given, str) else list(given)
-
-
 def scanned(
     data: str | Path | Dataset,
     *,

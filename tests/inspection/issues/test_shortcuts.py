@@ -20,6 +20,7 @@ from regraft.inspection.issues.shortcuts import file_numbers
 from regraft.metrics.rates import IntArray
 from regraft.modality.attributes import Attributes, measure
 from regraft.modality.image_examiner import EXAMINER
+from regraft.storage.records import to_json
 
 N = 60
 LABELS: IntArray = np.arange(N) % 2
@@ -267,7 +268,7 @@ def test_the_same_photos_give_the_same_answer() -> None:
 
 def test_what_was_found_can_be_written_as_json() -> None:
     found = found_in(by_class(lambda i: Made(), lambda i: Made(border=16)))
-    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    told = json.loads(json.dumps(to_json(found), allow_nan=False))
     assert told["images"] == N
     assert "border" in told["alarms"]
     assert {culprit["name"] for culprit in told["culprits"]} >= set(told["alarms"])

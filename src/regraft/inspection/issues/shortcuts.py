@@ -27,7 +27,7 @@ from regraft.dataset import Row
 from regraft.metrics.rates import Estimate, FloatArray, IntArray, accuracy_estimate
 from regraft.modality.cells import row_of
 from regraft.modality.examiner import CONTENT, INCIDENTAL, Examiner
-from regraft.storage.records import digits, to_json
+from regraft.storage.records import digits
 from regraft.storage.saved import Count, Number
 
 SIGNIFICANT = 0.02  # for all facts of a kind together
@@ -92,11 +92,6 @@ class Shortcuts:
     def alarms(self) -> tuple[str, ...]:
         """The names of the alarming facts."""
         return tuple(culprit.name for culprit in self.alarming)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        values: dict[str, Any] = to_json(self)
-        return values
 
 
 def find_shortcuts(
