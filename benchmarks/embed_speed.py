@@ -35,8 +35,8 @@ from benchmarks.timing import seconds_of, take_turns
 from regraft.backbones.backbone import Backbone, image_transform
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.backbones.graphs import embedding_graph, network_graph
-from regraft.modality.base import read_input
-from regraft.modality.image import decode
+from regraft.kinds.base import read_input
+from regraft.kinds.images.decoding import decode
 from regraft.storage.cache import clear_cache
 from regraft.workers import available_cores
 

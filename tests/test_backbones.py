@@ -30,8 +30,8 @@ from regraft.backbones.graphs import boundary_graph, embedding_graph, network_gr
 from regraft.backbones.sources import get_backbone
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
-from regraft.modality.base import read_input
-from regraft.modality.image import decode
+from regraft.kinds.base import read_input
+from regraft.kinds.images.decoding import decode
 
 FIELDS = {
     "name",
@@ -289,7 +289,7 @@ def test_lite0_names_ants_and_bees_as_imagenet_does(test_data: Path) -> None:
     """Top-1 of the pretraining classifier on classes it was trained on, through our transform."""
     import torch
 
-    from regraft.modality.transform import transform_graph
+    from regraft.kinds.images.transform import transform_graph
 
     backbone = get_backbone("efficientnet_lite0")
     network = backbone.architecture.load(weights_path(backbone), backbone.layout)
@@ -305,7 +305,7 @@ def test_lite0_names_ants_and_bees_as_imagenet_does(test_data: Path) -> None:
 
 def test_the_graph_computes_what_the_network_computes(graphs: Path, test_data: Path) -> None:
     torch = pytest.importorskip("torch")
-    from regraft.modality.transform import transform_graph
+    from regraft.kinds.images.transform import transform_graph
 
     backbone = get_backbone("efficientnet_lite0")
     network = backbone.architecture.load(weights_path(backbone), backbone.layout)

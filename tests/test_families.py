@@ -220,6 +220,6 @@ def test_every_approach_the_heat_maps_and_the_exported_file(
 
 
 def _pixels(backbone: Backbone) -> np.ndarray:
-    from regraft.modality.transform import transform_graph
+    from regraft.kinds.images.transform import transform_graph
 
     return OnnxEngine(transform_graph(backbone.transform).SerializeToString()).run(IMAGE)[0]

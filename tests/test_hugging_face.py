@@ -19,7 +19,7 @@ from regraft.backbones.graphs import embedding_graph, stage_count
 from regraft.backbones.sources import get_backbone
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
-from regraft.modality.transform import transform_graph
+from regraft.kinds.images.transform import transform_graph
 from tests.catalogue_hubs import (
     SQUEEZED,
     folder_into_hugging_face_cache,

@@ -17,8 +17,8 @@ from PIL import Image
 import regraft as rg
 from regraft.errors import DataError, ModelError, UsageError
 from regraft.inputs import as_files, each, is_one, is_path
-from regraft.modality.base import read_input
-from regraft.modality.image import decode
+from regraft.kinds.base import read_input
+from regraft.kinds.images.decoding import decode
 from tests.commands import CommandLine
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 import regraft
 from regraft.dataset import scan
 from regraft.errors import ModelError, StorageError, UsageError
-from regraft.modality.base import read_input
-from regraft.modality.image import decode
+from regraft.kinds.base import read_input
+from regraft.kinds.images.decoding import decode
 from regraft.model import load
 
 

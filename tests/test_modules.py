@@ -21,7 +21,7 @@ from regraft.dataset import scan
 from regraft.engines import modules
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
-from regraft.modality.transform import NORMALISATIONS, Normalisation
+from regraft.kinds.images.transform import NORMALISATIONS, Normalisation
 from regraft.storage.locations import shareable_word
 from tests.commands import CommandLine
 
@@ -108,7 +108,7 @@ def test_a_network_is_found_by_its_name(file: Path, own_cache: Path) -> None:
     assert found.licence == "your own"
     assert get_backbone(f"module:{file}:make").weights_sha256 == found.weights_sha256
     (features,) = OnnxEngine(embedding_graph(found)).run(IMAGE)
-    from regraft.modality.transform import transform_graph
+    from regraft.kinds.images.transform import transform_graph
 
     pixels = OnnxEngine(transform_graph(found.transform).SerializeToString()).run(IMAGE)[0]
     network = found.architecture.build().eval()

@@ -49,7 +49,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def _reference(network: Any, backbone: regraft.Backbone, image: np.ndarray) -> np.ndarray:
     """Features by the network itself, from the pixels that the transform makes."""
-    from regraft.modality.transform import transform_graph
+    from regraft.kinds.images.transform import transform_graph
 
     pixels = OnnxEngine(transform_graph(backbone.transform).SerializeToString()).run(image)[0]
     remove_classifier(network)
@@ -120,7 +120,7 @@ def test_a_file_under_its_hash_is_used(
     ],
 )
 def test_sizes_are_those_of_the_weights(name: str, size: int, shorter: int, mean: float) -> None:
-    from regraft.modality.transform import ImageTransform
+    from regraft.kinds.images.transform import ImageTransform
 
     weights = torchvision.default_weights(name)
     found = ImageTransform.from_dict(torchvision.transform_of(weights))
@@ -215,7 +215,7 @@ def test_a_network_exported_from_keras_loses_its_classifier(
     assert stage_count(found) == 0
     network = torch.nn.Conv2d(3, 8, 3, stride=2, bias=False)
     network.weight.data = torch.from_numpy(kernel)
-    from regraft.modality.transform import transform_graph
+    from regraft.kinds.images.transform import transform_graph
 
     pixels = OnnxEngine(transform_graph(found.transform).SerializeToString()).run(IMAGE)[0]
     with torch.no_grad():

@@ -26,7 +26,7 @@ from regraft.backbones.sources import get_backbone
 from regraft.backbones.tokenizers import MOST_TOKENS
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
-from regraft.modality.tokens import wordpiece_from_vocab
+from regraft.kinds.texts.tokens import wordpiece_from_vocab
 from tests.catalogue_hubs import folder_into_hugging_face_cache
 from tests.commands import CommandLine
 from tests.tiny_encoders import MAX_TOKENS, PIECES, WIDTH, original, write_encoder

@@ -19,12 +19,12 @@ from regraft.backbones.sources import get_backbone
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError, ModelError, UnreadableInputError, UsageError
 from regraft.features.embedding import embed_rows
-from regraft.modality.base import read_input
-from regraft.modality.cells import cell_path, read_cell, table_of
-from regraft.modality.tokens import TextTransform
+from regraft.kinds.base import read_input
+from regraft.kinds.texts.tokens import TextTransform
 from regraft.racing.similarity import measure_similarity
 from regraft.storage.cache import clear_cache
 from regraft.storage.records import to_json
+from regraft.tables.cells import cell_path, read_cell, table_of
 from tests.commands import CommandLine, read_json
 from tests.text_runs import WORDS, sentences
 

@@ -27,7 +27,7 @@ from onnx import TensorProto, helper
 from regraft.backbones.architectures import OnnxFile
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.speeds import graph_folder
-from regraft.modality.transform import ImageTransform, normalisation_named
+from regraft.kinds.images.transform import ImageTransform, normalisation_named
 
 SIZE_PX = 32
 

@@ -10,7 +10,7 @@ import torch
 
 from regraft.backbones.architectures import Timm
 from regraft.backbones.backbone import Backbone
-from regraft.modality.transform import NORMALISATIONS, ImageTransform
+from regraft.kinds.images.transform import NORMALISATIONS, ImageTransform
 
 ARCHITECTURE = "test_resnet"
 STAGES = 5  # its stem counts as one

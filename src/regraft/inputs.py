@@ -21,9 +21,9 @@ from PIL import Image
 
 from regraft.dataset.labels import TABLE_SUFFIXES
 from regraft.errors import DataError
-from regraft.modality import IMAGE, get_modality, thing
-from regraft.modality.cells import table_of
-from regraft.modality.image import upright
+from regraft.kinds import IMAGE, kind_named, thing
+from regraft.kinds.images.decoding import upright
+from regraft.tables.cells import table_of
 
 Input: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8]"
 """A path, a picture of Pillow, or upright RGB, uint8 (h, w, 3); of texts a text as well."""
@@ -65,11 +65,12 @@ def is_path(given: Input, modality: str = IMAGE) -> bool:
     """Whether an input names a file, a folder or a pattern; else it is the input itself."""
     if not isinstance(given, str):
         return isinstance(given, os.PathLike)
-    if modality == IMAGE:
+    kind = kind_named(modality)
+    if not kind.in_cells:
         return True
     suffix = Path(given[-_LONGEST_NAME:]).suffix.lower()
     return bool(
-        suffix in get_modality(modality).suffixes | TABLE_SUFFIXES
+        suffix in kind.suffixes | TABLE_SUFFIXES
         or table_of(given)
         or os.path.lexists(given)
         or (any(mark in given for mark in "*?[") and glob.glob(given, recursive=True))  # noqa: PTH207

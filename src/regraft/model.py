@@ -43,9 +43,9 @@ from regraft.engines.devices import load_graph
 from regraft.errors import ModelError, StorageError, UnreadableInputError, UsageError
 from regraft.heads import Familiarity, Head
 from regraft.inputs import Input, each, is_one, is_path, name_of, pixels_of
+from regraft.kinds import kind_named, transform_from_dict
+from regraft.kinds.base import Transform, read_input
 from regraft.metrics.rates import FloatArray
-from regraft.modality import IMAGE, MODALITIES, transform_from_dict
-from regraft.modality.base import Transform, read_input
 from regraft.model_record import (
     FORMAT,
     GRAPH,
@@ -325,7 +325,7 @@ class Model:
 
     @cached_property
     def _engine(self) -> Engine:
-        kind = MODALITIES[self.transform.modality]
+        kind = kind_named(self.transform.modality)
         engine = load_graph(self.graph, name=str(self._file(GRAPH)))
         engine.check(kind.graph_input, ("probabilities", "unfamiliarity"))
         return engine
@@ -347,13 +347,14 @@ class Model:
 
     def _array_of(self, given: Input) -> NDArray[Any]:
         """What the graph takes."""
-        kind = self.transform.modality
+        kind = kind_named(self.transform.modality)
         if isinstance(given, str | os.PathLike):
-            if is_path(given, kind):
+            if is_path(given, kind.name):
                 return self.transform.read(read_input(Path(given)))
             return self.transform.read(str(given).encode("utf-8", "replace"))
-        if kind != IMAGE:
-            raise ModelError(f"the model reads {kind}s, and a picture came; give it {kind}s")
+        if not kind.is_picture:
+            of = kind.things
+            raise ModelError(f"the model reads {of}, and a picture came; give it {of}")
         return pixels_of(given)
 
     def _card(self, hashes: Mapping[str, str]) -> dict[str, Any]:

@@ -39,9 +39,9 @@ from regraft.engines.onnx import OnnxEngine
 from regraft.engines.training import Step
 from regraft.errors import DataError, OutOfTimeError, RegraftError, TrainingError, UsageError
 from regraft.heads import fit_temperature, softmax
+from regraft.kinds.images.decoding import decode
+from regraft.kinds.images.transform import transform_graph
 from regraft.metrics.rates import FloatArray, IntArray
-from regraft.modality.image import decode
-from regraft.modality.transform import transform_graph
 from regraft.progress import silent
 from regraft.serving.heat import HeatMapper
 from regraft.storage.locations import shareable_word

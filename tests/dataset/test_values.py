@@ -16,7 +16,7 @@ from regraft.dataset.values import (
     splits_of_indicators,
 )
 from regraft.errors import DataError
-from regraft.modality.tables import Table, TableRow
+from regraft.tables.reading import Table, TableRow
 
 YES = st.sampled_from(["1", "1.0", "true", "True", "YES", "y"])
 NO = st.sampled_from(["0", "0.0", "false", "False", "NO", "n"])

@@ -14,7 +14,7 @@ from regraft.engines import transformers
 from regraft.engines.classifiers import feature_width, remove_classifier
 from regraft.engines.stages import chain_of
 from regraft.errors import BackboneError, MissingExtraError
-from regraft.modality.transform import ImageTransform
+from regraft.kinds.images.transform import ImageTransform
 from tests.catalogue_hubs import SQUEEZED, save_in_hub_form, transformers_model
 
 # Kind of model, how many features, how many stages.
@@ -175,7 +175,7 @@ def test_pixels_become_what_the_image_processor_makes_of_them() -> None:
     from transformers import EfficientNetImageProcessor, MobileViTImageProcessor, ViTImageProcessor
 
     from regraft.engines.onnx import OnnxEngine
-    from regraft.modality.transform import transform_graph
+    from regraft.kinds.images.transform import transform_graph
 
     smooth = np.linspace(0, 255, 90 * 120 * 3).reshape(90, 120, 3).astype(np.uint8)
     square = {"height": 64, "width": 64}

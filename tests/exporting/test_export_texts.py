@@ -19,7 +19,7 @@ import regraft as rg
 from regraft.engines.precision import integer_weights
 from regraft.errors import ExportError, UsageError
 from regraft.exporting import artifact, export_model, exporter, facts_of, form_named
-from regraft.modality.text import decode
+from regraft.kinds.texts.decoding import decode
 from tests.commands import CommandLine
 from tests.text_runs import make_text_run
 

@@ -24,7 +24,7 @@ from regraft.engines import precision as engine
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ExportError, UsageError
 from regraft.exporting import artifact, export_model, exporter, facts_of, sample_of_run
-from regraft.modality.image import decode
+from regraft.kinds.images.decoding import decode
 from tests.commands import CommandLine
 from tests.odd_images import write_corpus
 from tests.slow_images import jpeg, scan_bomb, spaced_scan_bomb

@@ -26,9 +26,9 @@ from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError
 from regraft.features import activations
 from regraft.features.activations import Activations
-from regraft.modality.augment import augment
-from regraft.modality.image import decode
-from regraft.modality.transform import transform_graph
+from regraft.kinds.images.augment import augment
+from regraft.kinds.images.decoding import decode
+from regraft.kinds.images.transform import transform_graph
 from tests.conftest import MakeImageFolder
 
 LITE0 = get_backbone("efficientnet_lite0")

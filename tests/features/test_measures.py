@@ -11,8 +11,8 @@ import pytest
 
 from regraft.dataset import Dataset, scan
 from regraft.features.measures import Measures, measure_rows
-from regraft.modality import image_examiner
-from regraft.modality.attributes import SKETCH_PX, Attributes, Sketch, measure
+from regraft.kinds.images import examiner as image_examiner
+from regraft.kinds.images.attributes import SKETCH_PX, Attributes, Sketch, measure
 from tests.conftest import MakeImageFolder
 
 

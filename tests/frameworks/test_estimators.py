@@ -18,8 +18,8 @@ from sklearn.utils import estimator_checks
 import regraft
 from regraft.approaches import APPROACHES
 from regraft.errors import DataError, UsageError
-from regraft.modality.base import read_input
-from regraft.modality.image import decode
+from regraft.kinds.base import read_input
+from regraft.kinds.images.decoding import decode
 
 RegraftClassifier = regraft.RegraftClassifier
 

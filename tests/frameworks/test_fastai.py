@@ -25,8 +25,8 @@ from regraft.dataset import Dataset, scan
 from regraft.engines.fastai import library
 from regraft.errors import BackboneError, DataError, MissingExtraError, ModelError, UsageError
 from regraft.frameworks.fastai import save_learner_weights, to_dataloaders, to_learner
-from regraft.modality.image import decode
-from regraft.modality.transform import NORMALISATIONS
+from regraft.kinds.images.decoding import decode
+from regraft.kinds.images.transform import NORMALISATIONS
 from tests.catalogue_hubs import randomised
 from tests.conftest import MakeImageFolder
 from tests.tiny_networks import ARCHITECTURE, SIZE, tiny_backbone
@@ -94,7 +94,7 @@ def test_labels_and_pixels_are_those_of_regraft(data: Dataset, tiny: Backbone) -
     assert [data.classes[i] for i in y] == [path.parent.name for path in paths]
     assert x.shape == (len(paths), 3, SIZE, SIZE)
     from regraft.engines.onnx import OnnxEngine
-    from regraft.modality.transform import transform_graph
+    from regraft.kinds.images.transform import transform_graph
 
     engine = OnnxEngine(transform_graph(tiny.transform).SerializeToString())
     for pixels, path in zip(np.asarray(x), paths, strict=True):

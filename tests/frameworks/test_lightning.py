@@ -28,7 +28,7 @@ from regraft.frameworks.lightning import (
     to_datamodule,
     to_module,
 )
-from regraft.modality.transform import transform_graph
+from regraft.kinds.images.transform import transform_graph
 from tests.conftest import MakeImageFolder
 from tests.tiny_networks import ARCHITECTURE, SIZE, WIDTH, tiny_backbone
 

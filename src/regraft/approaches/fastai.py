@@ -18,7 +18,7 @@ from regraft.backbones.architectures import image_network
 from regraft.backbones.backbone import Backbone, image_transform, weights_path
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.errors import TrainingError
-from regraft.modality import IMAGE
+from regraft.kinds import IMAGE
 from regraft.progress import Progress, silent
 
 if TYPE_CHECKING:

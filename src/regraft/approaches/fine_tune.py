@@ -20,26 +20,48 @@ from regraft.backbones.backbone import Backbone, image_transform, weights_path
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.backbones.graphs import stage_count
 from regraft.errors import TrainingError, UsageError
-from regraft.modality import IMAGE
+from regraft.kinds import kind_named
 from regraft.progress import Progress, silent
 
 if TYPE_CHECKING:
     from regraft.engines.networks import PixelScale, Trainee
 
-EPOCHS: Mapping[str, Mapping[str, int]] = {
-    IMAGE: {"last": 12, "first": 6, "all": 6},
-    "text": {"last": 4, "first": 3, "all": 3},
-}
-RATES: Mapping[str, Callable[[int], float]] = {
-    IMAGE: lambda _: 2e-3,
-    # Measured at a width of 384; wider layers need smaller steps (Yang et al. 2021, NeurIPS).
-    "text": lambda width: 5e-4 * min(1.0, 384 / width),
-}
-"""The learning rate for a backbone of some feature width."""
 FEWEST_EPOCHS = 3
-_MOST_VIEWS = 6
 _USUAL = ("last_2_stages", "last_4_stages")  # where there is no advice
 _SCOPE = re.compile(r"(?P<where>last|first)_(?P<stages>[1-9]\d?)_stages?|all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """How networks of a kind of input are fine-tuned.
+
+    Attributes:
+        epochs: of the last stages, of the first ones, and of all.
+        rate: the learning rate for a backbone of some feature width.
+        trainee: what trains of a backbone with its weights, from which boundary on, how many of the
+            first stages (None: all above the boundary), for how many classes.
+        most_views: variants of an input in training; 1 where there is nothing to vary.
+        flips: whether an input may be mirrored.
+    """
+
+    epochs: Mapping[str, int]
+    rate: Callable[[int], float]
+    trainee: Callable[[Backbone, Path, int, int | None, int], Trainee]
+    most_views: int = 1
+    flips: bool = False
+
+
+def tuning_of(backbone: Backbone) -> Tuning:
+    """How a backbone is fine-tuned.
+
+    Raises:
+        UsageError: networks of its kind of input are not.
+    """
+    kind = kind_named(backbone.modality)
+    if kind.tuning is None:
+        raise UsageError(f"networks of {kind.things} are not fine-tuned; take linear_probe or knn")
+    tuning: Tuning = kind.tuning()
+    return tuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +105,8 @@ class FineTune(Trains):
 
         What begins with the pixels takes ten times as long on a CPU.
         """
+        if kind_named(asked.kind).tuning is None and not asked.names_approaches:
+            return []
         scopes = dict.fromkeys([*filter(_SCOPE.fullmatch, asked.advised), *_USUAL])
         dearest_last = sorted(scopes, key=lambda scope: not scope.startswith("last"))
         return [cls(backbone, train=scope) for scope in dearest_last for backbone in asked.to_tune]
@@ -115,7 +139,7 @@ class FineTune(Trains):
     @property
     def planned_epochs(self) -> int:
         """Epochs with the default filled in."""
-        planned = EPOCHS[self.network.modality]
+        planned = tuning_of(self.network).epochs
         return self.epochs or planned.get(self.train.partition("_")[0], planned["all"])
 
     @property
@@ -127,12 +151,13 @@ class FineTune(Trains):
     def _rate(self) -> float:
         if self.learning_rate is not None:
             return self.learning_rate
-        return RATES[self.network.modality](self.network.feature_width)
+        return tuning_of(self.network).rate(self.network.feature_width)
 
     def _views_at(self, epochs: int) -> int:
-        if self.network.modality != IMAGE:  # there is nothing to vary
+        most = tuning_of(self.network).most_views
+        if most == 1:
             return 1
-        return self.views or min(_MOST_VIEWS, max(2, (epochs + 1) // 2))
+        return self.views or min(most, max(2, (epochs + 1) // 2))
 
     def _check(self) -> None:
         if not _SCOPE.fullmatch(self.train):
@@ -149,12 +174,13 @@ class FineTune(Trains):
         from regraft.engines.training import Recipe
 
         backbone = self.network
+        tuning = tuning_of(backbone)
         boundary, first = self._stages(stage_count(backbone, progress=progress))
         epochs = self.planned_epochs
         weights = weights_path(backbone)
 
         def make(n_classes: int) -> Trainee:
-            return _TRAINEES[backbone.modality](backbone, weights, boundary, first, n_classes)
+            return tuning.trainee(backbone, weights, boundary, first, n_classes)
 
         return TrainingPlan(
             approach=self.name,
@@ -165,7 +191,7 @@ class FineTune(Trains):
                 learning_rate=self._rate,
                 views=self._views_at(epochs),
                 patience=max(6, epochs // 2),
-                flip=boundary == 0 and backbone.modality == IMAGE,
+                flip=boundary == 0 and tuning.flips,
                 batch_size=32 if boundary else 16,
             ),
             settings=self.settings,
@@ -224,11 +250,19 @@ def _text_trainee(
     )
 
 
-_TRAINEES: Mapping[str, Callable[[Backbone, Path, int, int | None, int], Trainee]] = {
-    IMAGE: _image_trainee,
-    "text": _text_trainee,
-}
-"""What trains of a backbone of each modality: from which boundary, or how many first stages."""
+OF_PHOTOS = Tuning(
+    epochs={"last": 12, "first": 6, "all": 6},
+    rate=lambda _: 2e-3,
+    trainee=_image_trainee,
+    most_views=6,
+    flips=True,
+)
+OF_TEXTS = Tuning(
+    epochs={"last": 4, "first": 3, "all": 3},
+    # Measured at a width of 384; wider layers need smaller steps (Yang et al. 2021, NeurIPS).
+    rate=lambda width: 5e-4 * min(1.0, 384 / width),
+    trainee=_text_trainee,
+)
 
 
 def pixel_scale(backbone: Backbone) -> PixelScale:

@@ -18,8 +18,8 @@ from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset import Dataset
 from regraft.heads import PENALTIES, fit_logistic
+from regraft.kinds import kind_named
 from regraft.metrics.rates import IntArray
-from regraft.modality import IMAGE
 from regraft.model import Model
 from regraft.progress import Progress, silent
 
@@ -59,7 +59,7 @@ class LinearProbe:
     def candidates(cls, asked: Asked) -> list[LinearProbe]:
         """One on each backbone, and of photos one with mirror images on the first."""
         probes = [cls(backbone) for backbone in asked.backbones]
-        if not asked.names_approaches and asked.kind == IMAGE:
+        if not asked.names_approaches and kind_named(asked.kind).is_picture:
             probes += [cls(backbone, views=2) for backbone in asked.backbones[:1]]
         return probes
 

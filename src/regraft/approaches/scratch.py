@@ -14,12 +14,11 @@ from regraft.approaches.trained import (
     Trains,
     check_training,
 )
-from regraft.approaches.word_vectors import WordVectors
 from regraft.backbones.architectures import FromScratch
 from regraft.backbones.backbone import Backbone
 from regraft.engines.modules import load_named
-from regraft.modality import IMAGE
-from regraft.modality.transform import NORMALISATIONS, ImageTransform
+from regraft.kinds import Part, kind_named
+from regraft.kinds.images.transform import NORMALISATIONS, ImageTransform
 from regraft.progress import Progress, silent
 from regraft.storage.locations import shareable_word
 
@@ -63,10 +62,9 @@ class Scratch(Trains):
 
     @classmethod
     def candidates(cls, asked: Asked) -> list[Approach]:
-        """A network of photos, or of texts one that learns its word vectors."""
-        if asked.kind != IMAGE:
-            return [WordVectors(learned=True)]
-        return [cls(asked.architecture, resize=asked.resize)]
+        """A small network for that kind of input; none where there is none."""
+        untrained: Part[Callable[[Asked], list[Approach]]] | None = kind_named(asked.kind).scratch
+        return [] if untrained is None else untrained()(asked)
 
     @property
     def is_baseline(self) -> bool:
@@ -155,6 +153,11 @@ class Scratch(Trains):
             warm_head=False,
             make=make,
         )
+
+
+def untrained(asked: Asked) -> list[Approach]:
+    """A network of photos with random weights: the user's own or a small one."""
+    return [Scratch(asked.architecture, resize=asked.resize)]
 
 
 def load_architecture(where: str) -> Callable[[int], Any]:

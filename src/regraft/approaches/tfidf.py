@@ -29,9 +29,10 @@ from regraft.features.embedding import read_checked
 from regraft.heads import OutOfFold, fit_familiarity, fitting
 from regraft.heads.linear import PENALTIES
 from regraft.heads.tfidf import cross_validate_tfidf, fit_sparse_logistic, fit_tfidf
+from regraft.kinds import TEXT
+from regraft.kinds.texts.decoding import decode, text_of
+from regraft.kinds.texts.tokens import TextTransform, word_tokenizer
 from regraft.metrics.rates import IntArray
-from regraft.modality.text import decode, text_of
-from regraft.modality.tokens import TextTransform, word_tokenizer
 from regraft.model import Model, TrainedNetwork, assemble
 from regraft.progress import Progress, silent
 from regraft.workers import map_threads
@@ -49,12 +50,12 @@ class Tfidf:
     """
 
     name: ClassVar[str] = "tfidf"
-    profile: ClassVar[Profile] = Profile(turn=Turn.COUNTED, kind="text", needs_backbone=False)
+    profile: ClassVar[Profile] = Profile(turn=Turn.COUNTED, kind=TEXT, needs_backbone=False)
 
     @property
     def network(self) -> Backbone:
         """Facts on it, in the form of a backbone that was pretrained on nothing."""
-        like = default_backbone("text")
+        like = default_backbone(TEXT)
         assert isinstance(like.transform, TextTransform)
         return Backbone(
             name="words",

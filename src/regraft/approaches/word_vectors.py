@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from regraft.approaches.base import Asked, Profile, Turn
+from regraft.approaches.base import Approach, Asked, Profile, Turn
 from regraft.approaches.trained import TrainingPlan, Trains, check_training
 from regraft.backbones.architectures import FromScratch
 from regraft.backbones.backbone import Backbone, weights_path
@@ -15,6 +15,7 @@ from regraft.backbones.built_in import default_backbone
 from regraft.backbones.graphs import word_table
 from regraft.backbones.sources import get_backbone
 from regraft.errors import UsageError
+from regraft.kinds import TEXT
 from regraft.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class WordVectors(Trains):
             least three times the smallest.
     """
 
-    profile: ClassVar[Profile] = Profile(turn=Turn.SMALL, kind="text", trains=True)
+    profile: ClassVar[Profile] = Profile(turn=Turn.SMALL, kind=TEXT, trains=True)
 
     backbone: str | Backbone | None = None
     learned: bool = False
@@ -77,7 +78,7 @@ class WordVectors(Trains):
         if self.kind not in _KINDS:
             raise UsageError(f"kind is {self.kind!r}, expected {' or '.join(_KINDS)}")
         backbone = self._source
-        if backbone.modality != "text":
+        if backbone.modality != TEXT:
             raise UsageError(f"{backbone.name} has no word vectors; name a text encoder")
         small = f"small_{self.kind}"
         network = replace(
@@ -138,5 +139,10 @@ class WordVectors(Trains):
 
     @property
     def _source(self) -> Backbone:
-        found = self.backbone or default_backbone("text")
+        found = self.backbone or default_backbone(TEXT)
         return get_backbone(found) if isinstance(found, str) else found
+
+
+def untrained(_asked: Asked) -> list[Approach]:
+    """A network of texts with random weights, which learns its word vectors as well."""
+    return [WordVectors(learned=True)]

@@ -10,15 +10,16 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import BackboneError
-from regraft.modality.base import Transform
-from regraft.modality.transform import ImageTransform
+from regraft.kinds import KINDS
+from regraft.kinds.base import Transform
+from regraft.kinds.images.transform import ImageTransform
 
 if TYPE_CHECKING:
     from regraft.engines.classifiers import Described
@@ -52,6 +53,8 @@ class Timm(msgspec.Struct, frozen=True, tag_field="family", tag="timm"):
 
     name: str
 
+    is_frozen: ClassVar[bool] = False
+
     @property
     def title(self) -> str:
         """The network for people, as `--arch` takes it."""
@@ -83,6 +86,8 @@ class Torchvision(msgspec.Struct, frozen=True, tag_field="family", tag="torchvis
 
     name: str
 
+    is_frozen: ClassVar[bool] = False
+
     @property
     def title(self) -> str:
         """The network for people, as `--arch` takes it."""
@@ -111,6 +116,8 @@ class Transformers(msgspec.Struct, frozen=True, tag_field="family", tag="transfo
     """An image model of Hugging Face transformers, by its configuration."""
 
     config: dict[str, Any]
+
+    is_frozen: ClassVar[bool] = False
 
     @property
     def title(self) -> str:
@@ -143,6 +150,8 @@ class OwnModule(msgspec.Struct, frozen=True, tag_field="family", tag="module"):
 
     where: str
     digest: str = ""
+
+    is_frozen: ClassVar[bool] = False
 
     @property
     def title(self) -> str:
@@ -192,6 +201,8 @@ class SentenceEncoder(msgspec.Struct, frozen=True, tag_field="family", tag="enco
     pooling: str = "mean"
     is_normalised: bool = False
 
+    is_frozen: ClassVar[bool] = False
+
     @property
     def title(self) -> str:
         """The network for people."""
@@ -231,6 +242,8 @@ class SentenceEncoder(msgspec.Struct, frozen=True, tag_field="family", tag="enco
 class WordTable(msgspec.Struct, frozen=True, tag_field="family", tag="vectors"):
     """A table of word vectors, whose mean over a text are its features."""
 
+    is_frozen: ClassVar[bool] = True
+
     @property
     def title(self) -> str:
         """The network for people."""
@@ -259,6 +272,8 @@ class WordTable(msgspec.Struct, frozen=True, tag_field="family", tag="vectors"):
 class OnnxFile(msgspec.Struct, frozen=True, tag_field="family", tag="onnx"):
     """A network that is known as an ONNX graph alone, and stays frozen as that."""
 
+    is_frozen: ClassVar[bool] = True
+
     @property
     def title(self) -> str:
         """The network for people."""
@@ -285,6 +300,8 @@ class FromScratch(msgspec.Struct, frozen=True, tag_field="family", tag="scratch"
 
     name: str
 
+    is_frozen: ClassVar[bool] = False
+
     @property
     def title(self) -> str:
         """The network for people."""
@@ -307,6 +324,9 @@ ImageNetwork = Timm | Torchvision | Transformers | OwnModule
 """What PyTorch builds, and what can be cut, trained and looked into."""
 
 Architecture = ImageNetwork | SentenceEncoder | WordTable | OnnxFile | FromScratch
+"""Those that are known here; a kind of input may bring another with a backbone of its own. Each has
+what OnnxFile has, and `is_frozen` says whether it can only be used as it is: its parts are not
+known by name, or it has none."""
 
 
 def image_network(architecture: Architecture) -> ImageNetwork:
@@ -354,8 +374,13 @@ def read_architecture(saved: object) -> Architecture:
     """
     if isinstance(saved, str):
         return architecture_named(saved)
+    family = saved.get("family") if isinstance(saved, dict) else None
+    brought = {
+        type(backbone.architecture) for kind in KINDS.values() for backbone in kind.backbones()
+    }
+    known = {type_.__struct_config__.tag: type_ for type_ in (*get_args(Architecture), *brought)}
     try:
-        architecture: Architecture = msgspec.convert(saved, Architecture)
+        architecture: Architecture = msgspec.convert(saved, known.get(family, Architecture))
     except msgspec.ValidationError as error:
         raise BackboneError(
             f"{saved!r:.80} is no architecture ({error}); it may be of a newer version of regraft"

@@ -11,7 +11,6 @@ from typing import Any
 
 from regraft.backbones.architectures import (
     Architecture,
-    OnnxFile,
     WeightsLayout,
     WordTable,
     architecture_json,
@@ -19,9 +18,9 @@ from regraft.backbones.architectures import (
 from regraft.backbones.speeds import read_speed, write_speed
 from regraft.engines.devices import current_device
 from regraft.errors import BackboneError
-from regraft.modality import transform_from_dict
-from regraft.modality.base import Transform
-from regraft.modality.transform import ImageTransform
+from regraft.kinds import transform_from_dict
+from regraft.kinds.base import Transform
+from regraft.kinds.images.transform import ImageTransform
 from regraft.storage.seals import sha256_of
 from regraft.training_contents import NOTHING, TrainingContents
 
@@ -58,8 +57,8 @@ class Backbone:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether it can only be used as it is: its parts are not known by name, or it has none."""
-        return isinstance(self.architecture, OnnxFile | WordTable)
+        """Whether it can only be used as it is."""
+        return self.architecture.is_frozen
 
     @property
     def work(self) -> int:

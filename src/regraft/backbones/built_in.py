@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from regraft.backbones.architectures import (
     Architecture,
     NetworkFacts,
@@ -13,9 +11,9 @@ from regraft.backbones.architectures import (
 )
 from regraft.backbones.backbone import Backbone
 from regraft.errors import BackboneError
-from regraft.modality import IMAGE
-from regraft.modality.tokens import TextTransform
-from regraft.modality.transform import NORMALISATIONS, ImageTransform
+from regraft.kinds import IMAGE, KINDS, kind_named
+from regraft.kinds.images.transform import NORMALISATIONS, ImageTransform
+from regraft.kinds.texts.tokens import TextTransform
 
 
 def _efficientnet_lite(
@@ -45,36 +43,35 @@ def _efficientnet_lite(
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 
-BACKBONES: Mapping[str, Backbone] = {
-    backbone.name: backbone
-    for backbone in (
-        _efficientnet_lite(
-            0,
-            size=224,
-            crop_pct=0.875,
-            parameters=4_652_008,
-            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            extra="",
-        ),
-        _efficientnet_lite(
-            1,
-            size=240,
-            crop_pct=0.882,
-            parameters=5_416_680,
-            sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-            extra="lite",
-        ),
-        _efficientnet_lite(
-            2,
-            size=260,
-            crop_pct=0.890,
-            parameters=6_092_072,
-            sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-            extra="lite",
-        ),
-    )
-} | {
-    "all_minilm_l6_v2": Backbone(
+OF_IMAGES = (
+    _efficientnet_lite(
+        0,
+        size=224,
+        crop_pct=0.875,
+        parameters=4_652_008,
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        extra="",
+    ),
+    _efficientnet_lite(
+        1,
+        size=240,
+        crop_pct=0.882,
+        parameters=5_416_680,
+        sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        extra="lite",
+    ),
+    _efficientnet_lite(
+        2,
+        size=260,
+        crop_pct=0.890,
+        parameters=6_092_072,
+        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        extra="lite",
+    ),
+)
+
+OF_TEXTS = (
+    Backbone(
         name="all_minilm_l6_v2",
         architecture=SentenceEncoder(
             {
@@ -112,8 +109,13 @@ BACKBONES: Mapping[str, Backbone] = {
             max_tokens=256,
         ),
         layout=WeightsLayout.PUBLISHED,
-    )
-}
+    ),
+)
+
+
+def built_in() -> dict[str, Backbone]:
+    """Every built-in backbone by its name, installed or not, kind by kind."""
+    return {backbone.name: backbone for kind in KINDS.values() for backbone in kind.backbones()}
 
 
 def default_backbone(modality: str = IMAGE) -> Backbone:
@@ -122,20 +124,19 @@ def default_backbone(modality: str = IMAGE) -> Backbone:
     Raises:
         BackboneError: there is none.
     """
-    for backbone in BACKBONES.values():
-        if backbone.modality == modality:
-            return backbone
+    for backbone in kind_named(modality).backbones():
+        return backbone  # type: ignore[no-any-return]
     raise BackboneError(f"there is no built-in backbone for {modality}; name one with --backbone")
 
 
 def list_backbones() -> tuple[Backbone, ...]:
     """Every built-in backbone, installed or not, in the order it is shown."""
-    return tuple(BACKBONES.values())
+    return tuple(built_in().values())
 
 
 def facts_of(architecture: Architecture) -> NetworkFacts | None:
     """What is known of an architecture without building it; None of those that are not built in."""
-    for backbone in BACKBONES.values():
+    for backbone in built_in().values():
         if backbone.architecture == architecture:
             return NetworkFacts(
                 backbone.parameters, backbone.feature_width, backbone.transform, backbone.task

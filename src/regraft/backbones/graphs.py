@@ -30,7 +30,7 @@ from regraft.backbones.backbone import (
 )
 from regraft.backbones.speeds import graph_folder
 from regraft.errors import BackboneError
-from regraft.modality.base import Transform
+from regraft.kinds.base import Transform
 from regraft.onnx_graphs import GraphBuilder, value
 from regraft.progress import Progress, note, silent
 from regraft.storage.seals import is_whole, write_sealed

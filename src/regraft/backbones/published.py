@@ -7,7 +7,7 @@ from regraft.backbones.backbone import Backbone, file_digest
 from regraft.backbones.sources import Request
 from regraft.engines import hubs
 from regraft.errors import BackboneError
-from regraft.modality.base import Transform
+from regraft.kinds.base import Transform
 from regraft.progress import note
 from regraft.training_contents import NOTHING, TrainingContents
 

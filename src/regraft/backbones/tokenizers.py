@@ -10,7 +10,7 @@ from pathlib import Path
 
 from regraft.backbones.speeds import graph_folder
 from regraft.errors import BackboneError
-from regraft.modality.tokens import (
+from regraft.kinds.texts.tokens import (
     TOKENIZER,
     TextTransform,
     in_small_letters,

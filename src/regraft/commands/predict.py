@@ -83,7 +83,7 @@ def predict(
 
 
 def _next_command(model: Path, modality: str, inputs: Inputs) -> str:
-    from regraft.modality import things
+    from regraft.kinds import things
 
     if inputs.files and len(inputs.files) == 1:
         columns = inputs.columns()

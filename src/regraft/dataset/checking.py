@@ -17,7 +17,7 @@ from regraft.dataset.split_names import split_within
 from regraft.dataset.splitting import split_groups
 from regraft.dataset.table import Dataset, Row
 from regraft.errors import DataError
-from regraft.modality import get_modality
+from regraft.kinds import kind_named
 from regraft.wording import counted, listed
 
 COPY_GROUP = "one picture"
@@ -33,7 +33,7 @@ def check_data(data: Dataset, *, at_least: int = 2) -> Dataset:
         data: as `scan` finds it with `check=False`.
         at_least: classes with fewer different training images are left out.
     """
-    rows, notes = check_rows(data.rows, get_modality(data.modality).noun)
+    rows, notes = check_rows(data.rows, kind_named(data.modality).noun)
     checked = data.with_rows(rows, notes=[*data.notes, *notes])
     return leave_out_small_classes(checked, at_least=at_least)
 
@@ -122,7 +122,7 @@ def leave_out_small_classes(data: Dataset, *, at_least: int = 2) -> Dataset:
     """
     if not data.train:
         return data
-    noun = get_modality(data.modality).noun
+    noun = kind_named(data.modality).noun
     contents: dict[str, set[str]] = {name: set() for name in data.classes}
     for row in data.train:
         contents[row.label].add(row.sha256 or row.path)
@@ -156,7 +156,7 @@ def require_trainable(data: Dataset) -> None:
         DataError: what was found, what is needed, and what to do, in one line.
     """
     sizes = Counter(row.label for row in data.train)
-    noun = get_modality(data.modality).noun
+    noun = kind_named(data.modality).noun
     groups = split_groups(data.train).tolist()
     pairs = {(row.label, group) for row, group in zip(data.train, groups, strict=True)}
     parts = Counter(label for label, _ in pairs)
@@ -188,7 +188,7 @@ def require_trainable(data: Dataset) -> None:
 
 
 def _what_was_found(data: Dataset, sizes: Mapping[str, int]) -> str:
-    noun = get_modality(data.modality).noun
+    noun = kind_named(data.modality).noun
     if sizes:
         classes = ", ".join(
             f"{name!r} ({counted(size, noun)})"
@@ -231,7 +231,7 @@ def _hint(data: Dataset) -> str:
     if len(data.classes) == 1 and len(tops) == 1:
         return f": if the classes are the folders in {data.root / min(tops)}, give that folder"
     if not data.ok and data.unlabelled:
-        noun = get_modality(data.modality).noun
+        noun = kind_named(data.modality).noun
         return f": sort the {noun}s into one folder per class, or give --labels CSV"
     return ""
 

@@ -16,7 +16,7 @@ from pathlib import PurePath
 from regraft.dataset.split_names import split_of_name, split_within
 from regraft.dataset.values import are_yes_or_no
 from regraft.errors import DataError
-from regraft.modality.tables import Table
+from regraft.tables.reading import Table
 
 # Names a column goes by, best first; two columns of one line of names are ambiguous.
 _COLUMN_NAMES: Mapping[str, tuple[frozenset[str], ...]] = {

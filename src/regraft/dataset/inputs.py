@@ -19,9 +19,8 @@ from regraft.dataset.sources import find_source
 from regraft.dataset.table import natural_key
 from regraft.dataset.walking import walk
 from regraft.errors import DataError
-from regraft.modality import get_modality
-from regraft.modality.base import Modality
-from regraft.modality.cells import table_of
+from regraft.kinds import Kind, kind_named
+from regraft.tables.cells import table_of
 from regraft.wording import counted
 
 
@@ -73,7 +72,7 @@ def find_inputs(
     Raises:
         DataError: one of them is not there, or no input was found.
     """
-    kind = get_modality(modality)
+    kind = kind_named(modality)
     inputs = Inputs()
     for one in given:
         try:
@@ -97,7 +96,7 @@ class _NoTableError(DataError):
     """A file that may be a table gives no input."""
 
 
-def _inputs_of(given: str | Path, kind: Modality, options: InputOptions) -> Inputs:
+def _inputs_of(given: str | Path, kind: Kind, options: InputOptions) -> Inputs:
     path = Path(given)
     try:
         if path.is_dir():
@@ -115,7 +114,7 @@ def _inputs_of(given: str | Path, kind: Modality, options: InputOptions) -> Inpu
     return find_inputs(names, modality=kind.name, options=options)
 
 
-def _inputs_below(folder: Path, kind: Modality, options: InputOptions) -> Inputs:
+def _inputs_below(folder: Path, kind: Kind, options: InputOptions) -> Inputs:
     """Every input below a folder, or in the tables of one that has no others.
 
     Inputs that cannot be opened are among them, to be flagged.
@@ -142,7 +141,7 @@ def _inputs_below(folder: Path, kind: Modality, options: InputOptions) -> Inputs
     return inputs
 
 
-def _inputs_named_in(path: Path, kind: Modality, options: InputOptions) -> Inputs:
+def _inputs_named_in(path: Path, kind: Kind, options: InputOptions) -> Inputs:
     """The files that a table names, or the cells in which it holds the inputs."""
     reader = Reader(
         asked={

@@ -7,7 +7,7 @@ mean that of `values`, and which file a name means that of `matching`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,12 +36,11 @@ from regraft.dataset.values import (
     splits_of_indicators,
 )
 from regraft.errors import DataError
-from regraft.modality import IMAGE
-from regraft.modality.base import Modality
-from regraft.modality.cells import cell_path
-from regraft.modality.tables import SUFFIXES as TABLE_SUFFIXES
-from regraft.modality.tables import Table, begins_as_fasttext, lines, read_table
+from regraft.kinds import IMAGE, Kind, kind_in_cells, kind_named
 from regraft.storage.csv_table import unguarded
+from regraft.tables.cells import cell_path
+from regraft.tables.reading import SUFFIXES as TABLE_SUFFIXES
+from regraft.tables.reading import Table, begins_as_fasttext, lines, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,12 @@ class LabelTable:
     @property
     def modality(self) -> str:
         """The kind of input that its cells are; "" where it names files."""
-        return "text" if "text" in self.columns else IMAGE if "file" in self.columns else ""
+        return _kind_of(self.columns)
+
+
+def _kind_of(roles: Collection[str]) -> str:
+    """The kind of input of cells by the role of their column; "" where they name files."""
+    return kind_in_cells().name if "text" in roles else IMAGE if "file" in roles else ""
 
 
 def no_files(_cells: Sequence[str]) -> bool:
@@ -108,7 +112,7 @@ def read_label_table(
     """Read a table whose rows each give one input its one label.
 
     Args:
-        path: of a table, see `modality.tables`.
+        path: of a table, see `tables.reading`.
         path_column: name of the column with file names or ids; None to recognise it. The same
             goes for the other columns, of which "" means that there is none.
         text_column: name of the column with the texts themselves; None to recognise it, unless
@@ -153,7 +157,7 @@ def read_label_table(
     return LabelTable(path, entries, named, (*notes, *columns.notes, *table.notes))
 
 
-def is_table_of(path: Path, kind: Modality) -> bool:
+def is_table_of(path: Path, kind: Kind) -> bool:
     """Whether a file is taken as a table of inputs of that kind, not as one of them."""
     suffix = path.suffix.lower()
     if suffix in kind.suffixes:  # lines of fastText are a .txt as any other
@@ -288,7 +292,7 @@ def _entries(
     needs_label: bool,
 ) -> tuple[Entry, ...]:
     """An entry per row that has an input; `columns` get what was found on the way."""
-    noun = "text" if columns.input == "text" else "image"
+    noun = kind_named(_kind_of([columns.input]) or IMAGE).noun
     _drop_weak_columns(table, columns, asked, remembered)
     splits = _splits(table, columns, asked)
     labels = _labels(table, columns, asked, noun=noun, needs_label=needs_label)

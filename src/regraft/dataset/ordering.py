@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from regraft.dataset.drafts import class_name
 from regraft.dataset.split_names import split_within
 from regraft.dataset.table import Row, natural_key
-from regraft.modality.cells import row_of, table_of
+from regraft.tables.cells import row_of, table_of
 
 SOURCES: Mapping[str, str] = {
     "names": "their names",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.dataset import Dataset, Row, split_groups
-from regraft.modality import thing
+from regraft.kinds import thing
 from regraft.training_contents import Overlap, TrainingContents
 from regraft.wording import counted
 

@@ -21,8 +21,7 @@ from regraft.dataset.split_names import split_within
 from regraft.dataset.table import natural_key
 from regraft.dataset.walking import Listing, walk
 from regraft.errors import DataError
-from regraft.modality import IMAGE, MODALITIES, get_modality
-from regraft.modality.base import Modality
+from regraft.kinds import IMAGE, KINDS, Kind, kind_named
 from regraft.progress import Progress, silent
 from regraft.wording import counted
 
@@ -32,7 +31,7 @@ class Described:
     """The rows that a source describes, their kind, and the columns that a table had by role."""
 
     draft: Draft
-    kind: Modality
+    kind: Kind
     columns: Mapping[str, str]
     listing: Listing
 
@@ -61,7 +60,7 @@ class Reader:
             DataError: there is nothing of that kind, or the table is not clear.
             MissingExtraError: a table's form needs a package that is not installed.
         """
-        kind = get_modality(self.modality or IMAGE)
+        kind = kind_named(self.modality or IMAGE)
         listing = self._list(source.images, kind, skip=skip)
         table = None if source.table is None else self._read_table(source.table, listing)
         if self.modality is None and (other := _other_kind(table, listing)) is not None:
@@ -87,7 +86,7 @@ class Reader:
             MissingExtraError: its form needs a package that is not installed.
         """
         assert source.table is not None
-        listing = self._list(source.images, get_modality(self.modality or IMAGE))
+        listing = self._list(source.images, kind_named(self.modality or IMAGE))
         table = self._read_table(source.table, listing, is_test=True)
         own, notes = _own_files(table, listing)
         draft = rebased(named_rows(table, own), listing.folder, source.root)
@@ -138,7 +137,7 @@ class Reader:
             best = max(best, everything, key=lambda place: count_found(table, place))
         return best
 
-    def _list(self, folder: Path, kind: Modality, *, skip: Collection[Path] = ()) -> Listing:
+    def _list(self, folder: Path, kind: Kind, *, skip: Collection[Path] = ()) -> Listing:
         return walk(
             folder, suffixes=kind.suffixes, skip=skip, noun=kind.noun, progress=self.progress
         )
@@ -155,7 +154,8 @@ class Reader:
         """A table; one of test data needs no labels, and says nothing of splits."""
         kind = modality or self.modality
         asked = dict(self.asked)
-        if kind == IMAGE:
+        takes_files = kind is None or not kind_named(kind).in_cells
+        if kind is not None and takes_files:
             asked["text_column"] = ""
         if is_test:
             asked["split_column"] = ""
@@ -163,9 +163,9 @@ class Reader:
             path,
             **asked,
             remembered=self.remembered if remembered is None else remembered,
-            image_suffixes=_suffixes_of_all() if kind is None else get_modality(kind).suffixes,
+            image_suffixes=_suffixes_of_all() if kind is None else kind_named(kind).suffixes,
             leads_to_files=lambda cells: _leads_to_files(cells, listing),
-            takes_files=kind in (None, IMAGE),
+            takes_files=takes_files,
             needs_label=not is_test,
         )
 
@@ -179,7 +179,7 @@ class Reader:
         }
         first = next(iter(read.values()))
         if not first.modality:
-            _require_inputs(listing, get_modality(self.modality or IMAGE))
+            _require_inputs(listing, kind_named(self.modality or IMAGE))
         inputs = {
             (t.modality, t.columns.get("text") or t.columns.get("file")) for t in read.values()
         }
@@ -200,7 +200,7 @@ class Reader:
         notes = [f"By their names {', '.join(splits)}."] if len(read) > 1 and splits else []
         notes += dict.fromkeys(note for draft in drafts for note in draft.notes)
         draft = rebased(Draft(tuple(rows), layout, tuple(notes)), listing.folder, source.root)
-        return Described(draft, get_modality(first.modality), first.columns, listing)
+        return Described(draft, kind_named(first.modality), first.columns, listing)
 
 
 _ADVICE_ON_TEST = (
@@ -247,13 +247,13 @@ def _leads_to_files(cells: Sequence[str], listing: Listing) -> bool:
 
 
 def _suffixes_of_all() -> frozenset[str]:
-    return frozenset().union(*(get_modality(name).suffixes for name in MODALITIES))
+    return frozenset().union(*(kind.suffixes for kind in KINDS.values()))
 
 
-def _other_kind(table: LabelTable | None, listing: Listing) -> Modality | None:
+def _other_kind(table: LabelTable | None, listing: Listing) -> Kind | None:
     """The kind of input of a table that holds it, or of a folder without images."""
     if table is not None and table.modality:
-        return get_modality(table.modality)
+        return kind_named(table.modality)
     if listing.files:
         return None
     there = Counter(
@@ -263,14 +263,13 @@ def _other_kind(table: LabelTable | None, listing: Listing) -> Modality | None:
     )
     if table is not None:
         there[table.path.suffix.lower()] -= 1
-    for name in MODALITIES:
-        kind = get_modality(name)
+    for kind in KINDS.values():
         if sum(there[suffix] for suffix in kind.suffixes) > 0:
             return kind
     return None
 
 
-def _require_inputs(listing: Listing, kind: Modality) -> None:
+def _require_inputs(listing: Listing, kind: Kind) -> None:
     """Raise if nothing in the folder looks like an input of that kind."""
     if listing.files:
         return

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from regraft.dataset.table import Row
 from regraft.errors import UnreadableInputError
-from regraft.modality.base import Modality, read_input
+from regraft.kinds import Kind
+from regraft.kinds.base import Reader, read_input
 from regraft.progress import Progress, silent
 from regraft.workers import map_threads
 
@@ -29,7 +30,7 @@ _TO_READ = frozenset({"ok", "unlabelled", "conflict", "excluded"})
 def read_rows(
     rows: Sequence[Row],
     root: Path,
-    modality: Modality,
+    kind: Kind,
     *,
     verify: bool = False,
     jobs: int | None = None,
@@ -40,12 +41,13 @@ def read_rows(
     Args:
         rows: rows with other statuses than "ignored", "missing" and "unreadable" are read.
         root: absolute folder that their paths are relative to.
-        modality: inspects, and with `verify` decodes, the bytes of a file.
+        kind: whose reader inspects, and with `verify` decodes, the bytes of a file.
         verify: decode every file in full, which finds damage behind the header; much slower.
         jobs: number of threads; None for one a core.
         progress: called with the phase "reading".
     """
     interrupted = threading.Event()
+    reader = kind.reader()
     total = len(rows)
 
     def read_some(some: Sequence[Row]) -> list[Row]:
@@ -54,7 +56,7 @@ def read_rows(
             if interrupted.is_set():
                 break
             is_there = row.status in _TO_READ
-            read.append(_read_row(row, root, modality, verify=verify) if is_there else row)
+            read.append(_read_row(row, root, reader, verify=verify) if is_there else row)
         return read
 
     result: list[Row] = []
@@ -83,15 +85,15 @@ def _in_batches(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def _read_row(row: Row, root: Path, modality: Modality, *, verify: bool) -> Row:
+def _read_row(row: Row, root: Path, reader: Reader, *, verify: bool) -> Row:
     """One row with what its file holds."""
     sha256 = ""
     try:
         data = read_input(root / row.path)
         sha256 = hashlib.sha256(data).hexdigest()
-        info = modality.inspect(data)
+        info = reader.inspect(data)
         if verify:
-            modality.decode(data)
+            reader.decode(data)
     except UnreadableInputError as error:
         return Row(
             row.path,

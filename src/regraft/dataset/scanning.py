@@ -24,7 +24,7 @@ from regraft.dataset.reading import read_rows
 from regraft.dataset.sources import find_source, find_test
 from regraft.dataset.table import Dataset, Row, natural_key
 from regraft.errors import DataError, UsageError
-from regraft.modality import IMAGE, get_modality
+from regraft.kinds import IMAGE, kind_named
 from regraft.progress import Progress, silent
 
 
@@ -62,7 +62,7 @@ def scan(
         image_dir: the folder with the table's images; None for `path` or the table's folder.
         test: a further folder or table that is the test set. Files that such a table names are
             looked for beside it and among the training images.
-        modality: the kind of input, see `modality.MODALITIES`; None for images, or texts where
+        modality: the kind of input, see `kinds.KINDS`; None for images, or texts where
             there are no images but texts, or a table that holds them.
         path_column: the column of file names in the tables; None to recognise it. "" says that
             there is no such column, for this and the four below.
@@ -179,6 +179,6 @@ def scan_files(
         for path, label, split, group in zip(absolute, labels, parts, own, strict=True)
     ]
     draft = choose_test_rows(Draft(tuple(drafts), "files named one by one"))
-    rows = read_rows(draft.rows, root, get_modality(modality), jobs=jobs, progress=progress)
+    rows = read_rows(draft.rows, root, kind_named(modality), jobs=jobs, progress=progress)
     data = Dataset.from_rows(root, rows, layout=draft.layout, notes=draft.notes, modality=modality)
     return check_data(data)

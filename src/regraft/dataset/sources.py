@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regraft.errors import DataError, UsageError
-from regraft.modality.tables import SUFFIXES as TABLE_SUFFIXES
+from regraft.tables.reading import SUFFIXES as TABLE_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from regraft.dataset.table import Dataset, Row
 from regraft.errors import DataError, UsageError
-from regraft.modality import get_modality
+from regraft.kinds import kind_named
 
 _FEWEST_TEST_GROUPS = 20  # of fewer the interval would be wider than that of cross-validation
 
@@ -123,7 +123,7 @@ def set_aside(
         return data
     rows = data.train
     if len(rows) < from_size:
-        noun = get_modality(data.modality).noun
+        noun = kind_named(data.modality).noun
         note = (
             f"No test set: of fewer than {from_size:,} {noun}s none is set aside, and "
             "cross-validation estimates everything."
@@ -134,7 +134,7 @@ def set_aside(
     groups = _Groups.of(rows, group_of_row)
     if fraction * len(groups.sizes) < _FEWEST_TEST_GROUPS:
         note = (
-            f"No test set: the {len(rows):,} {get_modality(data.modality).noun}s are of "
+            f"No test set: the {len(rows):,} {kind_named(data.modality).noun}s are of "
             f"{len(groups.sizes):,} independent groups, too few to set a part of them aside, and "
             "cross-validation estimates everything."
         )
@@ -150,7 +150,7 @@ def set_aside(
         dataclasses.replace(row, split="test") if row.path in chosen and row.status == "ok" else row
         for row in data.rows
     ]
-    noun = get_modality(data.modality).noun
+    noun = kind_named(data.modality).noun
     note = f"{len(chosen):,} of {len(rows):,} {noun}s set aside as the test set."
     return dataclasses.replace(data, rows=tuple(new_rows), notes=(*data.notes, note))
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import DataError
-from regraft.modality import IMAGE
+from regraft.kinds import IMAGE
 from regraft.storage.csv_table import csv_text, read_csv
 from regraft.wording import counted
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from regraft.dataset.split_names import split_of_cell
 from regraft.errors import DataError
-from regraft.modality.tables import Table
+from regraft.tables.reading import Table
 
 MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-", "--", "?"})
 """What stands for a label that is not there, letter case aside."""

@@ -41,7 +41,7 @@ class Intake(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PixelScale:
-    """How grey levels 0 to 255 become what a network takes; see `modality.transform`."""
+    """How grey levels 0 to 255 become what a network takes; see `kinds.images.transform`."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]

@@ -16,6 +16,7 @@ import numpy as np
 
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError
+from regraft.kinds import things
 from regraft.metrics.rates import (
     NOT_MEASURED,
     Estimate,
@@ -36,7 +37,6 @@ from regraft.metrics.rates import (
     weighted_confusion,
     wilson_interval,
 )
-from regraft.modality import things
 from regraft.model import Model
 from regraft.progress import Progress, silent
 from regraft.storage.csv_table import csv_text

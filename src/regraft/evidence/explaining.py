@@ -30,8 +30,8 @@ from regraft.errors import ExplanationError, RegraftError, UnreadableInputError
 from regraft.evidence.evaluation import TEST
 from regraft.evidence.predictions import ImagePrediction
 from regraft.features.embedding import read_image
+from regraft.kinds.images.transform import ImageTransform, seen_box, transform_graph
 from regraft.metrics.rates import FloatArray, rank_correlation
-from regraft.modality.transform import ImageTransform, seen_box, transform_graph
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
 from regraft.storage.files import write_atomic

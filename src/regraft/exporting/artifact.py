@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -119,5 +118,4 @@ def milliseconds(graph: bytes, arrays: Sequence[NDArray[Any]], *, rounds: int = 
 
 def standalone_source(model: Model) -> str:
     """The script that is shipped beside an exported file."""
-    script = files("regraft.exporting").joinpath(form_of(model).script)
-    return script.read_text(encoding="utf-8")
+    return form_of(model).script()

@@ -11,8 +11,8 @@ from typing import Any
 
 from regraft.evidence.evaluation import METRICS, Evaluation
 from regraft.exporting.forms import Form, form_of
+from regraft.kinds import kind_named
 from regraft.metrics.rates import Estimate
-from regraft.modality import MODALITIES
 from regraft.model import Model
 from regraft.reporting.words import METRIC_WORDS
 from regraft.storage.records import from_json
@@ -45,7 +45,7 @@ def model_card(
         ),
         "## How to run it",
         f"```bash\npip install {form.packages}\n"
-        f"python {name.removesuffix('.onnx')}.py {MODALITIES[form.modality].example}\n```",
+        f"python {name.removesuffix('.onnx')}.py {kind_named(form.modality).example}\n```",
         f"Input {form.graph_input(model)}. Outputs: `probabilities`, "
         f"float32 `[{len(model.classes)}]` in the order {_listed(model.classes)}; "
         "`unfamiliarity`, float32. Classes, thresholds and origin are in the file's metadata.",

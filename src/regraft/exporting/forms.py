@@ -1,9 +1,10 @@
-"""What differs between kinds of input when a model is exported: one `Form` for each of them."""
+"""What differs between kinds of input when a model is exported: the `Form` of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regraft import modality
 from regraft.engines.precision import integer_graph, integer_weights
 from regraft.errors import UsageError
-from regraft.modality.tokens import TOKENIZER
+from regraft.kinds import IMAGE, TEXT, kind_named, thing, things
+from regraft.kinds.texts.tokens import TOKENIZER
 from regraft.model import Model
 
 _ODD_SIZES = ((1, 1), (1, 400), (500, 3), (37, 1_200), (1_600, 90), (223, 225), (4_000, 3_000))
@@ -41,25 +42,23 @@ class Form:
     """Models of one kind of input, as they are exported and described.
 
     Attributes:
-        modality: what they read.
-        script: file of this package that is shipped beside an exported one.
-        script_reads: which files the script can read.
+        modality: the name of the kind.
+        script: the source of the program that is shipped beside an exported file.
+        script_reads: which files that can read.
         packages: that the script needs, as pip takes them.
         graph_input: what the graph takes, in half a sentence.
         odd: what the inputs of `write_odd` are, for people.
-        others: what models of this kind were not measured on.
         facts: metadata that other kinds have not.
         write_odd: writes inputs into a folder that every export has to agree on; their paths.
         integers: the graph with 8-bit integers, given some arrays that it takes.
     """
 
     modality: str
-    script: str
+    script: Callable[[], str]
     script_reads: str
     packages: str
     graph_input: Callable[[Model], str]
     odd: str
-    others: str
     facts: Callable[[Model], dict[str, str]]
     write_odd: Callable[[Path], list[str]]
     integers: Callable[[bytes, Sequence[NDArray[Any]]], bytes]
@@ -67,12 +66,17 @@ class Form:
     @property
     def thing(self) -> str:
         """One input, for people: "photo"."""
-        return modality.thing(self.modality)
+        return thing(self.modality)
 
     @property
     def things(self) -> str:
         """Several: "photos"."""
-        return modality.things(self.modality)
+        return things(self.modality)
+
+    @property
+    def others(self) -> str:
+        """What models of this kind were not measured on."""
+        return kind_named(self.modality).others
 
 
 def form_of(model: Model) -> Form:
@@ -85,10 +89,16 @@ def form_of(model: Model) -> Form:
 
 
 def form_named(name: str) -> Form:
-    """That of models of a modality; see `form_of`."""
-    if name not in FORMS:
-        raise UsageError(f"models of the modality {name!r} cannot be exported; use regraft predict")
-    return FORMS[name]
+    """That of models of a kind of input; see `form_of`."""
+    kind = kind_named(name)
+    if kind.form is None:
+        raise UsageError(f"models of {kind.things} cannot be exported; use regraft predict")
+    form: Form = kind.form()
+    return form
+
+
+def _of_this_package(script: str) -> Callable[[], str]:
+    return lambda: files("regraft.exporting").joinpath(script).read_text(encoding="utf-8")
 
 
 # ---- Photos -------------------------------------------------------------------------------
@@ -155,29 +165,25 @@ def _odd_texts(folder: Path) -> list[str]:
     return paths
 
 
-FORMS: Mapping[str, Form] = {
-    "image": Form(
-        modality="image",
-        script="standalone_image.py",
-        script_reads="what Pillow's own decoders read",
-        packages="onnxruntime numpy pillow",
-        graph_input=_of_photos,
-        odd="pictures of noise of odd sizes",
-        others="cameras, places or light",
-        facts=_photo_facts,
-        write_odd=_odd_pictures,
-        integers=integer_graph,
-    ),
-    "text": Form(
-        modality="text",
-        script="standalone_text.py",
-        script_reads="UTF-8, and UTF-16 with its mark",
-        packages="onnxruntime numpy tokenizers",
-        graph_input=_of_texts,
-        odd="odd texts",
-        others="writers, topics or languages",
-        facts=_text_facts,
-        write_odd=_odd_texts,
-        integers=lambda graph, _: integer_weights(graph),
-    ),
-}
+OF_PHOTOS = Form(
+    modality=IMAGE,
+    script=_of_this_package("standalone_image.py"),
+    script_reads="what Pillow's own decoders read",
+    packages="onnxruntime numpy pillow",
+    graph_input=_of_photos,
+    odd="pictures of noise of odd sizes",
+    facts=_photo_facts,
+    write_odd=_odd_pictures,
+    integers=integer_graph,
+)
+OF_TEXTS = Form(
+    modality=TEXT,
+    script=_of_this_package("standalone_text.py"),
+    script_reads="UTF-8, and UTF-16 with its mark",
+    packages="onnxruntime numpy tokenizers",
+    graph_input=_of_texts,
+    odd="odd texts",
+    facts=_text_facts,
+    write_odd=_odd_texts,
+    integers=lambda graph, _: integer_weights(graph),
+)

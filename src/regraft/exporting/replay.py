@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from regraft.errors import ExportError
+from regraft.kinds.base import read_input
 from regraft.metrics.differences import paired_difference
 from regraft.metrics.rates import Estimate
-from regraft.modality.base import read_input
-from regraft.modality.cells import table_of
 from regraft.model import Model, Prediction
 from regraft.progress import Progress, silent
 from regraft.storage.files import write_atomic
+from regraft.tables.cells import table_of
 
 TOLERANCE = 0.01  # of a probability
 TIE = 0.01  # two classes whose probabilities are closer may change places

@@ -33,8 +33,8 @@ from regraft.dataset import Dataset, Row
 from regraft.engines.base import Engine
 from regraft.engines.devices import load_graph
 from regraft.errors import StorageError, UnreadableInputError
-from regraft.modality.base import Transform, read_input
-from regraft.modality.image import decode
+from regraft.kinds.base import Transform, read_input
+from regraft.kinds.images.decoding import decode
 from regraft.progress import Progress, silent
 from regraft.storage.cache import ContentStore
 from regraft.storage.files import (

@@ -1,6 +1,6 @@
 """A Dataset in, plain facts on every row out: attributes, sketches, previews, by content.
 
-See `modality.examiner` for what they are. Each file is read and decoded once; a second run pays
+See `kinds.examiner` for what they are. Each file is read and decoded once; a second run pays
 only for what is new.
 """
 
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from regraft.dataset import Dataset, Row
 from regraft.errors import UnreadableInputError
-from regraft.modality import IMAGE, get_examiner, things
-from regraft.modality.base import read_input
-from regraft.modality.examiner import Examiner, Measured
+from regraft.kinds import IMAGE, kind_named, things
+from regraft.kinds.base import read_input
+from regraft.kinds.examiner import Examiner, Measured
 from regraft.progress import Progress, silent
 from regraft.storage.cache import ContentStore
 from regraft.workers import map_threads
@@ -47,7 +47,7 @@ class Measures:
     @property
     def examiner(self) -> Examiner:
         """What measured them."""
-        return get_examiner(self.modality)
+        return kind_named(self.modality).examiner()
 
 
 def measure_rows(
@@ -65,7 +65,7 @@ def measure_rows(
         jobs: worker threads; None for one a core.
         progress: told how many are done.
     """
-    examiner = get_examiner(data.modality)
+    examiner = kind_named(data.modality).examiner()
     store = ContentStore("measures", examiner.key)
     found: dict[str, Measured] = {}
     failures: dict[str, str] = {}

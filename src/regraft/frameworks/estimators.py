@@ -25,7 +25,7 @@ from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset import Dataset, require_trainable, scan_files
 from regraft.errors import DataError, UsageError
 from regraft.inputs import as_files, each
-from regraft.modality import IMAGE
+from regraft.kinds import IMAGE
 
 _WARNED_OF = 3  # images by name
 

@@ -34,9 +34,9 @@ from regraft.engines.learners import (
 )
 from regraft.errors import DataError, UsageError
 from regraft.features.embedding import unreadable_images
-from regraft.modality.base import read_input
-from regraft.modality.image import decode
-from regraft.modality.transform import ImageTransform
+from regraft.kinds.base import read_input
+from regraft.kinds.images.decoding import decode
+from regraft.kinds.images.transform import ImageTransform
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, note, silent
 from regraft.storage.files import write_atomic

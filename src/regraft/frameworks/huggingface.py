@@ -26,12 +26,12 @@ from regraft.errors import (
     UnreadableInputError,
     UsageError,
 )
-from regraft.modality import IMAGE, thing, things
-from regraft.modality.base import read_input
-from regraft.modality.image import image as images
-from regraft.modality.image import inspect_container
-from regraft.modality.text import decode, text_of
-from regraft.modality.transform import ImageTransform
+from regraft.kinds import IMAGE, TEXT, kind_named, thing, things
+from regraft.kinds.base import read_input
+from regraft.kinds.images import SUFFIXES
+from regraft.kinds.images.decoding import inspect_container
+from regraft.kinds.images.transform import ImageTransform
+from regraft.kinds.texts.decoding import decode, text_of
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
 from regraft.storage.files import make_folder, part_folder, storage_errors, write_atomic
@@ -165,15 +165,21 @@ def to_datasets(data: Dataset) -> Any:
 
     if not data.classes:
         raise DataError(f"no {thing(data.modality)} is in use; see Dataset.status_counts() for why")
-    kind, content = _COLUMNS[data.modality]
+    kind = kind_named(data.modality)
+    if not (kind.is_picture or kind.in_cells):
+        raise DataError(
+            f"the data are {kind.things}, and a DatasetDict is made of photos or texts; read the "
+            "files that Dataset.rows names"
+        )
+    column = datasets.Image() if kind.is_picture else datasets.Value("string")
     labels_kind = datasets.ClassLabel(names=list(data.classes))
-    features = datasets.Features({data.modality: kind(), "label": labels_kind})
+    features = datasets.Features({data.modality: column, "label": labels_kind})
     has_groups = any(row.group for row in data.rows)
     if has_groups:
         features["group"] = datasets.Value("string")
 
     def split(rows: tuple[Row, ...], labels: list[int | None]) -> Any:
-        columns = {data.modality: [content(data, row) for row in rows], "label": labels}
+        columns = {data.modality: [_content(data, row) for row in rows], "label": labels}
         if has_groups:
             columns["group"] = [row.group for row in rows]
         return datasets.Dataset.from_dict(columns, features=features)
@@ -336,7 +342,7 @@ def _input_column(
         ]
         text_column = next((n for n in strings if n == "text" or len(strings) == 1), None)
     if text_column is not None:
-        return _Inputs(text_column, "text", _as_utf8, lambda _: ".txt")
+        return _Inputs(text_column, TEXT, _as_utf8, lambda _: ".txt")
     what = f"{len(found)} columns of images ({', '.join(found)})" if found else "no image column"
     more = "" if found else ", or text_column=... for texts"
     raise DataError(
@@ -436,29 +442,10 @@ def _as_png(value: Any, number: int) -> bytes | str:
 
 
 def _content(data: Dataset, row: Row) -> str:
-    """The text of a row, as every part of regraft sees it."""
+    """What stands for a row: the path of a photo, the content of a text, as regraft reads it."""
+    if kind_named(data.modality).is_picture:
+        return str(data.absolute(row))
     return text_of(decode(read_input(data.absolute(row))))
-
-
-def _image_feature() -> Any:
-    opt_out()
-    import datasets
-
-    return datasets.Image()
-
-
-def _text_feature() -> Any:
-    opt_out()
-    import datasets
-
-    return datasets.Value("string")
-
-
-_COLUMNS: Mapping[str, tuple[Callable[[], Any], Callable[[Dataset, Row], str]]] = {
-    IMAGE: (_image_feature, lambda data, row: str(data.absolute(row))),
-    "text": (_text_feature, _content),
-}
-"""A column of each kind of input, and what stands in it."""
 
 
 def _suffix(photo: bytes) -> str:
@@ -468,7 +455,7 @@ def _suffix(photo: bytes) -> str:
     except UnreadableInputError:  # scanning will say why
         return ".jpg"
     suffix = _SUFFIXES.get(kind, f".{kind.lower()}")
-    return suffix if suffix in images.suffixes else ".jpg"
+    return suffix if suffix in SUFFIXES else ".jpg"
 
 
 __all__ = ["from_datasets", "save_timm", "to_datasets"]

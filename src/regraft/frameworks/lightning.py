@@ -32,8 +32,8 @@ from regraft.engines.devices import load_graph
 from regraft.errors import DataError, MissingExtraError, UnreadableInputError, UsageError
 from regraft.features.activations import variant_seed
 from regraft.features.embedding import read_checked, unreadable_images
+from regraft.kinds.images.transform import ImageTransform
 from regraft.metrics.rates import IntArray
-from regraft.modality.transform import ImageTransform
 from regraft.model import Model, load, network_of
 
 if TYPE_CHECKING:

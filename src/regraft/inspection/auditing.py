@@ -34,9 +34,9 @@ from regraft.inspection.issues import (
     look_for_series,
     with_suspects,
 )
+from regraft.kinds import thing, things
 from regraft.metrics.differences import paired_difference, standing
 from regraft.metrics.rates import Estimate, FloatArray, IntArray, accuracy_estimate
-from regraft.modality import thing, things
 from regraft.progress import Progress, note, silent
 from regraft.storage.records import to_json
 from regraft.storage.saved import Count

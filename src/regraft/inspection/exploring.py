@@ -19,8 +19,8 @@ from regraft.dataset import Dataset
 from regraft.features.embedding import FeatureArray
 from regraft.features.measures import Measures
 from regraft.inspection.issues import Findings
+from regraft.kinds.examiner import Word, spread
 from regraft.metrics.rates import Estimate, FloatArray, IntArray, accuracy_estimate
-from regraft.modality.examiner import Word, spread
 from regraft.storage.records import digits
 from regraft.storage.saved import Count, Number
 

@@ -17,8 +17,8 @@ from regraft.dataset import Dataset, Row, connected, pairs_by, split_groups
 from regraft.dataset.checking import COPY_GROUP
 from regraft.dataset.ordering import SOURCES
 from regraft.inspection.issues import Findings, Series
+from regraft.kinds import thing, things
 from regraft.metrics.rates import IntArray
-from regraft.modality import thing, things
 
 _MOST_LEFT_OUT = 0.2  # of the training photos; a split that leaks more is not mended by leaving out
 _BLOCKS = 5  # of what is all there is of a class: as many as folds

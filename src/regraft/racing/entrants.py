@@ -12,7 +12,7 @@ from regraft.backbones.built_in import default_backbone, list_backbones
 from regraft.backbones.sources import BackboneOptions, get_backbone
 from regraft.engines import require_training
 from regraft.errors import BackboneError, MissingExtraError, UsageError
-from regraft.modality import IMAGE
+from regraft.kinds import IMAGE
 from regraft.progress import Progress, silent
 from regraft.racing.guide import Advice
 

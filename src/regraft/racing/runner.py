@@ -19,7 +19,7 @@ from regraft.approaches.base import (
 )
 from regraft.approaches.trained import forget_speeds, merged
 from regraft.errors import RegraftError
-from regraft.modality import things
+from regraft.kinds import things
 from regraft.progress import note
 from regraft.racing.candidate import Candidate, approach_title
 from regraft.racing.course import Course

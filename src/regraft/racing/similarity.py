@@ -16,9 +16,9 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,8 @@ from regraft.engines import require_training
 from regraft.engines.devices import load_graph
 from regraft.errors import DataError, OutOfTimeError, UnreadableInputError, UsageError
 from regraft.features.embedding import read_checked, run_input
-from regraft.modality import IMAGE, things
-from regraft.modality.tokens import TextTransform
+from regraft.kinds import Part, kind_named, things
+from regraft.kinds.texts.tokens import TextTransform
 from regraft.progress import Progress, silent
 from regraft.storage.cache import ContentStore
 from regraft.storage.records import digits
@@ -111,6 +111,8 @@ def measure_similarity(
     See `engines.statistics.observe` for the formula. An image that cannot be decoded is counted
     and not replaced.
 
+    Of a kind of input without a measure nothing is known.
+
     Of texts it is the proportion of words that the backbone's tokenizer splits or does not know
     (Rust et al. 2021, "How good is your tokenizer?", ACL; words have a letter), which is low for
     what its vocabulary was made from. `SIMILAR_WORDS_BELOW` is the geometric middle of the sets
@@ -155,6 +157,9 @@ def measure_similarity(
     if images < 1:
         raise UsageError(f"images is {images}, expected at least 1")
     require_trainable(data)
+    part: Part[Measure] | None = kind_named(backbone.modality).similarity
+    if part is None:
+        return Similarity()
     drawn = spread_rows(data.labels(data.train), images, seed=seed)
     rows = [data.train[i] for i in drawn]
     contents = hashlib.sha256("".join(sorted(row.sha256 for row in rows)).encode()).hexdigest()
@@ -164,7 +169,7 @@ def measure_similarity(
         for _, value in store.read([contents]):
             with contextlib.suppress(ValueError, TypeError):  # damaged: measured again
                 return Similarity(**json.loads(value))
-        measure, least_s = _MEASURES[backbone.modality]
+        measure, least_s = part()
         left = deadline - time.monotonic()
         if left < least_s:
             raise OutOfTimeError(
@@ -248,11 +253,20 @@ def _of_texts(
     )
 
 
-_MEASURES: Mapping[
-    str,
-    tuple[Callable[[Dataset, Sequence[Row], Backbone, Progress, int | None], Similarity], float],
-] = {IMAGE: (_of_photos, _LOADING_S), "text": (_of_texts, 0.0)}
-"""How similarity is measured, by kind of input, and the seconds without which it is not begun."""
+class Measure(NamedTuple):
+    """How similarity is measured of a kind of input.
+
+    Attributes:
+        measure: the similarity of some rows.
+        loading_s: seconds without which it is not begun.
+    """
+
+    measure: Callable[[Dataset, Sequence[Row], Backbone, Progress, int | None], Similarity]
+    loading_s: float
+
+
+OF_PHOTOS = Measure(_of_photos, _LOADING_S)
+OF_TEXTS = Measure(_of_texts, 0.0)
 
 
 def _none_readable(data: Dataset, rows: Sequence[Row], reason: str) -> DataError:

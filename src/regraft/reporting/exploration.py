@@ -14,8 +14,8 @@ from typing import Any
 
 from regraft.evidence.explaining import tested
 from regraft.inspection.exploring import Exploration, Place, Spread
-from regraft.modality import get_examiner
-from regraft.modality.examiner import CONTENT, INCIDENTAL
+from regraft.kinds import kind_named
+from regraft.kinds.examiner import CONTENT, INCIDENTAL
 from regraft.reporting import words
 from regraft.reporting.charts import IntervalMark, Scale, Tick, interval_mark, rate_scale
 from regraft.reporting.scores import headline
@@ -204,7 +204,7 @@ def shortcuts(run: Run) -> Shortcuts | None:
         return None
     best = headline(run.evaluations)
     rows = [("the model", f"sees the {thing()}", best.accuracy, False)] if best else []
-    for kind, clues in get_examiner(run.data.modality).clues_of_kind.items():
+    for kind, clues in kind_named(run.data.modality).examiner().clues_of_kind.items():
         if estimate := {INCIDENTAL: found.incidental, CONTENT: found.content}[kind]:
             rows.append((f"{clues} together", _KINDS[kind], estimate, False))
     for culprit in found.culprits:
@@ -230,7 +230,7 @@ def shortcuts(run: Run) -> Shortcuts | None:
         scale=scale,
         guess=scale.at(guess),
         guess_text=words.percent(guess),
-        content=get_examiner(run.data.modality).clues_of_kind[CONTENT],
+        content=kind_named(run.data.modality).examiner().clues_of_kind[CONTENT],
         below=len(above) < len(rows),
     )
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from regraft.dataset import STATUSES, Row
 from regraft.inspection.issues import Doubt, Issue, about_doubts
-from regraft.modality import IMAGE, get_examiner
-from regraft.modality.cells import table_of
+from regraft.kinds import kind_named
 from regraft.reporting import words
+from regraft.reporting.sizes import sizes_of
 from regraft.reporting.thumbnails import Thumbnail, make_thumbnails
-from regraft.reporting.words import thing, things
+from regraft.reporting.words import things
 from regraft.runs import Run
 
 _BARS_SHOWN = 40
@@ -178,7 +176,7 @@ def _issues(run: Run) -> tuple[Listed, ...]:
     for kind, issues in by_kind.items():
         title, meaning = words.issue_words(kind)
         if kind == "quality":
-            faults = list(get_examiner(run.data.modality).faults.values())
+            faults = list(kind_named(run.data.modality).examiner().faults.values())
             meaning = f"{', '.join(faults[:-1])} or {faults[-1]}"
         examples = tuple(
             Example("" if i.path == "." else i.path, i.detail) for i in issues[:_EXAMPLES_SHOWN]
@@ -219,83 +217,4 @@ def _sizes(run: Run) -> tuple[tuple[str, str], ...]:
     """Pairs of a term and what is said of it; () if no size is known."""
     rows = [row for row in (*run.data.ok, *run.data.unlabelled) if row.width and row.height]
     more = run.exploration.summary if run.exploration else ()
-    return (*_SIZES[run.data.modality](run, rows), *more) if rows else ()
-
-
-def _text_sizes(_run: Run, rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Of texts: characters (the width of a row), lines and encoding."""
-    lengths = sorted(row.width for row in rows)
-    return [
-        ("Shortest", f"{words.counted(lengths[0], 'character')}"),
-        ("Median", f"{words.counted(lengths[len(lengths) // 2], 'character')}"),
-        ("Longest", f"{words.counted(lengths[-1], 'character')}"),
-        ("Lines", f"{statistics.median(row.height for row in rows):,.0f} in the median"),
-        ("Encoding", _shares(Counter(row.mode or "unknown" for row in rows), len(rows))),
-        _file_kinds(rows),
-    ]
-
-
-def _file_kinds(rows: Sequence[Row]) -> tuple[str, str]:
-    paths = [table_of(row.path) or row.path for row in rows]
-    kinds = Counter(PurePosixPath(path).suffix.lower() or "no suffix" for path in paths)
-    return "File kind", _shares(kinds, len(rows))
-
-
-def _photo_sizes(run: Run, rows: Sequence[Row]) -> list[tuple[str, str]]:
-    said = []
-    sizes = Counter((row.width, row.height) for row in rows)
-    if len(sizes) == 1:
-        width, height = next(iter(sizes))
-        said.append(("Size", f"all {width:,} \N{MULTIPLICATION SIGN} {height:,} pixels"))
-    else:
-        area = sorted(rows, key=lambda row: row.width * row.height)
-        said.append(("Smallest", _size(area[0])))
-        said.append(("Median", _size(area[len(area) // 2])))
-        said.append(("Largest", _size(area[-1])))
-        (width, height), n = sizes.most_common(1)[0]
-        said.append(
-            (
-                "Different sizes",
-                f"{len(sizes):,}, most often {width:,} \N{MULTIPLICATION SIGN} {height:,} "
-                f"({words.percent(n / len(rows))})",
-            )
-        )
-    shape = Counter(_shape(row) for row in rows)
-    said.append(("Shape", _shares(shape, len(rows))))
-    ratio = statistics.median(max(r.width, r.height) / min(r.width, r.height) for r in rows)
-    if ratio > 1.005:
-        said.append(("Longer to shorter side", f"{ratio:.2f} in the median"))
-    said.append(
-        ("Pixel format", _shares(Counter(row.mode or "unknown" for row in rows), len(rows)))
-    )
-    said.append(_file_kinds(rows))
-    wanted = run.about.backbone.transform.image_size_px
-    if wanted:
-        small = sum(1 for row in rows if min(row.width, row.height) < wanted)
-        text = "none" if not small else words.counted(small, thing())
-        said.append((f"Shorter side under {wanted} px, enlarged for the network", text))
-    return said
-
-
-_SIZES: Mapping[str, Callable[[Run, Sequence[Row]], list[tuple[str, str]]]] = {
-    IMAGE: _photo_sizes,
-    "text": _text_sizes,
-}
-"""What is said of the sizes, by kind of input."""
-
-
-def _size(row: Row) -> str:
-    return f"{row.width:,} \N{MULTIPLICATION SIGN} {row.height:,} pixels"
-
-
-def _shape(row: Row) -> str:
-    if abs(row.width - row.height) <= 0.02 * max(row.width, row.height):
-        return "square"
-    return "landscape" if row.width > row.height else "portrait"
-
-
-def _shares(counts: Counter[str], n: int) -> str:
-    if len(counts) == 1:
-        return f"all {next(iter(counts))}"
-    most = [f"{name} {words.percent(count / n)}" for name, count in counts.most_common(4)]
-    return ", ".join(most) + (", others" if len(counts) > 4 else "")
+    return (*sizes_of(run, rows), *more) if rows else ()

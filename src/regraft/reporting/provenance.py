@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from regraft.evidence.explaining import read_explanations
+from regraft.kinds import kind_named
 from regraft.metrics.differences import Standing, standing
 from regraft.metrics.rates import Estimate, defined
-from regraft.modality import MODALITIES
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.words import things
@@ -215,9 +215,9 @@ def _commands(run: Run) -> tuple[Command, ...]:
     unexplained = Command(
         f"regraft explain {folder}", f"see where in the {things()} it finds evidence"
     )
-    kind = MODALITIES[run.data.modality]
+    kind = kind_named(run.data.modality)
     return (
-        *((unexplained,) if found is None and kind.is_mapped else ()),
+        *((unexplained,) if found is None and kind.is_picture else ()),
         Command(
             f"regraft predict {folder} {kind.example}", f"classify new {things()}, files or folders"
         ),

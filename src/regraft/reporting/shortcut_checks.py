@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regraft.inspection.issues.shortcuts import MATTERS
+from regraft.kinds import kind_named
+from regraft.kinds.examiner import CONTENT, INCIDENTAL
 from regraft.metrics.rates import Estimate, defined
-from regraft.modality import get_examiner
-from regraft.modality.examiner import CONTENT, INCIDENTAL
 from regraft.reporting import words
 from regraft.reporting.answers import Check
 from regraft.reporting.words import things
@@ -28,7 +28,7 @@ def no_shortcut(run: Run) -> Iterator[Check]:
         reason = f"{told} of {things()}; guessing is right on {guess}. A model may rely on that."
         yield Check("no", claim, words.sentence(reason))
         return
-    clues = get_examiner(run.data.modality).clues_of_kind[INCIDENTAL]
+    clues = kind_named(run.data.modality).examiner().clues_of_kind[INCIDENTAL]
     facts = clues[0].upper() + clues[1:]
     together = defined(shortcuts.incidental)
     if together is None:
@@ -51,7 +51,7 @@ def no_plain_fact(run: Run) -> Iterator[Check]:
     if shortcuts is None or (together := defined(shortcuts.content)) is None:
         return
     claim = "No plain fact alone tells the class"
-    clues = get_examiner(run.data.modality).clues_of_kind[CONTENT]
+    clues = kind_named(run.data.modality).examiner().clues_of_kind[CONTENT]
     guess = shortcuts.guess
     telling = [c for c in shortcuts.culprits if c.kind == CONTENT and c.told >= MATTERS]
     if not telling and not _tells_much(together, guess):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from regraft._version import __version__
 from regraft.evidence.evaluation import CROSS_VALIDATION, TEST, Evaluation
-from regraft.modality import MODALITIES
+from regraft.kinds import kind_named
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.columns import (
@@ -398,7 +398,7 @@ def _commands(
     name = words.quoted(names[best])
     return (
         Command(
-            f"regraft predict {folders[best]} {MODALITIES[runs[best].data.modality].example}",
+            f"regraft predict {folders[best]} {kind_named(runs[best].data.modality).example}",
             f"classify new {things()} with {name}",
         ),
         *(

@@ -3,7 +3,7 @@
 Of a text it is the beginning.
 
 The one place where a photo may be decoded at reduced size, for speed: what models see is
-always decoded in full by `regraft.modality`.
+always decoded in full by `regraft.kinds`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from regraft.errors import UnreadableInputError
-from regraft.modality import IMAGE, get_examiner
-from regraft.modality.base import read_input
-from regraft.modality.bounds import check_structure
-from regraft.modality.examiner import Examiner
-from regraft.modality.image import BACKGROUND, MAX_PIXELS, decode
+from regraft.kinds import IMAGE, kind_named
+from regraft.kinds.base import read_input
+from regraft.kinds.examiner import Examiner
+from regraft.kinds.images.bounds import check_structure
+from regraft.kinds.images.decoding import BACKGROUND, MAX_PIXELS, decode
 
 Painter = Callable[[Image.Image], Image.Image]
 """Draws on a picture that has been made small, RGB to RGB."""
@@ -53,8 +53,9 @@ def make_thumbnails(photos: Sequence[tuple[Path, int]], modality: str = IMAGE) -
     Nothing of a photo's metadata (place, camera, comments) goes along. Of another kind of input
     it is what an `Examiner` shows of one.
     """
-    if modality != IMAGE:
-        examiner = get_examiner(modality)
+    kind = kind_named(modality)
+    if not kind.is_picture:
+        examiner = kind.examiner()
         return [_excerpt(path, examiner) for path, _ in photos]
     return paint_thumbnails([(path, side_px, lambda picture: picture) for path, side_px in photos])
 

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from regraft import modality
 from regraft.evidence.evaluation import TEST, Evaluation
+from regraft.kinds import IMAGE, Kind, kind_named
 from regraft.metrics.rates import Estimate
-from regraft.modality import IMAGE
 from regraft.wording import counted as counted
 from regraft.wording import listed as listed
 
@@ -93,32 +92,37 @@ ISSUES_COUNTED: Mapping[str, tuple[str, str]] = {
 """Names of issues as they follow a number: one, several."""
 
 
-_modality: ContextVar[str] = ContextVar("modality", default=IMAGE)
+_kind: ContextVar[str] = ContextVar("kind", default=IMAGE)
 
 
 @contextmanager
 def speaking_of(kind: str) -> Iterator[None]:
     """Within it, sentences and pages are about that kind of input, otherwise about photos."""
-    token = _modality.set(kind)
+    token = _kind.set(kind)
     try:
         yield
     finally:
-        _modality.reset(token)
+        _kind.reset(token)
+
+
+def current_kind() -> Kind:
+    """The kind of input that the page is about."""
+    return kind_named(_kind.get())
 
 
 def thing() -> str:
     """What one input is called: "photo"."""
-    return modality.thing(_modality.get())
+    return current_kind().thing
 
 
 def things() -> str:
     """What several are called: "photos"."""
-    return modality.things(_modality.get())
+    return current_kind().things
 
 
 def series_example() -> str:
     """What is a series, "frames of a film" or "parts of a document"."""
-    return modality.get_examiner(_modality.get()).series_example
+    return current_kind().examiner().series_example
 
 
 def issue_words(kind: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from regraft.dataset import Row
 from regraft.errors import DataError, UnreadableInputError
-from regraft.modality.base import read_input
+from regraft.kinds.base import read_input
 from regraft.reporting.thumbnails import small_jpeg
 from regraft.reviewing.queue import KINDS, Queued, build_queue
 from regraft.runs import Run

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from regraft.dataset import Dataset, Row
 from regraft.errors import DataError, UnreadableInputError
-from regraft.modality.base import read_input
-from regraft.modality.image import SUFFIXES, inspect
+from regraft.kinds.base import read_input
+from regraft.kinds.images import SUFFIXES
+from regraft.kinds.images.decoding import inspect
 from regraft.runs.decisions import (
     Decision,
     DecisionLog,

@@ -21,7 +21,7 @@ from regraft.inspection.exploring import Exploration
 from regraft.inspection.grouping import count_leaks
 from regraft.inspection.issues import Issue
 from regraft.inspection.issues.base import COLUMNS as ISSUE_COLUMNS
-from regraft.modality import things
+from regraft.kinds import things
 from regraft.model import Model, load
 from regraft.runs.records import FORMAT, KIND, ComparisonRecord, RunRecord, other_file, run_record
 from regraft.runs.settings import PATHS, WHERE, are_settings_of, command_of

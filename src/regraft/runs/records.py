@@ -14,8 +14,8 @@ from regraft.evidence.entries import BeforeAndNow, GuideRecord, SelectionRecord,
 from regraft.evidence.learning_curve import LearningCurve
 from regraft.inspection.auditing import ByOrder, Effect
 from regraft.inspection.issues.shortcuts import Shortcuts
+from regraft.kinds import IMAGE, KINDS
 from regraft.metrics.rates import Estimate
-from regraft.modality import IMAGE, MODALITIES
 from regraft.storage.records import from_json
 from regraft.storage.saved import Count, Number
 
@@ -166,7 +166,7 @@ class RunRecord:
     def __post_init__(self) -> None:
         """Raises ValueError: settings of another type, or inputs of no kind that is known here."""
         from_json(self.settings, SettingsRecord)
-        if self.modality not in MODALITIES:
+        if self.modality not in KINDS:
             raise ValueError(f"its modality is {self.modality!r:.40}")
 
 

@@ -39,7 +39,7 @@ class Answer:
 class Answerer:
     """Predicts for one model; close it in the end."""
 
-    def __init__(self, model: Model, *, most: int, jobs: int | None = None) -> None:
+    def __init__(self, model: Model, *, most: int | None, jobs: int | None = None) -> None:
         """Get everything ready that the first request would otherwise wait for.
 
         Args:

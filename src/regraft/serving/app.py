@@ -28,6 +28,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from regraft._version import __version__
 from regraft.errors import RegraftError
+from regraft.kinds import things
 from regraft.model import Model, Prediction
 from regraft.reporting.pages import stylesheet
 from regraft.serving.answering import Answer, Answerer
@@ -88,7 +89,7 @@ class Results(BaseModel):
 class Facts(BaseModel):
     """What the model is, and what this server accepts."""
 
-    modality: str = Field(description='What it reads: "image" or "text".')
+    modality: str = Field(description='What it reads, for example "image" or "text".')
     classes: list[str]
     approach: str
     backbone: dict[str, Any]
@@ -172,7 +173,7 @@ def create_app(
     """
     bounds = limits or ServerLimits()
     intake = intake_of(model.transform.modality)
-    many = intake.things
+    many = things(model.transform.modality)
     figures = Figures(intake.counted)
     answerer = Answerer(model, most=intake.most(bounds), jobs=jobs)
 
@@ -358,11 +359,11 @@ def _part_of_page(data: bytes, kind: str) -> Any:
 def _file(path: str, modality: str) -> bytes:
     """A part of the page; the style is that of the report, with what is needed beside.
 
-    How inputs come in is in two files of their own for each modality, .html and .js.
+    How inputs come in is in two files of their own, .html and .js, see `Intake.page`.
     """
+    page = intake_of(modality).page
     if path == "/":
         environment = Environment(loader=FileSystemLoader(_PAGE), autoescape=True)
-        many = intake_of(modality).things
-        return environment.get_template(f"{modality}.html").render(many=many).encode()
-    data = (_PAGE / (f"{modality}.js" if path == "/intake.js" else path[1:])).read_bytes()
+        return environment.get_template(f"{page}.html").render(many=things(modality)).encode()
+    data = (_PAGE / (f"{page}.js" if path == "/intake.js" else path[1:])).read_bytes()
     return stylesheet() + data if path == "/page.css" else data

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from regraft.engines.base import Engine
 from regraft.engines.devices import load_graph
 from regraft.engines.onnx import pooled_map, with_output
-from regraft.modality.transform import ImageTransform, seen_box
+from regraft.kinds.images.transform import ImageTransform, seen_box
 from regraft.model import Model, Prediction
 
 

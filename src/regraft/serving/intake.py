@@ -1,4 +1,4 @@
-"""How photos or texts reach a server: what differs between kinds of input, one `Intake` for each.
+"""How inputs reach a server: what differs between kinds of input, an `Intake` for each.
 
 Photos are files of a form. Texts are that, or a list in JSON; either way they are bytes that the
 model's transform decodes, as it does for `regraft predict`.
@@ -7,7 +7,7 @@ model's transform decodes, as it does for `regraft predict`.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -15,8 +15,7 @@ from fastapi import File, HTTPException, Query, Request, UploadFile
 from starlette.datastructures import UploadFile as SentFile
 from starlette.requests import ClientDisconnect
 
-from regraft import modality
-from regraft.errors import UsageError
+from regraft.kinds import Kind, kind_named
 from regraft.serving.answering import Upload
 from regraft.serving.limits import ServerLimits
 
@@ -35,7 +34,7 @@ class Intake:
     """One kind of input, as it is served.
 
     Attributes:
-        modality: what is read.
+        page: the files of `page/` that take them, .html and .js.
         counted: all of them, in names of figures and limits.
         size: name of the limit of one input.
         asked: reads a request; a dependency of FastAPI.
@@ -44,18 +43,13 @@ class Intake:
         example: a command that asks for a prediction, for the address of a server.
     """
 
-    modality: str
+    page: str
     counted: str
     size: str
     asked: Callable[..., Awaitable[Asked]]
     body: Callable[[ServerLimits], dict[str, Any]]
-    most: Callable[[ServerLimits], int]
+    most: Callable[[ServerLimits], int | None]
     example: Callable[[str], str]
-
-    @property
-    def things(self) -> str:
-        """Several inputs, for people: "photos"."""
-        return modality.things(self.modality)
 
     def limits(self, bounds: ServerLimits) -> dict[str, float]:
         """What a server accepts of this kind, by name."""
@@ -68,17 +62,31 @@ class Intake:
 
 
 def intake_of(name: str) -> Intake:
-    """How inputs of a modality are served.
-
-    Raises:
-        UsageError: they are not.
-    """
-    if name not in INTAKES:
-        raise UsageError(f"models of the modality {name!r} cannot be served; use regraft predict")
-    return INTAKES[name]
+    """How inputs of a kind are served; those that do not say it come as files."""
+    kind = kind_named(name)
+    intake: Intake = _of_files(kind) if kind.intake is None else kind.intake()
+    return intake
 
 
-# ---- Photos -------------------------------------------------------------------------------
+# ---- Files and photos ---------------------------------------------------------------------
+
+
+async def _files(
+    files: Annotated[list[UploadFile], File(description="One file or several.")],
+) -> Asked:
+    return Asked([Upload(f.filename or "", await f.read()) for f in files])
+
+
+def _of_files(kind: Kind) -> Intake:
+    return Intake(
+        page="file",
+        counted="files",
+        size="body_mb",
+        asked=_files,
+        body=lambda _: {},
+        most=lambda _: None,
+        example=f"curl -F files=@{kind.example} {{}}predict".format,
+    )
 
 
 async def _photos(
@@ -155,26 +163,24 @@ def _texts_body(bounds: ServerLimits) -> dict[str, Any]:
     }
 
 
-INTAKES: Mapping[str, Intake] = {
-    "image": Intake(
-        modality="image",
-        counted="images",
-        size="megapixels",
-        asked=_photos,
-        body=lambda _: {},
-        most=lambda bounds: bounds.pixels,
-        example="curl -F files=@photo.jpg {}predict".format,
+OF_PHOTOS = Intake(
+    page="image",
+    counted="images",
+    size="megapixels",
+    asked=_photos,
+    body=lambda _: {},
+    most=lambda bounds: bounds.pixels,
+    example="curl -F files=@photo.jpg {}predict".format,
+)
+OF_TEXTS = Intake(
+    page="text",
+    counted="texts",
+    size="characters",
+    asked=_texts,
+    body=_texts_body,
+    most=lambda bounds: bounds.characters,
+    example=lambda url: (
+        "curl -H 'content-type: application/json' "
+        f"""-d '{{"texts": ["What is this about?"]}}' {url}predict"""
     ),
-    "text": Intake(
-        modality="text",
-        counted="texts",
-        size="characters",
-        asked=_texts,
-        body=_texts_body,
-        most=lambda bounds: bounds.characters,
-        example=lambda url: (
-            "curl -H 'content-type: application/json' "
-            f"""-d '{{"texts": ["What is this about?"]}}' {url}predict"""
-        ),
-    ),
-}
+)

@@ -19,8 +19,9 @@ from pathlib import Path
 from regraft.dataset.walking import walk
 from regraft.errors import DataError, ModelError, UnreadableInputError
 from regraft.heads.familiarity import FAMILIAR
-from regraft.modality.base import read_input
-from regraft.modality.image import SUFFIXES, decode, inspect_container
+from regraft.kinds.base import read_input
+from regraft.kinds.images import SUFFIXES
+from regraft.kinds.images.decoding import decode, inspect_container
 from regraft.model import Model
 from regraft.progress import Progress, note, silent
 from regraft.storage.files import make_folder, write_atomic

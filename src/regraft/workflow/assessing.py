@@ -25,7 +25,8 @@ from regraft.evidence.evaluation import (
 from regraft.evidence.explaining import Explanations, explain_run
 from regraft.inspection.auditing import ByOrder, Inspection, compare_folds, effects_on
 from regraft.inspection.issues import Issue, find_issues, in_dataset, with_suspects
-from regraft.modality import IMAGE, MODALITIES
+from regraft.inspection.issues.copies import can_find_copies
+from regraft.kinds import kind_named
 from regraft.model import Model, Prediction
 from regraft.progress import note
 from regraft.racing import Comparison, choose_again, with_time_left
@@ -135,7 +136,7 @@ def explain_model(
     Where there are none otherwise they say why, which ends no fit. What takes seconds without
     PyTorch stays without it: there are none where nothing trains a network.
     """
-    if not MODALITIES[assessed.dataset.modality].is_mapped or not prepared.trains:
+    if not kind_named(assessed.dataset.modality).is_picture or not prepared.trains:
         return None
     tools.clock.reserve(AFTERWARDS, _REPORT_S)
     with tools.phase("explanations"):
@@ -257,8 +258,7 @@ def _issues(
         ]
     )
     effects = effects_on(findings, is_right) if np.isfinite(is_right).any() else []
-    # Near copies of photos are looked for among neighbours by features, those of texts without.
-    compares = inspection.features is not None or dataset.modality != IMAGE
+    compares = can_find_copies(dataset.modality, with_features=inspection.features is not None)
     return findings.issues, AuditRecord(
         shortcuts=findings.shortcuts,
         near_copies=inspection.measures is not None and compares,

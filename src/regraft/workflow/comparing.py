@@ -15,7 +15,7 @@ from regraft.backbones.built_in import default_backbone
 from regraft.dataset import Dataset
 from regraft.engines import TRAIN
 from regraft.errors import OutOfTimeError
-from regraft.modality import things
+from regraft.kinds import things
 from regraft.progress import note
 from regraft.racing import (
     Comparison,

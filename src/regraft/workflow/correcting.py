@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from regraft.inputs import Input, as_files
-from regraft.modality.base import read_input
+from regraft.kinds.base import read_input
 from regraft.progress import Progress, note, silent
 from regraft.runs import read_run
 from regraft.runs.corrections import Correction, class_meant, keep_correction, read_corrections

@@ -19,7 +19,7 @@ from regraft.evidence.explaining import (
     write_explanations,
 )
 from regraft.inputs import Input, as_files, each
-from regraft.modality import IMAGE
+from regraft.kinds import IMAGE
 from regraft.model import load
 from regraft.progress import Progress, silent
 from regraft.runs import read_run, require_data

@@ -22,7 +22,7 @@ from regraft.inspection.auditing import (
 )
 from regraft.inspection.exploring import Exploration, explore
 from regraft.inspection.grouping import keep_together
-from regraft.modality import things
+from regraft.kinds import things
 from regraft.progress import note
 from regraft.workflow.preparing import Prepared, Tools
 

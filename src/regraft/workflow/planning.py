@@ -12,7 +12,7 @@ from regraft.clock import Clock
 from regraft.dataset import Dataset
 from regraft.errors import MissingExtraError, TrainingError
 from regraft.features.embedding import measure_speed
-from regraft.modality import IMAGE
+from regraft.kinds import IMAGE
 from regraft.progress import note
 from regraft.racing import approach_title
 from regraft.racing.guide import Advice, Size, measure_size

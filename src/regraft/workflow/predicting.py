@@ -16,8 +16,9 @@ from PIL import Image
 from regraft.dataset import InputOptions, Inputs, find_inputs
 from regraft.errors import ModelError, UnreadableInputError
 from regraft.inputs import Input, each, is_one, is_path
-from regraft.modality.base import read_input
-from regraft.modality.text import read_text
+from regraft.kinds import TEXT, kind_named
+from regraft.kinds.base import read_input
+from regraft.kinds.texts.decoding import read_text
 from regraft.model import Model, Prediction, load
 from regraft.progress import Progress, note, silent
 from regraft.storage.csv_table import csv_text
@@ -117,8 +118,11 @@ def predict_texts(model: str | Path | Model, texts: Sequence[str]) -> list[Predi
         ModelError: the model cannot be read, or is not one of texts.
     """
     loaded = model if isinstance(model, Model) else load(model)
-    if loaded.transform.modality != "text":
-        raise ModelError("the model reads photos, and --text is for models of texts; give files")
+    kind = kind_named(loaded.transform.modality)
+    if not kind.in_cells:
+        raise ModelError(
+            f"the model reads {kind.things}, and --text is for models of texts; give files"
+        )
     predictions = []
     for number, text in enumerate(texts, start=1):
         name = f"text {number}"
@@ -140,7 +144,7 @@ def beginnings(
         predictions: of files or cells, and of `texts` (see `predict_texts`).
         texts: which lie in no file.
     """
-    if model.transform.modality != "text":
+    if model.transform.modality != TEXT:
         return {}
     found = {f"text {number}": text for number, text in enumerate(texts, start=1)}
     for p in predictions:

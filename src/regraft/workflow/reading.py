@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from regraft.dataset import Dataset, InputOptions, find_inputs, scan
 from regraft.errors import DataError, ModelError, UsageError
-from regraft.modality import IMAGE
+from regraft.kinds import kind_named
 from regraft.model import Model
 from regraft.progress import Progress, note
 
@@ -92,14 +92,14 @@ def of_photos(model: Model, verb: str, instead: str) -> Model:
         ModelError: it reads something else.
     """
     kind = model.transform.modality
-    if kind != IMAGE:
+    if not kind_named(kind).is_picture:
         raise ModelError(f"the model reads {kind}s, and regraft {verb} is for photos; {instead}")
     return model
 
 
 def require_photos(data: Dataset, verb: str, instead: str) -> None:
     """Raises DataError: the data are something else."""
-    if data.modality != IMAGE:
+    if not kind_named(data.modality).is_picture:
         raise DataError(
             f"the data are {data.modality}s, and regraft {verb} is for photos; {instead}"
         )

@@ -20,7 +20,7 @@ from regraft.evidence.entries import (
 )
 from regraft.evidence.explaining import Explanations, write_explanations
 from regraft.inspection.exploring import Exploration
-from regraft.modality import get_modality
+from regraft.kinds import kind_named
 from regraft.model import Model
 from regraft.racing import Comparison
 from regraft.runs import place_data, read_run, write_about, write_results
@@ -134,7 +134,7 @@ def _decisions(learned: Learned, dataset: Dataset) -> dict[str, Any] | None:
 
 def _how_to_read(learned: Learned, dataset: Dataset) -> list[str]:
     """Sentences on what the numbers of the run are of."""
-    noun, comparison = get_modality(dataset.modality).noun, learned.comparison
+    noun, comparison = kind_named(dataset.modality).noun, learned.comparison
     sentences = [
         *_on_training(comparison, len(dataset.train), noun),
         *_on_final_model(learned.model),

@@ -13,7 +13,7 @@ from PIL import Image
 
 from regraft.inspection.issues import find_copies, find_neighbours
 from regraft.inspection.issues.copies import ALIKE, similarity
-from regraft.modality.attributes import SKETCH_PX, measure
+from regraft.kinds.images.attributes import SKETCH_PX, measure
 from tests.planting import KINDS, vary
 
 Sketch = NDArray[np.uint8]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from regraft.dataset import Dataset, Row
 from regraft.features.measures import Measures
 from regraft.inspection.issues import Issue, find_issues, in_dataset, in_order, look, with_suspects
-from regraft.modality.attributes import SKETCH_PX, Attributes
+from regraft.kinds.images.attributes import SKETCH_PX, Attributes
 
 PLAIN = Attributes(
     width=300,

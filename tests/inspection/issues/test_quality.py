@@ -17,8 +17,8 @@ from PIL import Image, ImageFilter
 from regraft.features.measures import Measures
 from regraft.inspection.issues import find_faults
 from regraft.inspection.issues.quality import COMMON
-from regraft.modality.attributes import SKETCH_PX, Attributes, measure
-from regraft.modality.image_examiner import EXAMINER, THRESHOLDS, odd_sizes, quality_scores
+from regraft.kinds.images.attributes import SKETCH_PX, Attributes, measure
+from regraft.kinds.images.examiner import EXAMINER, THRESHOLDS, odd_sizes, quality_scores
 
 
 def attributes_of(image: Image.Image) -> Attributes:

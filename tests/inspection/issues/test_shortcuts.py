@@ -17,9 +17,9 @@ from PIL import Image, ImageOps
 from regraft.dataset import Row
 from regraft.inspection.issues import Shortcuts, find_shortcuts, shortcuts
 from regraft.inspection.issues.shortcuts import file_numbers
+from regraft.kinds.images.attributes import Attributes, measure
+from regraft.kinds.images.examiner import EXAMINER
 from regraft.metrics.rates import IntArray
-from regraft.modality.attributes import Attributes, measure
-from regraft.modality.image_examiner import EXAMINER
 from regraft.storage.records import to_json
 
 N = 60

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from regraft.inspection.issues.copies import Copy
 from regraft.inspection.issues.neighbours import Neighbours, find_neighbours
 from regraft.inspection.issues.text_copies import ALIKE, find_text_copies
-from regraft.modality.text_attributes import SKETCH_HASHES, shingle_sketch
+from regraft.kinds.texts.attributes import SKETCH_HASHES, shingle_sketch
 
 STARTS = "b c d f g h k l m n p r s t v w".split()  # noqa: SIM905
 ENDS = ("ar", "eel", "ine", "oat", "ump", "ist", "oney", "ale")

@@ -92,9 +92,9 @@ def _file(module: str) -> Find:
 
 
 def _is_built_in(name: str) -> bool:
-    from regraft.backbones.built_in import BACKBONES
+    from regraft.backbones.built_in import built_in
 
-    return name in BACKBONES
+    return name in built_in()
 
 
 def _is_path(name: str) -> bool:
@@ -217,9 +217,9 @@ def sources_table() -> str:
 def _unknown(name: str) -> BackboneError:
     import difflib
 
-    from regraft.backbones.built_in import BACKBONES
+    from regraft.backbones.built_in import built_in
 
-    near = difflib.get_close_matches(name, BACKBONES, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(name, built_in(), n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else "see: regraft backbones"
     return BackboneError(f"there is no backbone named {name!r}; {hint} (or {backbone_forms()})")
 
@@ -228,7 +228,7 @@ def _resized(backbone: Backbone, image_size_px: int | None) -> Backbone:
     """The backbone for pictures of another size, if its network takes them."""
     from regraft.backbones.architectures import WeightsLayout, image_network
     from regraft.backbones.backbone import with_transform
-    from regraft.modality.transform import ImageTransform
+    from regraft.kinds.images.transform import ImageTransform
 
     if image_size_px is None:
         return backbone

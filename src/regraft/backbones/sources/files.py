@@ -20,7 +20,7 @@ from regraft.backbones.sources import Request
 from regraft.backbones.sources.modules import module_backbone
 from regraft.engines import require_training
 from regraft.errors import BackboneError, ModelError
-from regraft.modality import transform_from_dict
+from regraft.kinds import transform_from_dict
 from regraft.model_record import read_record
 from regraft.training_contents import UNKNOWN, TrainingContents, read_training_contents
 

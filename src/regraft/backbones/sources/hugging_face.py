@@ -32,7 +32,7 @@ from regraft.backbones.tokenizers import encoder_transform
 from regraft.engines import encoders, timm, transformers
 from regraft.engines.hubs import WEIGHTS_FILES, Published, reason
 from regraft.errors import BackboneError
-from regraft.modality.transform import normalisation_named
+from regraft.kinds.images.transform import normalisation_named
 from regraft.progress import note
 from regraft.telemetry import opt_out
 from regraft.training_contents import NOTHING, UNKNOWN

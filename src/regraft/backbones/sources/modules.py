@@ -19,7 +19,7 @@ from regraft.backbones.sources import Request
 from regraft.backbones.speeds import graph_folder
 from regraft.engines.modules import allow, load_named, look_at
 from regraft.errors import UsageError
-from regraft.modality.transform import NORMALISATIONS, ImageTransform, Normalisation
+from regraft.kinds.images.transform import NORMALISATIONS, ImageTransform, Normalisation
 from regraft.storage.locations import shareable_word
 from regraft.storage.seals import is_whole, write_sealed
 from regraft.training_contents import UNKNOWN

@@ -9,7 +9,7 @@ from regraft.backbones.backbone import Backbone, file_digest
 from regraft.backbones.foreign import read_foreign
 from regraft.backbones.sources import Request
 from regraft.errors import BackboneError
-from regraft.modality.transform import ImageTransform, normalisation_named
+from regraft.kinds.images.transform import ImageTransform, normalisation_named
 from regraft.training_contents import UNKNOWN
 
 

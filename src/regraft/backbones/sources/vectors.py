@@ -13,8 +13,8 @@ from regraft.backbones.speeds import graph_folder
 from regraft.backbones.tokenizers import MOST_TOKENS
 from regraft.engines.texts import TABLE
 from regraft.errors import BackboneError, DataError
-from regraft.modality.tokens import TextTransform, tokenizer_of_words
-from regraft.modality.vectors import read_vectors
+from regraft.kinds.texts.tokens import TextTransform, tokenizer_of_words
+from regraft.kinds.texts.vectors import read_vectors
 from regraft.progress import Progress, note
 from regraft.storage.seals import is_whole, write_sealed
 
@@ -30,7 +30,7 @@ def find(name: str, request: Request) -> Backbone:
     400,000 at the most.
 
     Args:
-        name: a file of GloVe, word2vec or fastText, see `modality.vectors`.
+        name: a file of GloVe, word2vec or fastText, see `kinds.texts.vectors`.
         request: who is told of what takes time and of what is left out.
 
     Raises:

@@ -11,8 +11,8 @@ from regraft.commands.drawing.issues import show_doubts, show_issues, show_order
 from regraft.commands.drawing.lines import escaped, print_line, show_next
 from regraft.inspection.auditing import Audit, Effect
 from regraft.inspection.issues import Shortcuts, doubts_of
-from regraft.modality import get_examiner, thing, things
-from regraft.modality.examiner import CONTENT, INCIDENTAL
+from regraft.kinds import kind_named, thing, things
+from regraft.kinds.examiner import CONTENT, INCIDENTAL
 
 
 def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command: str) -> None:
@@ -41,7 +41,7 @@ def show_audit(console: Console, audit: Audit, *, every_issue: str, next_command
 
 def _show_shortcuts(console: Console, shortcuts: Shortcuts, modality: str) -> None:
     console.print("[bold]could a model cheat?[/bold]")
-    clues = get_examiner(modality).clues_of_kind
+    clues = kind_named(modality).examiner().clues_of_kind
     for kind, estimate in ((INCIDENTAL, shortcuts.incidental), (CONTENT, shortcuts.content)):
         if estimate is not None:
             is_better = estimate.value > shortcuts.guess

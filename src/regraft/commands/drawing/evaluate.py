@@ -9,8 +9,8 @@ from rich.console import Console
 from regraft.commands.drawing.figures import headline, interval, rate
 from regraft.commands.drawing.lines import MOST_CLASSES, escaped, print_columns, show_next
 from regraft.evidence.evaluation import METRICS, Evaluation
+from regraft.kinds import thing, things
 from regraft.metrics.rates import Estimate
-from regraft.modality import thing, things
 from regraft.training_contents import Overlap
 
 _METRIC_NAMES = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "ece": "ECE"}

@@ -9,7 +9,7 @@ from rich.console import Console
 from regraft.commands.drawing.figures import headline, interval, rate
 from regraft.commands.drawing.issues import show_doubts, show_order, show_problems
 from regraft.commands.drawing.lines import escaped, new_input, print_columns, print_line, show_next
-from regraft.modality import things
+from regraft.kinds import things
 from regraft.reporting.findings import label_doubts
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import headline_of

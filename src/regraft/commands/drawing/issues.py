@@ -10,7 +10,7 @@ from regraft.commands.drawing.lines import MOST_ISSUES, escaped, print_line
 from regraft.dataset import Dataset
 from regraft.inspection.auditing import ByOrder
 from regraft.inspection.issues import Doubt, Issue, about_doubts
-from regraft.modality import things
+from regraft.kinds import things
 from regraft.reporting.series import what_chance_makes, why_splits_leak
 from regraft.reporting.words import THIN_SPACE, speaking_of
 

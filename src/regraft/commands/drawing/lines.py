@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from regraft.modality import MODALITIES
+from regraft.kinds import kind_named
 
 MOST_CLASSES = 30
 MOST_ISSUES = 3  # of each kind
@@ -57,7 +57,7 @@ def show_next(console: Console, command: str) -> None:
 
 def new_input(modality: str) -> str:
     """The name of a file that a model could predict, for a command to copy: "new_photo.jpg"."""
-    return f"new_{MODALITIES[modality].example}"
+    return f"new_{kind_named(modality).example}"
 
 
 def first_few(names: Sequence[str], most: int = 4) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from regraft.commands.drawing.figures import duration
 from regraft.commands.drawing.lines import escaped, show_next
-from regraft.modality import things
+from regraft.kinds import things
 from regraft.racing.similarity import SPLIT_WORDS, Similarity
 from regraft.workflow import Plan, PlannedCandidate
 

@@ -17,8 +17,8 @@ from regraft.commands.drawing.lines import (
 from regraft.dataset import Dataset
 from regraft.dataset.ordering import numbered_runs
 from regraft.inspection.issues import find_issues
-from regraft.modality import IMAGE, get_examiner, thing
-from regraft.modality.cells import table_of
+from regraft.kinds import kind_named, thing
+from regraft.tables.cells import table_of
 from regraft.wording import counted
 
 
@@ -67,7 +67,7 @@ def _show_sizes(console: Console, data: Dataset) -> None:
     extremes = (sizes[0], sizes[len(sizes) // 2], sizes[-1])
     first, median, last = (f"{width}x{height}" for _, width, height in extremes)
     span = f"all {first}" if first == last else f"{first} to {last}, median {median}"
-    unit = "pixels" if data.modality == IMAGE else "characters x lines"
+    unit = kind_named(data.modality).extent
     console.print(f"sizes: {span} {unit}")
 
 
@@ -78,5 +78,5 @@ def _show_numbering(console: Console, data: Dataset) -> None:
             console,
             f"[yellow]note:[/yellow] {runs.files:,} files are numbered in {runs.runs:,} runs, "
             f"{escaped(runs.first)} to {escaped(runs.last)} and others; whether they are series, "
-            f"such as {get_examiner(data.modality).series_example}, regraft audit tells",
+            f"such as {kind_named(data.modality).examiner().series_example}, regraft audit tells",
         )

@@ -12,7 +12,7 @@ local features (Lowe 2004, IJCV 60:91).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.inspection.issues.neighbours import Neighbours
+from regraft.kinds import kind_named
 
 # Correlation of what is fine in aligned sketches, from which they are one picture. Planted copies
 # of room and clothing photos had 0.96 and more, other pairs of clothing photos 0.85 at the most.
@@ -60,6 +61,37 @@ class Copy:
     second: int
     alike: float
     mirrored: bool
+
+
+class CopyFinder(NamedTuple):
+    """How a kind of input tells near copies.
+
+    Attributes:
+        find: pairs among sketches (n, ...), given neighbours in feature space if they are known.
+        needs_features: whether nothing can be told without them.
+    """
+
+    find: Callable[[Neighbours | None, NDArray[Any]], list[Copy]]
+    needs_features: bool
+
+
+def can_find_copies(modality: str, *, with_features: bool) -> bool:
+    """Whether near copies are looked for among inputs of a kind."""
+    finder = _finder_of(modality)
+    return finder is not None and (with_features or not finder.needs_features)
+
+
+def find_near_copies(
+    modality: str, neighbours: Neighbours | None, sketches: NDArray[Any]
+) -> list[Copy]:
+    """Near copies among inputs of a kind, by their sketches (n, ...); [] where none can be told."""
+    finder = _finder_of(modality)
+    return [] if finder is None else finder.find(neighbours, sketches)
+
+
+def _finder_of(modality: str) -> CopyFinder | None:
+    part = kind_named(modality).copies
+    return None if part is None else part()
 
 
 def find_copies(
@@ -323,3 +355,6 @@ def _blur(side_px: int, share: float) -> FloatArray:
     weight = np.exp(-0.5 * ((at[:, None] - at) / (side_px * share)) ** 2)
     found: FloatArray = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
     return found
+
+
+OF_PHOTOS = CopyFinder(find_copies, needs_features=True)

@@ -7,7 +7,7 @@ label suspects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,25 +26,18 @@ from regraft.dataset.reading import file_times
 from regraft.features.measures import Measures
 from regraft.inspection.issues import rows as row_issues
 from regraft.inspection.issues.base import Issue, in_order
-from regraft.inspection.issues.copies import Copy, find_copies
+from regraft.inspection.issues.copies import Copy, find_near_copies
 from regraft.inspection.issues.labels import Doubt, Suspects, suspect_labels
 from regraft.inspection.issues.neighbours import Neighbours, find_neighbours
 from regraft.inspection.issues.outliers import Outliers, find_outliers
 from regraft.inspection.issues.quality import Quality, find_faults
 from regraft.inspection.issues.series import Series, find_series
 from regraft.inspection.issues.shortcuts import Shortcuts, find_shortcuts
-from regraft.inspection.issues.text_copies import find_text_copies
+from regraft.kinds import kind_named, things
 from regraft.metrics.rates import FloatArray, IntArray
-from regraft.modality import IMAGE, get_examiner, things
 
 NEIGHBOURS = 30
 _SMALL_CLASS = 10  # training photos; below it nothing can be said of a class
-
-_FIND_COPIES: Mapping[str, Callable[[Neighbours | None, NDArray[Any]], list[Copy]]] = {
-    IMAGE: find_copies,
-    "text": find_text_copies,
-}
-"""How near duplicates are told, by kind of input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +95,7 @@ def look(
         neighbours = find_neighbours(alone, min(NEIGHBOURS, max(1, len(rows) - 1)))
         series = look_for_series(data, alone, measures)
     if measures is not None and len(rows):
-        copies = _FIND_COPIES[data.modality](neighbours, measures.sketches)
+        copies = find_near_copies(data.modality, neighbours, measures.sketches)
     if neighbours is not None:
         outliers = find_outliers(neighbours, copies=_alike(rows, copies or (), series))
     if measures is not None and len(rows):
@@ -315,7 +308,7 @@ def _outliers(rows: Sequence[Row], outliers: Outliers | None) -> Iterator[Issue]
 
 
 def _faults(data: Dataset, rows: Sequence[Row], quality: Quality | None) -> Iterator[Issue]:
-    words = get_examiner(data.modality).faults
+    words = kind_named(data.modality).examiner().faults
     for fault in () if quality is None else quality.faults:
         yield Issue(rows[fault.row].path, "quality", fault.score, words[fault.what])
 
@@ -334,7 +327,7 @@ def _of_the_whole(
             f"{_percent(shortcuts.guess)} %"
         )
         yield Issue(".", "shortcut", min(1.0, culprit.told), detail)
-    words = get_examiner(data.modality).faults
+    words = kind_named(data.modality).examiner().faults
     common: Mapping[str, float] = {} if quality is None else quality.common
     for what, share in common.items():
         detail = f"{_percent(share)} % of the {of} are {words[what]}: a property of this data"

@@ -24,11 +24,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from regraft.dataset import Row
+from regraft.kinds.examiner import CONTENT, INCIDENTAL, Examiner
 from regraft.metrics.rates import Estimate, FloatArray, IntArray, accuracy_estimate
-from regraft.modality.cells import row_of
-from regraft.modality.examiner import CONTENT, INCIDENTAL, Examiner
 from regraft.storage.records import digits
 from regraft.storage.saved import Count, Number
+from regraft.tables.cells import row_of
 
 SIGNIFICANT = 0.02  # for all facts of a kind together
 MATTERS = 0.15  # of what guessing leaves open, a fact must tell so much to raise an alarm

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.inspection.issues.copies import Copy, kin_of
+from regraft.inspection.issues.copies import Copy, CopyFinder, kin_of
 from regraft.inspection.issues.neighbours import Neighbours
 
 # Share of equal runs of three words from which texts are one. Of 90 planted copies among e-mails
@@ -94,3 +94,6 @@ def _likeness_of_kind(i: int, neighbours: Neighbours | None, sketches: NDArray[A
 
 
 __all__ = ["ALIKE", "find_text_copies"]
+
+
+OF_TEXTS = CopyFinder(find_text_copies, needs_features=False)
