@@ -150,7 +150,7 @@ def test_fastai_is_tried_only_by_name_and_before_scratch(only_built_in: None) ->
 
 def test_backbones_of_one_fit_read_one_kind_of_input() -> None:
     named = [get_backbone(BASE), get_backbone("all_minilm_l6_v2")]
-    with pytest.raises(UsageError, match="efficientnet_lite0 reads images and all_minilm_l6_v2 te"):
+    with pytest.raises(UsageError, match="efficientnet_lite0 reads photos and all_minilm_l6_v2 te"):
         candidate_backbones((), named)
 
 
@@ -194,9 +194,9 @@ def test_texts_have_candidates_of_their_own(all_installed: None) -> None:
         ("fine_tune", "all_minilm_l6_v2", "last_4_stages"),
     ]
     assert not {"tfidf", "word_vectors"} & {one.name for one in candidate_approaches((), ())}
-    with pytest.raises(UsageError, match="the approach tfidf is for texts, and the data are im"):
+    with pytest.raises(UsageError, match="the approach tfidf is for texts, and the data are ph"):
         candidate_approaches(["tfidf"], ())
-    with pytest.raises(UsageError, match="the approach fastai is for images, and the data are tex"):
+    with pytest.raises(UsageError, match="the approach fastai is for photos, and the data are tex"):
         candidate_approaches(["fastai"], (), modality="text")
 
 

@@ -31,7 +31,7 @@ from regraft.heads.linear import PENALTIES
 from regraft.heads.tfidf import cross_validate_tfidf, fit_sparse_logistic, fit_tfidf
 from regraft.kinds import TEXT
 from regraft.kinds.texts.decoding import decode, text_of
-from regraft.kinds.texts.tokens import TextTransform, word_tokenizer
+from regraft.kinds.texts.tokens import TextTransform, as_of_texts, word_tokenizer
 from regraft.metrics.rates import IntArray
 from regraft.model import Model, TrainedNetwork, assemble
 from regraft.progress import Progress, silent
@@ -56,7 +56,8 @@ class Tfidf:
     def network(self) -> Backbone:
         """Facts on it, in the form of a backbone that was pretrained on nothing."""
         like = default_backbone(TEXT)
-        assert isinstance(like.transform, TextTransform)
+        transform = as_of_texts(like.transform)
+        assert transform is not None
         return Backbone(
             name="words",
             architecture=FromScratch("tfidf"),
@@ -66,7 +67,7 @@ class Tfidf:
             licence=like.licence,
             parameters=_MOST_GRAMS,
             feature_width=_MOST_GRAMS,
-            transform=replace(like.transform, max_tokens=_MOST_TOKENS),
+            transform=replace(transform, max_tokens=_MOST_TOKENS),
         )
 
     @property

@@ -78,7 +78,7 @@ class WordVectors(Trains):
         if self.kind not in _KINDS:
             raise UsageError(f"kind is {self.kind!r}, expected {' or '.join(_KINDS)}")
         backbone = self._source
-        if backbone.modality != TEXT:
+        if not self.profile.is_for(backbone.modality):
             raise UsageError(f"{backbone.name} has no word vectors; name a text encoder")
         small = f"small_{self.kind}"
         network = replace(

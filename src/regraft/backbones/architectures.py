@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from regraft.errors import BackboneError
 from regraft.kinds import KINDS
 from regraft.kinds.base import Transform
-from regraft.kinds.images.transform import ImageTransform
+from regraft.kinds.images.transform import ImageTransform, as_of_images
 
 if TYPE_CHECKING:
     from regraft.engines.classifiers import Described
@@ -440,8 +440,9 @@ def _loaded(
 
 
 def _image_size_px(transform: Transform) -> int:
-    assert isinstance(transform, ImageTransform), transform.modality
-    return transform.image_size_px
+    of_images = as_of_images(transform)
+    assert of_images is not None, transform.modality
+    return of_images.image_size_px
 
 
 def image_facts(described: Described) -> NetworkFacts:

@@ -20,7 +20,7 @@ from regraft.engines.devices import current_device
 from regraft.errors import BackboneError
 from regraft.kinds import transform_from_dict
 from regraft.kinds.base import Transform
-from regraft.kinds.images.transform import ImageTransform
+from regraft.kinds.images.transform import ImageTransform, as_of_images
 from regraft.storage.seals import sha256_of
 from regraft.training_contents import NOTHING, TrainingContents
 
@@ -108,8 +108,9 @@ def with_transform(backbone: Backbone, **changes: Any) -> Backbone:
 
 def image_transform(backbone: Backbone) -> ImageTransform:
     """The transform of a backbone of images."""
-    assert isinstance(backbone.transform, ImageTransform), backbone.modality
-    return backbone.transform
+    transform = as_of_images(backbone.transform)
+    assert transform is not None, backbone.modality
+    return transform
 
 
 def graph_key(backbone: Backbone) -> str:

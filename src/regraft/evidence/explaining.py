@@ -30,7 +30,8 @@ from regraft.errors import ExplanationError, RegraftError, UnreadableInputError
 from regraft.evidence.evaluation import TEST
 from regraft.evidence.predictions import ImagePrediction
 from regraft.features.embedding import read_image
-from regraft.kinds.images.transform import ImageTransform, seen_box, transform_graph
+from regraft.kinds import things
+from regraft.kinds.images.transform import as_of_images, seen_box, transform_graph
 from regraft.metrics.rates import FloatArray, rank_correlation
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
@@ -390,12 +391,13 @@ class _Explainer:
     def __init__(self, model: Model, make: Callable[[int], Any] | None) -> None:
         self._model = model
         self._make = make
-        if not isinstance(model.transform, ImageTransform):
+        transform = as_of_images(model.transform)
+        if transform is None:
             raise ExplanationError(
                 f"heat maps show where in a photo evidence lies, and this model reads "
-                f"{model.transform.modality}s; look at its predictions instead"
+                f"{things(model.transform.modality)}; look at its predictions instead"
             )
-        self._transform = model.transform
+        self._transform = transform
         self._predict = load_graph(model.graph)
         self._to_pixels = load_graph(transform_graph(self._transform).SerializeToString())
 

@@ -30,7 +30,7 @@ from regraft.kinds import IMAGE, TEXT, kind_named, thing, things
 from regraft.kinds.base import read_input
 from regraft.kinds.images import SUFFIXES
 from regraft.kinds.images.decoding import inspect_container
-from regraft.kinds.images.transform import ImageTransform
+from regraft.kinds.images.transform import ImageTransform, as_of_images
 from regraft.kinds.texts.decoding import decode, text_of
 from regraft.model import Model, load, network_of
 from regraft.progress import Progress, silent
@@ -213,20 +213,19 @@ def save_timm(model: Model | str | Path, folder: str | Path) -> Path:
     place = Path(folder)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise ExportError(f"{place} is not an empty folder; choose another name")
-    architecture, transform = found.architecture, found.transform
+    architecture, transform = found.architecture, as_of_images(found.transform)
     what = ""
     if "head.weights" not in found.tensors:
         what = f"a {found.approach} model, which decides by its nearest training photos"
-    elif found.approach == "scratch" or not isinstance(transform, ImageTransform):
+    elif found.approach == "scratch" or transform is None:
         what = f"a {found.approach} model of {architecture.title}"
     elif not isinstance(architecture, Timm):
         what = f"a model on {architecture.title}"
-    if what or not isinstance(architecture, Timm):
+    if what or transform is None or not isinstance(architecture, Timm):
         raise ExportError(
             f"this is {what}, expected a linear head on a network of timm; export it as ONNX: "
             "regraft export MODEL FILE.onnx"
         )
-    assert isinstance(transform, ImageTransform)
     if transform.views != ("plain",):
         raise ExportError(
             "the model averages each photo and its mirror image, which timm does not; fit it with "

@@ -32,7 +32,8 @@ from regraft.engines.devices import load_graph
 from regraft.errors import DataError, MissingExtraError, UnreadableInputError, UsageError
 from regraft.features.activations import variant_seed
 from regraft.features.embedding import read_checked, unreadable_images
-from regraft.kinds.images.transform import ImageTransform
+from regraft.kinds.base import Transform
+from regraft.kinds.images.transform import ImageTransform, as_of_images
 from regraft.metrics.rates import IntArray
 from regraft.model import Model, load, network_of
 
@@ -283,10 +284,11 @@ def _transform(backbone: str | Backbone | Model) -> ImageTransform:
     return _image_transform(found.transform)
 
 
-def _image_transform(transform: Any) -> ImageTransform:
-    if not isinstance(transform, ImageTransform):
+def _image_transform(transform: Transform) -> ImageTransform:
+    of_images = as_of_images(transform)
+    if of_images is None:
         raise UsageError(f"the backbone takes {transform.modality}, expected one that takes images")
-    return transform.plain()
+    return of_images.plain()
 
 
 def _without_unreadable(data: Dataset) -> Dataset:

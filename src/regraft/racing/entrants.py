@@ -6,13 +6,13 @@ import importlib.util
 from collections.abc import Sequence
 
 from regraft.approaches import APPROACHES, make_candidates
-from regraft.approaches.base import Approach, Asked
+from regraft.approaches.base import Approach, Asked, Profile
 from regraft.backbones.backbone import Backbone, is_available, weights_path, with_transform
 from regraft.backbones.built_in import default_backbone, list_backbones
 from regraft.backbones.sources import BackboneOptions, get_backbone
 from regraft.engines import require_training
 from regraft.errors import BackboneError, MissingExtraError, UsageError
-from regraft.kinds import IMAGE
+from regraft.kinds import IMAGE, things
 from regraft.progress import Progress, silent
 from regraft.racing.guide import Advice
 
@@ -70,8 +70,8 @@ def candidate_backbones(
     others = [one for one in chosen if one.modality != chosen[0].modality]
     if others:
         raise UsageError(
-            f"{chosen[0].name} reads {chosen[0].modality}s and {others[0].name} "
-            f"{others[0].modality}s; name backbones of one kind"
+            f"{chosen[0].name} reads {things(chosen[0].modality)} and {others[0].name} "
+            f"{things(others[0].modality)}; name backbones of one kind"
         )
     if not chosen:
         default = default_backbone(modality)
@@ -134,8 +134,8 @@ def candidate_approaches(
     for name in names:
         if not APPROACHES[name].profile.is_for(modality):
             raise UsageError(
-                f"the approach {name} is for {APPROACHES[name].profile.kind}s, and the data are "
-                f"{modality}s; leave it out"
+                f"the approach {name} is for {things(APPROACHES[name].profile.kind)}, and the data "
+                f"are {things(modality)}; leave it out"
             )
     asked = Asked(
         backbones=chosen,
@@ -151,8 +151,12 @@ def candidate_approaches(
 
 def _default_names(modality: str) -> list[str]:
     """The approaches that are tried where none is named."""
-    profiles = {name: kind.profile for name, kind in APPROACHES.items()}
-    return [n for n, profile in profiles.items() if profile.by_default and profile.is_for(modality)]
+    return [name for name, _ in _default_profiles(modality)]
+
+
+def _default_profiles(modality: str) -> list[tuple[str, Profile]]:
+    profiles = [(name, approach.profile) for name, approach in APPROACHES.items()]
+    return [(name, p) for name, p in profiles if p.by_default and p.is_for(modality)]
 
 
 def _installed(
@@ -166,7 +170,9 @@ def _installed(
         try:
             weights_path(backbone)
         except BackboneError as error:
-            if backbone.modality == IMAGE or isinstance(name, str):
+            without = [n for n, p in _default_profiles(backbone.modality) if not p.needs_backbone]
+            if isinstance(name, str) or not without:
                 raise
-            raise BackboneError(f"{error}, or take --approach tfidf, which needs none") from error
+            instead = f"take --approach {without[0]}, which needs none"
+            raise BackboneError(f"{error}, or {instead}") from error
     return backbone

@@ -31,7 +31,7 @@ from regraft.engines.devices import load_graph
 from regraft.errors import DataError, OutOfTimeError, UnreadableInputError, UsageError
 from regraft.features.embedding import read_checked, run_input
 from regraft.kinds import Part, kind_named, things
-from regraft.kinds.texts.tokens import TextTransform
+from regraft.kinds.texts.tokens import as_of_texts
 from regraft.progress import Progress, silent
 from regraft.storage.cache import ContentStore
 from regraft.storage.records import digits
@@ -220,8 +220,8 @@ def _of_photos(
 def _of_texts(
     data: Dataset, rows: Sequence[Row], backbone: Backbone, progress: Progress, jobs: int | None
 ) -> Similarity:
-    transform = backbone.transform
-    assert isinstance(transform, TextTransform), backbone.modality
+    transform = as_of_texts(backbone.transform)
+    assert transform is not None, backbone.modality
     phase = f"similarity to {backbone.pretrained_on}"
 
     def counted(row: Row) -> tuple[int, int] | str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from regraft.engines.base import Engine
 from regraft.engines.devices import load_graph
 from regraft.engines.onnx import pooled_map, with_output
-from regraft.kinds.images.transform import ImageTransform, seen_box
+from regraft.kinds.images.transform import ImageTransform, as_of_images, seen_box
 from regraft.model import Model, Prediction
 
 
@@ -38,17 +38,16 @@ class HeatMapper:
     @classmethod
     def of(cls, model: Model) -> HeatMapper | None:
         """None for what is no photo, a head that is not linear, features that are no mean."""
-        if not isinstance(model.transform, ImageTransform):
-            return None
+        transform = as_of_images(model.transform)
         weights = model.tensors.get("head.weights")
         value = pooled_map(model.graph)
-        if weights is None or weights.ndim != 2 or value is None:
+        if transform is None or weights is None or weights.ndim != 2 or value is None:
             return None
         engine = load_graph(with_output(model.graph, value))
         probe = engine.run(np.zeros((8, 8, 3), dtype=np.uint8))[2]
         if probe.ndim != 4 or probe.shape[1] != len(weights):
             return None
-        return cls(model, model.transform, engine, np.asarray(weights, dtype=np.float32))
+        return cls(model, transform, engine, np.asarray(weights, dtype=np.float32))
 
     def predict(
         self, image: NDArray[np.uint8], name: str = ""

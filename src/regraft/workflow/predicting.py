@@ -16,7 +16,7 @@ from PIL import Image
 from regraft.dataset import InputOptions, Inputs, find_inputs
 from regraft.errors import ModelError, UnreadableInputError
 from regraft.inputs import Input, each, is_one, is_path
-from regraft.kinds import TEXT, kind_named
+from regraft.kinds import kind_named
 from regraft.kinds.base import read_input
 from regraft.kinds.texts.decoding import read_text
 from regraft.model import Model, Prediction, load
@@ -144,7 +144,7 @@ def beginnings(
         predictions: of files or cells, and of `texts` (see `predict_texts`).
         texts: which lie in no file.
     """
-    if model.transform.modality != TEXT:
+    if not kind_named(model.transform.modality).in_cells:
         return {}
     found = {f"text {number}": text for number, text in enumerate(texts, start=1)}
     for p in predictions:

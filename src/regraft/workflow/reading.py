@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from regraft.dataset import Dataset, InputOptions, find_inputs, scan
 from regraft.errors import DataError, ModelError, UsageError
-from regraft.kinds import kind_named
+from regraft.kinds import kind_named, things
 from regraft.model import Model
 from regraft.progress import Progress, note
 
@@ -55,7 +55,9 @@ def scanned(
     if unused:
         raise UsageError(f"{unused[0]} is for a path, and a Dataset came; give it to scan instead")
     if modality not in (None, data.modality):
-        raise UsageError(f"the backbone is for {modality}s, and the data are {data.modality}s")
+        raise UsageError(
+            f"the backbone is for {things(modality)}, and the data are {things(data.modality)}"
+        )
     return data
 
 
@@ -91,15 +93,16 @@ def of_photos(model: Model, verb: str, instead: str) -> Model:
     Raises:
         ModelError: it reads something else.
     """
-    kind = model.transform.modality
-    if not kind_named(kind).is_picture:
-        raise ModelError(f"the model reads {kind}s, and regraft {verb} is for photos; {instead}")
+    kind = kind_named(model.transform.modality)
+    if not kind.is_picture:
+        raise ModelError(
+            f"the model reads {kind.things}, and regraft {verb} is for photos; {instead}"
+        )
     return model
 
 
 def require_photos(data: Dataset, verb: str, instead: str) -> None:
     """Raises DataError: the data are something else."""
-    if not kind_named(data.modality).is_picture:
-        raise DataError(
-            f"the data are {data.modality}s, and regraft {verb} is for photos; {instead}"
-        )
+    kind = kind_named(data.modality)
+    if not kind.is_picture:
+        raise DataError(f"the data are {kind.things}, and regraft {verb} is for photos; {instead}")

@@ -228,15 +228,18 @@ def _resized(backbone: Backbone, image_size_px: int | None) -> Backbone:
     """The backbone for pictures of another size, if its network takes them."""
     from regraft.backbones.architectures import WeightsLayout, image_network
     from regraft.backbones.backbone import with_transform
-    from regraft.kinds.images.transform import ImageTransform
+    from regraft.kinds import things
+    from regraft.kinds.images.transform import as_of_images
 
     if image_size_px is None:
         return backbone
-    if not isinstance(backbone.transform, ImageTransform):
+    transform = as_of_images(backbone.transform)
+    if transform is None:
         raise UsageError(
-            f"size is of photos, and {backbone.name} reads {backbone.modality}s; leave it out"
+            f"size is of photos, and {backbone.name} reads {things(backbone.modality)}; leave it "
+            "out"
         )
-    if image_size_px == backbone.transform.image_size_px:
+    if image_size_px == transform.image_size_px:
         return backbone
     if backbone.layout is not WeightsLayout.ORDER:  # the built-in ones take any
         from regraft.engines.torch import require_size

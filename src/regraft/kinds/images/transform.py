@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import UsageError
+from regraft.kinds.base import Transform
 from regraft.onnx_graphs import GraphBuilder, value
 
 if TYPE_CHECKING:
@@ -342,6 +343,11 @@ def _seen_along(transform: ImageTransform, size: int, side: int, other: int) -> 
 
 
 # ---- The transform as a graph -------------------------------------------------------------
+
+
+def as_of_images(transform: Transform) -> ImageTransform | None:
+    """The transform, if it is one of images."""
+    return transform if isinstance(transform, ImageTransform) else None
 
 
 def transform_graph(transform: ImageTransform) -> onnx.ModelProto:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import BackboneError, MissingExtraError, UsageError
+from regraft.kinds.base import Transform
 from regraft.kinds.texts.decoding import decode, text_of
 from regraft.onnx_graphs import GraphBuilder, value
 
@@ -207,6 +208,11 @@ class TextTransform:
         _raise_all(problems + _problems({**values, "tokenizer_at": at}))
         arguments: dict[str, Any] = {name: values[name] for name in known[1:]}
         return cls(tokenizer_at=at, **arguments)
+
+
+def as_of_texts(transform: Transform) -> TextTransform | None:
+    """The transform, if it is one of texts."""
+    return transform if isinstance(transform, TextTransform) else None
 
 
 def _in_front(output: str, shape: list[int | None], operator: str) -> onnx.ModelProto:
