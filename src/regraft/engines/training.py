@@ -165,6 +165,7 @@ def train(
     total = batches * recipe.epochs
     schedule = one_cycle(optimiser, recipe, total)
     criterion = loss_function(labels[rows], recipe, n_classes).to(fabric.device)
+    learner = _Learner(fabric, model, optimiser, schedule, criterion, recipe.clip)
     highest, smooth = _DIVERGED * math.log(n_classes) + 1.0, math.nan
     first_view = random.integers(0, recipe.views, len(labels))
     best, since_best, done = math.inf, 0, 0
@@ -179,15 +180,12 @@ def train(
             check()
             if trainee.statistics_learn and len(batch) < 2:
                 continue
-            x = trainee.intake.tensor(
-                inputs.take(batch, (first_view[batch] + epoch) % recipe.views)
-            )
+            views = (first_view[batch] + epoch) % recipe.views
+            x = trainee.intake.tensor(inputs.take(batch, views))
             if recipe.flip:
                 mirrored = torch.from_numpy(random.random(len(batch)) < 0.5)
                 x[mirrored] = x[mirrored].flip(-1)
-            x, y = x.to(fabric.device), torch.from_numpy(labels[batch]).to(fabric.device)
-            logits = model(x)
-            loss = criterion(logits, y)
+            loss, hits = learner.judge(x, torch.from_numpy(labels[batch]))
             value = float(loss.detach())
             smooth = value if done == 0 else 0.9 * smooth + 0.1 * value
             if not math.isfinite(value) or (epoch > 0 and smooth > highest):
@@ -196,13 +194,7 @@ def train(
                     f"{value:.3g} at learning rate {rate:.2g}, expected below {highest:.2g}; a "
                     "lower learning rate may help"
                 )
-            optimiser.zero_grad()
-            fabric.backward(loss)
-            fabric.clip_gradients(model, optimiser, max_norm=recipe.clip)
-            optimiser.step()
-            now = float(optimiser.param_groups[0]["lr"])
-            schedule.step()
-            hits = int((logits.detach().argmax(dim=1) == y).sum())
+            now = learner.learn(loss)
             losses, right, seen = losses + value * len(batch), right + hits, seen + len(batch)
             history.steps.append(Step(epoch, done, now, value, hits / len(batch)))
             done += 1
@@ -224,6 +216,35 @@ def train(
             break
     trainee.body.eval()
     return history
+
+
+@dataclass(frozen=True, slots=True)
+class _Learner:
+    """What a step of gradient descent needs, as Fabric has set it up."""
+
+    fabric: Any
+    model: Any
+    optimiser: Any
+    schedule: Any
+    criterion: Any
+    clip: float
+
+    def judge(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """The loss of a batch, and how many of it are right."""
+        x, y = x.to(self.fabric.device), y.to(self.fabric.device)
+        logits = self.model(x)
+        hits = int((logits.detach().argmax(dim=1) == y).sum())
+        return self.criterion(logits, y), hits
+
+    def learn(self, loss: torch.Tensor) -> float:
+        """Change the parameters for a smaller loss; the learning rate at which."""
+        self.optimiser.zero_grad()
+        self.fabric.backward(loss)
+        self.fabric.clip_gradients(self.model, self.optimiser, max_norm=self.clip)
+        self.optimiser.step()
+        rate = float(self.optimiser.param_groups[0]["lr"])
+        self.schedule.step()
+        return rate
 
 
 def predict(

@@ -150,33 +150,49 @@ def transform_of(
 def _transform_of(
     preprocessor: Mapping[str, Any], config: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    notes: list[str] = []
+    """Values of an ImageTransform, and what it does otherwise than the preprocessor."""
+    size, share, resize, notes = _geometry(preprocessor, config)
+    resample = int(preprocessor.get("resample", 2))
+    used = _INTERPOLATIONS.get(resample, "bilinear")
+    if resample in _FILTERS:
+        notes.append(f"{_FILTERS[resample]} interpolation is replaced by {used}")
+    return {
+        "image_size_px": size,
+        "resize": resize,
+        "crop_pct": min(1.0, share),
+        "interpolation": used,
+        "normalisation": _normalisation(preprocessor),
+    }, notes
+
+
+def _geometry(
+    preprocessor: Mapping[str, Any], config: Mapping[str, Any]
+) -> tuple[int, float, str, list[str]]:
+    """Side in pixels, share of it that a crop leaves, how it is resized, and notes."""
     share = preprocessor.get("crop_pct")
     cuts = bool(preprocessor.get("do_center_crop")) and preprocessor.get("crop_size") is not None
     given = preprocessor.get("size") if preprocessor.get("do_resize", True) else None
     given = given or {"shortest_edge": image_size_px(config) or 224}
     shorter = _side(given, "shortest_edge") if isinstance(given, Mapping) else 0
     square = (0 if shorter else _square(given)) if isinstance(given, Mapping) else int(given)
-    resize = "crop"
-    if share is not None and not cuts:
-        size = shorter or square
-        if size >= _CONVNEXT_SQUASHES_FROM:
-            resize, share = "squash", 1.0
-    elif cuts:
+    if cuts:
         size, resized = _square(preprocessor["crop_size"]), shorter or square
         size = min(size, resized)
         share = size / resized
         if int(size / share) != resized:  # the rounding of the division, not of the crop
             share = size / (resized + 0.5)
-        if square and isinstance(given, Mapping) and square > size:
-            notes.append("photos are cropped, not squeezed before, as the network was trained")
-    else:
-        size, share = square or shorter, 1.0
-        resize = "squash" if square else "crop"
-    resample = int(preprocessor.get("resample", 2))
-    if resample in _FILTERS:
-        used = _INTERPOLATIONS.get(resample, "bilinear")
-        notes.append(f"{_FILTERS[resample]} interpolation is replaced by {used}")
+        squeezes = square > size and isinstance(given, Mapping)
+        note = "photos are cropped, not squeezed before, as the network was trained"
+        return size, share, "crop", [note] if squeezes else []
+    if share is None:
+        return square or shorter, 1.0, "squash" if square else "crop", []
+    size = shorter or square
+    if size >= _CONVNEXT_SQUASHES_FROM:
+        return size, 1.0, "squash", []
+    return size, float(share), "crop", []
+
+
+def _normalisation(preprocessor: Mapping[str, Any]) -> dict[str, Any]:
     scale = float(preprocessor.get("rescale_factor", 1 / 255))
     white = 255 * scale if preprocessor.get("do_rescale", True) else 255.0
     white = float(round(white)) if math.isclose(white, round(white), rel_tol=1e-6) else white
@@ -189,18 +205,8 @@ def _transform_of(
         mean = [value + 1.0 for value in mean]
     if preprocessor.get("include_top"):  # the same one divides twice
         std = [value * value for value in std]
-    return {
-        "image_size_px": size,
-        "resize": resize,
-        "crop_pct": min(1.0, float(share)),
-        "interpolation": _INTERPOLATIONS.get(resample, "bilinear"),
-        "normalisation": {
-            "mean": mean,
-            "std": std,
-            "pixel_max": white,
-            "channel_order": "bgr" if flips else "rgb",
-        },
-    }, notes
+    channel_order = "bgr" if flips else "rgb"
+    return {"mean": mean, "std": std, "pixel_max": white, "channel_order": channel_order}
 
 
 def _side(size: Mapping[str, Any], name: str) -> int:
