@@ -44,6 +44,7 @@ from regraft.metrics.differences import paired_difference
 from regraft.metrics.rates import FloatArray
 from regraft.racing import Policy, candidate_approaches
 from regraft.racing.policy import DEFAULT_POLICY, WITHOUT
+from regraft.racing.similarity import spread_rows
 
 LOADS = {"quiet": 1.0, "busy": 3.0}
 RESERVE_S = 20.0  # for what `fit` does after the final training
@@ -71,25 +72,42 @@ def run(
     names: Sequence[str] = tuple(MINUTES),
     rules: Sequence[str] = tuple(WITHOUT),
     seeds: Sequence[int] = (0, 1, 2),
+    photos: int | None = None,
+    budgets: Sequence[float] = (1.0,),
 ) -> list[Row]:
-    """Record what is not recorded yet, and replay every race with each rule switched off."""
+    """Record what is not recorded yet, and replay every race with each rule switched off.
+
+    Args:
+        names: data sets.
+        rules: of `WITHOUT`.
+        seeds: of the data, the folds and the noise.
+        photos: for training at the most, each class by its share; None for all.
+        budgets: in shares of the usual one; every one is a race of its own.
+    """
     with ExitStack() as stack:
         stack.enter_context(own_cache())
         beside = stack.enter_context(tempfile.TemporaryDirectory(prefix="regraft-bench-"))
         folder = Path(os.environ.get("REGRAFT_RECORDINGS") or beside)
         rows = []
         for name in names:
-            stages = [_stage(name, folder, Path(beside), seed) for seed in seeds]
-            rows += ablation_rows(name, stages, rules=rules, budget_s=60.0 * MINUTES[name])
+            stages = [_stage(name, folder, Path(beside), seed, photos) for seed in seeds]
+            for share in budgets:
+                budget_s = 60.0 * MINUTES[name] * share
+                title = f"{name}, {budget_s:.0f} s"
+                rows += ablation_rows(title, stages, rules=rules, budget_s=budget_s)
     return rows
 
 
-def _stage(name: str, folder: Path, beside: Path, seed: int) -> Stage:
+def _stage(name: str, folder: Path, beside: Path, seed: int, photos: int | None) -> Stage:
     """The recordings of a set, made if need be."""
     root, labels = race_data(name, beside, seed)
     data = rg.find_groups(rg.scan(root, labels=labels))
+    if photos is not None and photos < len(data.train):
+        drawn = set(spread_rows(data.labels(data.train), photos, seed=seed).tolist())
+        spare = [row.path for i, row in enumerate(data.train) if i not in drawn]
+        data = data.mark(dict.fromkeys(spare, ("excluded", "thinned for the ablation")))
     approaches = candidate_approaches((), ())
-    recordings = folder / f"{name.replace(' ', '-')}-{seed}"
+    recordings = folder / f"{name.replace(' ', '-')}-{seed}-{len(data.train)}"
     record(approaches, data, recordings, seed=seed)
     return Stage(
         data, seed, [(a, read_recording(a, data, recordings, seed=seed)) for a in approaches]

@@ -213,6 +213,8 @@ def _deal(
     dealt = np.zeros((groups.n_classes, len(shares)))  # rows so far
     order = random.permutation(len(side))
 
+    # The largest groups first, while there is still room for them everywhere; those of several
+    # classes before all others, which can even out what they leave.
     is_mixed = groups.labels < 0
     mixed = order[is_mixed[order]]
     mixed = mixed[np.argsort(-groups.sizes[mixed], kind="stable")]
@@ -222,6 +224,8 @@ def _deal(
     pure = pure[np.lexsort((groups.labels[pure], -groups.sizes[pure]))]
     kind = np.stack([groups.sizes[pure], groups.labels[pure]])  # (2, pure groups)
     starts = np.flatnonzero(np.any(np.diff(kind, axis=1, prepend=-1) != 0, axis=0))
+    # Groups of one size and class are interchangeable, so that only their numbers are decided:
+    # millions of ungrouped rows are a handful of decisions.
     for alike in np.split(pure, starts[1:]):
         if not len(alike):
             continue
@@ -258,7 +262,7 @@ def _fill(
     next_vessel = np.append((dealt / shares)[by_level][1:], np.inf)
     level = float(levels[np.argmax(levels <= next_vessel)])
     missing = np.maximum(0, level * shares - dealt)
-    numbers = np.floor(missing / size + 1e-9).astype(np.int64)
+    numbers = np.floor(missing / size + 1e-9).astype(np.int64)  # 2.9999999 groups are three
     for _ in range(count - int(numbers.sum())):
         still_missing = np.round(level * shares - dealt - numbers * size, 6)
         filled = (totals + numbers * size) / shares
@@ -289,6 +293,8 @@ def _place_mixed(
         rows = groups.pair_rows[pairs][:, None]  # (q, 1)
         total = rows_per_class[classes][:, None]
         before = dealt[classes]  # (q, k)
+        # (before + rows - aim)^2 - (before - aim)^2, in shares of the class: what placing the group
+        # there adds to the squared distance from the wanted shares.
         growth = (rows * (2 * (before - total * shares) + rows) / total**2).sum(axis=0)
         has_others = before.sum(axis=1, keepdims=True)
         would_hold_all = (left[classes] == 1)[:, None] & (before == has_others) & (has_others > 0)

@@ -201,7 +201,7 @@ def read_whole(folder: Path, part: str, read: Callable[[], T]) -> T:
     deadline, same = time.monotonic() + _WAIT_S, 0
     while True:
         settled(folder)
-        before = _state(folder, part)
+        before = _state(folder, part)  # an optimistic reader: what it read counts if nothing moved
         try:
             result = read()
         except Exception:

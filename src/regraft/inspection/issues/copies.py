@@ -106,6 +106,8 @@ def find_copies(
     pairs = _candidates(neighbours)
     coarse = _coarse(pairs, sketches)
     pairs, coarse = pairs[coarse >= _COARSE], coarse[coarse >= _COARSE]
+    # The ratio test once more before the expensive alignment: on uniform parts nearly all pairs
+    # are alike at this coarseness, and nearly none of them survives it.
     kind = _likeness_of_kind(np.unique(pairs), neighbours, sketches)[pairs].max(axis=1)
     stands_out = 1 - coarse <= _STANDING_OUT * (1 - kind)
     pairs, kind = pairs[stands_out], kind[stands_out]
@@ -145,6 +147,7 @@ def kin_of(neighbours: Neighbours, i: int) -> NDArray[np.int64]:
     near: NDArray[np.int64] = neighbours.indices[i][neighbours.indices[i] >= 0]
     if len(near) < 2 * _KIN:  # other copies may be most
         return near[:0]
+    # The nearer half may be further copies of the same picture, which say nothing of its kind.
     kin = near[len(near) // 2 :]
     return kin[:: len(kin) // _KIN][:_KIN]
 
@@ -219,9 +222,10 @@ def _aligned(a: NDArray[np.uint8], b: NDArray[np.uint8], side_px: int) -> _Align
         for flip in (False, True):
             scores = np.einsum("mws,ms->mw", windows, _mirrored(other) if flip else other)
             best = scores.max(axis=1)
-            better = best > score + 1e-4
+            better = best > score + 1e-4  # ties stay with the whole picture, not mirrored
             score[better], window[better] = best[better], scores.argmax(axis=1)[better]
             turned[better], mirrored[better] = bool(turn), flip
+    # A picture of one colour has no detail to correlate; two of them are alike by their level.
     flat = np.maximum(a.std(axis=(1, 2)), b.std(axis=(1, 2))) < _FLAT
     same = np.abs(a.mean(axis=(1, 2)) - b.mean(axis=(1, 2))) < _SAME_LEVEL
     score[flat] = np.where(same[flat], 1.0, -1.0)
@@ -252,6 +256,8 @@ def _refined(
         return float(_detail(window.astype(np.float32), _FINE_BLUR) @ wanted)
 
     rows, columns = cut(edges, 0), cut(edges, 1)
+    # Coordinate ascent: each of the four edges is moved out and in while that helps, then by half
+    # of the step. A crop is a rectangle, so rows and columns of the picture can be cut apart.
     best = score(rows @ picture @ columns.T)
     for step in _STEPS:
         moved = True

@@ -272,6 +272,7 @@ def _far_apart(
     first, second = [], []
     for label in np.unique(own[drawn + 1]):
         places = np.flatnonzero(own == label)
+        # Of the rows of this class those that come at least `half` of it before or behind `at`.
         half = (len(places) + 1) // 2
         at = drawn[own[drawn + 1] == label]
         rank = np.searchsorted(places, at)  # where the first would come in the class of the second
@@ -373,6 +374,8 @@ def _parting(near: NDArray[Any], far: NDArray[Any]) -> float:
     against a link.
     """
     share, chance = _exceeding(near, far)
+    # Youden's index at every similarity that occurs; where too many pairs far apart are as alike,
+    # the class looks the same all over and no similarity tells.
     allowed = chance <= _FAR
     if not allowed.any():
         return math.inf
@@ -380,6 +383,7 @@ def _parting(near: NDArray[Any], far: NDArray[Any]) -> float:
     best = int(gain.argmax())
     linked = max(1 / len(near), float(gain[best] / (1 - chance[best])))  # of all neighbours, about
     weight = max(1.0, 1 / linked - 1)
+    # Once more, by the odds against a link that the first answer implies.
     best = int(np.where(allowed, share - weight * chance, -math.inf).argmax())
     values = np.sort(near)[::-1]
     return max(float(values[best]), _LEAST * float(np.median(values[: best + 1])))
