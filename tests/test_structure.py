@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -165,6 +166,16 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         imports[file].remove(other)
     assert sum(map(len, imports.values())) > 1_000
     TopologicalSorter(imports).prepare()  # raises CycleError, which names the circle
+
+
+def test_what_stands_at_the_top_of_a_wing_is_there() -> None:
+    checked = 0
+    for path in PACKAGE.rglob("__init__.py"):
+        top = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        for name in re.findall(r"^ *(\w+) {2,}\S", top, re.MULTILINE):
+            checked += 1
+            assert (path.parent / f"{name}.py").exists(), f"{path}: {name}"
+    assert checked > 100
 
 
 def test_only_engines_import_a_runtime() -> None:
