@@ -22,7 +22,12 @@ from regraft.exporting.artifact import (
 )
 from regraft.exporting.card import model_card
 from regraft.exporting.forms import form_named, form_of
-from regraft.exporting.precisions import DEFAULT_PRECISION, advice_instead, precision_named
+from regraft.exporting.precisions import (
+    DEFAULT_PRECISION,
+    PRECISIONS,
+    advice_instead,
+    precision_named,
+)
 from regraft.exporting.replay import Replay, predictions_of_model, replay
 from regraft.features.embedding import read_checked
 from regraft.inspection.exploring import spread
@@ -137,17 +142,7 @@ def export_model(
         raise ExportError(
             f"none of the {form.things} to check with can be read; nothing was exported"
         )
-    if asked.calibrated and not expected:
-        raise ExportError(
-            f"--precision {precision} needs {form.things} to be calibrated and checked on; "
-            "add --check FOLDER"
-        )
-    if asked.convert is not None:
-        note(progress, f"changing the precision to {precision}")
-    calibrating = _arrays(model, expected, _CALIBRATING) if asked.calibrated else []
-    changed = with_precision(model, precision, calibrating)
-    if asked.calibrated:
-        changed = _recalibrated(changed, expected, jobs=jobs)
+    changed = _converted(model, precision, expected, jobs=jobs, progress=progress)
     contents = with_metadata(changed, precision=precision)
     source = standalone_source(model)
     with tempfile.TemporaryDirectory(prefix="regraft-export-") as folder:
@@ -224,6 +219,28 @@ def _arrays(model: Model, expected: Sequence[Prediction], most: int) -> list[NDA
         except UnreadableInputError:
             continue
     return arrays
+
+
+def _converted(
+    model: Model,
+    precision: str,
+    expected: Sequence[Prediction],
+    *,
+    jobs: int | None,
+    progress: Progress,
+) -> Model:
+    """The model in another precision, calibrated where that takes it."""
+    asked = PRECISIONS[precision]
+    if asked.calibrated and not expected:
+        raise ExportError(
+            f"--precision {precision} needs {form_of(model).things} to be calibrated and checked "
+            "on; add --check FOLDER"
+        )
+    if asked.convert is not None:
+        note(progress, f"changing the precision to {precision}")
+    arrays = _arrays(model, expected, _CALIBRATING) if asked.calibrated else []
+    changed = with_precision(model, precision, arrays)
+    return _recalibrated(changed, expected, jobs=jobs) if asked.calibrated else changed
 
 
 def _recalibrated(model: Model, expected: Sequence[Prediction], *, jobs: int | None) -> Model:
