@@ -18,8 +18,8 @@ from pathlib import Path
 import regraft as rg
 from benchmarks.data import own_cache, photo_folder
 from benchmarks.rows import Row, at_least, at_most
-from regraft.exporting import Exported, export_model
-from regraft.exporting.replay import TOLERANCE
+from regraft.exporting.agreement import TOLERANCE
+from regraft.exporting.exporter import Exported, export_model
 
 MOST_MB = {"float32": 20.0, "half": 20.0, "int8": 6.0}
 MOST_LOST = 0.01

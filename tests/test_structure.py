@@ -182,6 +182,18 @@ def test_nothing_but_kinds_tells_one_kind_of_input_from_another() -> None:
     assert _ASKS_FOR_A_KIND.search('    "IMAGE: find_copies,')
 
 
+def test_what_stands_at_the_top_of_a_wing_is_there() -> None:
+    checked = 0
+    for path in PACKAGE.rglob("__init__.py"):
+        top = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        for name in re.findall(r"^ *(\w+) {2,}\S", top, re.MULTILINE):
+            checked += 1
+            assert (path.parent / f"{name}.py").exists() or (path.parent / name).is_dir(), (
+                f"{path}: {name}"
+            )
+    assert checked > 100
+
+
 def test_only_engines_import_a_runtime() -> None:
     seen = set()
     for row, path in _modules():

@@ -13,7 +13,7 @@ import pytest
 import regraft as rg
 from regraft.approaches import APPROACHES
 from regraft.errors import UsageError
-from tests.commands import CommandLine, help_of_fit
+from tests.commands import CommandLine, help_of
 
 FILE = '''
 """Nearest class mean: logits are minus the squared distances to the shrunken class means."""
@@ -92,7 +92,8 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_help_and_errors_name_it(toy: Path, photo_folder: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no approach 'magic'; expected .*nearest_mean"):
         rg.fit(photo_folder, approaches="magic")
-    shown = help_of_fit(
+    shown = help_of(
+        "fit",
         toy,
         "import toy_means; from regraft.approaches import APPROACHES; "
         "APPROACHES['nearest_mean'] = toy_means.NearestMean",

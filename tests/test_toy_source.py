@@ -13,7 +13,7 @@ import pytest
 
 from regraft.backbones.sources import SOURCES, Source, backbone_forms, get_backbone, sources_table
 from regraft.errors import BackboneError
-from tests.commands import FROZEN, CommandLine, help_of_fit
+from tests.commands import FROZEN, CommandLine, help_of
 
 FILE = '''
 """Mean colours of the cells of a grid: "colours:4" makes 48 numbers of a photo, without weights."""
@@ -85,7 +85,8 @@ def test_help_and_errors_name_it(toy: Path) -> None:
     assert "| `colours:GRID` | mean colours of the cells of a grid |" in sources_table()
     with pytest.raises(BackboneError, match="colours:GRID"):
         get_backbone("efficientnet_lite")
-    shown = help_of_fit(
+    shown = help_of(
+        "fit",
         toy,
         "import toy_colours; from regraft.backbones.sources import SOURCES, Source; "
         f"SOURCES['colours'] = Source(**{ROW!r}, find=toy_colours.find)",

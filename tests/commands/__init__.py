@@ -78,9 +78,11 @@ class CommandLine:
         return outcome
 
 
-def help_of_fit(folder: Path, first: str) -> str:
-    """`regraft fit --help` of a process that has run `first`, with `folder` to import from."""
-    code = f"{first}; from regraft.commands import app; raise SystemExit(app.run(['fit', '-h']))"
+def help_of(command: str, folder: Path, first: str) -> str:
+    """`--help` of a command in a process that has run `first`, with `folder` to import from."""
+    code = (
+        f"{first}; from regraft.commands import app; raise SystemExit(app.run(['{command}', '-h']))"
+    )
     path = os.pathsep.join([str(folder), str(Path(regraft.__file__).parents[1])])
     done = subprocess.run(
         [sys.executable, "-c", code],

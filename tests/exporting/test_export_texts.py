@@ -18,7 +18,9 @@ from tokenizers import Tokenizer
 import regraft as rg
 from regraft.engines.precision import integer_weights
 from regraft.errors import ExportError, UsageError
-from regraft.exporting import artifact, export_model, exporter, facts_of, form_named
+from regraft.exporting import artifact, exporter
+from regraft.exporting.exporter import export_model, facts_of
+from regraft.exporting.forms import form_named
 from regraft.kinds.texts.decoding import decode
 from tests.commands import CommandLine
 from tests.text_runs import make_text_run
@@ -169,7 +171,7 @@ def test_without_texts_odd_ones_are_checked_and_that_is_said(model: rg.Model, he
     assert facts_of(found.to_dict()) == (
         "checked on 14 odd texts only, not on texts: give --check FOLDER"
     )
-    with pytest.raises(ExportError, match="8-bit integers need texts to be calibrated"):
+    with pytest.raises(ExportError, match="--precision int8 needs texts to be calibrated"):
         export_model(model, "small.onnx", precision="int8")
 
 

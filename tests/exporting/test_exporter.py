@@ -23,7 +23,9 @@ import regraft as rg
 from regraft.engines import precision as engine
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ExportError, UsageError
-from regraft.exporting import artifact, export_model, exporter, facts_of, sample_of_run
+from regraft.exporting import artifact, exporter
+from regraft.exporting.exporter import export_model, facts_of, sample_of_run
+from regraft.exporting.precisions import PRECISIONS, precisions_table
 from regraft.kinds.images.decoding import decode
 from tests.commands import CommandLine
 from tests.odd_images import write_corpus
@@ -218,7 +220,7 @@ def test_files_that_are_there_are_kept(run: rg.Run, model: rg.Model, here: Path)
     ("file", "options", "expected"),
     [
         ("rooms.pt", {}, "expected a name ending in .onnx"),
-        ("rooms.onnx", {"precision": "int4"}, "expected float32, half, int8"),
+        ("rooms.onnx", {"precision": "int4"}, "no precision 'int4'; expected float32, half, int8$"),
     ],
 )
 def test_what_is_asked_for_wrongly_is_said(
@@ -233,7 +235,7 @@ def test_without_photos_odd_sizes_are_checked_and_that_is_said(model: rg.Model, 
     assert (found.checked.inputs, found.odd.inputs) == (0, 7)
     assert "give --check FOLDER" in facts_of(found.to_dict())
     assert found.to_dict()["ms"] is None
-    with pytest.raises(ExportError, match="8-bit integers need photos"):
+    with pytest.raises(ExportError, match="--precision int8 needs photos to be calibrated"):
         export_model(model, "small.onnx", precision="int8")
 
 
@@ -299,16 +301,18 @@ def test_integers_that_cost_too_much_are_not_written(
     run: rg.Run, model: rg.Model, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = np.random.default_rng(0)
-    monkeypatch.setattr(
-        exporter,
-        "with_precision",
-        lambda some, *_: replace(some, graph=_with_another_head(some.graph, noise)),
-    )
+    for name in ("half", "int8"):
+        spoilt = replace(
+            PRECISIONS[name],
+            convert=lambda some, _: _with_another_head(some.graph, noise),
+            shrinks=False,
+        )
+        monkeypatch.setitem(PRECISIONS, name, spoilt)
     with pytest.raises(ExportError, match="points of accuracy on 24 photos, more than is accepted"):
         export_model(model, "small.onnx", check=run.data, precision="int8")
     with pytest.raises(ExportError, match="would change the class of"):
         export_model(model, "small.onnx", check=photos(run, 12), precision="int8")
-    with pytest.raises(ExportError, match=r"--precision half would cost .* --precision float32"):
+    with pytest.raises(ExportError, match=r"--precision half .* would cost .* --precision float32"):
         export_model(model, "small.onnx", check=run.data, precision="half")
     assert list(here.glob("small*")) == []
 
@@ -326,8 +330,19 @@ def _with_another_head(graph: bytes, random: np.random.Generator) -> bytes:
 
 
 def test_a_graph_that_is_no_network_cannot_become_integers() -> None:
-    with pytest.raises(ExportError, match="export it with --precision half or float32"):
+    with pytest.raises(ExportError, match="the network cannot be turned into 8-bit integers"):
         engine.integer_graph(onnx.ModelProto().SerializeToString(), [])
+
+
+def test_a_precision_that_fails_names_those_that_cost_less(model: rg.Model) -> None:
+    empty = replace(model, graph=onnx.ModelProto().SerializeToString())
+    with pytest.raises(ExportError, match=r"; export it with --precision half or float32$"):
+        artifact.with_precision(empty, "int8", [])
+
+
+def test_the_docs_list_the_precisions() -> None:
+    page = Path(__file__).parents[2] / "docs" / "frameworks.md"
+    assert precisions_table() in page.read_text(encoding="utf-8")
 
 
 def test_a_sample_of_a_run_takes_test_photos_first() -> None:

@@ -1,4 +1,11 @@
-"""Strategies that turn a Dataset into a Model, one a file; `APPROACHES` lists them by name."""
+"""Strategies that turn a Dataset into a Model, one a file; `APPROACHES` lists them by name.
+
+base     what an approach is, what it is for (`Profile`), what training it may cost
+frozen   what those on frozen backbones share
+trained  what those that train a network share
+
+Every other file is one strategy.
+"""
 
 from __future__ import annotations
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from regraft.commands.groups import argument, option
 from regraft.commands.options import Jobs, ModelPath, Output
 from regraft.commands.printing import csv_text, print_result, shown_progress
+from regraft.exporting.precisions import DEFAULT_PRECISION, PRECISIONS, precisions_help
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,11 @@ class ExportOptions:
 
     file: Path = argument("FILE", "Its name, ending in .onnx.")
     check: Path | None = option("What to compare on; by default 500 of the run.", "DATA")
-    precision: Literal["float32", "half", "int8"] = option(
-        "half and int8 make the file smaller; the change is measured.", default="float32"
+    precision: str = option(
+        f"{precisions_help()} What it changes is measured.",
+        "NAME",
+        DEFAULT_PRECISION,
+        autocompletion=lambda: list(PRECISIONS),
     )
     force: bool = option("Replace files that are there.", default=False)
 

@@ -4,17 +4,22 @@ Enters: a folder of photos, or a table that names them. Leaves: a `Dataset`, a t
 with content hash, label, group, split, size, status and reason.
 
     walking    the files below a folder, and why some are not read
-    layouts    labels and splits from the names of folders; `nesting` finds the level they are on
+    layouts    labels and splits from the names of folders; `nesting` finds the level they are on,
+               `split_names` knows what a name says of a split
     labels     a label table: `columns` which column is what, `values` what its cells mean
     matching   the files that the names in a label table mean
     sources    the paths that a user named
     reader     a folder or a table and of which kind it is: calls the above
     inputs     files, folders, patterns and tables whose inputs are to be predicted
+    drafts     rows before their files are read
     reading    content hash and size of every file
     checking   what only shows once all is read: conflicts, leaks, classes too small
     scanning   `scan`, which calls the above from top to bottom
-    splitting  groups, a test set set aside, cross-validation folds
+    ordering   rows in order by names and times
+    splitting  groups, a test set held out, cross-validation folds
     table      Row and Dataset, and their CSV form
+    elsewhere  rows of far folders, named without the way to them
+    overlaps   what a Dataset has in common with what backbones were trained on before
 """
 
 from __future__ import annotations

@@ -1,4 +1,29 @@
-"""The runtimes that turn arrays into features: one file each, imported only when used."""
+"""The runtimes that turn arrays into features: one file each, imported only when used.
+
+base            what an engine is
+devices         where graphs run and networks train, a row each; `load_graph` for all
+onnx            ONNX Runtime: runs graphs
+precision       graphs with smaller numbers
+
+Networks, by who makes them; the others work on any:
+
+timm, torchvision, transformers, modules (the user's own)
+efficientnet_lite  what is built in, as a graph without PyTorch, from weights of `state_dicts`
+hubs            files that others publish
+torch           networks and weights loaded and exported
+classifiers     the last layer of an image network
+stages          a network cut where its stages begin; `called` finds them by watching what it calls
+encoders        text encoders read, and run part by part
+
+What is trained:
+
+networks        networks made trainable; `texts` does so for encoders and word vectors
+training        the loop; `fastai` trains in its place, `learners` are its objects
+statistics      what batch normalisation remembers of the pretraining
+explanations    where a network finds evidence
+lightning       a network as a module of Lightning
+publishing      a folder for timm
+"""
 
 from __future__ import annotations
 

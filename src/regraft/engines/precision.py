@@ -138,10 +138,7 @@ def integer_weights(graph: bytes, *, last: str = "features") -> bytes:
         if i in inside and node.op_type in _WITH_WEIGHTS:
             names.append(node.name)
     if not names:  # the quantiser takes an empty list for all there are
-        raise ExportError(
-            "the model has no network whose numbers could become 8-bit integers; export it with "
-            "--precision float32"
-        )
+        raise ExportError("the model has no network whose numbers could become 8-bit integers")
     with tempfile.TemporaryDirectory(prefix="regraft-") as folder, _quiet():
         quantization = load_quantizer()
         source, target = Path(folder) / "float.onnx", Path(folder) / "integer.onnx"
@@ -165,10 +162,7 @@ def integer_weights(graph: bytes, *, last: str = "features") -> bytes:
 
 def _not_quantised(error: Exception) -> ExportError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ExportError(
-        f"the network cannot be turned into 8-bit integers ({reason}); export it with "
-        "--precision half or float32"
-    )
+    return ExportError(f"the network cannot be turned into 8-bit integers ({reason})")
 
 
 def _computes(graph: object, last: str) -> set[int]:

@@ -1,11 +1,12 @@
 """A model as one ONNX file that predicts what the model predicts.
 
-`exporter` is the way in; `artifact` makes the file, `replay` compares it with the model, `card`
-describes it, `forms` holds what differs between photos and texts, and `standalone_*.py` are not
-imported but shipped beside it.
+exporter      the way in
+precisions    a row for each of what may become of the network's numbers
+artifact      the file: graph, facts, and what it takes to make it smaller
+replay        the file beside the model, run as its users will run it
+agreement     how close both have to be
+card          what the model is and was measured to do
+forms         what differs between photos and texts
+
+`standalone_*.py` are not imported but shipped beside the file.
 """
-
-from regraft.exporting.exporter import Exported, export_model, facts_of, sample_of_run
-from regraft.exporting.forms import form_named
-
-__all__ = ["Exported", "export_model", "facts_of", "form_named", "sample_of_run"]

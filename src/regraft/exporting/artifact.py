@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,41 +16,39 @@ from numpy.typing import NDArray
 
 from regraft._version import __version__
 from regraft.engines.onnx import OnnxEngine
-from regraft.engines.precision import half_weights
 from regraft.errors import ExportError
 from regraft.exporting.forms import form_of
+from regraft.exporting.precisions import PRECISIONS, advice_instead
 from regraft.model import Model
 
-PRECISIONS = ("float32", "half", "int8")
 _SMALLER = 0.95  # of the size, above which another precision is not worth its name
 
 
-def with_precision(
-    model: Model, precision: str, arrays: Callable[[], Sequence[NDArray[Any]]]
-) -> Model:
+def with_precision(model: Model, name: str, arrays: Sequence[NDArray[Any]]) -> Model:
     """The model with its graph in another precision.
 
     Args:
         model: any.
-        precision: one of `PRECISIONS`.
-        arrays: what the graph takes, of some inputs, to calibrate integers with.
+        name: of the precision.
+        arrays: what the graph takes, of some inputs, to calibrate it with.
 
     Raises:
-        ExportError: the graph cannot be quantised, or would be no smaller.
+        ExportError: the graph cannot be converted, or would be no smaller.
     """
-    graph = _named_once(model.graph)
-    if precision == "float32":
-        return replace(model, graph=graph)
-    smaller = (
-        half_weights(graph) if precision == "half" else form_of(model).integers(graph, arrays())
-    )
-    if len(smaller) > _SMALLER * len(graph):
-        raise ExportError(
-            f"--precision {precision} would leave {len(smaller) / 1e6:.1f} of "
-            f"{len(graph) / 1e6:.1f} MB: hardly any of its numbers belong to a network; export it "
-            "with --precision float32"
-        )
-    return replace(model, graph=smaller)
+    precision, graph = PRECISIONS[name], _named_once(model.graph)
+    model = replace(model, graph=graph)
+    if precision.convert is None:
+        return model
+    try:
+        converted = precision.convert(model, arrays)
+        if precision.shrinks and len(converted) > _SMALLER * len(graph):
+            raise ExportError(
+                f"--precision {name} would leave {len(converted) / 1e6:.1f} of "
+                f"{len(graph) / 1e6:.1f} MB: hardly any of its numbers belong to a network"
+            )
+    except ExportError as error:
+        raise ExportError(f"{error}{advice_instead(name)}") from error
+    return replace(model, graph=converted)
 
 
 def _named_once(graph: bytes) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 
 from regraft.evidence.evaluation import METRICS, Evaluation
 from regraft.exporting.forms import Form, form_of
+from regraft.exporting.precisions import PRECISIONS
 from regraft.kinds import kind_named
 from regraft.metrics.rates import Estimate
 from regraft.model import Model
@@ -25,7 +26,7 @@ def model_card(
 ) -> str:
     """The card of a model that was exported; `exported` is `Exported.to_dict()`."""
     backbone = model.backbone
-    form = form_of(model)
+    form, precision = form_of(model), PRECISIONS[exported["precision"]]
     one, many = form.thing, f"{form.things}"
     name = str(exported["file"]).replace("\\", "/").rpartition("/")[2]
     parts = [
@@ -39,7 +40,7 @@ def model_card(
                 ("Licence of the backbone", str(backbone["licence"] or _LICENCE_UNKNOWN)),
                 ("Trained on", f"{model.trained_on.get('images', 0):,} {many} of the user"),
                 ("Fingerprint of the data", str(model.trained_on.get("fingerprint", ""))),
-                ("Precision", str(exported["precision"])),
+                ("Precision", f"{exported['precision']}: {precision.summary}"),
                 ("Size", _size(exported["bytes"])),
             ]
         ),
@@ -105,10 +106,12 @@ def _estimate(estimate: Estimate | None) -> str:
 
 
 def _checked(exported: Mapping[str, Any], form: Form) -> str:
-    checked, odd, many = exported["checked"], exported["odd"], f"{form.things}"
+    checked, odd, many = exported["checked"], exported["odd"], form.things
+    precision = PRECISIONS[exported["precision"]]
     said = [
         f"Before it was written, the script beside it was run on {checked['inputs']:,} {many} and "
-        f"on {odd['inputs']} {form.odd}, in a process of its own."
+        f"on {odd['inputs']} {form.odd}, in a process of its own. Accepted is "
+        f"{precision.agreement.summary}."
     ]
     if checked["inputs"]:
         said.append(
@@ -118,7 +121,7 @@ def _checked(exported: Mapping[str, Any], form: Form) -> str:
         )
     if checked["accuracy"]:
         said.append(f"Accuracy changed by {from_json(checked['accuracy'], Estimate).points}.")
-    if exported["ms"] is not None and exported["precision"] != "float32":
+    if exported["ms"] is not None and precision.convert is not None:
         said.append(
             f"A {form.thing} takes {exported['ms']:.1f} ms on one thread where it took "
             f"{exported['ms_before']:.1f} ms, and the file has {_size(exported['bytes'])} "

@@ -15,7 +15,6 @@ from regraft.dataset import Dataset
 from regraft.errors import ExportError, StorageError, UnreadableInputError, UsageError
 from regraft.evidence.evaluation import Evaluation
 from regraft.exporting.artifact import (
-    PRECISIONS,
     milliseconds,
     standalone_source,
     with_metadata,
@@ -23,7 +22,13 @@ from regraft.exporting.artifact import (
 )
 from regraft.exporting.card import model_card
 from regraft.exporting.forms import form_named, form_of
-from regraft.exporting.replay import TOLERANCE, Replay, predictions_of_model, replay
+from regraft.exporting.precisions import (
+    DEFAULT_PRECISION,
+    PRECISIONS,
+    advice_instead,
+    precision_named,
+)
+from regraft.exporting.replay import Replay, predictions_of_model, replay
 from regraft.features.embedding import read_checked
 from regraft.inspection.exploring import spread
 from regraft.model import Model, Prediction
@@ -31,9 +36,7 @@ from regraft.progress import Progress, note, silent
 from regraft.storage.files import write_atomic
 from regraft.storage.switching import settled, write_together
 
-MOST_LOST = 0.01  # accuracy that half precision or 8-bit integers may cost
-MOST_CHANGED = 0.02  # share of inputs whose class they may change, where labels are not known
-_CALIBRATING = 100  # inputs whose activations give the ranges of integers
+_CALIBRATING = 100  # inputs
 _TIMED = 20  # inputs
 _WAIT_S = 30.0  # for another export into the same folder
 _SCRIPT_MARK = "with the .onnx file beside this script"
@@ -96,7 +99,7 @@ def export_model(
     file: str | Path,
     *,
     check: Dataset | Sequence[str | Path] = (),
-    precision: str = "float32",
+    precision: str = DEFAULT_PRECISION,
     evaluations: Sequence[Evaluation] = (),
     force: bool = False,
     jobs: int | None = None,
@@ -116,24 +119,22 @@ def export_model(
         file: its name, ending in .onnx.
         check: photos or texts to compare on, all of them; rows with labels measure accuracy as
             well.
-        precision: "float32"; "half" for constants of half the size; "int8" for 8-bit integers.
+        precision: the name of one of `PRECISIONS`.
         evaluations: of the run, for the card.
         force: replace files that are there.
         jobs: worker threads.
         progress: told how far each step is.
 
     Raises:
-        UsageError: the name or the precision is not one of those.
-        ExportError: files are there, or the exported file does not predict as the model does:
-            in single precision by more than 0.01 in a probability or another class, near ties
-            aside; in another precision by more than a point of accuracy and one input (or another
-            class for 2 % of them, where labels are not known). Or another precision would make
-            the file no smaller.
+        UsageError, MissingExtraError: the name is no such name, or see `precision_named`.
+        ExportError: files are there, the exported file does not agree with the model as closely
+            as its precision has to (`agreement`), or is no smaller where it should be.
         StorageError: the files cannot be written.
     """
     file = Path(file)
     script, card = file.with_suffix(".py"), file.with_suffix(".md")
-    _check_names(file, script, card, precision=precision, force=force)
+    asked = precision_named(precision)
+    _check_names(file, script, card, force=force)
     form = form_of(model)
     paths, labels = _labelled(check, model.classes)
     expected = predictions_of_model(model, paths, jobs=jobs, progress=progress)
@@ -141,15 +142,7 @@ def export_model(
         raise ExportError(
             f"none of the {form.things} to check with can be read; nothing was exported"
         )
-    if precision == "int8" and not expected:
-        raise ExportError(
-            f"8-bit integers need {form.things} to be calibrated and checked on; add --check FOLDER"
-        )
-    if precision != "float32":
-        note(progress, f"changing the precision to {precision}")
-    changed = with_precision(model, precision, lambda: _arrays(model, expected, _CALIBRATING))
-    if precision == "int8":
-        changed = _recalibrated(changed, expected, jobs=jobs)
+    changed = _converted(model, precision, expected, jobs=jobs, progress=progress)
     contents = with_metadata(changed, precision=precision)
     source = standalone_source(model)
     with tempfile.TemporaryDirectory(prefix="regraft-export-") as folder:
@@ -158,7 +151,11 @@ def export_model(
         write_atomic(staged.with_suffix(".onnx"), contents)
         checked = replay(staged, expected, labels=labels, progress=progress)
         odd = replay(staged, predictions_of_model(model, form.write_odd(Path(folder))))
-    _require_agreement(checked, odd, precision=precision, things=form.things)
+    if objection := asked.agreement.objection(checked, odd, form.things):
+        raise ExportError(
+            f"with --precision {precision} the exported file {objection}; nothing was written"
+            f"{advice_instead(precision)}"
+        )
     timed = _arrays(model, expected, _TIMED)
     found = Exported(
         modality=model.transform.modality,
@@ -183,9 +180,7 @@ def export_model(
     return found
 
 
-def _check_names(file: Path, script: Path, card: Path, *, precision: str, force: bool) -> None:
-    if precision not in PRECISIONS:
-        raise UsageError(f"precision is {precision!r}, expected {', '.join(PRECISIONS)}")
+def _check_names(file: Path, script: Path, card: Path, *, force: bool) -> None:
     if file.suffix != ".onnx":
         raise UsageError(f"the exported file is {file.name!r}, expected a name ending in .onnx")
     settled(file.parent)
@@ -226,6 +221,28 @@ def _arrays(model: Model, expected: Sequence[Prediction], most: int) -> list[NDA
     return arrays
 
 
+def _converted(
+    model: Model,
+    precision: str,
+    expected: Sequence[Prediction],
+    *,
+    jobs: int | None,
+    progress: Progress,
+) -> Model:
+    """The model in another precision, calibrated where that takes it."""
+    asked = PRECISIONS[precision]
+    if asked.calibrated and not expected:
+        raise ExportError(
+            f"--precision {precision} needs {form_of(model).things} to be calibrated and checked "
+            "on; add --check FOLDER"
+        )
+    if asked.convert is not None:
+        note(progress, f"changing the precision to {precision}")
+    arrays = _arrays(model, expected, _CALIBRATING) if asked.calibrated else []
+    changed = with_precision(model, precision, arrays)
+    return _recalibrated(changed, expected, jobs=jobs) if asked.calibrated else changed
+
+
 def _recalibrated(model: Model, expected: Sequence[Prediction], *, jobs: int | None) -> Model:
     """The distance from which an input is unfamiliar, moved as far as distances have moved."""
     some = {one.path: one.unfamiliarity for one in spread(expected, _CALIBRATING)}
@@ -235,33 +252,6 @@ def _recalibrated(model: Model, expected: Sequence[Prediction], *, jobs: int | N
         if one.flag != "unreadable"
     ]
     return replace(model, unfamiliar_from=model.unfamiliar_from + float(np.median(moved)))
-
-
-def _require_agreement(checked: Replay, odd: Replay, *, precision: str, things: str) -> None:
-    if precision != "float32":
-        lost = 0.0 if checked.accuracy is None else -checked.accuracy.value
-        if lost * checked.inputs < 1.5:  # a single one, whatever share of a few that is
-            lost = 0.0
-        changed = len(checked.changed) / max(1, checked.inputs)
-        if lost > MOST_LOST or (checked.accuracy is None and changed > MOST_CHANGED):
-            what = f"would cost {100 * lost:.1f} points of accuracy on"
-            if checked.accuracy is None:
-                what = f"would change the class of {len(checked.changed):,} of"
-            instead = "half" if precision == "int8" else "float32"
-            raise ExportError(
-                f"--precision {precision} {what} {checked.inputs:,} {things}, more than is "
-                f"accepted; nothing was written: export it with --precision {instead}"
-            )
-        return
-    for found, where in ((checked, things), (odd, f"odd {things}")):
-        if found.changed or found.largest_difference > TOLERANCE:
-            example = f", {found.changed[0]} first" if found.changed else ""
-            raise ExportError(
-                f"the exported file differs from the model: {len(found.changed):,} of "
-                f"{found.inputs:,} {where} get another class{example}, and probabilities differ by "
-                f"up to {found.largest_difference:.3f} where {TOLERANCE} is accepted; nothing was "
-                "written"
-            )
 
 
 def facts_of(found: Mapping[str, Any]) -> str:
@@ -278,6 +268,3 @@ def facts_of(found: Mapping[str, Any]) -> str:
         f"the same class on {same:,} of {checked['inputs']:,} {form.things}{ties}; probabilities "
         f"differ by {checked['largest_difference']:.4f} at most"
     )
-
-
-__all__ = ["Exported", "export_model", "facts_of", "sample_of_run"]

@@ -26,7 +26,6 @@ from regraft.progress import Progress, silent
 from regraft.storage.files import write_atomic
 from regraft.tables.cells import table_of
 
-TOLERANCE = 0.01  # of a probability
 TIE = 0.01  # two classes whose probabilities are closer may change places
 _AT_A_TIME = 200  # inputs for one process
 _INPUT_TIMEOUT_S = 30.0

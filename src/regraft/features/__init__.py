@@ -1,1 +1,7 @@
-"""Files of a Dataset in, what networks and plain measures make of them out, kept by content."""
+"""Files of a Dataset in, what networks and plain measures make of them out, kept by content.
+
+embedding    `embed`: the features of a backbone
+activations  inputs of the stages that train, in augmented views, on disk
+measures     what an Examiner tells of every row: plain facts, a sketch by which copies are known,
+             what people see of it
+"""

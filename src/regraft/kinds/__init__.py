@@ -2,6 +2,12 @@
 
 A kind is one `Kind`, a row of `KINDS`. A folder here fills it with what reads, prepares and looks
 at its inputs; what wings further up need of it stands there, and the record says where.
+
+kind        Kind, the record
+base        Reader and Transform, and the bytes of one input
+examiner    what every kind offers to be looked at without a network
+images      photos
+texts       texts
 """
 
 from __future__ import annotations

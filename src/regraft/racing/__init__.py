@@ -3,6 +3,8 @@
 Who gets time is decided by pure functions on a state that can be written down; one module does what
 they say.
 
+    similarity  how far the data are from those of the pretraining
+    guide       the rule of thumb, and what it advises
     entrants    which approaches `fit` compares, in which order
     policy      the shares, margins and limits, each with its reason
     state       how far each candidate is, and the moves there are

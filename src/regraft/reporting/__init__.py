@@ -8,7 +8,8 @@ was run. Of what a run does not hold, nothing is shown.
 
     report      `build_report`, which calls the parts from `checks` to `provenance`, top to bottom
     data_report `build_data_report`, of an audit: the section on the data only
-    checks      can I trust it: one answer a line, with its reason
+    checks      can I trust it: one answer a line, with its reason (`answers`); `class_check`,
+                `shortcut_checks` and `series` have files of their own
     scores      metrics, classes, confusions and calibration of each estimate
     gallery     confident errors, typical hits, samples of each class, predictions without a label
     heat_maps   colours laid over photos, and what they mean
@@ -20,7 +21,6 @@ was run. Of what a run does not hold, nothing is shown.
     more_photos accuracy by number of training photos, and a forecast
     provenance  candidates compared, settings, versions, time, what to do next
     side_by_side  `build_side_by_side`: the same questions to several runs
-    pairing     the same photos in several runs, and paired differences
     columns     tables with a column for each run
     disagreement  photos on which runs disagree, or on which all are wrong
     pages       what every page shares: its top, and how a template becomes text

@@ -47,13 +47,20 @@ def every_class(run: Run, best: Evaluation) -> Check:
         worst = min(doubtful, key=lambda name: best.per_class[name].precision)
         precision = words.percent(best.per_class[worst].precision)
         said.append(f"When it says {words.quoted(worst)}, it is right on {precision} only.")
-    small = [name for name, score in scores.items() if score.n < _SMALL_CLASS]
-    unjudged = [name for name in best.classes if name not in scores]
-    dropped = sorted(
-        {r.label for r in run.data.rows if r.status == "excluded" and r.label}
-        - set(run.data.classes)
-    )
-    said += [
+    hardly_judged = _hardly_judged(run, best)
+    answer: Answer = "careful" if is_behind or doubtful or hardly_judged else "yes"
+    said += hardly_judged
+    return Check("no" if recall.value < _LOW_RECALL else answer, claim, " ".join(said))
+
+
+def _hardly_judged(run: Run, best: Evaluation) -> list[str]:
+    """Classes of which little or nothing is known, in a sentence for each reason."""
+    counts = {name: score.n for name, score in best.per_class.items() if score.n}
+    excluded = {r.label for r in run.data.rows if r.status == "excluded" and r.label}
+    small = [name for name, n in counts.items() if n < _SMALL_CLASS]
+    unjudged = [name for name in best.classes if name not in counts]
+    dropped = sorted(excluded - set(run.data.classes))
+    return [
         f"{start}: {words.listed(_first_few(names))}."
         for start, names in (
             (f"Judged by fewer than {_SMALL_CLASS} {things()}", small),
@@ -62,9 +69,6 @@ def every_class(run: Run, best: Evaluation) -> Check:
         )
         if names
     ]
-    is_careful = is_behind or doubtful or small or unjudged or dropped
-    answer: Answer = "careful" if is_careful else "yes"
-    return Check("no" if recall.value < _LOW_RECALL else answer, claim, " ".join(said))
 
 
 def _is_named_wrongly(best: Evaluation, name: str, target: float) -> bool:

@@ -15,7 +15,13 @@ from regraft.metrics.rates import Estimate, defined
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.words import things
-from regraft.runs import BackboneRecord, Run, shareable_settings
+from regraft.runs import (
+    BackboneRecord,
+    CandidateRecord,
+    ComparisonRecord,
+    Run,
+    shareable_settings,
+)
 from regraft.storage.locations import shareable, shareable_command
 
 
@@ -95,30 +101,7 @@ def what_was_tried(run: Run) -> Tried:
     comparison = run.comparison
     accuracies = [defined(candidate.accuracy) for candidate in comparison.candidates]
     scale = charts.rate_scale([accuracy.low for accuracy in accuracies if accuracy])
-    rows = []
-    for candidate, accuracy in zip(comparison.candidates, accuracies, strict=True):
-        gap = defined(candidate.chosen_is_ahead_by)
-        images = candidate.images_predicted
-        rows.append(
-            CandidateRow(
-                title=candidate.title,
-                chosen=candidate is comparison.winner,
-                status=candidate.status,
-                reason=candidate.reason,
-                accuracy=words.percent(accuracy.value) if accuracy else "",
-                accuracy_range=words.estimate_range(accuracy) if accuracy else "",
-                mark=charts.interval_mark(accuracy, scale) if accuracy else None,
-                difference=words.points(gap.value) if gap else "",
-                difference_range=f"{words.points(gap.low)} to {words.points(gap.high)}"
-                if gap
-                else "",
-                comparison=_compared(gap),
-                seconds=words.seconds(candidate.seconds),
-                predicted=duration(candidate.predicted_seconds),
-                images=f"{images:,}" if accuracy and images is not None else "",
-                folds=_folds_done(candidate.folds_done, of=comparison.folds),
-            )
-        )
+    rows = [_candidate_row(candidate, comparison, scale) for candidate in comparison.candidates]
     folds = f"{comparison.folds}-fold cross-validation" if comparison.folds else "cross-validation"
     if comparison.repeats > 1:
         folds += f", repeated {comparison.repeats} times"
@@ -131,6 +114,29 @@ def what_was_tried(run: Run) -> Tried:
         has_images=any(row.images for row in rows),
         has_predicted=any(row.predicted for row in rows),
         some_stopped=any(row.status == "stopped" for row in rows),
+    )
+
+
+def _candidate_row(
+    candidate: CandidateRecord, comparison: ComparisonRecord, scale: charts.Scale
+) -> CandidateRow:
+    accuracy, gap = defined(candidate.accuracy), defined(candidate.chosen_is_ahead_by)
+    images = candidate.images_predicted
+    return CandidateRow(
+        title=candidate.title,
+        chosen=candidate is comparison.winner,
+        status=candidate.status,
+        reason=candidate.reason,
+        accuracy=words.percent(accuracy.value) if accuracy else "",
+        accuracy_range=words.estimate_range(accuracy) if accuracy else "",
+        mark=charts.interval_mark(accuracy, scale) if accuracy else None,
+        difference=words.points(gap.value) if gap else "",
+        difference_range=f"{words.points(gap.low)} to {words.points(gap.high)}" if gap else "",
+        comparison=_compared(gap),
+        seconds=words.seconds(candidate.seconds),
+        predicted=duration(candidate.predicted_seconds),
+        images=f"{images:,}" if accuracy and images is not None else "",
+        folds=_folds_done(candidate.folds_done, of=comparison.folds),
     )
 
 

@@ -13,13 +13,25 @@
     report.html       all of the above for people
     model/            the model, see `model.py`
     decisions.csv     what people decided in a review, see `decisions.py`; no later fit removes it
+    corrections/      what people said of photos that the model met at work, see `corrections.py`
+    models/           models that were replaced, see `promotion.py`
+    race/             until the run is done: predictions, and networks of first folds
     where.json        private, for its owner alone: absolute paths of the data, settings and command
 
-No other file holds an absolute path: the folder can be shared without `where.json`. `run.json`
-says "running" until the rest is complete and "done" afterwards, so a folder left by a killed
-process is never taken for a finished one. Where a run or a model is there already, the new run is
-made in a folder within (`NEXT`) and takes its place in one step once it is complete: until then,
-and if it never is, the old one is as it was.
+`decisions.csv`, `corrections/` and `models/` belong to the user: nothing removes them. Only
+`where.json` holds absolute paths, so that the folder can be shared without it; files far away are
+named ".../NAME".
+
+`run.json` says "running" until the rest is complete and "done" afterwards, so a folder left by a
+killed process is never taken for a finished one. Where a run or a model is there already, the new
+run is made in a folder within (`NEXT`) and takes its place in one step once it is complete: until
+then, and if it never is, the old one is as it was. That step is a rename to `.regraft.committed`
+(`storage/switching.py`), which is there for a moment, or until the next command after a kill.
+`.regraft.lock` is held while a folder is written; names that end in `.regraft.part` are incomplete.
+
+The files here: `folder` writes it, `reading` makes a Run of it, `records` are the types of run.json
+and comparison.json and how those of earlier versions are read, `settings` what was asked for and
+where the data are, `pairing` what several runs said of the same photos.
 """
 
 from regraft.evidence.predictions import ImagePrediction, predictions_csv

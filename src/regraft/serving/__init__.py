@@ -1,9 +1,13 @@
 """A model over HTTP, with a page to try it: `Server`.
 
-`app` answers requests, `intake` reads photos or texts from them, `guards` refuse those that are too
-many, too large or too slow, `answering` predicts in worker threads, `heat` says where in a photo
-the evidence lies, `counting` keeps the figures that are watched, `server` listens. `page/` is what
-a browser shows.
+app        answers requests
+intake     photos or texts, read from them
+limits     what is accepted; `web/` refuses what is too many, too large or too slow
+answering  predictions in worker threads
+heat       where in a photo the evidence lies, without torch
+counting   the figures that Prometheus reads
+server     listens
+page/      what a browser shows
 """
 
 from regraft.serving.limits import ServerLimits

@@ -173,7 +173,6 @@ def create_app(
     """
     bounds = limits or ServerLimits()
     intake = intake_of(model.transform.modality)
-    many = things(model.transform.modality)
     figures = Figures(intake.counted)
     answerer = Answerer(model, most=intake.most(bounds), jobs=jobs)
 
@@ -185,43 +184,13 @@ def create_app(
     app = FastAPI(
         title="regraft",
         version=__version__,
-        description=f"Sorts {many} into {', '.join(model.classes)}.",
+        description=f"Sorts {things(model.transform.modality)} into {', '.join(model.classes)}.",
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
         lifespan=running,
     )
 
-    reading = Depends(intake.asked)
-
-    @app.post(
-        "/predict",
-        response_model=Results,
-        responses={422: {"model": Faults}, **_refusals(400, 401, 403, 408, 413, 429)},
-        openapi_extra=intake.body(bounds),
-    )
-    async def predict(asked: Asked = reading) -> Response:
-        """Class, calibrated probabilities, set of possible classes and flag of each."""
-        uploads = asked.uploads
-        if len(uploads) > bounds.inputs:
-            raise HTTPException(413, f"{len(uploads)} {many}, expected at most {bounds.inputs}")
-        try:
-            found = await answerer.answer(
-                uploads, heat_map=asked.heat_map, within_s=bounds.answer_s
-            )
-        except TimeoutError as error:
-            reason = f"not done within {bounds.answer_s:g} s; send fewer or smaller {many}"
-            raise HTTPException(429, reason, {"retry-after": "5"}) from error
-        for answer in found:
-            if answer.too_large:
-                raise HTTPException(413, f"{answer.prediction.path}: {answer.prediction.reason}")
-        for answer in found:
-            _count(figures, answer.prediction)
-        if all(answer.prediction.flag == "unreadable" for answer in found):
-            first = found[0].prediction
-            raise HTTPException(
-                422, [{"type": "unreadable", "loc": ["body", asked.field, 0], "msg": first.reason}]
-            )
-        return JSONResponse({"results": [result_json(model.classes, one) for one in found]})
+    _add_predict(app, model, answerer, figures, bounds)
 
     @app.get("/model", responses=_refusals(401, 403))
     async def about() -> Facts:
@@ -276,6 +245,44 @@ def create_app(
         measured=figures.measured,
     )
     return app
+
+
+def _add_predict(
+    app: FastAPI, model: Model, answerer: Answerer, figures: Figures, bounds: ServerLimits
+) -> None:
+    intake = intake_of(model.transform.modality)
+    many = things(model.transform.modality)
+    reading = Depends(intake.asked)
+
+    @app.post(
+        "/predict",
+        response_model=Results,
+        responses={422: {"model": Faults}, **_refusals(400, 401, 403, 408, 413, 429)},
+        openapi_extra=intake.body(bounds),
+    )
+    async def predict(asked: Asked = reading) -> Response:
+        """Class, calibrated probabilities, set of possible classes and flag of each."""
+        uploads = asked.uploads
+        if len(uploads) > bounds.inputs:
+            raise HTTPException(413, f"{len(uploads)} {many}, expected at most {bounds.inputs}")
+        try:
+            found = await answerer.answer(
+                uploads, heat_map=asked.heat_map, within_s=bounds.answer_s
+            )
+        except TimeoutError as error:
+            reason = f"not done within {bounds.answer_s:g} s; send fewer or smaller {many}"
+            raise HTTPException(429, reason, {"retry-after": "5"}) from error
+        for answer in found:
+            if answer.too_large:
+                raise HTTPException(413, f"{answer.prediction.path}: {answer.prediction.reason}")
+        for answer in found:
+            _count(figures, answer.prediction)
+        if all(answer.prediction.flag == "unreadable" for answer in found):
+            first = found[0].prediction
+            raise HTTPException(
+                422, [{"type": "unreadable", "loc": ["body", asked.field, 0], "msg": first.reason}]
+            )
+        return JSONResponse({"results": [result_json(model.classes, one) for one in found]})
 
 
 def _add_correct(app: FastAPI, model: Model, keep: KeepCorrection) -> None:

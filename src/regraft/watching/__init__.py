@@ -1,7 +1,13 @@
 """A model at work: photos that cameras write into folders, and what they say over time.
 
-`taken` finds when a photo was taken, `store` keeps what the model said of it, `states` turns that
-into states and events, `watcher` does the work, `outputs` tell others, `timeline` sums up.
+taken      when a photo was taken
+store      what the model said of it, in SQLite
+states     that, as states and events: what makes a change
+watcher    the work
+outputs    events told to others: webhook, MQTT
+stays      how often, how long, with intervals of `rates`
+kept       photos that are still there
+timeline   the sum; `sentences` and `page` say and show it
 """
 
 from regraft.watching.states import Event, History, Rules, Span

@@ -199,33 +199,45 @@ def _camera(
 
 
 def _drift(photos: Sequence[Photo], familiar: float) -> list[str]:
-    """Whether the photos of the last week are unlike those before, or those of the training."""
-    from scipy.stats import binomtest, ks_2samp
-
+    """Whether the photos of the last week are unlike those of the training, or those before."""
     seen = [photo for photo in photos if photo.unfamiliarity is not None and photo.flag != "dark"]
     if not seen:
         return []
     last = max(photo.taken for photo in seen)
     late = [photo for photo in seen if photo.taken > last - _LATE_S]
     early = [photo for photo in seen if photo.taken <= last - _LATE_S]
-    found = []
-    strange = sum(photo.flag == "unfamiliar" for photo in late)
-    expected = 1.0 - familiar
-    if len(late) >= _ENOUGH and expected > 0:
-        chance = binomtest(strange, len(late), expected, alternative="greater").pvalue
-        if chance < _CERTAIN and strange > 2 * expected * len(late):
-            found.append(
-                f"{strange:,} of the {len(late):,} photos of the last week are unlike the training "
-                f"photos, where {100 * expected:.0f} in 100 are expected: look at them, and train "
-                "anew if the place or the camera has changed."
-            )
-    if len(late) >= _ENOUGH and len(early) >= _ENOUGH:
-        new, old = (np.array([p.unfamiliarity for p in part], float) for part in (late, early))
-        test = ks_2samp(new, old)
-        if test.pvalue < _CERTAIN and test.statistic > _SHIFTED:
-            further = "further from" if np.median(new) > np.median(old) else "nearer to"
-            found.append(
-                f"The photos of the last week lie {further} the training photos than those before "
-                f"(median distance {np.median(new):.2f}, before {np.median(old):.2f})."
-            )
-    return found
+    if len(late) < _ENOUGH:
+        return []
+    shift = _shift(late, early) if len(early) >= _ENOUGH else ""
+    return [said for said in (_unlike_training(late, familiar), shift) if said]
+
+
+def _unlike_training(photos: Sequence[Photo], familiar: float) -> str:
+    """What to say where more photos are unfamiliar than so many of the training would be."""
+    from scipy.stats import binomtest
+
+    strange, expected = sum(photo.flag == "unfamiliar" for photo in photos), 1.0 - familiar
+    if expected <= 0 or strange <= 2 * expected * len(photos):
+        return ""
+    if binomtest(strange, len(photos), expected, alternative="greater").pvalue >= _CERTAIN:
+        return ""
+    return (
+        f"{strange:,} of the {len(photos):,} photos of the last week are unlike the training "
+        f"photos, where {100 * expected:.0f} in 100 are expected: look at them, and train anew if "
+        "the place or the camera has changed."
+    )
+
+
+def _shift(late: Sequence[Photo], early: Sequence[Photo]) -> str:
+    """What to say where distances to the training photos are others than before."""
+    from scipy.stats import ks_2samp
+
+    new, old = (np.array([p.unfamiliarity for p in part], float) for part in (late, early))
+    test = ks_2samp(new, old)
+    if test.pvalue >= _CERTAIN or test.statistic <= _SHIFTED:
+        return ""
+    further = "further from" if np.median(new) > np.median(old) else "nearer to"
+    return (
+        f"The photos of the last week lie {further} the training photos than those before "
+        f"(median distance {np.median(new):.2f}, before {np.median(old):.2f})."
+    )

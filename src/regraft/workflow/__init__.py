@@ -1,7 +1,18 @@
 """The verbs people use, one a file, composed from the modules above: fit, evaluate, predict...
 
 The command line calls these and prints what they return; a notebook can do the same. Nothing
-here prints. A fit is told in `fitting`, what it is asked for in `request`.
+here prints. The stages of a fit, one after the other:
+
+request     what is asked: its fields are the options, its settings stand in run.json, its command
+            line repeats it
+fitting     the whole, on one screen
+preparing   names, data, decisions and corrections read; nothing is written
+inspecting  what cannot be read marked, what belongs together grouped, a test set held out
+comparing   the candidates and the race
+assessing   the final model and the one look at the test set; heat maps
+recording   the files of the run folder
+
+`planning` goes the first four, with costs in place of results. Every other file is a verb.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ import shlex
 from rich.console import Console
 
 from regraft.commands.drawing.lines import escaped, new_input, print_line, show_next
-from regraft.exporting import Exported, facts_of, form_named
+from regraft.exporting.exporter import Exported, facts_of
+from regraft.exporting.forms import form_named
+from regraft.exporting.precisions import PRECISIONS
 
 
 def show_exported(console: Console, exported: Exported) -> None:
@@ -22,7 +24,7 @@ def show_exported(console: Console, exported: Exported) -> None:
             f"[yellow]{len(checked.unread):,} not read by the script, which knows "
             f"{form.script_reads}:[/yellow] {escaped(unread)}: {escaped(reason)}",
         )
-    if exported.precision != "float32":
+    if PRECISIONS[exported.precision].convert is not None:
         smaller = (
             f"{exported.bytes / 1e6:.1f} MB (was {exported.bytes_before / 1e6:.1f}), "
             f"{exported.ms:.1f} ms a {form.thing} (was {exported.ms_before:.1f})"

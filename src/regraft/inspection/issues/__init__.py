@@ -1,9 +1,10 @@
 """What is wrong with a dataset: rows, and what was measured on them, enter; a ranked table leaves.
 
-`find_issues` is the whole; each file below has one kind of issue:
+`find_issues` is the whole (in `finding`), `base` is Issue; each file below has one kind of it:
 
     rows        unreadable files, exact copies, leakage of copies and groups, conflicting labels
     copies      near duplicates: one picture resized, recompressed, mirrored, a little cropped
+    text_copies one text twice, with words changed, added or cut away
     series      photos taken one after another that show almost the same
     labels      photos a model takes for another class
     outliers    photos unlike all others

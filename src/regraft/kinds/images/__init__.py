@@ -1,4 +1,12 @@
-"""Images: what they are called, and where that is which reads, prepares and looks at them."""
+"""Images: what they are called, and where that is which reads, prepares and looks at them.
+
+decoding      bytes to upright RGB
+bounds        what would take a decoder hours is refused
+transform     RGB to the pixels of a backbone, as an ONNX graph
+augment       variants for training
+attributes    plain facts on a photo
+examiner      what may give a class away, what may be wrong with a photo
+"""
 
 from regraft.kinds.kind import Kind, Part
 

@@ -1,4 +1,11 @@
-"""Texts: what they are called, and where that is which reads, prepares and looks at them."""
+"""Texts: what they are called, and where that is which reads, prepares and looks at them.
+
+decoding      bytes to normalised UTF-8
+tokens        a text to the token numbers of a backbone
+vectors       tables of word vectors
+attributes    plain facts on a text
+examiner      what may give a class away, what may be wrong with a text
+"""
 
 from regraft.kinds.kind import Kind, Part
 
