@@ -21,6 +21,7 @@ from regraft.errors import ExportError, UsageError
 from regraft.exporting import artifact, exporter
 from regraft.exporting.exporter import export_model, facts_of
 from regraft.exporting.forms import form_named
+from regraft.kinds import KINDS
 from regraft.kinds.texts.decoding import decode
 from tests.commands import CommandLine
 from tests.text_runs import make_text_run
@@ -226,9 +227,10 @@ def test_counted_words_get_no_smaller(
     assert list(here.glob("mails*")) == []
 
 
-def test_other_kinds_cannot_be_exported() -> None:
-    with pytest.raises(UsageError, match="models of the modality 'sound' cannot be exported"):
-        form_named("sound")
+def test_a_kind_without_a_form_cannot_be_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "text", replace(KINDS["text"], form=None))
+    with pytest.raises(UsageError, match="models of texts cannot be exported; use regraft predict"):
+        form_named("text")
 
 
 @pytest.mark.slow

@@ -13,11 +13,10 @@ import pytest
 from starlette.testclient import TestClient
 
 import regraft as rg
-from regraft.errors import ModelError, UsageError
+from regraft.errors import ModelError
 from regraft.serving import Server, ServerLimits
 from regraft.serving.app import create_app
 from regraft.serving.heat import HeatMapper
-from regraft.serving.intake import intake_of
 from regraft.workflow import serve
 from tests.commands import CommandLine
 
@@ -224,11 +223,6 @@ def test_a_token_is_asked_for(model: rg.Model) -> None:
         assert client.get("/intake.js").status_code == client.get("/").status_code == 200
         right = {"authorization": "Bearer secret"}
         assert client.post("/predict", json={"texts": ["a"]}, headers=right).status_code == 200
-
-
-def test_other_kinds_cannot_be_served() -> None:
-    with pytest.raises(UsageError, match="models of the modality 'sound' cannot be served"):
-        intake_of("sound")
 
 
 def test_what_is_for_photos_alone_is_said(texts_once: Path, model: rg.Model) -> None:
