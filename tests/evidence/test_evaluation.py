@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -13,7 +14,8 @@ import pytest
 import regraft
 from regraft.dataset import scan
 from regraft.errors import DataError
-from regraft.evidence.evaluation import METRICS, Evaluation, evaluate_probabilities, evaluation_csv
+from regraft.evidence.evaluation import Evaluation, evaluate_probabilities, evaluation_csv
+from regraft.metrics import METRICS
 from regraft.metrics.rates import FewerImages
 from tests.commands import copy_photos
 
@@ -35,7 +37,7 @@ def _evaluation(*, repeats: int = 1, groups: np.ndarray | None = None) -> Evalua
 def test_every_metric_has_its_interval() -> None:
     found = _evaluation()
     for name in METRICS:
-        estimate = getattr(found, name)
+        estimate = found.metrics[name]
         assert estimate.low <= estimate.value <= estimate.high, name
         assert estimate.high > estimate.low, name
     assert found.accuracy.method == "wilson"
@@ -60,7 +62,7 @@ def test_repeats_average_and_count_images_once() -> None:
 def test_groups_are_resampled_whole() -> None:
     found = _evaluation(groups=np.arange(60) // 6)
     assert found.accuracy.method == "bootstrap over groups"
-    assert found.log_loss.method == "bootstrap over groups"
+    assert found.metrics["log_loss"].method == "bootstrap over groups"
 
 
 def _with_fewer(share: float, *, worse: bool) -> Evaluation:
@@ -88,19 +90,33 @@ def test_intervals_reach_as_far_as_all_images_are_expected_to_bring() -> None:
     assert raised.expected_gain == pytest.approx(gain)
     assert plain.expected_gain == 0.0
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc"):
-        before, after = getattr(plain, name), getattr(raised, name)
+        before, after = plain.metrics[name], raised.metrics[name]
         assert (after.value, after.low) == (before.value, before.low), name
         assert after.high > before.high, name
     assert raised.accuracy.high == pytest.approx(plain.accuracy.high + gain)
     assert raised.balanced_accuracy.high == pytest.approx(plain.balanced_accuracy.high + gain)
-    assert raised.log_loss.high == plain.log_loss.high
-    assert raised.log_loss.low == pytest.approx(
-        plain.log_loss.low - gain * (np.log(0.6) - np.log(0.2))
-    )
+    before, after = plain.metrics["log_loss"], raised.metrics["log_loss"]
+    assert after.high == before.high
+    assert after.low == pytest.approx(before.low - gain * (np.log(0.6) - np.log(0.2)))
     assert raised.ece == plain.ece
-    first, before = raised.per_class["a"].recall, plain.per_class["a"].recall
-    assert first.low == before.low
-    assert first.high == pytest.approx(before.high + 0.6 * 5 / 40)  # 12 wrong instead of 7
+    before, after = plain.per_class["a"].recall, raised.per_class["a"].recall
+    assert after.low == before.low
+    assert after.high == pytest.approx(before.high + 0.6 * 5 / 40)  # 12 wrong instead of 7
+
+
+def test_an_interval_below_zero_ends_where_its_metric_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = dataclasses.replace(
+        METRICS["accuracy"],
+        statistic=lambda *rows: -METRICS["accuracy"].statistic(*rows),
+        higher_is_better=False,
+        lowest=-1.0,
+    )
+    monkeypatch.setitem(METRICS, "below", row)
+    plain, raised, far = (_with_fewer(share, worse=True) for share in (0.0, 0.6, 60.0))
+    before, after = plain.metrics["below"], raised.metrics["below"]
+    assert -1 < after.low < before.low < before.value == after.value < 0
+    assert after.high == before.high < 0
+    assert far.metrics["below"].low == -1
 
 
 def test_a_curve_that_falls_moves_no_interval() -> None:
@@ -137,7 +153,7 @@ def test_a_run_from_before_a_metric_existed_is_read() -> None:
     newer = [name for name in METRICS if name != "accuracy"]
     for name in newer:
         older = Evaluation.from_dict({key: written[key] for key in written if key != name})
-        assert math.isnan(getattr(older, name).value)
+        assert math.isnan(older.metrics[name].value)
         assert older.to_dict()[name]["method"] == "not measured"
         assert older.to_dict() | {name: written[name]} == written
     oldest = Evaluation.from_dict({key: written[key] for key in written if key not in newer})
@@ -161,7 +177,7 @@ def test_one_class_in_the_test_set_has_no_roc_auc() -> None:
         classes=("a", "b"),
         groups=np.arange(5),
     )
-    assert math.isnan(found.roc_auc.value)
+    assert math.isnan(found.metrics["roc_auc"].value)
     assert found.to_dict()["roc_auc"]["value"] is None
     json.dumps(found.to_dict(), allow_nan=False)
 

@@ -13,9 +13,9 @@ import pytest
 
 import regraft
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
-from regraft.evidence.evaluation import METRICS
 from regraft.frameworks import tracking
 from regraft.frameworks.tracking import EVENTS, to_mlflow, to_tensorboard, track
+from regraft.metrics import METRICS
 from regraft.runs import WHERE
 from tests.commands import CommandLine
 from tests.reporting.sample_runs import write_training
@@ -57,7 +57,7 @@ def test_tensorboard_reads_metrics_and_texts(run: regraft.Run, tmp_path: Path) -
     checked = 0
     for evaluation in run.evaluations:
         for name in METRICS:
-            estimate = getattr(evaluation, name)
+            estimate = evaluation.metrics[name]
             for suffix, value in (
                 ("", estimate.value),
                 ("_low", estimate.low),
@@ -171,7 +171,7 @@ def test_mlflow_reads_params_metrics_curves_and_files(
     metrics = found.data.metrics
     for evaluation in run.evaluations:
         for name in METRICS:
-            estimate = getattr(evaluation, name)
+            estimate = evaluation.metrics[name]
             assert metrics[f"{evaluation.on}/{name}"] == pytest.approx(estimate.value)
             assert metrics[f"{evaluation.on}/{name}_low"] == pytest.approx(estimate.low)
             assert metrics[f"{evaluation.on}/{name}_high"] == pytest.approx(estimate.high)

@@ -236,6 +236,11 @@ FULL_COMPARISON: Mapping[str, Any] = {
 }
 
 
+def with_estimates(evaluation: Evaluation, **estimates: Estimate) -> Evaluation:
+    """The evaluation with other values of these metrics."""
+    return dataclasses.replace(evaluation, metrics=evaluation.metrics | estimates)
+
+
 def write_training(
     folder: Path, *, folds: int = 3, epochs: int = 10, overfits: bool = True
 ) -> None:

@@ -62,6 +62,9 @@ def test_a_plain_axis_has_labelled_ends() -> None:
     scale = plain_scale(0.1, decimals=0, factor=100)
     assert [(tick.at, tick.label) for tick in scale.ticks] == [(0, "0"), (100, "10")]
     assert scale.at(0.05) == 50
+    both = plain_scale(0.75, low=-0.25)
+    assert [tick.label for tick in both.ticks] == ["\N{MINUS SIGN}0.25", "0.75"]
+    assert both.at(0.0) == 25
 
 
 def test_positions_stay_on_the_axis() -> None:

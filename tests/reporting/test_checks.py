@@ -16,7 +16,7 @@ from regraft.reporting.answers import Check
 from regraft.reporting.checks import trust_checks
 from regraft.runs import ImagePrediction, Run
 from regraft.training_contents import Overlap
-from tests.reporting.sample_runs import ABOUT, AUDIT, make_run
+from tests.reporting.sample_runs import ABOUT, AUDIT, make_run, with_estimates
 
 
 def answers(run: Run) -> dict[str, Check]:
@@ -38,8 +38,7 @@ USED = "Every photo could be used"
 
 def with_accuracy(run: Run, value: float, low: float, high: float) -> Run:
     changed = [
-        dataclasses.replace(e, accuracy=Estimate(value, low, high, "wilson"))
-        for e in run.evaluations
+        with_estimates(e, accuracy=Estimate(value, low, high, "wilson")) for e in run.evaluations
     ]
     return dataclasses.replace(run, evaluations=tuple(changed))
 
@@ -70,7 +69,7 @@ def test_estimates_that_disagree_are_named(tmp_path: Path) -> None:
     run = make_run(tmp_path, train=100, test=60, write_images=False)
     assert answers(run)[AGREE].answer == "yes"
     test, other = run.evaluations
-    low = dataclasses.replace(test, accuracy=Estimate(0.5, 0.4, 0.6, "wilson"))
+    low = with_estimates(test, accuracy=Estimate(0.5, 0.4, 0.6, "wilson"))
     found = answers(dataclasses.replace(run, evaluations=(low, other)))[AGREE]
     assert found.answer == "careful"
     assert "of another kind" in found.reason
@@ -302,9 +301,7 @@ def test_a_small_test_set_agrees_with_nothing(tmp_path: Path) -> None:
 def test_intervals_that_touch_may_still_differ(tmp_path: Path) -> None:
     run = make_run(tmp_path, train=100, test=60, write_images=False)
     pairs = zip(run.evaluations, ((0.80, 0.75, 0.85), (0.88, 0.84, 0.92)), strict=True)
-    changed = [
-        dataclasses.replace(e, accuracy=Estimate(*numbers, "wilson")) for e, numbers in pairs
-    ]
+    changed = [with_estimates(e, accuracy=Estimate(*numbers, "wilson")) for e, numbers in pairs]
     found = answers(dataclasses.replace(run, evaluations=tuple(changed)))[AGREE]
     assert found.answer == "careful"
     assert "of another kind" in found.reason
@@ -321,7 +318,7 @@ def test_ninety_percent_is_asked_for_where_it_is_said(
     bins = (ReliabilityBin(0.5, 0.6, 200, 0.55, 0.55),)
     bins += (ReliabilityBin(0.9, 1.0, n, confidence, accuracy),) if n else ()
     ece = Estimate(0.02, 0.01, 0.04, "bootstrap")
-    found = dataclasses.replace(found, reliability=bins, ece=ece)
+    found = dataclasses.replace(with_estimates(found, ece=ece), reliability=bins)
     run = make_run(tmp_path, train=100, evaluations=[found], write_images=False)
     assert answers(run)[MEANT].answer == answer
 

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from regraft.dataset import Dataset, Row
-from regraft.evidence.evaluation import CROSS_VALIDATION, METRICS, TEST, ClassScore, Evaluation
+from regraft.evidence.evaluation import CROSS_VALIDATION, TEST, ClassScore, Evaluation
 from regraft.evidence.explaining import Explanations, write_explanations
 from regraft.inspection.issues import Issue
+from regraft.metrics import METRICS
 from regraft.metrics.rates import Estimate
 from regraft.reporting import build_report
 from regraft.runs import ImagePrediction, Run
@@ -32,6 +33,7 @@ from tests.reporting.sample_runs import (
     explain_run,
     make_full_run,
     make_run,
+    with_estimates,
 )
 
 NASTY = (
@@ -352,7 +354,7 @@ def test_unlabelled_photos_are_shown_and_not_scored(tmp_path: Path) -> None:
 def test_a_number_that_does_not_exist_is_said_to(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     nothing = Estimate(math.nan, math.nan, math.nan, "bootstrap")
-    evaluations = tuple(dataclasses.replace(e, roc_auc=nothing) for e in run.evaluations)
+    evaluations = tuple(with_estimates(e, roc_auc=nothing) for e in run.evaluations)
     html = build_report(dataclasses.replace(run, evaluations=evaluations))
     page = check_page(html)
     assert "n/a" in page.text
@@ -474,14 +476,11 @@ def _large(on: str, classes: list[str]) -> Evaluation:
     small = evaluate(on, np.array([0, 1]), np.array([[0.9, 0.1], [0.4, 0.6]]), classes[:2])
     scores = {name: ClassScore(20, Estimate(0.7, 0.5, 0.9, "wilson"), 0.7, 0.7) for name in classes}
     return dataclasses.replace(
-        small,
+        with_estimates(small, accuracy=some, balanced_accuracy=some, macro_f1=some),
         n=20_000,
         classes=tuple(classes),
         per_class=scores,
         confusion=confusion,
-        accuracy=some,
-        balanced_accuracy=some,
-        macro_f1=some,
         majority_share=0.001,
     )
 

@@ -15,7 +15,7 @@ from regraft.reporting import best_run, build_side_by_side
 from regraft.reporting.columns import run_names
 from regraft.runs import Run
 from tests.reporting.page import Page, squeezed
-from tests.reporting.sample_runs import ABOUT, about_of, make_full_run, make_run
+from tests.reporting.sample_runs import ABOUT, about_of, make_full_run, make_run, with_estimates
 from tests.reporting.test_report import NASTY, check_page
 
 
@@ -169,7 +169,7 @@ def test_a_run_that_is_behind_on_the_photos_they_share(two: list[Run]) -> None:
 def _best(run: Run) -> tuple:  # type: ignore[type-arg]
     """Evaluations that promise more than the predictions hold."""
     return tuple(
-        dataclasses.replace(e, accuracy=dataclasses.replace(e.accuracy, value=0.99, high=1.0))
+        with_estimates(e, accuracy=dataclasses.replace(e.accuracy, value=0.99, high=1.0))
         for e in run.evaluations
     )
 

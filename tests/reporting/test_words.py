@@ -4,17 +4,12 @@ import math
 
 import pytest
 
-from regraft.evidence.evaluation import METRICS
 from regraft.metrics.rates import Estimate
 from regraft.reporting import words
 
 
 def plain(text: str) -> str:
     return text.replace(words.THIN_SPACE, " ").replace("\N{EN DASH}", "-")
-
-
-def test_every_metric_has_its_words() -> None:
-    assert tuple(words.METRIC_WORDS) == METRICS
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ import numpy as np
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError
 from regraft.kinds import things
+from regraft.metrics import METRICS
 from regraft.metrics.rates import (
-    NOT_MEASURED,
     Estimate,
     FewerImages,
     FloatArray,
@@ -26,13 +27,8 @@ from regraft.metrics.rates import (
     ReliabilityBin,
     Statistic,
     accuracy_estimate,
-    balanced_accuracy,
     bootstrap_estimates,
-    expected_calibration_error,
     fold_factor,
-    log_losses,
-    macro_area_under_roc,
-    macro_f1,
     reliability_bins,
     weighted_confusion,
     wilson_interval,
@@ -73,6 +69,8 @@ class _Confusion:
 class Evaluation:
     """Metrics with 95 % intervals, measured on images the model had not been trained on.
 
+    `metrics` has an Estimate for each of METRICS, NOT_MEASURED where the version that wrote it had
+    no such metric; the accuracy, on which verdicts rest, is always measured.
     `confusion` is float64 (k, k), true class by row: whole numbers, of the first repeat where there
     are several, whose predictions a run keeps; all else is a mean over them. `accuracy_by_repeat`
     has one entry a repeat (a test set is read once). `expected_gain` is by how much the final
@@ -84,12 +82,7 @@ class Evaluation:
     on: str
     n: Count
     classes: tuple[str, ...]
-    accuracy: Estimate
-    balanced_accuracy: Estimate = NOT_MEASURED  # of this and others with a default runs of earlier
-    macro_f1: Estimate = NOT_MEASURED  # versions may have none
-    roc_auc: Estimate = NOT_MEASURED
-    log_loss: Estimate = NOT_MEASURED
-    ece: Estimate = NOT_MEASURED
+    metrics: dict[str, Estimate]
     majority_share: Number
     accuracy_by_repeat: tuple[Number, ...]
     expected_gain: Number = 0.0
@@ -99,22 +92,42 @@ class Evaluation:
     overlap: Overlap = field(default_factory=Overlap)
 
     def __post_init__(self) -> None:
-        """Raises ValueError: the matrix is no square of the classes, or others are scored."""
+        """Raises ValueError: the accuracy is missing, the matrix no square, or of other classes."""
         k = len(self.classes)
         if k == 0 or self.confusion.shape != (k, k):
             raise ValueError(f"the confusion matrix is not {k} x {k}")
         if set(self.per_class) != set(self.classes):
             raise ValueError("per_class and confusion are not of the same classes")
+        if math.isnan(self.accuracy.value):
+            raise ValueError("the accuracy is missing")
+
+    @property
+    def accuracy(self) -> Estimate:
+        return self.metrics["accuracy"]
+
+    @property
+    def balanced_accuracy(self) -> Estimate:
+        return self.metrics["balanced_accuracy"]
+
+    @property
+    def ece(self) -> Estimate:
+        return self.metrics["ece"]
+
+    @property
+    def class_shares(self) -> FloatArray:
+        """The share of each class in the images, float64 (k,)."""
+        return np.array([self.per_class[name].n / self.n for name in self.classes])
 
     def __repr__(self) -> str:
         return f"Evaluation({self.on}: accuracy {self.accuracy.percent} of {self.n:,})"
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form, an entry of `evaluation.json`."""
+        """The JSON form, an entry of `evaluation.json`, in which each metric is a member."""
         members: dict[str, Any] = to_json(self)
         counts = [list(map(_count, row)) for row in self.confusion.tolist()]
         members["confusion"] = {"classes": members.pop("classes"), "counts": counts}
-        return members
+        metrics: dict[str, Any] = members.pop("metrics")
+        return {"on": self.on, "n": self.n} | metrics | members
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
@@ -126,17 +139,14 @@ class Evaluation:
             ValueError: what every version has written is missing, or of another form.
         """
         matrix = from_json(data.get("confusion") or {}, _Confusion)
-        members = {**data, "classes": matrix.classes, "confusion": matrix.counts}
-        return from_json(members, cls)
+        metrics = {name: {} if (each := data.get(name)) is None else each for name in METRICS}
+        confusion = {"classes": matrix.classes, "confusion": matrix.counts}
+        return from_json({**data, **confusion, "metrics": metrics}, cls)
 
 
 def _count(number: float) -> int | float:
     """A whole number as such; runs of earlier versions hold means over repeats."""
     return int(number) if number.is_integer() else round(number, 4)
-
-
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
-_IMPROVING = METRICS[:-1]  # with more images; the calibration error is fitted anew each time
 
 
 def evaluate_model(
@@ -193,7 +203,7 @@ def evaluate_model(
 
 def evaluation_csv(evaluation: Evaluation) -> str:
     """A line for each metric: metric, value, low, high, method."""
-    rows = ([name, *getattr(evaluation, name).to_dict().values()] for name in METRICS)
+    rows = ([name, *each.to_dict().values()] for name, each in evaluation.metrics.items())
     return csv_text([("metric", "value", "low", "high", "method"), *rows])
 
 
@@ -218,7 +228,7 @@ def evaluate_probabilities(
 
     Values are what was measured. Intervals are about the final model: where models of the folds
     are better than those trained on `fewer` images, their better end reaches as much further as
-    all images are expected to bring (not that of the calibration error, which need not fall).
+    all images are expected to bring, of metrics that grow with the data.
 
     Args:
         on: "test" or "cross-validation".
@@ -235,25 +245,30 @@ def evaluate_probabilities(
     independent = len(np.unique(groups)) == n
     predicted = probabilities.argmax(axis=2)
     right = predicted == labels  # (r, n)
+    statistics = _statistics(labels, probabilities)
+    del statistics["accuracy"]  # whose interval needs no resampling where images are independent
     # Repeats of one image are drawn together, so the rows of all repeats are pooled by image.
     resampled = bootstrap_estimates(
-        _statistics(labels, probabilities),
+        statistics,
         repeats * n,
         None if independent and repeats == 1 else np.tile(groups, repeats),
         seed=seed,
     )
-    rest: dict[str, Any] = {name: each.widened(factor) for name, each in resampled.items()}
-    rest["ece"] = _mirrored(rest["ece"])
+    estimates = {
+        "accuracy": accuracy_estimate(
+            right.mean(axis=0), None if independent else groups, folds=folds, seed=seed
+        )
+    }
+    for name, estimate in resampled.items():
+        metric = METRICS[name]
+        estimates[name] = metric.corrected(estimate.widened(factor, lowest=metric.lowest))
     mean_confusion = _mean_confusion(labels, probabilities)
     first = weighted_confusion(labels, predicted[0], len(classes), np.ones((1, n)))[0]
     evaluation = Evaluation(
         on=on,
         n=n,
         classes=classes,
-        accuracy=accuracy_estimate(
-            right.mean(axis=0), None if independent else groups, folds=folds, seed=seed
-        ),
-        **rest,
+        metrics=estimates,
         per_class=_per_class(mean_confusion, classes, factor),
         confusion=first,
         reliability=reliability_bins(probabilities.max(axis=2).ravel(), right.ravel()),
@@ -267,45 +282,29 @@ def evaluate_probabilities(
 def _about_final_model(evaluation: Evaluation, labels: IntArray, fewer: FewerImages) -> Evaluation:
     """The evaluation with intervals that reach as far as all images are expected to bring."""
     row_weights = np.ones((1, len(fewer.probabilities) * evaluation.n))
-    values = {
-        name: float(statistic(row_weights)[0])
-        for name, statistic in _statistics(labels, fewer.probabilities).items()
-    }
+    metrics: dict[str, Estimate] = {}
+    changes: dict[str, float] = {}
+    for name, statistic in _statistics(labels, fewer.probabilities).items():
+        metric, measured = METRICS[name], evaluation.metrics[name]
+        change = fewer.change(measured.value, float(statistic(row_weights)[0]))
+        is_better = change > 0 if metric.higher_is_better else change < 0
+        changes[name] = change if is_better and metric.grows_with_data else 0.0
+        metrics[name] = measured.reaching(changes[name], lowest=metric.lowest)
     confusion = _mean_confusion(labels, fewer.probabilities)
-    values["accuracy"] = float(np.trace(confusion)) / evaluation.n
-    changed: dict[str, Any] = {}
-    for name in _IMPROVING:
-        measured: Estimate = getattr(evaluation, name)
-        change = fewer.change(measured.value, values[name])
-        is_better = change < 0 if name == "log_loss" else change > 0
-        changed[name] = measured.reaching(change) if is_better else measured
     per_class = {}
     for c, (name, score) in enumerate(evaluation.per_class.items()):
         recall = float(confusion[c, c]) / max(1, score.n)
         change = max(0.0, fewer.change(score.recall.value, recall))
         per_class[name] = replace(score, recall=score.recall.reaching(change))
-    gain = max(0.0, fewer.change(evaluation.accuracy.value, values["accuracy"]))
-    return replace(evaluation, per_class=per_class, expected_gain=gain, **changed)
+    gain = changes["accuracy"]
+    return replace(evaluation, metrics=metrics, per_class=per_class, expected_gain=gain)
 
 
 def _statistics(labels: IntArray, probabilities: FloatArray) -> dict[str, Statistic]:
-    """All metrics but the accuracy, of r predictions (r, n, k) of n images as r x n rows."""
+    """All metrics of r predictions (r, n, k) of n images, taken as r x n rows."""
     repeats, n, k = probabilities.shape
-    pooled = probabilities.reshape(repeats * n, k)
-    row_labels = np.tile(labels, repeats)
-    predicted, confidence = pooled.argmax(axis=1), pooled.max(axis=1)
-    losses = log_losses(row_labels, pooled)
-
-    def confusions(weights: FloatArray) -> FloatArray:
-        return weighted_confusion(row_labels, predicted, k, weights)
-
-    return {
-        "balanced_accuracy": lambda w: balanced_accuracy(confusions(w)),
-        "macro_f1": lambda w: macro_f1(confusions(w)),
-        "roc_auc": lambda w: macro_area_under_roc(row_labels, pooled, w),
-        "log_loss": lambda w: np.asarray((w @ losses) / w.sum(axis=1)),
-        "ece": lambda w: expected_calibration_error(confidence, predicted == row_labels, w),
-    }
+    rows = np.tile(labels, repeats), probabilities.reshape(repeats * n, k)
+    return {name: partial(metric.statistic, *rows) for name, metric in METRICS.items()}
 
 
 def _mean_confusion(labels: IntArray, probabilities: FloatArray) -> FloatArray:
@@ -314,17 +313,6 @@ def _mean_confusion(labels: IntArray, probabilities: FloatArray) -> FloatArray:
     predicted = probabilities.argmax(axis=2).ravel()
     counts = weighted_confusion(np.tile(labels, repeats), predicted, k, np.ones((1, repeats * n)))
     return np.asarray(counts[0] / repeats)
-
-
-def _mirrored(error: Estimate) -> Estimate:
-    """The calibration error with an interval that reaches down as far as up.
-
-    Noise in the bins only ever adds to the error, in the sample and once more in its resamples,
-    whose lower quantile may lie above the truth (Kumar et al. 2019, NeurIPS 32).
-    """
-    if math.isnan(error.value):
-        return error
-    return replace(error, low=max(0.0, min(error.low, 2 * error.value - error.high)))
 
 
 def _per_class(

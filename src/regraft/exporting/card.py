@@ -9,13 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regraft.evidence.evaluation import METRICS, Evaluation
+from regraft.evidence.evaluation import Evaluation
 from regraft.exporting.forms import Form, form_of
 from regraft.exporting.precisions import PRECISIONS
 from regraft.kinds import kind_named
+from regraft.metrics import METRICS
 from regraft.metrics.rates import Estimate
 from regraft.model import Model
-from regraft.reporting.words import METRIC_WORDS
 from regraft.storage.records import from_json
 
 _LICENCE_UNKNOWN = "not known"
@@ -84,11 +84,10 @@ def model_card(
 def _measured(evaluations: Sequence[Evaluation], many: str) -> str:
     if not evaluations:
         return "Not known here: the model was exported without the run it came from."
-    labels = {name: METRIC_WORDS[name].title for name in METRICS}
     blocks = []
     for found in evaluations:
         title = "a test set, read once" if found.on == "test" else "cross-validation"
-        rows = [(label, _estimate(getattr(found, key))) for key, label in labels.items()]
+        rows = [(METRICS[name].title, _estimate(each)) for name, each in found.metrics.items()]
         rows += [
             (f"Recall of {_cell(name)}", _estimate(score.recall))
             for name, score in found.per_class.items()

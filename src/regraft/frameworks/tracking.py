@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
-from regraft.evidence.evaluation import METRICS, Evaluation
+from regraft.evidence.evaluation import Evaluation
 from regraft.evidence.training_table import read_training
 from regraft.metrics.rates import Estimate, defined
 from regraft.runs import WHERE, Run, read_run, shown_from
@@ -215,8 +215,8 @@ def read_curves(folder: Path) -> dict[tuple[str, str], list[Point]]:
 def numbers_of(evaluation: Evaluation) -> dict[str, float]:
     """Every number of an evaluation by name, `_low` and `_high` for the ends of its interval."""
     found = {"images": float(evaluation.n), "majority_share": evaluation.majority_share}
-    for name in METRICS:
-        found |= _ends(name, getattr(evaluation, name))
+    for name, estimate in evaluation.metrics.items():
+        found |= _ends(name, estimate)
     for label, score in evaluation.per_class.items():
         name = _plain(label)
         found |= _ends(f"recall/{name}", score.recall)

@@ -66,15 +66,15 @@ class Estimate:
         top = 1.0 if self.high <= 1.0 else math.inf
         return Estimate(self.value, max(lowest, low), min(top, high), self.method)
 
-    def reaching(self, change: float) -> Estimate:
+    def reaching(self, change: float, *, lowest: float = 0.0) -> Estimate:
         """The same value with an interval that reaches further up, or down if `change` is below 0.
 
-        It is kept from 0 on, and up to 1 if it was.
+        It is kept from `lowest` on, and up to 1 if it was.
         """
         if not change or math.isnan(change):
             return self
         if change < 0:
-            return replace(self, low=min(self.low, max(0.0, self.low + change)))
+            return replace(self, low=min(self.low, max(lowest, self.low + change)))
         top = 1.0 if self.high <= 1.0 else math.inf
         return replace(self, high=min(top, self.high + change))
 
@@ -230,59 +230,10 @@ def weighted_confusion(
     return flat.reshape(-1, n_classes, n_classes)
 
 
-def balanced_accuracy(confusion: FloatArray) -> FloatArray:
-    """Mean recall over the classes that occur; confusion (b, k, k), returns (b,)."""
-    present = confusion.sum(axis=2)
-    hits = np.diagonal(confusion, axis1=1, axis2=2)
-    recall = np.divide(hits, present, out=np.zeros_like(hits), where=present > 0)
-    return np.asarray(recall.sum(axis=1) / np.maximum((present > 0).sum(axis=1), 1))
-
-
-def macro_f1(confusion: FloatArray) -> FloatArray:
-    """Mean F1 over the classes that occur or are predicted; confusion (b, k, k), returns (b,)."""
-    both = confusion.sum(axis=2) + confusion.sum(axis=1)
-    hits = np.diagonal(confusion, axis1=1, axis2=2)
-    f1 = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
-    return np.asarray(f1.sum(axis=1) / np.maximum((both > 0).sum(axis=1), 1))
-
-
 def log_losses(labels: IntArray, probabilities: FloatArray) -> FloatArray:
     """Negative log probability of the true class, (n,); probabilities are kept above 1e-12."""
     own = probabilities[np.arange(len(labels)), labels]
     return -np.log(np.clip(own, _SMALLEST_PROBABILITY, 1.0))
-
-
-def area_under_roc(
-    scores: FloatArray, positive: NDArray[np.bool_], weights: FloatArray
-) -> FloatArray:
-    """Weighted area under the ROC curve, ties counted half; weights (b, n), returns (b,).
-
-    The probability that a random positive row scores above a random negative one (Mann and
-    Whitney 1947). NaN where a weighting leaves one of the two sides empty.
-    """
-    order = np.argsort(scores, kind="stable")
-    _, starts = np.unique(scores[order], return_index=True)
-    weights = weights[:, order]
-    side = positive[order]
-    positives = np.add.reduceat(weights * side, starts, axis=1)
-    negatives = np.add.reduceat(weights * ~side, starts, axis=1)
-    below = np.cumsum(negatives, axis=1) - negatives / 2
-    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    won = (positives * below).sum(axis=1)
-    return np.asarray(np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0))
-
-
-def macro_area_under_roc(
-    labels: IntArray, probabilities: FloatArray, weights: FloatArray
-) -> FloatArray:
-    """ROC AUC of the second class (k = 2) or the one-versus-rest mean (k > 2); returns (b,)."""
-    n_classes = probabilities.shape[1]
-    columns = [1] if n_classes == 2 else range(n_classes)
-    areas = np.stack([area_under_roc(probabilities[:, c], labels == c, weights) for c in columns])
-    defined = ~np.isnan(areas)
-    total = np.where(defined, areas, 0.0).sum(axis=0)
-    count = defined.sum(axis=0)
-    return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +251,7 @@ def reliability_bins(
     confidence: FloatArray, correct: NDArray[np.bool_], *, bins: int = ECE_BINS
 ) -> tuple[ReliabilityBin, ...]:
     """Equal-width bins of confidence that hold rows (Guo et al., ICML 2017, figure 1)."""
-    number = _bin_numbers(confidence, bins)
+    number = bin_numbers(confidence, bins)
     found = []
     for b in np.unique(number):
         inside = number == b
@@ -316,24 +267,6 @@ def reliability_bins(
     return tuple(found)
 
 
-def expected_calibration_error(
-    confidence: FloatArray,
-    correct: NDArray[np.bool_],
-    weights: FloatArray,
-    *,
-    bins: int = ECE_BINS,
-) -> FloatArray:
-    """Weighted gap between confidence and accuracy over equal-width bins, 0 to 1; returns (b,).
-
-    Guo et al., ICML 2017, equation 3, with 10 bins.
-    """
-    number = _bin_numbers(confidence, bins)
-    gap = np.stack(
-        [(weights * ((confidence - correct) * (number == b))).sum(axis=1) for b in range(bins)]
-    )
-    return np.asarray(np.abs(gap).sum(axis=0) / weights.sum(axis=1))
-
-
 def rank_correlation(first: FloatArray, second: FloatArray) -> float:
     """Spearman's rank correlation of two arrays (n,), -1 to 1; equal values share their rank.
 
@@ -346,7 +279,8 @@ def rank_correlation(first: FloatArray, second: FloatArray) -> float:
     return float((a * b).sum()) / scale if scale else math.nan
 
 
-def _bin_numbers(confidence: FloatArray, bins: int) -> IntArray:
+def bin_numbers(confidence: FloatArray, bins: int) -> IntArray:
+    """The bin of equal width, 0 to bins - 1, that each confidence (n,) falls into."""
     return np.minimum((confidence * bins).astype(np.int64), bins - 1)
 
 

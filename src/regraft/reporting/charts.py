@@ -92,10 +92,10 @@ def rate_scale(values: Iterable[float], *, percentage: bool = True) -> Scale:
     return Scale(low, 1.0, labelled)
 
 
-def plain_scale(high: float, *, decimals: int = 2, factor: float = 1.0) -> Scale:
-    """An axis from 0 to `high` with its two ends labelled, in units of 1 / factor."""
-    ends = (Tick(0, "0"), Tick(100, f"{factor * high:.{decimals}f}"))
-    return Scale(0.0, high, ends)
+def plain_scale(high: float, *, low: float = 0.0, decimals: int = 2, factor: float = 1.0) -> Scale:
+    """An axis from `low` to `high` with its two ends labelled, in units of 1 / factor."""
+    first, last = (f"{factor * end:.{decimals}f}" if end else "0" for end in (low, high))
+    return Scale(low, high, (Tick(0, first.replace("-", "\N{MINUS SIGN}")), Tick(100, last)))
 
 
 def amount_scale(high: float, *, low: float = 0.0, factor: float = 1.0, most: int = 5) -> Scale:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from regraft.evidence.evaluation import METRICS, TEST, Evaluation
-from regraft.metrics.rates import Estimate, wilson_interval
+from regraft.evidence.evaluation import TEST, Evaluation
+from regraft.metrics import METRICS
+from regraft.metrics.rates import wilson_interval
 from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, ReliabilityPoint, Scale, Shade
 from regraft.reporting.words import thing
@@ -24,6 +25,7 @@ MATRIX_CLASSES = 15
 _WEAKEST_SHOWN = 15
 _CLASS_ROWS_SHOWN = 1000
 _PAIRS_SHOWN = 20
+_LEAST_AXIS = 0.1  # up to here reaches the axis of a metric that is 0 everywhere, or not known
 _BIN_PHOTOS = 5  # fewer photos of one confidence are drawn and not put in words
 
 
@@ -40,7 +42,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class MetricChart:
     """One metric of every estimate on one axis.
 
     `guess` is the position of what guessing reaches, None where that is off the axis.
@@ -174,62 +176,49 @@ def hero(evaluations: Sequence[Evaluation]) -> Hero:
     return Hero(scale, guess, measured)
 
 
-_RATES = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc")
-
-
-def metrics(evaluations: Sequence[Evaluation]) -> tuple[Metric, ...]:
+def metrics(evaluations: Sequence[Evaluation]) -> tuple[MetricChart, ...]:
     """Every metric, each with all estimates on one axis; all rates have the same axis."""
-    if not evaluations:
-        return ()
-    return tuple(_metric(name, evaluations) for name in METRICS)
+    return tuple(_chart(name, evaluations) for name in METRICS) if evaluations else ()
 
 
-def _metric(name: str, evaluations: Sequence[Evaluation]) -> Metric:
-    said = words.METRIC_WORDS[name]
-    classes = max(len(e.classes) for e in evaluations)
-    guesses = {
-        "accuracy": evaluations[0].majority_share,
-        "balanced_accuracy": 1 / classes,
-        "roc_auc": 0.5,
-        "log_loss": math.log(classes),
-    }
-    guess = guesses.get(name)
-    if name in _RATES:
-        lows = [getattr(e, rate).low for e in evaluations for rate in _RATES]
-        scale = charts.rate_scale(lows, percentage=said.percentage)
-    else:
-        highest = max(
-            (h for e in evaluations if not math.isnan(h := getattr(e, name).high)), default=0.0
-        )
-        is_ece = name == "ece"
-        least = 0.1 if is_ece else math.log(classes)
-        scale = charts.plain_scale(
-            max(highest, least), decimals=0 if is_ece else 2, factor=100 if is_ece else 1
-        )
-    return Metric(
-        title=said.title,
-        meaning=words.about_it(said.meaning),
-        higher_is_better=said.higher_is_better,
+def _chart(name: str, evaluations: Sequence[Evaluation]) -> MetricChart:
+    metric = METRICS[name]
+    guesses = [metric.chance(e.class_shares) for e in evaluations] if metric.chance else []
+    scale = _scale(name, evaluations, guesses)
+    guess_text = ""
+    if guesses:
+        guess = words.percent(guesses[0]) if metric.in_percent else f"{guesses[0]:.2f}"
+        guess_text = metric.chance_words.format(guess)
+    return MetricChart(
+        title=metric.title,
+        meaning=words.about_it(metric.meaning),
+        higher_is_better=metric.higher_is_better,
         scale=scale,
-        guess=None if guess is None or guess < scale.low else scale.at(guess),
-        guess_text=_guess_text(name, guess),
+        guess=scale.at(guesses[0]) if guesses and guesses[0] >= scale.low else None,
+        guess_text=guess_text,
         measured=tuple(_measured(e, name, scale) for e in evaluations),
     )
 
 
-def _guess_text(name: str, guess: float | None) -> str:
-    if guess is None:
-        return ""
-    if name == "accuracy":
-        return f"Always the most frequent class: {words.percent(guess)}."
-    if name == "log_loss":
-        return f"An even guess gives {guess:.2f}."
-    return f"A blind guess gives {words.percent(guess) if name != 'roc_auc' else '0.5'}."
+def _scale(name: str, evaluations: Sequence[Evaluation], guesses: Sequence[float]) -> Scale:
+    """The axis of a metric: that of the rates, or one with 0 and what is measured or guessed."""
+    metric = METRICS[name]
+    if not metric.own_axis:
+        rates = [rate for rate, other in METRICS.items() if not other.own_axis]
+        lows = [e.metrics[rate].low for e in evaluations for rate in rates]
+        return charts.rate_scale(lows, percentage=metric.in_percent)
+    ends = [end for e in evaluations for end in (e.metrics[name].low, e.metrics[name].high)]
+    ends = [0.0, _LEAST_AXIS, *guesses, *(end for end in ends if not math.isnan(end))]
+    return charts.plain_scale(
+        max(ends),
+        low=min(ends),
+        decimals=0 if metric.in_percent else 2,
+        factor=100 if metric.in_percent else 1,
+    )
 
 
 def _measured(evaluation: Evaluation, name: str, scale: Scale) -> Measured:
-    estimate: Estimate = getattr(evaluation, name)
-    percentage = words.METRIC_WORDS[name].percentage
+    estimate, percentage = evaluation.metrics[name], METRICS[name].in_percent
     return Measured(
         on=evaluation.on,
         name=words.estimate_name(evaluation.on),

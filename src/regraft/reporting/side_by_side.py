@@ -33,7 +33,14 @@ from regraft.reporting.columns import (
 from regraft.reporting.disagreement import choose_disputed
 from regraft.reporting.pages import Header, render
 from regraft.reporting.provenance import Command
-from regraft.reporting.scores import MATRIX_CLASSES, Measured, Metric, headline_of, hero, metrics
+from regraft.reporting.scores import (
+    MATRIX_CLASSES,
+    Measured,
+    MetricChart,
+    headline_of,
+    hero,
+    metrics,
+)
 from regraft.reporting.words import speaking_of, thing, things
 from regraft.runs import Run
 from regraft.runs.pairing import Paired, opinions, paired_accuracy
@@ -70,7 +77,7 @@ class Panel:
 
     on: str
     name: str
-    metrics: tuple[Metric, ...]
+    metrics: tuple[MetricChart, ...]
     differences: Differences | None
     missing: str
 
@@ -79,7 +86,7 @@ class Panel:
 class Classes:
     """Recall of each class, all on one axis: `drawn` of `n`, and in `rows` as text if many."""
 
-    drawn: tuple[Metric, ...]
+    drawn: tuple[MetricChart, ...]
     rows: tuple[Fact, ...]
     n: int
 
@@ -355,7 +362,7 @@ def _spread(name: str, evaluations: Iterable[Evaluation]) -> tuple[float, float]
     return (min(found) - max(found), min(found)) if found else (0.0, 1.0)
 
 
-def _class_recall(name: str, there: Mapping[str, Evaluation], scale: Scale) -> Metric:
+def _class_recall(name: str, there: Mapping[str, Evaluation], scale: Scale) -> MetricChart:
     measured = []
     for run, e in there.items():
         score = e.per_class.get(name)
@@ -374,7 +381,7 @@ def _class_recall(name: str, there: Mapping[str, Evaluation], scale: Scale) -> M
             )
         )
     sizes = dict.fromkeys(m.photos for m in measured if m.photos)
-    return Metric(
+    return MetricChart(
         title=name,
         meaning=" or ".join(sizes),
         higher_is_better=True,

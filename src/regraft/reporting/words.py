@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 from regraft.evidence.evaluation import TEST, Evaluation
 from regraft.kinds import IMAGE, Kind, kind_named
@@ -20,47 +19,6 @@ _MINUS = "\N{MINUS SIGN}"
 
 ESTIMATES: Mapping[str, str] = {"test": "Test set", "cross-validation": "Cross-validation"}
 
-
-@dataclass(frozen=True, slots=True)
-class MetricWords:
-    """How a metric is shown: its name, one sentence on it, whether as a percentage."""
-
-    title: str
-    meaning: str
-    percentage: bool
-    higher_is_better: bool = True
-
-
-METRIC_WORDS: Mapping[str, MetricWords] = {
-    "accuracy": MetricWords("Accuracy", "The share of {things} it got right.", percentage=True),
-    "balanced_accuracy": MetricWords(
-        "Balanced accuracy",
-        "What the accuracy would be if every class had the same number of {things}.",
-        percentage=True,
-    ),
-    "macro_f1": MetricWords(
-        "Macro F1",
-        "High only if few {things} of any class are missed and few others are taken for it.",
-        percentage=True,
-    ),
-    "roc_auc": MetricWords(
-        "ROC AUC",
-        "How often a {thing} of a class scores higher for it than a {thing} of another.",
-        percentage=False,
-    ),
-    "log_loss": MetricWords(
-        "Log loss",
-        "The penalty for being sure and wrong; 0 is perfect.",
-        percentage=False,
-        higher_is_better=False,
-    ),
-    "ece": MetricWords(
-        "Calibration error",
-        "The average gap between how sure it says it is and how often it is right (ECE).",
-        percentage=True,
-        higher_is_better=False,
-    ),
-}
 
 ISSUE_WORDS: Mapping[str, tuple[str, str]] = {
     "unreadable": ("Unreadable", "cannot be decoded, or is not where the label table says"),

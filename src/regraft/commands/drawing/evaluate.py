@@ -8,12 +8,10 @@ from rich.console import Console
 
 from regraft.commands.drawing.figures import headline, interval, rate
 from regraft.commands.drawing.lines import MOST_CLASSES, escaped, print_columns, show_next
-from regraft.evidence.evaluation import METRICS, Evaluation
+from regraft.evidence.evaluation import Evaluation
 from regraft.kinds import thing, things
-from regraft.metrics.rates import Estimate
+from regraft.metrics import METRICS
 from regraft.training_contents import Overlap
-
-_METRIC_NAMES = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "ece": "ECE"}
 
 
 def show_evaluation(
@@ -32,13 +30,11 @@ def show_evaluation(
 
 def _show_metrics(console: Console, evaluation: Evaluation) -> None:
     rows = []
-    for name in METRICS:
-        estimate: Estimate = getattr(evaluation, name)
-        label = _METRIC_NAMES.get(name, name.replace("_", " "))
+    for name, estimate in evaluation.metrics.items():
         method = estimate.method
         if math.isnan(estimate.value):  # such as ROC AUC where all photos are of one class
             method = "cannot be told from these"
-        rows.append((label, rate(estimate.value), interval(estimate), method))
+        rows.append((METRICS[name].label, rate(estimate.value), interval(estimate), method))
     print_columns(console, ("metric", "value", "95 % interval", "method"), rows)
 
 

@@ -10,6 +10,7 @@ from regraft.commands.drawing.figures import headline, interval, rate
 from regraft.commands.drawing.issues import show_doubts, show_order, show_problems
 from regraft.commands.drawing.lines import escaped, new_input, print_columns, print_line, show_next
 from regraft.kinds import things
+from regraft.metrics import METRICS
 from regraft.reporting.findings import label_doubts
 from regraft.reporting.reviewed import what_the_review_changed
 from regraft.reporting.scores import headline_of
@@ -44,19 +45,19 @@ def _show_measured(console: Console, run: Run) -> None:
     if best_measured is not None:
         console.print(f"[bold]{headline(best_measured, of)}[/bold]")
         show_order(console, run.about.audit.series, run.data.modality)
+    others = {name: metric.label for name, metric in METRICS.items() if metric.in_summary}
     rows = [
         (
             evaluation.on,
             f"[bold]{rate(evaluation.accuracy.value)}[/bold] {interval(evaluation.accuracy)}",
-            rate(evaluation.macro_f1.value),
-            rate(evaluation.log_loss.value),
-            rate(evaluation.ece.value),
+            *(rate(evaluation.metrics[name].value) for name in others),
             f"{evaluation.n:,}",
         )
         for evaluation in run.evaluations
     ]
-    header = ("measured on", "accuracy [95 % interval]", "macro F1", "log loss", "ECE", of)
-    print_columns(console, header, rows, right={"macro F1", "log loss", "ECE", of})
+    right = (*others.values(), of)
+    header = ("measured on", "accuracy [95 % interval]", *right)
+    print_columns(console, header, rows, right=set(right))
 
 
 def _show_verdict(console: Console, run: Run) -> None:
