@@ -155,7 +155,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a fit looks at before it splits anything; all of it goes with `findings.rows`.
+    """What is looked at before anything is split; all of it goes with `findings.rows`.
 
     `features` and `measures` are None where there was no time for them.
     """
@@ -181,36 +181,48 @@ def has_time_to_embed(data: Dataset, network: Backbone, *, budget_s: float) -> b
     return expected is None or expected <= _EMBEDDING_SHARE * budget_s
 
 
+def mark_unreadable(
+    data: Dataset, network: Backbone | None, jobs: int | None, progress: Progress
+) -> Dataset:
+    """The data with the files marked that cannot be decoded, found by decoding them all.
+
+    What is made of them meanwhile goes to the cache: features by `network`, or measures for None.
+    """
+    decoded = (
+        measure_rows(data, data.ok, jobs=jobs, progress=progress)
+        if network is None
+        else embed_rows(data, data.ok, network, jobs=jobs, progress=progress)
+    )
+    if decoded.warning:
+        note(progress, decoded.warning)
+    return data.mark({p: ("unreadable", reason) for p, reason in decoded.failures.items()})
+
+
 def audit_data(
     data: Dataset,
+    inspection: Inspection,
+    network: Backbone,
     *,
-    backbone: str | Backbone | None = None,
     seed: int = 0,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Audit:
-    """Look for everything that may be wrong with a dataset.
+    """What the issues of a dataset cost, and which labels a model doubts that has not seen them.
 
     Labelled photos of all splits are predicted out of fold by one linear probe, near duplicates,
     series and named groups kept together, so that a wrong label in a test set is found as well.
 
     Args:
-        data: what `scan` returned.
-        backbone: whose features are compared; None for the built-in one of that kind of input.
+        data: what can be decoded is in use.
+        inspection: what was seen on these rows, with features and measures.
+        network: whose features they are.
         seed: of folds and samples.
         jobs: worker threads.
         progress: told how far each step is.
-
-    Raises:
-        BackboneError: the backbone is unknown or its weights are missing.
     """
-    network = _network(data, backbone)
-    data, features = _readable(data, network, jobs=jobs, progress=progress)
-    measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
-    if measures.warning:
-        note(progress, measures.warning)
-    note(progress, f"comparing {things(data.modality)} with each other")
-    first = look(data, features=features, measures=measures, seed=seed)
+    first, features, measures = inspection.findings, inspection.features, inspection.measures
+    assert features is not None
+    assert measures is not None
     everything = data.with_rows([replace(row, split="train") for row in data.ok])
     grouped = keep_together(everything, first)
     assert first.series is not None
@@ -249,10 +261,11 @@ def inspect_issues(
     *,
     embeds: bool = True,
     budget_s: float = math.inf,
+    seed: int = 0,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Inspection | None:
-    """What a fit looks at before it splits anything: copies, series, outliers, quality, shortcuts.
+    """What is wrong, told without a model: copies, series, outliers, quality, shortcuts.
 
     A note, and series alone, where looking at the photos would take more than a share of the time
     there is. Without features, where there is no network or it does not embed, neither series nor
@@ -286,7 +299,9 @@ def inspect_issues(
     measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
     if measures.warning:
         note(progress, measures.warning)
-    return Inspection(look(data, features=features, measures=measures), features, measures)
+    note(progress, f"comparing {things(data.modality)} with each other")
+    findings = look(data, features=features, measures=measures, seed=seed)
+    return Inspection(findings, features, measures)
 
 
 def find_groups(
@@ -310,29 +325,12 @@ def find_groups(
     Raises:
         BackboneError: the backbone is unknown or its weights are missing.
     """
-    network = _network(data, backbone)
-    readable, _ = _readable(data, network, jobs=jobs, progress=progress)
+    if isinstance(backbone, str):
+        backbone = get_backbone(backbone)
+    network = backbone or default_backbone(data.modality)
+    readable = mark_unreadable(data, network, jobs, progress)
     inspection = inspect_issues(readable, network, jobs=jobs, progress=progress)
     return readable if inspection is None else keep_together(readable, inspection.findings).data
-
-
-def _network(data: Dataset, backbone: str | Backbone | None) -> Backbone:
-    """The backbone that was named, or the built-in one of that kind of input."""
-    if isinstance(backbone, str):
-        return get_backbone(backbone)
-    return backbone or default_backbone(data.modality)
-
-
-def _readable(
-    data: Dataset, network: Backbone, *, jobs: int | None, progress: Progress
-) -> tuple[Dataset, FeatureArray]:
-    """The data with the files marked that cannot be decoded, and the features of the others."""
-    embedding = embed_rows(data, data.ok, network, jobs=jobs, progress=progress)
-    if embedding.warning:
-        note(progress, embedding.warning)
-    is_read = np.array([row.path not in embedding.failures for row in data.ok], dtype=bool)
-    marked = data.mark({p: ("unreadable", reason) for p, reason in embedding.failures.items()})
-    return marked, embedding.features if is_read.all() else embedding.features[is_read]
 
 
 class PairOfFolds(NamedTuple):
@@ -520,5 +518,6 @@ __all__ = [
     "find_groups",
     "has_time_to_embed",
     "inspect_issues",
+    "mark_unreadable",
     "pair_of_folds",
 ]
