@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -78,6 +78,21 @@ class BeforeAndNow:
     now: AccuracyOf
     shared: Count
     relabelled: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What comparison.json says beside the candidates; None where there is nothing to say."""
+
+    guide: GuideRecord | None
+    transfer: TransferRecord | None
+    learning_curve: LearningCurve | None
+    selection: SelectionRecord
+
+    def entries(self) -> dict[str, object]:
+        """By name, without those that say nothing."""
+        entries = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: entry for name, entry in entries.items() if entry is not None}
 
 
 def guide_entry(

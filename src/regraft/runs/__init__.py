@@ -31,7 +31,6 @@ from regraft.runs.folder import (
     free_folder,
     note_promotion,
     open_run,
-    write_about,
     write_results,
 )
 from regraft.runs.reading import (
@@ -50,6 +49,7 @@ from regraft.runs.records import (
     ComparisonRecord,
     DecisionsRecord,
     Promotion,
+    Results,
     RunRecord,
 )
 from regraft.runs.settings import WHERE, place_data, shareable_settings
@@ -66,6 +66,7 @@ __all__ = [
     "DecisionsRecord",
     "ImagePrediction",
     "Promotion",
+    "Results",
     "Run",
     "RunRecord",
     "Workplace",
@@ -81,6 +82,5 @@ __all__ = [
     "settings_of",
     "shareable_settings",
     "shown_from",
-    "write_about",
     "write_results",
 ]
