@@ -21,7 +21,7 @@ from tests.reporting.sample_runs import results_of
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = {"seed": 1}
+SETTINGS: dict[str, object] = {"seed": 1, "backbones": []}
 EXPORTED = ("m.md", "m.py", "m.onnx")
 
 

@@ -161,16 +161,16 @@ def learning_curve_entry(
     if not probes:
         return None
     best = max(probes, key=_value)
-    found = best.cross_validation
-    assert found is not None
+    folds = best.cross_validation
+    assert folds is not None
     features, labels = training_arrays(data, best.approach.network, jobs=jobs, progress=progress)
     curve = learning_curve(
         features,
         labels,
-        found.folds,
+        folds.folds,
         n_classes=len(data.classes),
         fit=fit_logistic,
-        setting=found.chosen["penalty"],
+        setting=folds.chosen["penalty"],
         groups=split_groups(data.train),
         seed=seed,
         approach=best.approach.name,

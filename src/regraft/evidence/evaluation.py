@@ -180,7 +180,7 @@ def evaluate_model(
         raise DataError(f"none of the {len(rows)} labelled images in {data.root} can be read")
     probabilities = np.array([predictions[i].probabilities for i in readable])
     rows = tuple(rows[i] for i in readable)
-    found = evaluate_probabilities(
+    evaluation = evaluate_probabilities(
         TEST,
         labels=class_numbers([row.label for row in rows], model.classes),
         probabilities=probabilities[None],
@@ -188,7 +188,7 @@ def evaluate_model(
         groups=split_groups(rows),
     )
     overlap = Overlap(left_out=int(known.sum()), is_complete=model.contents.is_complete)
-    return replace(found, overlap=overlap)
+    return replace(evaluation, overlap=overlap)
 
 
 def evaluation_csv(evaluation: Evaluation) -> str:

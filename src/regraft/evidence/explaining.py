@@ -228,7 +228,7 @@ def typical_hits(
     for name in sorted(hits):
         middle = median(p.confidence for p in hits[name])
         ranked.append(sorted(hits[name], key=lambda p: (abs(p.confidence - middle), p.path)))
-    turns = [found[turn] for turn in range(a_class) for found in ranked if turn < len(found)]
+    turns = [ranking[turn] for turn in range(a_class) for ranking in ranked if turn < len(ranking)]
     return sorted(turns[: max(0, most)], key=lambda p: p.label)
 
 
@@ -495,26 +495,28 @@ class _Explainer:
         if not pairs:
             return None
         networks = max(_NETWORKS, math.ceil(_COMPARISONS / len(pairs)))
-        found: list[float] = []
+        correlations: list[float] = []
         for seed in range(networks):
             if time.monotonic() > deadline:
                 break
             network = randomised(self.classifier, seed=seed)
             for start in range(0, len(pairs), _BATCH):
-                progress("checking the heat maps", len(found), networks * len(pairs))
+                progress("checking the heat maps", len(correlations), networks * len(pairs))
                 if time.monotonic() > deadline:
                     break
                 batch = pairs[start : start + _BATCH]
                 others = self._maps_of(network, [one for one, _ in batch])
-                found += [_likeness(m, other) for (_, m), other in zip(batch, others, strict=True)]
+                correlations += [
+                    _likeness(m, other) for (_, m), other in zip(batch, others, strict=True)
+                ]
         progress("checking the heat maps", networks * len(pairs), networks * len(pairs))
-        if not found:
+        if not correlations:
             raise ExplanationError("the time was up before the heat maps could be checked")
         return SanityCheck(
-            correlation=median(found),
-            n=len(found),
-            photos=min(len(found), len(pairs)),
-            networks=math.ceil(len(found) / len(pairs)),
+            correlation=median(correlations),
+            n=len(correlations),
+            photos=min(len(correlations), len(pairs)),
+            networks=math.ceil(len(correlations) / len(pairs)),
         )
 
     def _rebuilt(self) -> Any:
@@ -530,12 +532,12 @@ class _Explainer:
         views = self._transform.views
         targets = np.repeat([one.target for one in seen], len(views))
         pixels = np.concatenate([one.pixels for one in seen])
-        found = class_maps(classifier, self.layer, pixels, targets).astype(np.float64)
-        found = found.reshape(len(seen), len(views), *found.shape[1:])
+        maps = class_maps(classifier, self.layer, pixels, targets).astype(np.float64)
+        maps = maps.reshape(len(seen), len(views), *maps.shape[1:])
         for i, view in enumerate(views):
             if view == "mirror":
-                found[:, i] = found[:, i, :, ::-1]
-        return list(found.mean(axis=1))
+                maps[:, i] = maps[:, i, :, ::-1]
+        return list(maps.mean(axis=1))
 
 
 def _likeness(first: FloatArray, second: FloatArray) -> float:
@@ -546,8 +548,8 @@ def _likeness(first: FloatArray, second: FloatArray) -> float:
     """
     if not np.isfinite(second).all():
         return 0.0
-    found = rank_correlation(first.ravel(), second.ravel())
-    return 0.0 if math.isnan(found) else abs(found)
+    correlation = rank_correlation(first.ravel(), second.ravel())
+    return 0.0 if math.isnan(correlation) else abs(correlation)
 
 
 def _drawn(one: _Seen, values: FloatArray) -> HeatMap:

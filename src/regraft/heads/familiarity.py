@@ -92,11 +92,11 @@ def fit_familiarity(
     neighbours = min(neighbours, len(kept))
     sample = spread_sample(labels, 10 * PROTOTYPES, seed=1)
     own = groups[sample][:, None] == groups[kept][None, :]
-    found = _nearest_distances(unit[sample], prototypes, neighbours, hidden=own)
-    found = found * (1.0 + doubts[sample])
-    found = np.sort(found[np.isfinite(found)])
-    rank = int(np.ceil((len(found) + 1) * familiar)) - 1
-    threshold = float(found[min(rank, len(found) - 1)]) if len(found) else 4.0
+    distances = _nearest_distances(unit[sample], prototypes, neighbours, hidden=own)
+    distances = distances * (1.0 + doubts[sample])
+    distances = np.sort(distances[np.isfinite(distances)])
+    rank = int(np.ceil((len(distances) + 1) * familiar)) - 1
+    threshold = float(distances[min(rank, len(distances) - 1)]) if len(distances) else 4.0
     return Familiarity(prototypes, neighbours, threshold)
 
 

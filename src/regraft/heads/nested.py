@@ -81,9 +81,9 @@ def cross_validate_head(
     inner: dict[int, list[tuple[IntArray, FloatArray]]] = {i: [] for i in numbers}
     for i, j in pairs:
         at = np.flatnonzero(np.isin(folds, [i, j] if all_pairs else [j]))
-        found = logits_without((i, j), settings, at)
+        logits = logits_without((i, j), settings, at)
         for outer, fold in [(i, j), (j, i)] if all_pairs else [(i, j)]:
-            inner[outer].append((at[folds[at] == fold], found[:, folds[at] == fold]))
+            inner[outer].append((at[folds[at] == fold], logits[:, folds[at] == fold]))
 
     probabilities = np.zeros((len(labels), n_classes))
     times = np.zeros(len(labels), dtype=np.int64)  # that an image was predicted by an inner head

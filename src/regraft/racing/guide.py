@@ -284,9 +284,9 @@ def rank_backbones(
     chosen = [rows[i] for i in spread_rows(labels, images, seed=seed)]
     ranked = []
     for backbone in backbones:
-        found = embed_rows(data, chosen, backbone, jobs=jobs, progress=progress).features
-        readable = ~np.isnan(found).any(axis=1)
-        ranked.append((backbone, h_score(found[readable], data.labels(chosen)[readable])))
+        features = embed_rows(data, chosen, backbone, jobs=jobs, progress=progress).features
+        readable = ~np.isnan(features).any(axis=1)
+        ranked.append((backbone, h_score(features[readable], data.labels(chosen)[readable])))
     return sorted(ranked, key=lambda pair: -pair[1])
 
 

@@ -48,7 +48,7 @@ class Explained:
     def rows(self) -> list[dict[str, Any]]:
         """One for each photo: path, class, confidence, picture, and why there is none."""
         files = {heat_map.path: str(path) for heat_map, path in self.pictures}
-        found = [
+        explained = [
             {
                 "path": m.path,
                 "target": m.target,
@@ -61,7 +61,7 @@ class Explained:
         ]
         nothing = {"target": "", "predicted": "", "confidence": "", "picture": ""}
         left = [{"path": p, **nothing, "reason": why} for p, why in self.explanations.left_out]
-        return found + left
+        return explained + left
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -112,7 +112,7 @@ def explain(
         run = read_run(model)
         require_photos(run.data, "explain", instead)
         require_data(run)
-        found = explain_run(
+        explanations = explain_run(
             run.folder / "model",
             run.data,
             run.predictions,
@@ -120,19 +120,22 @@ def explain(
             jobs=jobs,
             progress=progress,
         )
-        write_explanations(run.folder, found)
-        return Explained(found, report=report(run.folder, run.folder / "report.html"))
+        write_explanations(run.folder, explanations)
+        return Explained(explanations, report=report(run.folder, run.folder / "report.html"))
     of_photos(load(model), "explain", instead)
     with as_files(given) as paths:
         questions = [
             Question(path, Path(path)) for path in find_inputs(paths, modality=IMAGE).paths
         ]
-        found = explain_photos(Path(model), questions, make=make, jobs=jobs, progress=progress)
-        if not found.shown:
-            raise ExplanationError(found.check.text if found.check and found.maps else found.reason)
-        pictures, gone = _write_pictures(found.shown, Path(out))
-    found = replace(found, left_out=(*found.left_out, *gone))
-    return Explained(found, pictures=pictures)
+        explanations = explain_photos(
+            Path(model), questions, make=make, jobs=jobs, progress=progress
+        )
+        if not explanations.shown:
+            check = explanations.check if explanations.maps else None
+            raise ExplanationError(check.text if check else explanations.reason)
+        pictures, gone = _write_pictures(explanations.shown, Path(out))
+    explanations = replace(explanations, left_out=(*explanations.left_out, *gone))
+    return Explained(explanations, pictures=pictures)
 
 
 def _write_pictures(
