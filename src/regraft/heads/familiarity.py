@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.heads.base import spread_sample, unit_rows
+from regraft.heads.base import unit_rows
 from regraft.metrics.rates import FloatArray, IntArray
 from regraft.onnx_graphs import GraphBuilder
+from regraft.sampling import stratified_sample
 
 FAMILIAR = 0.98  # share of the user's own images that should count as familiar
 PROTOTYPES = 400
@@ -86,11 +87,11 @@ def fit_familiarity(
         familiar: the share, 0 to 1.
         neighbours: how many prototypes a distance is the mean of.
     """
-    kept = spread_sample(labels, PROTOTYPES)
+    kept = stratified_sample(labels, PROTOTYPES, every_class=True)
     unit = unit_rows(features)
     prototypes = unit[kept]
     neighbours = min(neighbours, len(kept))
-    sample = spread_sample(labels, 10 * PROTOTYPES, seed=1)
+    sample = stratified_sample(labels, 10 * PROTOTYPES, every_class=True, seed=1)
     own = groups[sample][:, None] == groups[kept][None, :]
     distances = _nearest_distances(unit[sample], prototypes, neighbours, hidden=own)
     distances = distances * (1.0 + doubts[sample])
