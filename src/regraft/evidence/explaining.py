@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,7 +206,7 @@ class Explanations:
 
 
 def confident_errors(predictions: Sequence[ImagePrediction]) -> list[ImagePrediction]:
-    """What was predicted wrong by a model that had not seen it, the surest first."""
+    """What was predicted wrong by a model that had not seen it, the most confident first."""
     wrong = [p for p in tested(predictions) if p.predicted != p.label]
     return sorted(wrong, key=lambda p: (1.0 if math.isnan(p.confidence) else -p.confidence, p.path))
 
@@ -309,9 +309,42 @@ def explain_photos(
     if time.monotonic() + seconds_to_load() > deadline:
         raise ExplanationError("the time was up before they were begun")
     explainer = _Explainer.of(loaded, make)
-    maps: list[HeatMap] = []
-    left_out: list[tuple[str, str]] = []
-    compared: list[tuple[_Seen, FloatArray]] = []
+    drawn = _draw(explainer, questions, deadline=deadline, jobs=jobs, progress=progress)
+    if not drawn.maps:
+        path, reason = drawn.left_out[0]
+        raise ExplanationError(
+            f"none of the {len(drawn.left_out):,} photos can be explained; the first is {path}: "
+            f"{reason}"
+        )
+    check = explainer.sanity_check(drawn.compared, deadline=deadline, progress=progress)
+    return Explanations(
+        method=explainer.method,
+        layer=explainer.layer.name,
+        check=check,
+        maps=tuple(drawn.maps),
+        left_out=tuple(drawn.left_out),
+        reason="" if check else "the network's maps are the same everywhere, so they say nothing",
+    )
+
+
+class _Drawn(NamedTuple):
+    """Maps, the photos that have none with the reason, and the maps to check."""
+
+    maps: list[HeatMap]
+    left_out: list[tuple[str, str]]
+    compared: list[tuple[_Seen, FloatArray]]
+
+
+def _draw(
+    explainer: _Explainer,
+    questions: Sequence[Question],
+    *,
+    deadline: float,
+    jobs: int | None,
+    progress: Progress,
+) -> _Drawn:
+    """The maps of the photos, batch by batch until the time is up."""
+    maps, left_out, compared = drawn = _Drawn([], [], [])
     for start in range(0, len(questions), _BATCH):
         progress("heat maps", start, len(questions))
         batch = questions[start : start + _BATCH]
@@ -326,24 +359,11 @@ def explain_photos(
                 reason = f"nowhere in it does the network find evidence for {one.target_name}"
                 left_out.append((one.question.path, reason))
                 continue
-            maps.append(_drawn(one, values))
+            maps.append(_heat_map(one, values))
             if len(compared) < MOST_PHOTOS and np.ptp(values) > 0:
                 compared.append((one, values))
     progress("heat maps", len(questions), len(questions))
-    if not maps:
-        path, reason = left_out[0]
-        raise ExplanationError(
-            f"none of the {len(left_out):,} photos can be explained; the first is {path}: {reason}"
-        )
-    check = explainer.sanity_check(compared, deadline=deadline, progress=progress)
-    return Explanations(
-        method=explainer.method,
-        layer=explainer.layer.name,
-        check=check,
-        maps=tuple(maps),
-        left_out=tuple(left_out),
-        reason="" if check else "the network's maps are the same everywhere, so they say nothing",
-    )
+    return drawn
 
 
 def write_explanations(folder: Path, explanations: Explanations) -> None:
@@ -552,7 +572,7 @@ def _likeness(first: FloatArray, second: FloatArray) -> float:
     return 0.0 if math.isnan(correlation) else abs(correlation)
 
 
-def _drawn(one: _Seen, values: FloatArray) -> HeatMap:
+def _heat_map(one: _Seen, values: FloatArray) -> HeatMap:
     shares = values / values.max()
     return HeatMap(
         path=one.question.path,

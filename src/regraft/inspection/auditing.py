@@ -139,13 +139,13 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the issues, the shortcut check and the effects."""
-        found = self.findings
+        findings = self.findings
         parts = {
             "images": len(self.data.ok),
-            "issues": found.issues,
+            "issues": findings.issues,
             "accuracy": self.accuracy,
-            "confident_label_suspects": confident_doubts(doubts_of(found, self.data.classes)),
-            "shortcuts": found.shortcuts,
+            "confident_label_suspects": confident_doubts(doubts_of(findings, self.data.classes)),
+            "shortcuts": findings.shortcuts,
             "effects": self.effects,
             "series": self.by_order,
         }
@@ -229,10 +229,11 @@ def audit_data(
     by_order = ByOrder.of(first.series, grouped)
     note(progress, f"predicting every {thing(data.modality)} by a model that has not seen it")
     together = _predicted(grouped.data, network, seed=seed, jobs=jobs)
+    audited = Audit(data, first, features, measures, None, None, (), by_order)
     if together is None:
-        return Audit(data, first, features, measures, None, None, (), by_order)
-    found = with_suspects(data, first, together.probabilities)
-    effects = effects_on(found, together.right)
+        return audited
+    findings = with_suspects(data, first, together.probabilities)
+    effects = effects_on(findings, together.right)
     if first.copies:
         parted = keep_together(everything, replace(first, copies=())).data
         apart = _predicted(parted, network, seed=seed, jobs=jobs)
@@ -243,15 +244,13 @@ def audit_data(
         by_order = compare_folds(
             by_order, pair, everything, network, known=together, seed=seed, jobs=jobs
         )
-    return Audit(
-        data,
-        found,
-        features,
-        measures,
-        together.probabilities,
-        together.accuracy,
-        tuple(effects),
-        by_order,
+    return replace(
+        audited,
+        findings=findings,
+        probabilities=together.probabilities,
+        accuracy=together.accuracy,
+        effects=tuple(effects),
+        by_order=by_order,
     )
 
 
@@ -440,11 +439,11 @@ def _predicted(
         return None
     try:
         folds = repeated_folds(data, seed=seed)
-        found = LinearProbe(network).cross_validate(data, folds, jobs=jobs)
+        validated = LinearProbe(network).cross_validate(data, folds, jobs=jobs)
     except RegraftError:  # too few photos to split
         return None
-    probabilities: FloatArray = found.probabilities.mean(axis=0)
-    right = (found.probabilities.argmax(axis=2) == data.labels(data.ok)).mean(axis=0)
+    probabilities: FloatArray = validated.probabilities.mean(axis=0)
+    right = (validated.probabilities.argmax(axis=2) == data.labels(data.ok)).mean(axis=0)
     right[np.isnan(probabilities).any(axis=1)] = np.nan
     known = np.isfinite(right)
     groups = split_groups(data.ok)

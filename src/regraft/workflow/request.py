@@ -215,13 +215,10 @@ def command_of(settings: Mapping[str, Any], folder: Path | None = None) -> str:
     for name in ("labels", "image_dir", "test", "resize", "architecture"):
         if given[name] is not None:
             words += [f"--{name.replace('_', '-')}", given[name]]
-    for name, flag in _BACKBONE_FLAGS.items():
-        if (value := (given["backbone_options"] or {}).get(name)) not in (None, False):
-            words += [flag] if value is True else [flag, str(value)]
-    if given["decisions"]:
-        words += ["--decisions", given["decisions"]["path"]]
-    if given["corrections"]:
-        words += ["--with-corrections", given["corrections"]["path"]]
+    words += _backbone_words(given["backbone_options"] or {})
+    for name, flag in (("decisions", "--decisions"), ("corrections", "--with-corrections")):
+        if given[name]:
+            words += [flag, given[name]["path"]]
     for name, column in (given["columns"] or {}).items():
         words += [f"--{name.replace('_', '-')}", column]
     words += [word for name in given["backbones"] for word in ("--backbone", name)]
@@ -231,6 +228,14 @@ def command_of(settings: Mapping[str, Any], folder: Path | None = None) -> str:
     if folder is not None or given["seed"] != 0:
         words += ["--seed", str(given["seed"])]
     return shlex.join(words)
+
+
+def _backbone_words(options: Mapping[str, Any]) -> list[str]:
+    words = []
+    for name, flag in _BACKBONE_FLAGS.items():
+        if (value := options.get(name)) not in (None, False):
+            words += [flag] if value is True else [flag, str(value)]
+    return words
 
 
 _DEFAULTS = {f.name: f.default for f in fields(PlanRequest) if f.default is not MISSING} | {
