@@ -276,31 +276,39 @@ def inspect_issues(
     if embeds and network is not None:
         features = embed_rows(data, data.ok, network, jobs=jobs, progress=progress).features
     if not has_time:
-        what = "near duplicates, series and" if features is None else "near duplicates and"
-        note(
-            progress,
-            f"{what} outliers were not looked for: it would take about {expected:.0f} s; run "
-            "`regraft audit`",
-        )
+        note(progress, _no_time(expected, has_features=features is not None))
         if features is None:
             return None
         series = look_for_series(data, features)
         return Inspection(Findings(data.ok, series=series), features, None)
     if features is None:
-        why = "no network for them is installed"
-        if network is not None:
-            why = f"with {network.name} that would take too much of the time there is"
-        note(
-            progress,
-            f"the {things(data.modality)} were not compared by their features: {why}"
-            f"{'' if network is None else '; regraft audit does'}",
-        )
+        note(progress, _no_features(data, network))
     measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
     if measures.warning:
         note(progress, measures.warning)
     note(progress, f"comparing {things(data.modality)} with each other")
     findings = look(data, features=features, measures=measures, seed=seed)
     return Inspection(findings, features, measures)
+
+
+def _no_time(seconds: float, *, has_features: bool) -> str:
+    what = "near duplicates and" if has_features else "near duplicates, series and"
+    return (
+        f"{what} outliers were not looked for: it would take about {seconds:.0f} s; run "
+        "`regraft audit`"
+    )
+
+
+def _no_features(data: Dataset, network: Backbone | None) -> str:
+    several = things(data.modality)
+    if network is None:
+        return (
+            f"the {several} were not compared by their features: no network for them is installed"
+        )
+    return (
+        f"the {several} were not compared by their features: with {network.name} that would take "
+        "too much of the time there is; regraft audit does"
+    )
 
 
 def find_groups(
@@ -343,18 +351,18 @@ class PairOfFolds(NamedTuple):
     by_chance: dict[str, str]
 
 
-def pair_of_folds(data: Dataset, found: Findings, grouped: Grouped) -> PairOfFolds | None:
+def pair_of_folds(data: Dataset, findings: Findings, grouped: Grouped) -> PairOfFolds | None:
     """What to compare to learn what the order of the photos means; None where it means nothing.
 
     Args:
-        data: with the rows that `found` is of in use.
-        found: with its series.
+        data: with the rows that `findings` is of in use.
+        findings: with its series.
         grouped: what `keep_together` made of both.
     """
-    series = found.series
+    series = findings.series
     if series is None or series.order is None:
         return None
-    by_chance = keep_together(data, replace(found, series=None)).data
+    by_chance = keep_together(data, replace(findings, series=None)).data
     if len(series):
         return PairOfFolds("series", _groups(grouped.data), _groups(by_chance))
     if any(row.group for row in data.ok):
@@ -452,21 +460,23 @@ def _predicted(
     return Predicted(probabilities, right, groups, count, accuracy)
 
 
-def effects_on(found: Findings, right: FloatArray) -> list[Effect]:
+def effects_on(findings: Findings, right: FloatArray) -> list[Effect]:
     """What leaving the photos of each kind of issue out does to an accuracy.
 
     Label suspects are not among them: they are photos that the model got wrong, so the accuracy
     rises without them whether their labels are right or not.
 
     Args:
-        found: the issues, and the rows they are of.
+        findings: the issues, and the rows they are of.
         right: float64 (n,) for the same rows: 1 where a photo was predicted as labelled, 0 where
             not, or the share of repeats in which it was; NaN where it was not predicted.
     """
-    place = {row.path: i for i, row in enumerate(found.rows)}
+    place = {row.path: i for i, row in enumerate(findings.rows)}
     effects = []
     for kind in ("outlier", "quality", "exact_duplicate"):
-        rows = sorted({place[i.path] for i in found.issues if i.issue == kind and i.path in place})
+        rows = sorted(
+            {place[i.path] for i in findings.issues if i.issue == kind and i.path in place}
+        )
         kept = np.ones(len(right), dtype=bool)
         kept[rows] = False
         if np.isnan(right[rows]).all() or not kept[np.isfinite(right)].any():
