@@ -352,16 +352,16 @@ def _draw(
             left_out += [(q.path, "the time was up before its turn") for q in batch]
             continue
         looked = list(map_threads(explainer.look, batch, jobs=jobs))
-        left_out += [one for one in looked if isinstance(one, tuple)]
-        seen = [one for one in looked if isinstance(one, _Seen)]
-        for one, values in zip(seen, explainer.maps(seen), strict=True):
+        left_out += [photo for photo in looked if isinstance(photo, tuple)]
+        seen = [photo for photo in looked if isinstance(photo, _Seen)]
+        for photo, values in zip(seen, explainer.maps(seen), strict=True):
             if not values.any():
-                reason = f"nowhere in it does the network find evidence for {one.target_name}"
-                left_out.append((one.question.path, reason))
+                reason = f"nowhere in it does the network find evidence for {photo.target_name}"
+                left_out.append((photo.question.path, reason))
                 continue
-            maps.append(_heat_map(one, values))
+            maps.append(_heat_map(photo, values))
             if len(compared) < MOST_PHOTOS and np.ptp(values) > 0:
-                compared.append((one, values))
+                compared.append((photo, values))
     progress("heat maps", len(questions), len(questions))
     return drawn
 
@@ -485,14 +485,14 @@ class _Explainer:
             self.layer = find_layer(self.classifier, seen[0].pixels[:1])
             self.method = METHOD
         model = self._model
-        logits = class_logits(self.classifier, np.concatenate([one.pixels for one in seen]))
+        logits = class_logits(self.classifier, np.concatenate([photo.pixels for photo in seen]))
         mean = logits.reshape(len(seen), len(self._transform.views), -1).mean(axis=1)
-        for one, best in zip(seen, map(int, mean.argmax(axis=1)), strict=True):
-            if one.probabilities.max() - one.probabilities[best] > _TIE:
+        for photo, best in zip(seen, map(int, mean.argmax(axis=1)), strict=True):
+            if photo.probabilities.max() - photo.probabilities[best] > _TIE:
                 raise ExplanationError(
                     f"the network rebuilt from the model's weights says {model.classes[best]} of "
-                    f"{one.question.path}, the model {one.predicted}: heat maps of another network "
-                    "would explain nothing"
+                    f"{photo.question.path}, the model {photo.predicted}: heat maps of another "
+                    "network would explain nothing"
                 )
         return self._maps_of(self.classifier, seen)
 
@@ -525,7 +525,7 @@ class _Explainer:
                 if time.monotonic() > deadline:
                     break
                 batch = pairs[start : start + _BATCH]
-                others = self._maps_of(network, [one for one, _ in batch])
+                others = self._maps_of(network, [photo for photo, _ in batch])
                 correlations += [
                     _likeness(m, other) for (_, m), other in zip(batch, others, strict=True)
                 ]
@@ -550,8 +550,8 @@ class _Explainer:
         from regraft.engines.explanations import class_maps
 
         views = self._transform.views
-        targets = np.repeat([one.target for one in seen], len(views))
-        pixels = np.concatenate([one.pixels for one in seen])
+        targets = np.repeat([photo.target for photo in seen], len(views))
+        pixels = np.concatenate([photo.pixels for photo in seen])
         maps = class_maps(classifier, self.layer, pixels, targets).astype(np.float64)
         maps = maps.reshape(len(seen), len(views), *maps.shape[1:])
         for i, view in enumerate(views):
@@ -572,14 +572,14 @@ def _likeness(first: FloatArray, second: FloatArray) -> float:
     return 0.0 if math.isnan(correlation) else abs(correlation)
 
 
-def _heat_map(one: _Seen, values: FloatArray) -> HeatMap:
+def _heat_map(photo: _Seen, values: FloatArray) -> HeatMap:
     shares = values / values.max()
     return HeatMap(
-        path=one.question.path,
-        role=one.question.role,
-        target=one.target_name,
-        predicted=one.predicted,
-        confidence=float(one.probabilities.max()),
+        path=photo.question.path,
+        role=photo.question.role,
+        target=photo.target_name,
+        predicted=photo.predicted,
+        confidence=float(photo.probabilities.max()),
         values=tuple(tuple(round(float(x), 3) for x in row) for row in shares),
-        box=one.box,
+        box=photo.box,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from regraft.inputs import Input, as_files, each
 from regraft.modality import IMAGE
 from regraft.model import load
 from regraft.progress import Progress, silent
-from regraft.runs import read_run, require_data
+from regraft.runs import Run, read_run, require_data
 from regraft.storage.files import make_folder, write_atomic
 from regraft.workflow.reading import of_photos, require_photos
 from regraft.workflow.reporting import report
@@ -111,17 +111,7 @@ def explain(
     if not given:
         run = read_run(model)
         require_photos(run.data, "explain", instead)
-        require_data(run)
-        explanations = explain_run(
-            run.folder / "model",
-            run.data,
-            run.predictions,
-            make=make,
-            jobs=jobs,
-            progress=progress,
-        )
-        write_explanations(run.folder, explanations)
-        return Explained(explanations, report=report(run.folder, run.folder / "report.html"))
+        return _explain_again(run, make, jobs=jobs, progress=progress)
     of_photos(load(model), "explain", instead)
     with as_files(given) as paths:
         questions = [
@@ -136,6 +126,23 @@ def explain(
         pictures, gone = _write_pictures(explanations.shown, Path(out))
     explanations = replace(explanations, left_out=(*explanations.left_out, *gone))
     return Explained(explanations, pictures=pictures)
+
+
+def _explain_again(
+    run: Run, make: Callable[[int], Any] | None, *, jobs: int | None, progress: Progress
+) -> Explained:
+    """The heat maps of a run, and its report, made again."""
+    require_data(run)
+    explanations = explain_run(
+        run.folder / "model",
+        run.data,
+        run.predictions,
+        make=make,
+        jobs=jobs,
+        progress=progress,
+    )
+    write_explanations(run.folder, explanations)
+    return Explained(explanations, report=report(run.folder, run.folder / "report.html"))
 
 
 def _write_pictures(
