@@ -44,7 +44,7 @@ from regraft.metrics.differences import paired_difference
 from regraft.metrics.rates import FloatArray
 from regraft.racing import Policy, candidate_approaches
 from regraft.racing.policy import DEFAULT_POLICY, WITHOUT
-from regraft.racing.similarity import spread_rows
+from regraft.sampling import stratified_sample
 
 LOADS = {"quiet": 1.0, "busy": 3.0}
 RESERVE_S = 20.0  # for what `fit` does after the final training
@@ -103,7 +103,7 @@ def _stage(name: str, folder: Path, beside: Path, seed: int, photos: int | None)
     root, labels = race_data(name, beside, seed)
     data = rg.find_groups(rg.scan(root, labels=labels))
     if photos is not None and photos < len(data.train):
-        drawn = set(spread_rows(data.labels(data.train), photos, seed=seed).tolist())
+        drawn = set(stratified_sample(data.labels(data.train), photos, seed=seed).tolist())
         spare = [row.path for i, row in enumerate(data.train) if i not in drawn]
         data = data.mark(dict.fromkeys(spare, ("excluded", "thinned for the ablation")))
     approaches = candidate_approaches((), ())

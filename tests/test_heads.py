@@ -22,7 +22,6 @@ from regraft.heads import (
     fit_temperature,
     softmax,
     span_coordinates,
-    spread_sample,
     unit_rows,
 )
 from regraft.metrics.rates import log_losses
@@ -363,15 +362,6 @@ def test_an_image_is_no_evidence_of_its_own_familiarity() -> None:
         np.zeros(400),
     )
     assert copies.threshold > 0.5 * alone.threshold
-
-
-@given(st.integers(1, 400), st.integers(1, 5), st.integers(5, 100))
-def test_a_sample_keeps_every_class(n: int, k: int, size: int) -> None:
-    labels = np.sort(np.arange(n) % k)
-    kept = spread_sample(labels, size)
-    assert len(np.unique(kept)) == len(kept)
-    assert set(labels[kept]) == set(labels)
-    assert len(kept) <= max(size + k, min(n, size))
 
 
 def test_many_images_choose_on_one_inner_fold_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:

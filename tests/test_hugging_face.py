@@ -158,7 +158,7 @@ def test_what_cannot_be_fetched_says_which_files_to_bring(hub_home: Path) -> Non
         f"{NAME} into a folder and use: --backbone hf:FOLDER"
     )
     assert "\n" not in text
-    assert told == [f"asking the Hugging Face hub for the papers of {NAME}"]
+    assert told == [f"asking the Hugging Face hub for the metadata of {NAME}"]
 
 
 def test_a_gated_repository_says_how_to_get_in(

@@ -17,10 +17,11 @@ from regraft.runs import NEXT, open_run, read_run
 from regraft.runs.promotion import promote, roll_back
 from regraft.storage.switching import COMMITTED, LOCK, settled, write_together
 from tests.faults import Faults
+from tests.reporting.sample_runs import results_of
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = {"seed": 1}
+SETTINGS: dict[str, object] = {"seed": 1, "backbones": []}
 EXPORTED = ("m.md", "m.py", "m.onnx")
 
 
@@ -38,13 +39,12 @@ def promotion(here: str) -> None:
 def forced_fit(here: str) -> None:
     """The end of it: all has been computed and is written now."""
     other = Path(here) / "other"
-    with open_run(Path(here) / "run", SETTINGS, force=True) as (work, about):
-        about.update(json.loads((other / "run.json").read_text(encoding="utf-8")))
-        about.update(settings=SETTINGS, status="running")
+    with open_run(Path(here) / "run", SETTINGS, force=True) as place:
+        place.results = results_of(read_run(other).about)
         for path in other.iterdir():
             if path.name not in ("run.json", "model"):
-                shutil.copy(path, work)
-        load(other).save(work / "model")
+                shutil.copy(path, place.folder)
+        load(other).save(place.folder / "model")
 
 
 def saving(here: str) -> None:

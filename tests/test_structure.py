@@ -18,7 +18,7 @@ PACKAGE = Path(regraft.__file__).parent
 # Each row may import the rows above it, and itself where it is a package.
 ORDER = (
     *("_version", "errors", "wording", "clock", "progress", "telemetry", "workers"),
-    *("storage", "onnx_graphs", "model_record", "training_contents", "demo"),
+    *("storage", "onnx_graphs", "model_record", "training_contents", "sampling", "demo"),
     "metrics",
     "tables",
     "kinds",
@@ -46,7 +46,7 @@ ORDER = (
 )
 LEAVES = {
     *("_version", "errors", "wording", "clock", "progress", "telemetry", "workers"),
-    *("storage", "onnx_graphs", "model_record", "training_contents"),
+    *("storage", "onnx_graphs", "model_record", "training_contents", "sampling"),
 }
 # Where the design asks for less than "all rows above": what may be imported beside the leaves.
 NARROW = {

@@ -157,7 +157,7 @@ def test_what_the_hub_s_client_has_fetched_is_found(folder: Path, hub_home: Path
     told: list[str] = []
     with pytest.raises(BackboneError, match=r"1_Pooling/config\.json is not there, and modules\.j"):
         get_backbone(f"hf:{NAME}", progress=lambda text, *_: told.append(text))
-    assert told == [f"asking the Hugging Face hub for the papers of {NAME}"]
+    assert told == [f"asking the Hugging Face hub for the metadata of {NAME}"]
     below = snapshot / "1_Pooling"
     below.mkdir()
     (below / "config.json").symlink_to((snapshot / "1_Pooling_config.json").resolve())

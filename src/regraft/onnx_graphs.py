@@ -64,6 +64,13 @@ class GraphBuilder:
         graph.node.extend(self._nodes)
         graph.initializer.extend(self._constants.values())
 
+    def add_before(self, graph: onnx.GraphProto) -> None:
+        """Put everything in front of the operators of another graph."""
+        behind = list(graph.node)
+        del graph.node[:]
+        self.add_to(graph)
+        graph.node.extend(behind)
+
     def model(
         self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.ModelProto:

@@ -132,7 +132,7 @@ def test_columns_stay_aligned_whatever_names_hold() -> None:
         Console(file=out, width=40), Console(file=prose, width=80), predictions, next_command="x"
     )
     assert out.getvalue().splitlines() == [
-        "predicted       confidence  flag        cannot be excluded    file",
+        "predicted       confidence  flag        prediction set        file",
         "照片                 0.900              照片                  a.jpg",
         "[bold]x[/bold]       0.900  unsure      [bold]x[/bold], 照片  [red]b[/red].jpg",
         "plain                0.900  unfamiliar  none fits well        c.jpg",

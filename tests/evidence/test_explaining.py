@@ -35,6 +35,7 @@ from regraft.evidence.explaining import (
     write_explanations,
 )
 from regraft.runs import ImagePrediction
+from regraft.serving.heat import HeatMapper
 from tests.fakes import Clock, install_clock
 
 
@@ -131,6 +132,20 @@ def test_a_run_is_explained(run: rg.Run, explained: Explanations) -> None:
         expected = (0.5 - across / 2, 0.5 - down / 2, 0.5 + across / 2, 0.5 + down / 2)
         assert heat_map.box == pytest.approx(expected, abs=0.005)
     assert {m.target for m in found.maps if m.role == "hit"} == {"clean", "messy"}
+
+
+def test_a_server_draws_the_same_maps_from_the_graph(run: rg.Run, explained: Explanations) -> None:
+    """Where features are averaged, Grad-CAM is the class activation map, and needs no gradient."""
+    mapper = HeatMapper.of(run.model)
+    assert mapper is not None
+    compared = [m for m in explained.maps if m.target == m.predicted]
+    assert len(compared) >= 4
+    for heat_map in compared:
+        photo = np.asarray(Image.open(run.data.root / heat_map.path).convert("RGB"))
+        prediction, drawn = mapper.predict(photo)
+        assert prediction.predicted == heat_map.target
+        assert np.array(drawn["values"]) == pytest.approx(np.array(heat_map.values), abs=0.01)
+        assert drawn["box"] == pytest.approx(heat_map.box, abs=1e-4)
 
 
 def test_random_weights_change_the_maps_of_a_run(explained: Explanations) -> None:

@@ -9,10 +9,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from regraft.backbones.backbone import with_transform
 from regraft.backbones.sources import get_backbone
@@ -24,7 +21,6 @@ from regraft.racing.similarity import (
     SIMILAR_BELOW,
     Similarity,
     measure_similarity,
-    spread_rows,
 )
 from regraft.storage.records import to_json
 
@@ -100,23 +96,6 @@ def test_nothing_to_train_on_is_refused() -> None:
 def test_no_images_are_no_sample(photo_folder: Path) -> None:
     with pytest.raises(UsageError, match="images is 0, expected at least 1"):
         measure_similarity(scan(photo_folder), BACKBONE, images=0)
-
-
-@given(
-    counts=st.lists(st.integers(1, 60), min_size=1, max_size=8),
-    size=st.integers(1, 200),
-    seed=st.integers(0, 99),
-)
-def test_each_class_keeps_its_share(counts: list[int], size: int, seed: int) -> None:
-    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    rows = spread_rows(labels, size, seed=seed)
-    assert len(rows) == min(size, len(labels))
-    assert (np.diff(rows) > 0).all()
-    assert np.array_equal(rows, spread_rows(labels, size, seed=seed))
-    drawn = np.bincount(labels[rows], minlength=len(counts))
-    # Shares agree up to one image a class: what all classes have in common is a level t.
-    low, high = ((drawn - 1) / counts).max(), ((drawn + 1) / counts).min()
-    assert low <= high
 
 
 def _solar_cells(folder: Path) -> Dataset:

@@ -25,7 +25,7 @@ from regraft.inspection.auditing import ByOrder
 from regraft.inspection.exploring import Exploration, Place, Separation, Spread
 from regraft.inspection.issues import Issue
 from regraft.metrics.rates import Estimate, FloatArray, IntArray
-from regraft.runs import ComparisonRecord, ImagePrediction, Run, RunRecord
+from regraft.runs import ComparisonRecord, ImagePrediction, Results, Run, RunRecord
 from regraft.runs.records import run_record
 from regraft.storage.records import from_json, to_json
 
@@ -408,6 +408,11 @@ def make_run(
 def about_of(members: Mapping[str, Any]) -> RunRecord:
     """What a run.json with these members says."""
     return run_record(members)
+
+
+def results_of(about: RunRecord) -> Results:
+    """What the stages of the fit said that was read back."""
+    return Results(**{f.name: getattr(about, f.name) for f in dataclasses.fields(Results)})
 
 
 def comparison_of(members: Mapping[str, Any]) -> ComparisonRecord:

@@ -32,6 +32,7 @@ from regraft.runs.decisions import (
     open_log,
     read_decisions,
 )
+from regraft.runs.records import AppliedRecord, DecisionsRecord
 
 HEADER = ",".join(COLUMNS)
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
@@ -291,11 +292,9 @@ def test_labels_and_exclusions_are_applied_and_told() -> None:
     assert [r.label for r in found.rows] == ["dog", "cat", "cat", "<i>bird</i>", *["dog"] * 4]
     assert [r.path for r in found.rows if r.status == "excluded"] == [rows[1].path]
     assert found.rows[1].reason.startswith("excluded in a review on 20")
-    assert applied.to_dict() == {
-        "applied": {"relabelled": 2, "excluded": 1, "kept": 1},
-        "skipped": 0,
-        "from": "decisions.csv",
-    }
+    assert applied.record(()) == DecisionsRecord(
+        applied=AppliedRecord(relabelled=2, excluded=1, kept=1), source="decisions.csv"
+    )
     assert found.notes == (
         "from the scan",
         "Decided in a review (decisions.csv): 2 relabelled (cat/0.jpg: cat to dog and cat/3.jpg: "

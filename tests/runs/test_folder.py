@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from regraft.runs import (
 )
 from regraft.storage.switching import COMMITTED, LOCK
 from tests.commands import QUICK, CommandLine, read_json, snapshot
-from tests.reporting.sample_runs import COMPARISON
+from tests.reporting.sample_runs import COMPARISON, results_of
 from tests.reporting.sample_runs import make_run as sample_run
 
 OURS = (NEXT, LOCK, COMMITTED)
@@ -172,9 +173,9 @@ def fill(work: Path, sample: Any, name: str) -> None:
 
 
 def make(folder: Path, sample: Any, name: str, **options: Any) -> None:
-    with open_run(folder, options.pop("settings", SETTINGS), **options) as (work, about):
-        about["data"] = str(sample.data.root)
-        fill(work, sample, name)
+    with open_run(folder, options.pop("settings", SETTINGS), **options) as place:
+        place.results = replace(results_of(sample.about), data=str(sample.data.root))
+        fill(place.folder, sample, name)
 
 
 @pytest.fixture
@@ -187,9 +188,9 @@ def verdict(folder: Path) -> str:
 
 
 def test_a_new_run_is_written_where_it_belongs(tmp_path: Path, sample: Any) -> None:
-    with open_run(tmp_path / "run", SETTINGS) as (work, _):
-        assert work == tmp_path / "run"
-        assert read_json(work / "run.json")["status"] == "running"
+    with open_run(tmp_path / "run", SETTINGS) as place:
+        assert place.folder == tmp_path / "run"
+        assert read_json(place.folder / "run.json")["status"] == "running"
     assert read_json(tmp_path / "run" / "run.json")["status"] == "done"
 
 
@@ -203,9 +204,9 @@ def broken_off(
 ) -> Path:
     """Where a run was being written when it was broken off."""
     places = []
-    with contextlib.suppress(error), open_run(folder, settings, force=force) as (work, _):
-        places.append(work)
-        begin(work)
+    with contextlib.suppress(error), open_run(folder, settings, force=force) as place:
+        places.append(place.folder)
+        begin(place.folder)
         raise error
     return places[0]
 

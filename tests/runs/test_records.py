@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from regraft.runs.records import other_file, run_record
+from dataclasses import fields
+
+from regraft.runs.records import Results, RunRecord, Start, members_of, other_file, run_record
+from regraft.storage.records import to_json
+from tests.reporting.sample_runs import results_of
+
+
+def test_what_is_read_is_what_is_written() -> None:
+    """Each member of run.json is written by the stages, or by who opens and closes the folder."""
+    written = [f.name for part in (Start, Results) for f in fields(part)]
+    of_folder = {"format", "status", "finished", "seconds", "seconds_total", "promotion"}
+    assert len(written) == len(set(written))
+    assert {f.name for f in fields(RunRecord)} == of_folder | set(written)
+
+
+def test_results_are_read_back() -> None:
+    decisions = {"from": "a.csv", "skipped": 2, "applied": {"kept": 1}}
+    about = run_record({"data": "photos", "classes": ["a", "b"], "decisions": decisions})
+    members = to_json(members_of(results_of(about)))
+    assert members["decisions"]["from"] == "a.csv"
+    assert run_record(members) == about
 
 
 def test_earlier_versions_named_the_other_file_in_the_detail() -> None:

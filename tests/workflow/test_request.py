@@ -98,7 +98,7 @@ def test_a_function_of_a_record_has_its_signature_and_its_documentation() -> Non
     lines = (inspect.getdoc(summed) or "").splitlines()
     assert lines[:3] == ["Budget and seed together.", "", "Args:"]
     assert lines[-3:] == ["", "Raises:", "    ValueError: never."]
-    assert "    seed: of splits and folds." in lines
+    assert "    seed: of splits, folds and samples." in lines
 
 
 @pytest.mark.parametrize("verb", [rg.fit, rg.plan])

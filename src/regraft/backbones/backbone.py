@@ -29,7 +29,7 @@ GRAPH_FORMAT = 3  # raise when the exported graphs change meaning: older cached 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backbone:
-    """A pretrained network, its transform and its papers; the weights stay on disk.
+    """A pretrained network, its transform and its metadata; the weights stay on disk.
 
     `package` and `weights_file` locate the weights inside an installed package; `extra` names
     the extra of regraft that installs it ("" for the built-in one). `layout` says how that file

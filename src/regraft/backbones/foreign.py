@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.errors import BackboneError
+import numpy as np
 
-_OPSET = 20
+from regraft.errors import BackboneError
+from regraft.onnx_graphs import OPSET, GraphBuilder, value
+
 _BEHIND = ("Softmax", "LogSoftmax", "Sigmoid", "Identity", "Add", "Reshape", "Squeeze", "Cast")
 _DENSE = ("Gemm", "MatMul")
 _LARGEST_BYTES = 2**31 - 1  # of a file that carries its weights
@@ -68,9 +70,7 @@ def read_foreign(path: Path, *, image_size_px: int = 0) -> Foreign:
     model = _in_form(model, path, name, last=last, output=output)
     width = _width(model, path, size)
     del model.graph.output[:]
-    model.graph.output.append(
-        onnx.helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["n", width])
-    )
+    model.graph.output.append(value("features", np.float32, ["n", width]))
     parameters = sum(
         _count(tensor.dims)
         for tensor in model.graph.initializer
@@ -124,12 +124,12 @@ def _in_form(model: Any, path: Path, name: str, *, last: bool, output: str) -> A
         inferred = onnx.shape_inference.infer_shapes(model)
         model = Extractor(inferred).extract_model([name], [output])
         versions = {opset.domain: opset.version for opset in model.opset_import}
-        if versions.get("", _OPSET) != _OPSET:
-            model = version_converter.convert_version(model, _OPSET)
+        if versions.get("", OPSET) != OPSET:
+            model = version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter raises whatever an operator's adapter raises
         reason = " ".join(str(error).split())[:200]
         raise BackboneError(
-            f"{path} cannot be brought to operators of version {_OPSET} ({reason}); export it anew"
+            f"{path} cannot be brought to operators of version {OPSET} ({reason}); export it anew"
         ) from error
     versions = {opset.domain: opset.version for opset in model.opset_import}
     del model.opset_import[:]
@@ -137,33 +137,30 @@ def _in_form(model: Any, path: Path, name: str, *, last: bool, output: str) -> A
     model = compose.add_prefix(model, "theirs/")
     graph = model.graph
     source, target = f"theirs/{name}", f"theirs/{output}"
+    front, back = GraphBuilder("front"), GraphBuilder("back")
     if last:
-        graph.node.insert(0, helper.make_node("Transpose", ["pixels"], [source], perm=[0, 2, 3, 1]))
+        front("Transpose", "pixels", output=source, perm=[0, 2, 3, 1])
     else:
-        graph.node.insert(0, helper.make_node("Identity", ["pixels"], [source]))
+        front("Identity", "pixels", output=source)
+    front.add_before(graph)
     rank = len(graph.output[0].type.tensor_type.shape.dim)
     # A map is averaged over its places, tokens of a transformer over the tokens.
     axes = {2: [], 3: [1], 4: [1, 2] if last else [2, 3]}.get(rank)
     if axes is None:
         raise BackboneError(f"{path} ends in a value of {rank} dimensions, expected 2, 3 or 4")
     if axes:
-        number = onnx.TensorProto.INT64
-        graph.initializer.append(helper.make_tensor("axes", number, [len(axes)], axes))
-        graph.node.append(
-            helper.make_node("ReduceMean", [target, "axes"], ["features"], keepdims=0)
-        )
+        back("ReduceMean", target, back.ints(*axes), output="features", keepdims=0)
     else:
-        graph.node.append(helper.make_node("Identity", [target], ["features"]))
+        back("Identity", target, output="features")
+    back.add_to(graph)
     del graph.input[:], graph.output[:], graph.value_info[:]
-    number = onnx.TensorProto.FLOAT
-    graph.input.append(helper.make_tensor_value_info("pixels", number, ["n", 3, "s", "s"]))
-    graph.output.append(helper.make_tensor_value_info("features", number, None))
+    graph.input.append(value("pixels", np.float32, ["n", 3, "s", "s"]))
+    graph.output.append(value("features", np.float32, None))
     return model
 
 
 def _width(model: Any, path: Path, size: int) -> int:
     """d, by running the network once."""
-    import numpy as np
 
     from regraft.engines.devices import load_graph
     from regraft.errors import ModelError

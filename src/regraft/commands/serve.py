@@ -44,7 +44,7 @@ class Limits:
             "--max-inputs", "--max-images", metavar="N", help="Photos or texts in one request."
         ),
     ] = 32
-    max_requests: int = option("Open at once.", "N", 64)
+    max_requests: int = option("Requests answered at the same time.", "N", 64)
     max_seconds: float = option("To send a request, and to answer it.", "S", 30.0)
 
     def of_server(self) -> ServerLimits:

@@ -112,7 +112,7 @@ def create(where: str, digest: str = "") -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Inspection:
     """What was found out about a network of one's own.
 
     Attributes:
@@ -131,7 +131,7 @@ class Looked:
     normalize: Any
 
 
-def look_at(where: str, *, image_size_px: int | None) -> Looked:
+def inspect_module(where: str, *, image_size_px: int | None) -> Inspection:
     """Make the network once and see whether it maps pixels to features.
 
     Args:
@@ -157,7 +157,7 @@ def look_at(where: str, *, image_size_px: int | None) -> Looked:
         raise BackboneError(f"{where} has no parameters, so there is nothing pretrained in it")
     _widths[where, ""] = int(features.shape[1])
     said = (features / (features.abs().max() + 1e-9)).mul(1_000).round().int().numpy().tobytes()
-    return Looked(
+    return Inspection(
         state=save(state, metadata={"features": hashlib.sha256(said).hexdigest()}),
         feature_width=int(features.shape[1]),
         parameters=sum(p.numel() for p in network.parameters()),

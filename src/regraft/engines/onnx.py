@@ -112,14 +112,14 @@ def pooled_map(graph: bytes, features: str = "features") -> str | None:
 
     nodes = onnx.load_from_string(graph).graph.node
     maker = {output: node for node in nodes for output in node.output}
-    found, value = None, features
+    places, value = None, features
     while (node := maker.get(value)) is not None:
         if node.op_type in ("ReduceMean", "GlobalAveragePool"):
-            found = node.input[0]
+            places = node.input[0]
         elif node.op_type not in ("Reshape", "Flatten", "Squeeze", "Identity"):
             break
         value = node.input[0]
-    return found
+    return places
 
 
 def with_output(graph: bytes, value: str) -> bytes:

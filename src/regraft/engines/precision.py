@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from regraft.engines.onnx import load_quantizer
 from regraft.errors import ExportError
+from regraft.onnx_graphs import GraphBuilder
 from regraft.storage.files import storage_errors
 
 _SMALLEST = 64  # numbers; smaller constants are left as they are
@@ -37,11 +38,11 @@ def half_weights(graph: bytes, *, last: str = "features") -> bytes:
         last: the value up to which constants are halved; those of the head stay as they are.
     """
     import onnx
-    from onnx import helper, numpy_helper
+    from onnx import numpy_helper
 
     model = onnx.load_from_string(graph)
     inside = {name for i in _computes(model.graph, last) for name in model.graph.node[i].input}
-    casts = []
+    casts = GraphBuilder("half")
     for tensor in model.graph.initializer:
         if tensor.data_type != onnx.TensorProto.FLOAT or tensor.name not in inside:
             continue
@@ -52,13 +53,8 @@ def half_weights(graph: bytes, *, last: str = "features") -> bytes:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}/half"))
-        casts.append(
-            helper.make_node(
-                "Cast", [f"{name}/half"], [name], name=f"{name}/cast", to=onnx.TensorProto.FLOAT
-            )
-        )
-    for cast in reversed(casts):
-        model.graph.node.insert(0, cast)
+        casts("Cast", f"{name}/half", output=name, to=onnx.TensorProto.FLOAT)
+    casts.add_before(model.graph)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 

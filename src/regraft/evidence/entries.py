@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -80,6 +80,21 @@ class BeforeAndNow:
     relabelled: Count
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What comparison.json says beside the candidates; None where there is nothing to say."""
+
+    guide: GuideRecord | None
+    transfer: TransferRecord | None
+    learning_curve: LearningCurve | None
+    selection: SelectionRecord
+
+    def entries(self) -> dict[str, object]:
+        """By name, without those that say nothing."""
+        entries = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: entry for name, entry in entries.items() if entry is not None}
+
+
 def guide_entry(
     size: Size, similarity: Similarity, advice: Advice, comparison: Comparison
 ) -> GuideRecord:
@@ -146,16 +161,16 @@ def learning_curve_entry(
     if not probes:
         return None
     best = max(probes, key=_value)
-    found = best.cross_validation
-    assert found is not None
+    folds = best.cross_validation
+    assert folds is not None
     features, labels = training_arrays(data, best.approach.network, jobs=jobs, progress=progress)
     curve = learning_curve(
         features,
         labels,
-        found.folds,
+        folds.folds,
         n_classes=len(data.classes),
         fit=fit_logistic,
-        setting=found.chosen["penalty"],
+        setting=folds.chosen["penalty"],
         groups=split_groups(data.train),
         seed=seed,
         approach=best.approach.name,

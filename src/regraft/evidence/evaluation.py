@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.dataset import Dataset, split_groups
+from regraft.dataset import Dataset, Row, split_groups
 from regraft.errors import DataError
 from regraft.kinds import things
 from regraft.metrics import METRICS
@@ -164,6 +164,25 @@ def evaluate_model(
         DataError: no labelled image, a label the model does not know, or the model was trained on
             all of them.
     """
+    rows, overlap = _rows_to_score(model, data)
+    predictions = model.predict([data.absolute(row) for row in rows], jobs=jobs, progress=progress)
+    readable = [i for i, p in enumerate(predictions) if p.flag != "unreadable"]
+    if not readable:
+        raise DataError(f"none of the {len(rows)} labelled images in {data.root} can be read")
+    probabilities = np.array([predictions[i].probabilities for i in readable])
+    rows = tuple(rows[i] for i in readable)
+    evaluation = evaluate_probabilities(
+        TEST,
+        labels=class_numbers([row.label for row in rows], model.classes),
+        probabilities=probabilities[None],
+        classes=model.classes,
+        groups=split_groups(rows),
+    )
+    return replace(evaluation, overlap=overlap)
+
+
+def _rows_to_score(model: Model, data: Dataset) -> tuple[tuple[Row, ...], Overlap]:
+    """The labelled rows that the model has not seen, and what of the others was left out."""
     rows = data.test or data.train
     if not rows:
         raise DataError(
@@ -184,21 +203,7 @@ def evaluate_model(
             "it did on those left out of the training)"
         )
     rows = tuple(row for row, is_known in zip(rows, known, strict=True) if not is_known)
-    predictions = model.predict([data.absolute(row) for row in rows], jobs=jobs, progress=progress)
-    readable = [i for i, p in enumerate(predictions) if p.flag != "unreadable"]
-    if not readable:
-        raise DataError(f"none of the {len(rows)} labelled images in {data.root} can be read")
-    probabilities = np.array([predictions[i].probabilities for i in readable])
-    rows = tuple(rows[i] for i in readable)
-    found = evaluate_probabilities(
-        TEST,
-        labels=class_numbers([row.label for row in rows], model.classes),
-        probabilities=probabilities[None],
-        classes=model.classes,
-        groups=split_groups(rows),
-    )
-    overlap = Overlap(left_out=int(known.sum()), is_complete=model.contents.is_complete)
-    return replace(found, overlap=overlap)
+    return rows, Overlap(left_out=int(known.sum()), is_complete=model.contents.is_complete)
 
 
 def evaluation_csv(evaluation: Evaluation) -> str:

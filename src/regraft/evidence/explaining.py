@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,7 +207,7 @@ class Explanations:
 
 
 def confident_errors(predictions: Sequence[ImagePrediction]) -> list[ImagePrediction]:
-    """What was predicted wrong by a model that had not seen it, the surest first."""
+    """What was predicted wrong by a model that had not seen it, the most confident first."""
     wrong = [p for p in tested(predictions) if p.predicted != p.label]
     return sorted(wrong, key=lambda p: (1.0 if math.isnan(p.confidence) else -p.confidence, p.path))
 
@@ -229,7 +229,7 @@ def typical_hits(
     for name in sorted(hits):
         middle = median(p.confidence for p in hits[name])
         ranked.append(sorted(hits[name], key=lambda p: (abs(p.confidence - middle), p.path)))
-    turns = [found[turn] for turn in range(a_class) for found in ranked if turn < len(found)]
+    turns = [ranking[turn] for turn in range(a_class) for ranking in ranked if turn < len(ranking)]
     return sorted(turns[: max(0, most)], key=lambda p: p.label)
 
 
@@ -310,9 +310,42 @@ def explain_photos(
     if time.monotonic() + seconds_to_load() > deadline:
         raise ExplanationError("the time was up before they were begun")
     explainer = _Explainer.of(loaded, make)
-    maps: list[HeatMap] = []
-    left_out: list[tuple[str, str]] = []
-    compared: list[tuple[_Seen, FloatArray]] = []
+    drawn = _draw(explainer, questions, deadline=deadline, jobs=jobs, progress=progress)
+    if not drawn.maps:
+        path, reason = drawn.left_out[0]
+        raise ExplanationError(
+            f"none of the {len(drawn.left_out):,} photos can be explained; the first is {path}: "
+            f"{reason}"
+        )
+    check = explainer.sanity_check(drawn.compared, deadline=deadline, progress=progress)
+    return Explanations(
+        method=explainer.method,
+        layer=explainer.layer.name,
+        check=check,
+        maps=tuple(drawn.maps),
+        left_out=tuple(drawn.left_out),
+        reason="" if check else "the network's maps are the same everywhere, so they say nothing",
+    )
+
+
+class _Drawn(NamedTuple):
+    """Maps, the photos that have none with the reason, and the maps to check."""
+
+    maps: list[HeatMap]
+    left_out: list[tuple[str, str]]
+    compared: list[tuple[_Seen, FloatArray]]
+
+
+def _draw(
+    explainer: _Explainer,
+    questions: Sequence[Question],
+    *,
+    deadline: float,
+    jobs: int | None,
+    progress: Progress,
+) -> _Drawn:
+    """The maps of the photos, batch by batch until the time is up."""
+    maps, left_out, compared = drawn = _Drawn([], [], [])
     for start in range(0, len(questions), _BATCH):
         progress("heat maps", start, len(questions))
         batch = questions[start : start + _BATCH]
@@ -320,31 +353,18 @@ def explain_photos(
             left_out += [(q.path, "the time was up before its turn") for q in batch]
             continue
         looked = list(map_threads(explainer.look, batch, jobs=jobs))
-        left_out += [one for one in looked if isinstance(one, tuple)]
-        seen = [one for one in looked if isinstance(one, _Seen)]
-        for one, values in zip(seen, explainer.maps(seen), strict=True):
+        left_out += [photo for photo in looked if isinstance(photo, tuple)]
+        seen = [photo for photo in looked if isinstance(photo, _Seen)]
+        for photo, values in zip(seen, explainer.maps(seen), strict=True):
             if not values.any():
-                reason = f"nowhere in it does the network find evidence for {one.target_name}"
-                left_out.append((one.question.path, reason))
+                reason = f"nowhere in it does the network find evidence for {photo.target_name}"
+                left_out.append((photo.question.path, reason))
                 continue
-            maps.append(_drawn(one, values))
+            maps.append(_heat_map(photo, values))
             if len(compared) < MOST_PHOTOS and np.ptp(values) > 0:
-                compared.append((one, values))
+                compared.append((photo, values))
     progress("heat maps", len(questions), len(questions))
-    if not maps:
-        path, reason = left_out[0]
-        raise ExplanationError(
-            f"none of the {len(left_out):,} photos can be explained; the first is {path}: {reason}"
-        )
-    check = explainer.sanity_check(compared, deadline=deadline, progress=progress)
-    return Explanations(
-        method=explainer.method,
-        layer=explainer.layer.name,
-        check=check,
-        maps=tuple(maps),
-        left_out=tuple(left_out),
-        reason="" if check else "the network's maps are the same everywhere, so they say nothing",
-    )
+    return drawn
 
 
 def write_explanations(folder: Path, explanations: Explanations) -> None:
@@ -467,14 +487,14 @@ class _Explainer:
             self.layer = find_layer(self.classifier, seen[0].pixels[:1])
             self.method = METHOD
         model = self._model
-        logits = class_logits(self.classifier, np.concatenate([one.pixels for one in seen]))
+        logits = class_logits(self.classifier, np.concatenate([photo.pixels for photo in seen]))
         mean = logits.reshape(len(seen), len(self._transform.views), -1).mean(axis=1)
-        for one, best in zip(seen, map(int, mean.argmax(axis=1)), strict=True):
-            if one.probabilities.max() - one.probabilities[best] > _TIE:
+        for photo, best in zip(seen, map(int, mean.argmax(axis=1)), strict=True):
+            if photo.probabilities.max() - photo.probabilities[best] > _TIE:
                 raise ExplanationError(
                     f"the network rebuilt from the model's weights says {model.classes[best]} of "
-                    f"{one.question.path}, the model {one.predicted}: heat maps of another network "
-                    "would explain nothing"
+                    f"{photo.question.path}, the model {photo.predicted}: heat maps of another "
+                    "network would explain nothing"
                 )
         return self._maps_of(self.classifier, seen)
 
@@ -497,26 +517,28 @@ class _Explainer:
         if not pairs:
             return None
         networks = max(_NETWORKS, math.ceil(_COMPARISONS / len(pairs)))
-        found: list[float] = []
+        correlations: list[float] = []
         for seed in range(networks):
             if time.monotonic() > deadline:
                 break
             network = randomised(self.classifier, seed=seed)
             for start in range(0, len(pairs), _BATCH):
-                progress("checking the heat maps", len(found), networks * len(pairs))
+                progress("checking the heat maps", len(correlations), networks * len(pairs))
                 if time.monotonic() > deadline:
                     break
                 batch = pairs[start : start + _BATCH]
-                others = self._maps_of(network, [one for one, _ in batch])
-                found += [_likeness(m, other) for (_, m), other in zip(batch, others, strict=True)]
+                others = self._maps_of(network, [photo for photo, _ in batch])
+                correlations += [
+                    _likeness(m, other) for (_, m), other in zip(batch, others, strict=True)
+                ]
         progress("checking the heat maps", networks * len(pairs), networks * len(pairs))
-        if not found:
+        if not correlations:
             raise ExplanationError("the time was up before the heat maps could be checked")
         return SanityCheck(
-            correlation=median(found),
-            n=len(found),
-            photos=min(len(found), len(pairs)),
-            networks=math.ceil(len(found) / len(pairs)),
+            correlation=median(correlations),
+            n=len(correlations),
+            photos=min(len(correlations), len(pairs)),
+            networks=math.ceil(len(correlations) / len(pairs)),
         )
 
     def _rebuilt(self) -> Any:
@@ -530,14 +552,14 @@ class _Explainer:
         from regraft.engines.explanations import class_maps
 
         views = self._transform.views
-        targets = np.repeat([one.target for one in seen], len(views))
-        pixels = np.concatenate([one.pixels for one in seen])
-        found = class_maps(classifier, self.layer, pixels, targets).astype(np.float64)
-        found = found.reshape(len(seen), len(views), *found.shape[1:])
+        targets = np.repeat([photo.target for photo in seen], len(views))
+        pixels = np.concatenate([photo.pixels for photo in seen])
+        maps = class_maps(classifier, self.layer, pixels, targets).astype(np.float64)
+        maps = maps.reshape(len(seen), len(views), *maps.shape[1:])
         for i, view in enumerate(views):
             if view == "mirror":
-                found[:, i] = found[:, i, :, ::-1]
-        return list(found.mean(axis=1))
+                maps[:, i] = maps[:, i, :, ::-1]
+        return list(maps.mean(axis=1))
 
 
 def _likeness(first: FloatArray, second: FloatArray) -> float:
@@ -548,18 +570,18 @@ def _likeness(first: FloatArray, second: FloatArray) -> float:
     """
     if not np.isfinite(second).all():
         return 0.0
-    found = rank_correlation(first.ravel(), second.ravel())
-    return 0.0 if math.isnan(found) else abs(found)
+    correlation = rank_correlation(first.ravel(), second.ravel())
+    return 0.0 if math.isnan(correlation) else abs(correlation)
 
 
-def _drawn(one: _Seen, values: FloatArray) -> HeatMap:
+def _heat_map(photo: _Seen, values: FloatArray) -> HeatMap:
     shares = values / values.max()
     return HeatMap(
-        path=one.question.path,
-        role=one.question.role,
-        target=one.target_name,
-        predicted=one.predicted,
-        confidence=float(one.probabilities.max()),
+        path=photo.question.path,
+        role=photo.question.role,
+        target=photo.target_name,
+        predicted=photo.predicted,
+        confidence=float(photo.probabilities.max()),
         values=tuple(tuple(round(float(x), 3) for x in row) for row in shares),
-        box=one.box,
+        box=photo.box,
     )

@@ -235,7 +235,7 @@ def _scores(
 def _tasks(folds: IntArray, shape: tuple[int, ...], n_classes: int) -> list[tuple[int, int]]:
     """Pairs of repeat and fold to train on: as many as the work allows, whole repeats first."""
     n, d = shape
-    found = [
+    tasks = [
         (repeat, int(fold))
         for repeat, row in enumerate(folds)
         for fold in np.unique(row)[:_FOLDS]
@@ -244,7 +244,7 @@ def _tasks(folds: IntArray, shape: tuple[int, ...], n_classes: int) -> list[tupl
     affordable = int(_WORK / max(1.0, n * min(n, d) * n_classes))
     if affordable >= _FOLDS:
         affordable -= affordable % _FOLDS
-    return found[: max(1, affordable)]
+    return tasks[: max(1, affordable)]
 
 
 def _nested_parts(labels: IntArray, groups: IntArray, rng: np.random.Generator) -> FloatArray:
@@ -338,9 +338,11 @@ def _estimate(
     values: list[float], value: float, factor: float, most: float, method: str
 ) -> Estimate:
     low, high = np.quantile(values, [0.025, 0.975])
-    found = Estimate(value, min(float(low), value), max(float(high), value), method)
-    found = found.widened(factor)
-    value, low, high = (min(most, max(0.0, x)) for x in (found.value, found.low, found.high))
+    estimate = Estimate(value, min(float(low), value), max(float(high), value), method)
+    estimate = estimate.widened(factor)
+    value, low, high = (
+        min(most, max(0.0, x)) for x in (estimate.value, estimate.low, estimate.high)
+    )
     return Estimate(value, low, high, method)
 
 

@@ -150,8 +150,8 @@ class Activations:
             else:
                 batch[i] = kept.values[kept.slots[row]]
         tasks = ((row, view) for _, row, view in missing)
-        for (i, _, _), found in zip(missing, map_threads(self._compute, tasks), strict=True):
-            batch[i] = found
+        for (i, _, _), activations in zip(missing, map_threads(self._compute, tasks), strict=True):
+            batch[i] = activations
         return batch
 
     def _compute(self, task: tuple[int, int]) -> NDArray[np.generic]:
@@ -213,10 +213,10 @@ class Activations:
         with values_path.open("r+b") as file:
             file.truncate(len(index) * item)
             progress(phase, done, len(wanted))
-            for content, found in zip(
+            for content, activations in zip(
                 to_do, map_threads(self._compute, tasks, jobs=jobs), strict=True
             ):
-                value = np.ascontiguousarray(found).tobytes()
+                value = np.ascontiguousarray(activations).tobytes()
                 entry = _Entry(content, checksum(value, content))
                 place = places.setdefault(content, len(index))
                 index[place : place + 1] = [entry]

@@ -302,7 +302,7 @@ def _compute_stacked(
             return [(i, one) for (i, _), one in zip(batch, features, strict=False)]
         except Exception as error:
             if len(batch) > 1:
-                return [found for one in batch for found in work([one])]
+                return [outcome for one in batch for outcome in work([one])]
             what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             return [(batch[0][0], what)]
 
@@ -321,8 +321,8 @@ def _compute_stacked(
         for shape, alike in by_shape.items():
             most = most_at_once(shape)
             batches += [alike[at : at + most] for at in range(0, len(alike), most)]
-        for found in map_threads(work, batches, jobs=jobs):
-            yield from found
+        for outcomes in map_threads(work, batches, jobs=jobs):
+            yield from outcomes
 
 
 def _allocate(n: int, width: int) -> FeatureArray:

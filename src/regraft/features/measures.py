@@ -67,14 +67,14 @@ def measure_rows(
     """
     examiner = kind_named(data.modality).examiner()
     store = ContentStore("measures", examiner.key)
-    found: dict[str, Measured] = {}
+    measured: dict[str, Measured] = {}
     failures: dict[str, str] = {}
     with contextlib.closing(store):
         wanted = {row.sha256: row for row in rows if row.sha256}
         for sha256, value in store.read(wanted):
             with contextlib.suppress(ValueError, TypeError, AttributeError):  # damaged
-                found[sha256] = _unpacked(value, examiner)
-        missing = [row for sha256, row in wanted.items() if sha256 not in found]
+                measured[sha256] = _unpacked(value, examiner)
+        missing = [row for sha256, row in wanted.items() if sha256 not in measured]
         done = len(wanted) - len(missing)
         reasons: dict[str, str] = {}
         for row, outcome in map_threads(
@@ -85,15 +85,15 @@ def measure_rows(
             if isinstance(outcome, str):
                 reasons[row.sha256] = outcome
                 continue
-            found[row.sha256] = outcome
+            measured[row.sha256] = outcome
             store.write(row.sha256, _packed(outcome))
     shape, kind = examiner.sketch
     sketches = np.zeros((len(rows), *shape), dtype=kind)
     attributes: list[Any] = []
     previews: list[bytes] = []
     for i, row in enumerate(rows):
-        if row.sha256 in found:
-            one, sketches[i], preview = found[row.sha256]
+        if row.sha256 in measured:
+            one, sketches[i], preview = measured[row.sha256]
             attributes.append(one)
             previews.append(preview)
             continue
@@ -115,10 +115,10 @@ def _measured(data: Dataset, row: Row, examiner: Examiner) -> tuple[Row, Measure
         return row, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
-def _packed(found: Measured) -> bytes:
-    length = len(found.preview).to_bytes(_LENGTH_BYTES, "big")
-    text: bytes = found.attributes.to_json().encode()
-    return found.sketch.tobytes() + length + found.preview + text
+def _packed(measured: Measured) -> bytes:
+    length = len(measured.preview).to_bytes(_LENGTH_BYTES, "big")
+    text: bytes = measured.attributes.to_json().encode()
+    return measured.sketch.tobytes() + length + measured.preview + text
 
 
 def _unpacked(value: bytes, examiner: Examiner) -> Measured:

@@ -11,7 +11,7 @@ familiarity  the distance that tells an unfamiliar image
 
 from __future__ import annotations
 
-from regraft.heads.base import Head, HeadFitter, fitting, spread_sample, unit_rows
+from regraft.heads.base import Head, HeadFitter, fitting, unit_rows
 from regraft.heads.calibration import (
     COVERAGE,
     conformal_thresholds,
@@ -60,6 +60,5 @@ __all__ = [
     "fitting",
     "softmax",
     "span_coordinates",
-    "spread_sample",
     "unit_rows",
 ]

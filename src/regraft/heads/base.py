@@ -41,21 +41,6 @@ def unit_rows(features: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(x / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
-def spread_sample(labels: IntArray, size: int, *, seed: int = 0) -> IntArray:
-    """Row numbers, ascending: all of them, or `size` drawn so that each class keeps its share
-    and none is left out."""
-    n = len(labels)
-    if n <= size:
-        return np.arange(n)
-    rng = np.random.default_rng(seed)
-    kept = []
-    for c in np.unique(labels):
-        rows = np.flatnonzero(labels == c)
-        count = max(1, round(size * len(rows) / n))
-        kept.append(rng.choice(rows, size=min(count, len(rows)), replace=False))
-    return np.sort(np.concatenate(kept))
-
-
 @contextlib.contextmanager
 def fitting() -> Iterator[None]:
     """One thread of linear algebra, and no word on penalties that have not quite converged.

@@ -23,8 +23,8 @@ def fit_temperature(logits: FloatArray, labels: IntArray) -> float:
         return float(log_losses(labels, softmax(logits / np.exp(log_temperature))).mean())
 
     bounds = (float(np.log(0.05)), float(np.log(20.0)))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3})
-    return float(np.exp(found.x))
+    minimum = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3})
+    return float(np.exp(minimum.x))
 
 
 def conformal_thresholds(

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.heads.base import spread_sample, unit_rows
+from regraft.heads.base import unit_rows
 from regraft.metrics.rates import FloatArray, IntArray
 from regraft.onnx_graphs import GraphBuilder
+from regraft.sampling import stratified_sample
 
 FAMILIAR = 0.98  # share of the user's own images that should count as familiar
 PROTOTYPES = 400
@@ -86,17 +87,17 @@ def fit_familiarity(
         familiar: the share, 0 to 1.
         neighbours: how many prototypes a distance is the mean of.
     """
-    kept = spread_sample(labels, PROTOTYPES)
+    kept = stratified_sample(labels, PROTOTYPES, every_class=True)
     unit = unit_rows(features)
     prototypes = unit[kept]
     neighbours = min(neighbours, len(kept))
-    sample = spread_sample(labels, 10 * PROTOTYPES, seed=1)
+    sample = stratified_sample(labels, 10 * PROTOTYPES, every_class=True, seed=1)
     own = groups[sample][:, None] == groups[kept][None, :]
-    found = _nearest_distances(unit[sample], prototypes, neighbours, hidden=own)
-    found = found * (1.0 + doubts[sample])
-    found = np.sort(found[np.isfinite(found)])
-    rank = int(np.ceil((len(found) + 1) * familiar)) - 1
-    threshold = float(found[min(rank, len(found) - 1)]) if len(found) else 4.0
+    distances = _nearest_distances(unit[sample], prototypes, neighbours, hidden=own)
+    distances = distances * (1.0 + doubts[sample])
+    distances = np.sort(distances[np.isfinite(distances)])
+    rank = int(np.ceil((len(distances) + 1) * familiar)) - 1
+    threshold = float(distances[min(rank, len(distances) - 1)]) if len(distances) else 4.0
     return Familiarity(prototypes, neighbours, threshold)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.heads.base import spread_sample, unit_rows
+from regraft.heads.base import unit_rows
 from regraft.metrics.rates import FloatArray, IntArray
 from regraft.onnx_graphs import GraphBuilder
+from regraft.sampling import stratified_sample
 
 NEIGHBOURS = (1, 3, 5, 10, 20, 50)
 _SHARPNESS = 1 / 0.07  # weight of a neighbour: exp(sharpness * cosine), Wu et al., CVPR 2018
@@ -69,7 +70,7 @@ def fit_knn(
     neighbours: Sequence[int] = NEIGHBOURS,
 ) -> list[KnnHead]:
     """Nearest-neighbour heads, one for each number of neighbours (at most as many as images)."""
-    kept = spread_sample(labels, _REFERENCES)
+    kept = stratified_sample(labels, _REFERENCES, every_class=True)
     references = unit_rows(features[kept])
     votes = np.eye(n_classes, dtype=np.float32)[labels[kept]]
     return [KnnHead(references, votes, min(count, len(kept))) for count in neighbours]

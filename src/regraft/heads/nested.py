@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.heads.base import HeadFitter, spread_sample
+from regraft.heads.base import HeadFitter
 from regraft.heads.calibration import fit_temperature, softmax
 from regraft.metrics.rates import FloatArray, IntArray, log_losses
+from regraft.sampling import stratified_sample
 
 _SELECTION_ROWS = 3_000  # images on which a setting is chosen at the most
 _ALL_PAIRS_ROWS = 1_000  # beyond it settings are chosen on one inner fold instead of all
@@ -69,7 +70,7 @@ def cross_validate_head(
     def logits_without(left_out: Sequence[int], values: Sequence[Any], at: IntArray) -> FloatArray:
         rows = np.flatnonzero(~np.isin(folds, left_out))
         if len(left_out) > 1:
-            rows = rows[spread_sample(labels[rows], _SELECTION_ROWS)]
+            rows = rows[stratified_sample(labels[rows], _SELECTION_ROWS, every_class=True)]
             inner_images.append(len(rows))
         heads = fit(features[rows], labels[rows], n_classes, values)
         return np.stack([head.logits(features[at]) for head in heads])
@@ -81,9 +82,9 @@ def cross_validate_head(
     inner: dict[int, list[tuple[IntArray, FloatArray]]] = {i: [] for i in numbers}
     for i, j in pairs:
         at = np.flatnonzero(np.isin(folds, [i, j] if all_pairs else [j]))
-        found = logits_without((i, j), settings, at)
+        logits = logits_without((i, j), settings, at)
         for outer, fold in [(i, j), (j, i)] if all_pairs else [(i, j)]:
-            inner[outer].append((at[folds[at] == fold], found[:, folds[at] == fold]))
+            inner[outer].append((at[folds[at] == fold], logits[:, folds[at] == fold]))
 
     probabilities = np.zeros((len(labels), n_classes))
     times = np.zeros(len(labels), dtype=np.int64)  # that an image was predicted by an inner head

@@ -139,13 +139,13 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the issues, the shortcut check and the effects."""
-        found = self.findings
+        findings = self.findings
         parts = {
             "images": len(self.data.ok),
-            "issues": found.issues,
+            "issues": findings.issues,
             "accuracy": self.accuracy,
-            "confident_label_suspects": confident_doubts(doubts_of(found, self.data.classes)),
-            "shortcuts": found.shortcuts,
+            "confident_label_suspects": confident_doubts(doubts_of(findings, self.data.classes)),
+            "shortcuts": findings.shortcuts,
             "effects": self.effects,
             "series": self.by_order,
         }
@@ -155,7 +155,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a fit looks at before it splits anything; all of it goes with `findings.rows`.
+    """What is looked at before anything is split; all of it goes with `findings.rows`.
 
     `features` and `measures` are None where there was no time for them.
     """
@@ -181,46 +181,59 @@ def has_time_to_embed(data: Dataset, network: Backbone, *, budget_s: float) -> b
     return expected is None or expected <= _EMBEDDING_SHARE * budget_s
 
 
+def mark_unreadable(
+    data: Dataset, network: Backbone | None, jobs: int | None, progress: Progress
+) -> Dataset:
+    """The data with the files marked that cannot be decoded, found by decoding them all.
+
+    What is made of them meanwhile goes to the cache: features by `network`, or measures for None.
+    """
+    decoded = (
+        measure_rows(data, data.ok, jobs=jobs, progress=progress)
+        if network is None
+        else embed_rows(data, data.ok, network, jobs=jobs, progress=progress)
+    )
+    if decoded.warning:
+        note(progress, decoded.warning)
+    return data.mark({p: ("unreadable", reason) for p, reason in decoded.failures.items()})
+
+
 def audit_data(
     data: Dataset,
+    inspection: Inspection,
+    network: Backbone,
     *,
-    backbone: str | Backbone | None = None,
     seed: int = 0,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Audit:
-    """Look for everything that may be wrong with a dataset.
+    """What the issues of a dataset cost, and which labels a model doubts that has not seen them.
 
     Labelled photos of all splits are predicted out of fold by one linear probe, near duplicates,
     series and named groups kept together, so that a wrong label in a test set is found as well.
 
     Args:
-        data: what `scan` returned.
-        backbone: whose features are compared; None for the built-in one of that kind of input.
+        data: what can be decoded is in use.
+        inspection: what was seen on these rows, with features and measures.
+        network: whose features they are.
         seed: of folds and samples.
         jobs: worker threads.
         progress: told how far each step is.
-
-    Raises:
-        BackboneError: the backbone is unknown or its weights are missing.
     """
-    network = _network(data, backbone)
-    data, features = _readable(data, network, jobs=jobs, progress=progress)
-    measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
-    if measures.warning:
-        note(progress, measures.warning)
-    note(progress, f"comparing {things(data.modality)} with each other")
-    first = look(data, features=features, measures=measures, seed=seed)
+    first, features, measures = inspection.findings, inspection.features, inspection.measures
+    assert features is not None
+    assert measures is not None
     everything = data.with_rows([replace(row, split="train") for row in data.ok])
     grouped = keep_together(everything, first)
     assert first.series is not None
     by_order = ByOrder.of(first.series, grouped)
     note(progress, f"predicting every {thing(data.modality)} by a model that has not seen it")
     together = _predicted(grouped.data, network, seed=seed, jobs=jobs)
+    audited = Audit(data, first, features, measures, None, None, (), by_order)
     if together is None:
-        return Audit(data, first, features, measures, None, None, (), by_order)
-    found = with_suspects(data, first, together.probabilities)
-    effects = effects_on(found, together.right)
+        return audited
+    findings = with_suspects(data, first, together.probabilities)
+    effects = effects_on(findings, together.right)
     if first.copies:
         parted = keep_together(everything, replace(first, copies=())).data
         apart = _predicted(parted, network, seed=seed, jobs=jobs)
@@ -231,15 +244,13 @@ def audit_data(
         by_order = compare_folds(
             by_order, pair, everything, network, known=together, seed=seed, jobs=jobs
         )
-    return Audit(
-        data,
-        found,
-        features,
-        measures,
-        together.probabilities,
-        together.accuracy,
-        tuple(effects),
-        by_order,
+    return replace(
+        audited,
+        findings=findings,
+        probabilities=together.probabilities,
+        accuracy=together.accuracy,
+        effects=tuple(effects),
+        by_order=by_order,
     )
 
 
@@ -249,10 +260,11 @@ def inspect_issues(
     *,
     embeds: bool = True,
     budget_s: float = math.inf,
+    seed: int = 0,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Inspection | None:
-    """What a fit looks at before it splits anything: copies, series, outliers, quality, shortcuts.
+    """What is wrong, told without a model: copies, series, outliers, quality, shortcuts.
 
     A note, and series alone, where looking at the photos would take more than a share of the time
     there is. Without features, where there is no network or it does not embed, neither series nor
@@ -264,29 +276,39 @@ def inspect_issues(
     if embeds and network is not None:
         features = embed_rows(data, data.ok, network, jobs=jobs, progress=progress).features
     if not has_time:
-        what = "near duplicates, series and" if features is None else "near duplicates and"
-        note(
-            progress,
-            f"{what} outliers were not looked for: it would take about {expected:.0f} s; run "
-            "`regraft audit`",
-        )
+        note(progress, _no_time(expected, has_features=features is not None))
         if features is None:
             return None
         series = look_for_series(data, features)
         return Inspection(Findings(data.ok, series=series), features, None)
     if features is None:
-        why = "no network for them is installed"
-        if network is not None:
-            why = f"with {network.name} that would take too much of the time there is"
-        note(
-            progress,
-            f"the {things(data.modality)} were not compared by their features: {why}"
-            f"{'' if network is None else '; regraft audit does'}",
-        )
+        note(progress, _no_features(data, network))
     measures = measure_rows(data, data.ok, jobs=jobs, progress=progress)
     if measures.warning:
         note(progress, measures.warning)
-    return Inspection(look(data, features=features, measures=measures), features, measures)
+    note(progress, f"comparing {things(data.modality)} with each other")
+    findings = look(data, features=features, measures=measures, seed=seed)
+    return Inspection(findings, features, measures)
+
+
+def _no_time(seconds: float, *, has_features: bool) -> str:
+    what = "near duplicates and" if has_features else "near duplicates, series and"
+    return (
+        f"{what} outliers were not looked for: it would take about {seconds:.0f} s; run "
+        "`regraft audit`"
+    )
+
+
+def _no_features(data: Dataset, network: Backbone | None) -> str:
+    several = things(data.modality)
+    if network is None:
+        return (
+            f"the {several} were not compared by their features: no network for them is installed"
+        )
+    return (
+        f"the {several} were not compared by their features: with {network.name} that would take "
+        "too much of the time there is; regraft audit does"
+    )
 
 
 def find_groups(
@@ -310,29 +332,12 @@ def find_groups(
     Raises:
         BackboneError: the backbone is unknown or its weights are missing.
     """
-    network = _network(data, backbone)
-    readable, _ = _readable(data, network, jobs=jobs, progress=progress)
+    if isinstance(backbone, str):
+        backbone = get_backbone(backbone)
+    network = backbone or default_backbone(data.modality)
+    readable = mark_unreadable(data, network, jobs, progress)
     inspection = inspect_issues(readable, network, jobs=jobs, progress=progress)
     return readable if inspection is None else keep_together(readable, inspection.findings).data
-
-
-def _network(data: Dataset, backbone: str | Backbone | None) -> Backbone:
-    """The backbone that was named, or the built-in one of that kind of input."""
-    if isinstance(backbone, str):
-        return get_backbone(backbone)
-    return backbone or default_backbone(data.modality)
-
-
-def _readable(
-    data: Dataset, network: Backbone, *, jobs: int | None, progress: Progress
-) -> tuple[Dataset, FeatureArray]:
-    """The data with the files marked that cannot be decoded, and the features of the others."""
-    embedding = embed_rows(data, data.ok, network, jobs=jobs, progress=progress)
-    if embedding.warning:
-        note(progress, embedding.warning)
-    is_read = np.array([row.path not in embedding.failures for row in data.ok], dtype=bool)
-    marked = data.mark({p: ("unreadable", reason) for p, reason in embedding.failures.items()})
-    return marked, embedding.features if is_read.all() else embedding.features[is_read]
 
 
 class PairOfFolds(NamedTuple):
@@ -346,18 +351,18 @@ class PairOfFolds(NamedTuple):
     by_chance: dict[str, str]
 
 
-def pair_of_folds(data: Dataset, found: Findings, grouped: Grouped) -> PairOfFolds | None:
+def pair_of_folds(data: Dataset, findings: Findings, grouped: Grouped) -> PairOfFolds | None:
     """What to compare to learn what the order of the photos means; None where it means nothing.
 
     Args:
-        data: with the rows that `found` is of in use.
-        found: with its series.
+        data: with the rows that `findings` is of in use.
+        findings: with its series.
         grouped: what `keep_together` made of both.
     """
-    series = found.series
+    series = findings.series
     if series is None or series.order is None:
         return None
-    by_chance = keep_together(data, replace(found, series=None)).data
+    by_chance = keep_together(data, replace(findings, series=None)).data
     if len(series):
         return PairOfFolds("series", _groups(grouped.data), _groups(by_chance))
     if any(row.group for row in data.ok):
@@ -442,11 +447,11 @@ def _predicted(
         return None
     try:
         folds = repeated_folds(data, seed=seed)
-        found = LinearProbe(network).cross_validate(data, folds, jobs=jobs)
+        validated = LinearProbe(network).cross_validate(data, folds, jobs=jobs)
     except RegraftError:  # too few photos to split
         return None
-    probabilities: FloatArray = found.probabilities.mean(axis=0)
-    right = (found.probabilities.argmax(axis=2) == data.labels(data.ok)).mean(axis=0)
+    probabilities: FloatArray = validated.probabilities.mean(axis=0)
+    right = (validated.probabilities.argmax(axis=2) == data.labels(data.ok)).mean(axis=0)
     right[np.isnan(probabilities).any(axis=1)] = np.nan
     known = np.isfinite(right)
     groups = split_groups(data.ok)
@@ -455,21 +460,23 @@ def _predicted(
     return Predicted(probabilities, right, groups, count, accuracy)
 
 
-def effects_on(found: Findings, right: FloatArray) -> list[Effect]:
+def effects_on(findings: Findings, right: FloatArray) -> list[Effect]:
     """What leaving the photos of each kind of issue out does to an accuracy.
 
     Label suspects are not among them: they are photos that the model got wrong, so the accuracy
     rises without them whether their labels are right or not.
 
     Args:
-        found: the issues, and the rows they are of.
+        findings: the issues, and the rows they are of.
         right: float64 (n,) for the same rows: 1 where a photo was predicted as labelled, 0 where
             not, or the share of repeats in which it was; NaN where it was not predicted.
     """
-    place = {row.path: i for i, row in enumerate(found.rows)}
+    place = {row.path: i for i, row in enumerate(findings.rows)}
     effects = []
     for kind in ("outlier", "quality", "exact_duplicate"):
-        rows = sorted({place[i.path] for i in found.issues if i.issue == kind and i.path in place})
+        rows = sorted(
+            {place[i.path] for i in findings.issues if i.issue == kind and i.path in place}
+        )
         kept = np.ones(len(right), dtype=bool)
         kept[rows] = False
         if np.isnan(right[rows]).all() or not kept[np.isfinite(right)].any():
@@ -520,5 +527,6 @@ __all__ = [
     "find_groups",
     "has_time_to_embed",
     "inspect_issues",
+    "mark_unreadable",
     "pair_of_folds",
 ]

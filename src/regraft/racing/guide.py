@@ -22,7 +22,8 @@ from regraft.features.embedding import embed_rows
 from regraft.metrics.differences import standing
 from regraft.metrics.rates import Estimate
 from regraft.progress import Progress, silent
-from regraft.racing.similarity import Similarity, spread_rows
+from regraft.racing.similarity import Similarity
+from regraft.sampling import stratified_sample
 from regraft.storage.saved import Count, Number
 from regraft.wording import listed
 
@@ -281,12 +282,12 @@ def rank_backbones(
     """
     rows = data.train
     labels = data.labels(rows)
-    chosen = [rows[i] for i in spread_rows(labels, images, seed=seed)]
+    chosen = [rows[i] for i in stratified_sample(labels, images, seed=seed)]
     ranked = []
     for backbone in backbones:
-        found = embed_rows(data, chosen, backbone, jobs=jobs, progress=progress).features
-        readable = ~np.isnan(found).any(axis=1)
-        ranked.append((backbone, h_score(found[readable], data.labels(chosen)[readable])))
+        features = embed_rows(data, chosen, backbone, jobs=jobs, progress=progress).features
+        readable = ~np.isnan(features).any(axis=1)
+        ranked.append((backbone, h_score(features[readable], data.labels(chosen)[readable])))
     return sorted(ranked, key=lambda pair: -pair[1])
 
 
@@ -307,7 +308,7 @@ def h_score(features: NDArray[Any], labels: NDArray[np.int64]) -> float:
     from scipy.linalg import cho_factor, cho_solve
     from sklearn.covariance import ledoit_wolf
 
-    kept = spread_rows(labels, H_SCORE_ROWS)
+    kept = stratified_sample(labels, H_SCORE_ROWS)
     classes, labels = np.unique(labels[kept], return_inverse=True)
     x = np.asarray(features, dtype=np.float64)[kept]  # (n, d)
     x = x - x.mean(axis=0)

@@ -55,8 +55,8 @@ class _OnDisk(Mapping[str, NDArray[Any]]):
         self._names = tuple(names())
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        found: NDArray[Any] = self._file.get_tensor(name)
-        return found
+        tensor: NDArray[Any] = self._file.get_tensor(name)
+        return tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

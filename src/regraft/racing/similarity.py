@@ -33,6 +33,7 @@ from regraft.features.embedding import read_checked, run_input
 from regraft.kinds import Part, kind_named, things
 from regraft.kinds.texts.tokens import as_of_texts
 from regraft.progress import Progress, silent
+from regraft.sampling import stratified_sample
 from regraft.storage.cache import ContentStore
 from regraft.storage.records import digits
 from regraft.storage.saved import Count, Number
@@ -160,7 +161,7 @@ def measure_similarity(
     part: Part[Measure] | None = kind_named(backbone.modality).similarity
     if part is None:
         return Similarity()
-    drawn = spread_rows(data.labels(data.train), images, seed=seed)
+    drawn = stratified_sample(data.labels(data.train), images, seed=seed)
     rows = [data.train[i] for i in drawn]
     contents = hashlib.sha256("".join(sorted(row.sha256 for row in rows)).encode()).hexdigest()
     plain = replace(backbone, transform=backbone.transform.plain())
@@ -274,20 +275,6 @@ def _none_readable(data: Dataset, rows: Sequence[Row], reason: str) -> DataError
         f"none of {len(rows):,} training {things(data.modality)} drawn from {data.root} can be "
         f"decoded ({reason}); see what regraft audit says about them"
     )
-
-
-def spread_rows(labels: NDArray[np.int64], size: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Row numbers, ascending: all, or `size` of them in which each class keeps its share.
-
-    Each class is shuffled and its i-th row of c stands at (i + u) / c between 0 and 1, where u
-    is drawn once a class; the rows that stand lowest are taken (systematic sampling).
-    """
-    place = np.empty(len(labels))
-    random = np.random.default_rng(seed)
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        place[random.permutation(rows)] = (np.arange(len(rows)) + random.random()) / len(rows)
-    return np.sort(np.argsort(place, kind="stable")[:size])
 
 
 def _pixel_batches(

@@ -43,7 +43,6 @@ from regraft.runs.folder import (
     free_folder,
     note_promotion,
     open_run,
-    write_about,
     write_results,
 )
 from regraft.runs.reading import (
@@ -62,6 +61,7 @@ from regraft.runs.records import (
     ComparisonRecord,
     DecisionsRecord,
     Promotion,
+    Results,
     RunRecord,
 )
 from regraft.runs.settings import WHERE, place_data, shareable_settings
@@ -78,6 +78,7 @@ __all__ = [
     "DecisionsRecord",
     "ImagePrediction",
     "Promotion",
+    "Results",
     "Run",
     "RunRecord",
     "Workplace",
@@ -93,6 +94,5 @@ __all__ = [
     "settings_of",
     "shareable_settings",
     "shown_from",
-    "write_about",
     "write_results",
 ]

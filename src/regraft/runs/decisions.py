@@ -28,12 +28,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from regraft.dataset import Dataset, Row
 from regraft.dataset.drafts import class_name
 from regraft.errors import DataError, StorageError
+from regraft.evidence.entries import BeforeAndNow
 from regraft.inspection.issues import Issue
+from regraft.runs.records import AppliedRecord, DecisionsRecord
 from regraft.storage.csv_table import csv_line, read_csv
 from regraft.storage.files import held, storage_errors
 from regraft.storage.locations import shareable_word
@@ -271,17 +273,18 @@ class Applied:
     kept: tuple[str, ...]
     skipped: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values: how many of each, and where the decisions come from."""
-        return {
-            "applied": {
-                "relabelled": len(self.relabelled),
-                "excluded": len(self.excluded),
-                "kept": len(self.kept),
-            },
-            "skipped": len(self.skipped),
-            "from": _shown(self.source),
-        }
+    def record(self, compared: Sequence[BeforeAndNow]) -> DecisionsRecord:
+        """How many of each, where they come from, and the accuracy before and now."""
+        return DecisionsRecord(
+            applied=AppliedRecord(
+                relabelled=len(self.relabelled),
+                excluded=len(self.excluded),
+                kept=len(self.kept),
+            ),
+            skipped=len(self.skipped),
+            source=_shown(self.source),
+            compared=tuple(compared),
+        )
 
     def silence(self, issues: Sequence[Issue]) -> tuple[Issue, ...]:
         """The issues without those that somebody has answered by looking at the photo."""

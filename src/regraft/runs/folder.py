@@ -8,10 +8,11 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from regraft._version import __version__
 from regraft.dataset import Dataset
@@ -21,7 +22,15 @@ from regraft.evidence.predictions import ImagePrediction, predictions_csv
 from regraft.inspection.exploring import Exploration
 from regraft.inspection.issues import Issue, issues_csv
 from regraft.runs.reading import RECORD, read_about
-from regraft.runs.records import FORMAT, KIND, Promotion
+from regraft.runs.records import (
+    FORMAT,
+    KIND,
+    MachineRecord,
+    Promotion,
+    Results,
+    Start,
+    members_of,
+)
 from regraft.runs.settings import WHERE, are_settings_of, command_of, shareable_settings
 from regraft.storage.files import (
     clear_parts,
@@ -55,11 +64,35 @@ NEXT = ".regraft.next"  # the run that is to replace the one in the folder
 _OURS = {LOCK, COMMITTED, NEXT, ".lock"}  # the last is the lock of an earlier version
 
 
-class Workplace(NamedTuple):
-    """Where the files of a run that is being made are written, and what its run.json says."""
+@dataclass(slots=True)
+class Workplace:
+    """Where the files of a run that is being made are written, and what its run.json says so far.
+
+    `seconds` are of each phase, as they grow; `results` None until there are some.
+    """
 
     folder: Path
-    about: dict[str, Any]
+    start: Start
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    results: Results | None = None
+    seconds_total: float = 0.0
+
+    def write(self, status: str = "running", **at_the_end: str) -> None:
+        """Write run.json.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        members = {
+            "kind": KIND,
+            "format": FORMAT,
+            "status": status,
+            **members_of(self.start),
+            "seconds": self.seconds,
+        }
+        if self.results is not None:
+            members |= members_of(self.results) | {"seconds_total": self.seconds_total}
+        _write_members(self.folder, members | at_the_end)
 
 
 def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:
@@ -86,7 +119,7 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, force: bool = Fal
 def open_run(
     folder: Path, settings: Mapping[str, Any], *, command: str = "", force: bool = False
 ) -> Iterator[Workplace]:
-    """Take a run folder for writing; yields where to write and what run.json says, to be added to.
+    """Take a run folder for writing; yields where to write and what run.json says, to be filled.
 
     Two processes never write one folder. What may be resumed, features of images and activations,
     lies in the cache, and finished candidates in the folder `race`. On leaving, run.json records
@@ -108,19 +141,22 @@ def open_run(
     make_folder(folder)
     with locked(folder, RunError(_busy(folder))):
         _check_free(folder, settings, force=force)
-        about = _about(shareable_settings(settings, folder), shareable_command(command, Path.cwd()))
-        work = _begin(folder, about, settings)
+        start = _start(shareable_settings(settings, folder), shareable_command(command, Path.cwd()))
+        place = _begin(folder, start, settings)
+        work = place.folder
         remember(work / WHERE, {"settings": json.dumps(settings), "command": command})
         try:
-            yield Workplace(work, about)
+            yield place
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
-            if not interrupted:
-                about["error"] = without_places(str(error), settings["data"], folder)
             with contextlib.suppress(StorageError):  # the first error is the one to report
-                _close(work, about, "interrupted" if interrupted else "failed")
+                if interrupted:
+                    place.write("interrupted", finished=_now())
+                else:
+                    reason = without_places(str(error), settings["data"], folder)
+                    place.write("failed", error=reason, finished=_now())
             raise
-        _close(work, about, "done")
+        place.write("done", finished=_now())
         if work == folder:
             shutil.rmtree(folder / RACE, ignore_errors=True)
         else:
@@ -198,7 +234,7 @@ def _check_free(folder: Path, settings: Mapping[str, Any], *, force: bool) -> No
         )
 
 
-def _begin(folder: Path, about: dict[str, Any], settings: Mapping[str, Any]) -> Path:
+def _begin(folder: Path, start: Start, settings: Mapping[str, Any]) -> Workplace:
     """Where a run is to be written: in its folder, or within it while that has something to lose.
 
     What an unfinished run of the same settings had finished comparing is found there.
@@ -209,21 +245,23 @@ def _begin(folder: Path, about: dict[str, Any], settings: Mapping[str, Any]) -> 
     if not is_done and not (folder / _MODEL).exists():
         with storage_errors(f"clear {folder}"):
             remove(folder / WHERE)  # of other settings than run.json will name
-        write_about(folder, about)  # from here on the folder does not pass for a finished run
+        place = Workplace(folder, start)
+        place.write()  # from here on the folder does not pass for a finished run
         with storage_errors(f"clear {folder}"):
             remove(folder / NEXT)
             _clear(folder, race=not goes_on)
-        return folder
+        return place
     work = folder / NEXT
     with storage_errors(f"clear {work}"):
         if not _may_go_on(work, settings, home=folder):
             remove(work)
         make_folder(work)
-        write_about(work, about)
+        place = Workplace(work, start)
+        place.write()
         _clear(work, race=False)
         if goes_on and (folder / RACE).is_dir() and not (work / RACE).exists():
             (folder / RACE).rename(work / RACE)
-    return work
+    return place
 
 
 def _may_go_on(work: Path, settings: Mapping[str, Any], *, home: Path) -> bool:
@@ -251,34 +289,21 @@ def _put_in_place(work: Path, folder: Path) -> None:
     commit(work, folder, new, remove=[name for name in old if os.path.lexists(folder / name)])
 
 
-def _about(settings: Mapping[str, Any], command: str) -> dict[str, Any]:
-    return {
-        "kind": KIND,
-        "format": FORMAT,
-        "status": "running",
-        "regraft": __version__,
-        "started": _now(),
-        "command": command,
-        "settings": dict(settings),
-        "versions": _versions(),
-        "machine": {
-            "system": platform.platform(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-        },
-        "seconds": {},
-    }
+def _start(settings: Mapping[str, Any], command: str) -> Start:
+    return Start(
+        regraft=__version__,
+        started=_now(),
+        command=command,
+        settings=settings,
+        versions=_versions(),
+        machine=MachineRecord(
+            system=platform.platform(), processor=platform.machine(), cores=os.cpu_count()
+        ),
+    )
 
 
-def _close(folder: Path, about: dict[str, Any], status: str) -> None:
-    about["status"] = status
-    about["finished"] = _now()
-    write_about(folder, about)
-
-
-def write_about(folder: Path, about: Mapping[str, Any]) -> None:
-    """Write run.json."""
-    write_atomic(folder / RECORD, _json(about))
+def _write_members(folder: Path, members: Mapping[str, Any]) -> None:
+    write_atomic(folder / RECORD, _json(members))
 
 
 def note_promotion(folder: Path, promotion: Promotion) -> None:
@@ -287,8 +312,8 @@ def note_promotion(folder: Path, promotion: Promotion) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    about: dict[str, Any] = read_json(current(folder, RECORD), dict[str, Any])
-    write_about(folder, about | {"promotion": promotion})
+    members: dict[str, Any] = read_json(current(folder, RECORD), dict[str, Any])
+    _write_members(folder, members | {"promotion": promotion})
 
 
 def _versions() -> dict[str, str]:
@@ -296,11 +321,11 @@ def _versions() -> dict[str, str]:
         *("numpy", "onnxruntime", "pillow", "scikit-learn", "torch", "timm", "lightning-fabric"),
         "fastai",
     )
-    found = {"python": platform.python_version(), "regraft": __version__}
+    versions = {"python": platform.python_version(), "regraft": __version__}
     for name in names:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _json(data: Any) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from regraft.evidence.entries import BeforeAndNow, GuideRecord, SelectionRecord, TransferRecord
@@ -16,7 +16,7 @@ from regraft.inspection.auditing import ByOrder, Effect
 from regraft.inspection.issues.shortcuts import Shortcuts
 from regraft.kinds import IMAGE, KINDS
 from regraft.metrics.rates import Estimate
-from regraft.storage.records import from_json
+from regraft.storage.records import from_json, to_json
 from regraft.storage.saved import Count, Number
 
 KIND, FORMAT = "regraft run", 1
@@ -132,6 +132,37 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a run says when it begins. Members are those of `RunRecord`; none has a default, so that
+    the type checker tells when nobody writes one."""
+
+    regraft: str
+    started: str
+    command: str
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    machine: MachineRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """What the stages of a fit add, see `Start`; `backbone` holds what sources added as well."""
+
+    data: str
+    title: str
+    layout: str
+    modality: str
+    notes: tuple[str, ...]
+    classes: tuple[str, ...]
+    counts: Mapping[str, int]
+    fingerprint: str
+    backbone: Mapping[str, Any]
+    audit: AuditRecord
+    decisions: DecisionsRecord | None
+    reading: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """`run.json`: what was asked for, where, with what and for how long; and what is no table.
 
@@ -222,7 +253,16 @@ NOT_COMPARED = ComparisonRecord(candidates=(), chosen=0, verdict="")
 """Of an audit, which chooses nothing."""
 
 
-# ---- Reading ------------------------------------------------------------------------------
+# ---- Writing and reading ------------------------------------------------------------------
+
+
+def members_of(part: Start | Results) -> dict[str, Any]:
+    """The members of a part under their names in run.json; what `migrate` undoes."""
+    members = {f.name: getattr(part, f.name) for f in fields(part)}
+    if isinstance(part, Results) and part.decisions is not None:
+        decisions = to_json(part.decisions)
+        members["decisions"] = {"from": decisions.pop("source"), **decisions}
+    return members
 
 
 def run_record(values: Mapping[str, Any]) -> RunRecord:

@@ -70,7 +70,7 @@ class Result(BaseModel):
     file: str = Field(description='Its name; of a text in JSON its place: "text 1", "text 2"...')
     predicted: str = Field(description="Empty where it could not be read.")
     confidence: float | None = Field(description="Calibrated probability of that class.")
-    set: list[str] = Field(description="Every class that cannot be excluded.")
+    set: list[str] = Field(description="Prediction set: every class that cannot be excluded.")
     flag: str = Field(description='"", "unsure", "unfamiliar" or "unreadable".')
     reason: str = Field(description="Why it is unreadable.")
     unfamiliarity: float | None = Field(

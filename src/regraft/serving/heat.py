@@ -59,8 +59,8 @@ class HeatMapper:
         fractions of its width and height.
         """
         probabilities, unfamiliarity, places = self._engine.run(image)
-        found = self._model.judge(name, probabilities, unfamiliarity)
-        weights = self._weights[:, self._model.classes.index(found.predicted)]
+        prediction = self._model.judge(name, probabilities, unfamiliarity)
+        weights = self._weights[:, self._model.classes.index(prediction.predicted)]
         views = np.einsum("vdhw,d->vhw", places, weights)
         if len(views) == 2:  # the photo and its mirror image
             views[1] = views[1, :, ::-1]
@@ -68,7 +68,7 @@ class HeatMapper:
         strongest = float(evidence.max())
         shares = evidence / strongest if strongest > 0 else evidence
         height, width = image.shape[:2]
-        return found, {
+        return prediction, {
             "values": [[round(float(x), 3) for x in row] for row in shares],
             "box": [round(x, 4) for x in seen_box(self._transform, width, height)],
         }

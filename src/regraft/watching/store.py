@@ -236,7 +236,7 @@ class Store:
         with self._writing() as connection:
             return int(connection.execute("DELETE FROM photos WHERE taken < ?", (moment,)).rowcount)
 
-    def untold(self, camera: str, events: Sequence[Event], output: str) -> list[Event]:
+    def pending(self, camera: str, events: Sequence[Event], output: str) -> list[Event]:
         """Those of `events` that an output has not been told."""
         with self._explained():
             rows = self._connection.execute(

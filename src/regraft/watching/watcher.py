@@ -73,7 +73,7 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
+class _Inspected:
     """One file after a look: its photo, None if it is known or still on its way."""
 
     file: FileSeen
@@ -160,7 +160,7 @@ class Watcher:
     def once(self) -> Pass:
         """One pass over what is there."""
         added, waiting = 0, 0
-        batch: list[_Looked] = []
+        batch: list[_Inspected] = []
         files = [file for file in self._files() if not self._store.is_seen(file)]
         looked = map_threads(self._look, files, jobs=self._settings.jobs)
         written = time.monotonic()
@@ -193,11 +193,11 @@ class Watcher:
                 found.append(FileSeen(path, status.st_size, status.st_mtime_ns))
         return sorted(found, key=lambda file: (file.modified, file.path))
 
-    def _look(self, file: FileSeen) -> _Looked:
+    def _look(self, file: FileSeen) -> _Inspected:
         """Read and predict one file, unless it is still being written."""
         now, modified = self._now(), file.modified / 1e9
         if 0 <= now - modified < self._settings.settle_s:
-            return _Looked(file, None, is_waiting=True)
+            return _Inspected(file, None, is_waiting=True)
         path = self.folder / file.path
         try:
             data = read_input(path)
@@ -207,11 +207,11 @@ class Watcher:
         except OSError as error:  # its text would say where the file is
             return self._unreadable(file, b"", error.strerror or "cannot be read")
         if (status.st_size, status.st_mtime_ns) != (file.size, file.modified):
-            return _Looked(file, None, is_waiting=True)  # it grew meanwhile
+            return _Inspected(file, None, is_waiting=True)  # it grew meanwhile
         sha256 = hashlib.sha256(data).hexdigest()
         camera = self._camera(file.path)
         if self._store.has(camera, sha256):
-            return _Looked(file, None)  # renamed or copied
+            return _Inspected(file, None)  # renamed or copied
         try:
             image = decode(data)
             taken = inspect_container(data).taken
@@ -238,13 +238,13 @@ class Watcher:
             model=self._model_id,
         )
         self._copy(photo, data)
-        return _Looked(file, photo)
+        return _Inspected(file, photo)
 
-    def _unreadable(self, file: FileSeen, data: bytes, reason: str) -> _Looked:
+    def _unreadable(self, file: FileSeen, data: bytes, reason: str) -> _Inspected:
         """A file that may still be on its way, or one that is listed as unreadable."""
         now, modified = self._now(), file.modified / 1e9
         if 0 <= now - modified < _UNREADABLE_AFTER_S or not (self.folder / file.path).exists():
-            return _Looked(file, None, is_waiting=True)
+            return _Inspected(file, None, is_waiting=True)
         photo = Photo(
             camera=self._camera(file.path),
             sha256=hashlib.sha256(data or file.path.encode("utf-8", "replace")).hexdigest(),
@@ -261,7 +261,7 @@ class Watcher:
             brightness=None,
             model=self._model_id,
         )
-        return _Looked(file, photo)
+        return _Inspected(file, photo)
 
     def _camera(self, path: str) -> str:
         """The first folder below the watched one; its own name for photos right in it."""
@@ -274,7 +274,7 @@ class Watcher:
         folder = make_folder(self._settings.copies / photo.camera)
         write_atomic(folder / copy_name(photo), data)
 
-    def _write(self, batch: Sequence[_Looked]) -> int:
+    def _write(self, batch: Sequence[_Inspected]) -> int:
         if not batch:
             return 0
         photos = [one.photo for one in batch if one.photo is not None]
@@ -297,7 +297,7 @@ class Watcher:
         """New events; outputs that cannot be reached are told in a later pass."""
         cameras = self._store.cameras()
         for camera in cameras:
-            for event in self._untold(camera, _PRINTED):
+            for event in self._pending(camera, _PRINTED):
                 self._store.tell(camera, event, _PRINTED)
                 yield camera, event
         for output in self._outputs:
@@ -305,7 +305,7 @@ class Watcher:
 
     def _pass_on(self, output: Output, cameras: Sequence[str]) -> None:
         for camera in cameras:
-            for event in self._untold(camera, output.name):
+            for event in self._pending(camera, output.name):
                 try:
                     output.send(camera, event)
                 except OSError as error:
@@ -313,12 +313,12 @@ class Watcher:
                     return
                 self._store.tell(camera, event, output.name)
 
-    def _untold(self, camera: str, output: str) -> list[Event]:
+    def _pending(self, camera: str, output: str) -> list[Event]:
         if camera not in self._events:
             readings = [photo.reading for photo in self._store.photos(camera)]
             found = history_of(readings, self._model.classes, self._settings.rules)
             self._events[camera] = found.events
-        return self._store.untold(camera, self._events[camera], output)
+        return self._store.pending(camera, self._events[camera], output)
 
     def _wait(self, seconds: float) -> None:
         """Until something changes in the folder, for some seconds at the most."""

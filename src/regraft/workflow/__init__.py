@@ -28,13 +28,14 @@ from regraft.workflow.planning import Plan, PlannedCandidate, plan
 from regraft.workflow.predicting import beginnings, predict, predict_texts, predictions_table
 from regraft.workflow.reading import LabelColumns
 from regraft.workflow.reporting import SideBySide, report, report_side_by_side
-from regraft.workflow.request import DEFAULT_BUDGET_S, FitRequest, PlanRequest
+from regraft.workflow.request import DEFAULT_BUDGET_S, AuditRequest, FitRequest, PlanRequest
 from regraft.workflow.reviewing import review, review_command
 from regraft.workflow.serving import serve
 from regraft.workflow.watching import timeline, watch
 
 __all__ = [
     "DEFAULT_BUDGET_S",
+    "AuditRequest",
     "Explained",
     "FitRequest",
     "LabelColumns",

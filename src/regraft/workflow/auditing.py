@@ -1,53 +1,44 @@
-"""Data in, what is wrong with it out, also as a page."""
+"""A request in, what is wrong with its data out, also as a page."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from regraft.dataset import Dataset, require_trainable
+from regraft.clock import Clock
 from regraft.inspection.auditing import Audit, audit_data
-from regraft.progress import Progress, silent
 from regraft.storage.files import write_atomic
-from regraft.workflow.reading import LabelColumns, scanned, tell_notes
+from regraft.workflow.inspecting import decode_data, look_for_issues
+from regraft.workflow.preparing import Tools, prepare_audit
+from regraft.workflow.reading import tell_notes
+from regraft.workflow.request import AuditRequest, takes
 
 
-def audit(
-    data: str | Path | Dataset,
-    *,
-    labels: str | Path | None = None,
-    image_dir: str | Path | None = None,
-    test: str | Path | None = None,
-    columns: LabelColumns | None = None,
-    backbone: str | None = None,
-    seed: int = 0,
-    jobs: int | None = None,
-    progress: Progress = silent,
-) -> Audit:
+@takes(AuditRequest)
+def audit(request: AuditRequest) -> Audit:
     """What is wrong with the data: copies, leakage, doubtful labels, outliers, faults, shortcuts.
 
-    Nothing is trained but a linear probe, and no file is changed. Arguments are those of `fit`;
-    `data` may be a Dataset as well.
+    The data go through the stages that `fit` begins with, without a limit of time. Nothing is
+    trained but a linear probe, and no file is changed.
 
     Raises:
         DataError: there is no labelled photo.
         BackboneError: the backbone is unknown or not installed.
     """
-    is_dataset = isinstance(data, Dataset)
-    data = scanned(
-        data,
-        labels=labels,
-        image_dir=image_dir,
-        test=test,
-        min_class_images=1,
-        jobs=jobs,
-        progress=progress,
-        columns=columns,
+    prepared = prepare_audit(request)
+    tell_notes(request.data, prepared.dataset, request.progress)
+    tools = Tools(Clock(), request.seed, request.jobs, request.progress)
+    decoded = decode_data(prepared, tools)
+    inspection = look_for_issues(decoded, tools)
+    assert decoded.network is not None
+    assert inspection is not None
+    return audit_data(
+        decoded.dataset,
+        inspection,
+        decoded.network,
+        seed=tools.seed,
+        jobs=tools.jobs,
+        progress=tools.progress,
     )
-    if data.ok and not is_dataset:
-        tell_notes(data, progress)
-    if not data.ok:
-        require_trainable(data)
-    return audit_data(data, backbone=backbone, seed=seed, jobs=jobs, progress=progress)
 
 
 def report_data(audited: Audit, out: str | Path, *, seed: int = 0) -> Path:

@@ -41,11 +41,11 @@ def correct(
         DataError: a file is not there or no photo, or the label no class.
         StorageError: they cannot be kept.
     """
-    found = read_run(run)
+    finished = read_run(run)
     instead = "put texts into the folder of their class, or the table, and fit again"
-    require_photos(found.data, "correct", instead)
-    folder = found.folder
-    classes = {*found.data.classes, *(one.label for one in read_corrections(folder))}
+    require_photos(finished.data, "correct", instead)
+    folder = finished.folder
+    classes = {*finished.data.classes, *(one.label for one in read_corrections(folder))}
     label = class_meant(label, classes, is_new=new_class)
     with as_files(files) as paths:
         said = {}

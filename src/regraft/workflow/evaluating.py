@@ -35,7 +35,7 @@ def evaluate(
         DataError: no labelled image, or a label the model does not know.
     """
     loaded = model if isinstance(model, Model) else load(model)
-    data = scanned(
+    dataset = scanned(
         data,
         labels=labels,
         image_dir=image_dir,
@@ -46,6 +46,6 @@ def evaluate(
         progress=progress,
         columns=columns,
     )
-    evaluation = evaluate_model(loaded, data, jobs=jobs, progress=progress)
-    tell_notes(data, progress)
+    evaluation = evaluate_model(loaded, dataset, jobs=jobs, progress=progress)
+    tell_notes(data, dataset, progress)
     return evaluation

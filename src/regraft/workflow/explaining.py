@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from regraft.inputs import Input, as_files, each
 from regraft.kinds import IMAGE
 from regraft.model import load
 from regraft.progress import Progress, silent
-from regraft.runs import read_run, require_data
+from regraft.runs import Run, read_run, require_data
 from regraft.storage.files import make_folder, write_atomic
 from regraft.workflow.reading import of_photos, require_photos
 from regraft.workflow.reporting import report
@@ -48,7 +48,7 @@ class Explained:
     def rows(self) -> list[dict[str, Any]]:
         """One for each photo: path, class, confidence, picture, and why there is none."""
         files = {heat_map.path: str(path) for heat_map, path in self.pictures}
-        found = [
+        explained = [
             {
                 "path": m.path,
                 "target": m.target,
@@ -61,7 +61,7 @@ class Explained:
         ]
         nothing = {"target": "", "predicted": "", "confidence": "", "picture": ""}
         left = [{"path": p, **nothing, "reason": why} for p, why in self.explanations.left_out]
-        return found + left
+        return explained + left
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -111,28 +111,38 @@ def explain(
     if not given:
         run = read_run(model)
         require_photos(run.data, "explain", instead)
-        require_data(run)
-        found = explain_run(
-            run.folder / "model",
-            run.data,
-            run.predictions,
-            make=make,
-            jobs=jobs,
-            progress=progress,
-        )
-        write_explanations(run.folder, found)
-        return Explained(found, report=report(run.folder, run.folder / "report.html"))
+        return _explain_again(run, make, jobs=jobs, progress=progress)
     of_photos(load(model), "explain", instead)
     with as_files(given) as paths:
         questions = [
             Question(path, Path(path)) for path in find_inputs(paths, modality=IMAGE).paths
         ]
-        found = explain_photos(Path(model), questions, make=make, jobs=jobs, progress=progress)
-        if not found.shown:
-            raise ExplanationError(found.check.text if found.check and found.maps else found.reason)
-        pictures, gone = _write_pictures(found.shown, Path(out))
-    found = replace(found, left_out=(*found.left_out, *gone))
-    return Explained(found, pictures=pictures)
+        explanations = explain_photos(
+            Path(model), questions, make=make, jobs=jobs, progress=progress
+        )
+        if not explanations.shown:
+            check = explanations.check if explanations.maps else None
+            raise ExplanationError(check.text if check else explanations.reason)
+        pictures, gone = _write_pictures(explanations.shown, Path(out))
+    explanations = replace(explanations, left_out=(*explanations.left_out, *gone))
+    return Explained(explanations, pictures=pictures)
+
+
+def _explain_again(
+    run: Run, make: Callable[[int], Any] | None, *, jobs: int | None, progress: Progress
+) -> Explained:
+    """The heat maps of a run, and its report, made again."""
+    require_data(run)
+    explanations = explain_run(
+        run.folder / "model",
+        run.data,
+        run.predictions,
+        make=make,
+        jobs=jobs,
+        progress=progress,
+    )
+    write_explanations(run.folder, explanations)
+    return Explained(explanations, report=report(run.folder, run.folder / "report.html"))
 
 
 def _write_pictures(

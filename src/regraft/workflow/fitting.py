@@ -68,13 +68,13 @@ def fit(request: FitRequest) -> Run:
     command = request.command
     if not isinstance(request.data, Dataset):
         command = command or command_of(settings, folder)
-    with open_run(folder, settings, command=command, force=request.force) as (work, about):
-        about["seconds"] = tools.seconds
-        learned = _learn(request, named, prepared, work, tools)
-        record(learned, work, about, home=folder, tools=tools)
+    with open_run(folder, settings, command=command, force=request.force) as place:
+        place.seconds = tools.seconds
+        learned = _learn(request, named, prepared, place.folder, tools)
+        record(learned, place, home=folder, tools=tools)
         if named.review is not None:
             carry_over(named.review.log, folder / DECISIONS)
-        about["seconds_total"] = round(clock.passed, 3)
+        place.seconds_total = round(clock.passed, 3)
     run = read_run(folder)
     return run if named.corrected is None else _promoted(run, named.corrected)
 

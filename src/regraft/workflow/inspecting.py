@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from regraft.backbones.backbone import Backbone
 from regraft.dataset import Dataset, leave_out_small_classes, require_trainable, set_aside
 from regraft.dataset.overlaps import overlap_with, without_known_test_rows
-from regraft.features.embedding import embed_rows
-from regraft.features.measures import measure_rows
 from regraft.inspection.auditing import (
     ByOrder,
     Inspection,
     PairOfFolds,
     has_time_to_embed,
     inspect_issues,
+    mark_unreadable,
     pair_of_folds,
 )
 from regraft.inspection.exploring import Exploration, explore
@@ -25,6 +24,21 @@ from regraft.inspection.grouping import keep_together
 from regraft.kinds import things
 from regraft.progress import note
 from regraft.workflow.preparing import Prepared, Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The data with the files marked that cannot be decoded.
+
+    Attributes:
+        dataset: of all splits.
+        network: whose features tell what belongs together; None where there is none.
+        embeds: whether there is time for its features.
+    """
+
+    dataset: Dataset
+    network: Backbone | None
+    embeds: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +62,49 @@ class Inspected:
     test_was_given: bool
 
 
+def decode_data(prepared: Prepared, tools: Tools) -> Decoded:
+    """Find out what cannot be decoded, by decoding everything.
+
+    The features, or the measures where there is no time for features, go to the cache, where what
+    comes later finds them.
+    """
+    network = prepared.network
+    with tools.phase("features"):
+        if network is None or not has_time_to_embed(
+            prepared.dataset, network, budget_s=tools.clock.left
+        ):
+            dataset = mark_unreadable(prepared.dataset, None, tools.jobs, tools.progress)
+            return Decoded(dataset, network, embeds=False)
+        dataset = mark_unreadable(prepared.dataset, network, tools.jobs, tools.progress)
+    return Decoded(dataset, network, embeds=True)
+
+
+def look_for_issues(decoded: Decoded, tools: Tools) -> Inspection | None:
+    """What is wrong with the data; None where there is no time to look at them."""
+    with tools.phase("audit"):
+        return inspect_issues(
+            decoded.dataset,
+            decoded.network,
+            embeds=decoded.embeds,
+            budget_s=tools.clock.left,
+            seed=tools.seed,
+            jobs=tools.jobs,
+            progress=tools.progress,
+        )
+
+
 def inspect_data(prepared: Prepared, tools: Tools) -> Inspected:
     """Decode everything, look at it, and keep together what belongs together.
 
     Raises:
         DataError: too little of the data can be read.
     """
-    network = prepared.network
-    with tools.phase("features"):
-        embeds = network is not None and has_time_to_embed(
-            prepared.dataset, network, budget_s=tools.clock.left
-        )
-        readable = _marked(prepared.dataset, network if embeds else None, tools)
-        require_trainable(readable)
+    decoded = decode_data(prepared, tools)
+    readable = leave_out_small_classes(decoded.dataset)
+    require_trainable(readable)
+    inspection = look_for_issues(replace(decoded, dataset=readable), tools)
     dataset, by_order, pair = readable, ByOrder(), None
     with tools.phase("audit"):
-        inspection = inspect_issues(
-            readable,
-            network,
-            embeds=embeds,
-            budget_s=tools.clock.left,
-            jobs=tools.jobs,
-            progress=tools.progress,
-        )
         if inspection is not None:
             grouped = keep_together(readable, inspection.findings)
             pair = pair_of_folds(readable, inspection.findings, grouped)
@@ -98,24 +132,6 @@ def draw_map(inspected: Inspected, tools: Tools) -> Exploration | None:
             inspection.measures,
             seed=tools.seed,
         )
-
-
-def _marked(dataset: Dataset, network: Backbone | None, tools: Tools) -> Dataset:
-    """The dataset with the files that cannot be decoded marked, found by decoding them all.
-
-    The features by `network`, or the measures where there is no time for features, go to the cache,
-    where what comes later finds them.
-    """
-    rows = dataset.train
-    decoded = (
-        measure_rows(dataset, rows, jobs=tools.jobs, progress=tools.progress)
-        if network is None
-        else embed_rows(dataset, rows, network, jobs=tools.jobs, progress=tools.progress)
-    )
-    if decoded.warning:
-        note(tools.progress, decoded.warning)
-    marked = dataset.mark({p: ("unreadable", why) for p, why in decoded.failures.items()})
-    return leave_out_small_classes(marked)
 
 
 def _with_test_set(

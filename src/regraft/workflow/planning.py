@@ -76,7 +76,7 @@ def plan(request: PlanRequest) -> Plan:
         BackboneError: a backbone is unknown or not installed.
     """
     prepared = prepare(request, read_named(request))
-    tell_notes(prepared.dataset, request.progress)
+    tell_notes(request.data, prepared.dataset, request.progress)
     if prepared.network is None:  # similarity is measured with the built-in one
         weights_path(default_backbone(prepared.dataset.modality))
     tools = Tools(Clock(request.budget_s), request.seed, request.jobs, request.progress)

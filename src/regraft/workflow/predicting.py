@@ -101,14 +101,14 @@ def predict(
     )
     given = each(inputs)
     paths = [os.fspath(one) for one in given if is_path(one, kind)]  # type: ignore[arg-type]
-    found = find_inputs(paths, modality=kind, options=options) if paths else Inputs()
-    for text in found.notes:
+    sources = find_inputs(paths, modality=kind, options=options) if paths else Inputs()
+    for text in sources.notes:
         note(progress, text)
-    expanded = list(found.paths) if len(paths) == len(given) else given
+    expanded = list(sources.paths) if len(paths) == len(given) else given
     predictions = loaded.predict(expanded, jobs=jobs, progress=progress)
     if is_one(inputs) and (expanded is given or expanded == [str(Path(paths[0]))]):
         return predictions[0]
-    return [*predictions, *starmap(Prediction.ignored, found.left_out.items())]
+    return [*predictions, *starmap(Prediction.ignored, sources.left_out.items())]
 
 
 def predict_texts(model: str | Path | Model, texts: Sequence[str]) -> list[Prediction]:
@@ -146,13 +146,14 @@ def beginnings(
     """
     if not kind_named(model.transform.modality).in_cells:
         return {}
-    found = {f"text {number}": text for number, text in enumerate(texts, start=1)}
+    texts_by_path = {f"text {number}": text for number, text in enumerate(texts, start=1)}
     for p in predictions:
-        if p.probabilities and p.path not in found:
+        if p.probabilities and p.path not in texts_by_path:
             with suppress(UnreadableInputError):  # gone since it was predicted
-                found[p.path] = read_text(read_input(p.path))[0]
+                texts_by_path[p.path] = read_text(read_input(p.path))[0]
     return {
-        path: " ".join(text[: 4 * _BEGINNING].split())[:_BEGINNING] for path, text in found.items()
+        path: " ".join(text[: 4 * _BEGINNING].split())[:_BEGINNING]
+        for path, text in texts_by_path.items()
     }
 
 

@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from regraft.approaches.scratch import load_architecture
 from regraft.backbones.backbone import Backbone
+from regraft.backbones.built_in import default_backbone
+from regraft.backbones.sources import get_backbone
 from regraft.clock import Clock
 from regraft.dataset import Dataset, check_data, require_trainable
 from regraft.dataset.elsewhere import without_absolute_paths
@@ -39,7 +42,7 @@ from regraft.runs.decisions import (
 )
 from regraft.wording import counted
 from regraft.workflow.reading import scanned
-from regraft.workflow.request import PlanRequest
+from regraft.workflow.request import AuditRequest, DataRequest, PlanRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,7 @@ class Prepared:
     """The data as asked for, and the backbones to try on them, the first one for features.
 
     Attributes:
-        dataset: with at least two classes that can be trained on; decisions and corrections are
-            applied.
+        dataset: as `prepare` and `prepare_audit` say.
         networks: none where the approaches need none and none is installed.
         trains: whether a network may be trained, which takes PyTorch.
         applied: what became of the decisions of a review; None for none.
@@ -152,21 +154,14 @@ def read_named(request: PlanRequest) -> Named:
 def prepare(request: PlanRequest, named: Named) -> Prepared:
     """Scan the data and apply what people decided; no file is written.
 
+    At least two classes of the dataset can be trained on.
+
     Raises:
         DataError: the data cannot be trained on.
         BackboneError: there is no backbone for them.
     """
-    dataset = scanned(
-        request.data,
-        labels=request.labels,
-        image_dir=request.image_dir,
-        test=request.test,
-        modality=named.backbones[0].modality if named.backbones else None,
-        check=named.review is None,
-        jobs=request.jobs,
-        progress=request.progress,
-        columns=request.columns,
-    )
+    modality = named.backbones[0].modality if named.backbones else None
+    dataset = _scanned(request, modality=modality, check=named.review is None)
     networks = named.backbones or _backbones(request, (), modality=dataset.modality)
     applied = None
     if named.review is not None:
@@ -183,6 +178,22 @@ def prepare(request: PlanRequest, named: Named) -> Prepared:
     )
 
 
+def prepare_audit(request: AuditRequest) -> Prepared:
+    """Scan the data, with classes of a single photo left in; no file is written.
+
+    Raises:
+        DataError: nothing in them is labelled.
+        BackboneError: the backbone is unknown or not installed.
+    """
+    dataset = _scanned(request, min_class_images=1)
+    if not dataset.ok:
+        require_trainable(dataset)
+    network = default_backbone(dataset.modality)
+    if request.backbone is not None:
+        network = get_backbone(request.backbone)
+    return Prepared(dataset, (network,), trains=False, applied=None)
+
+
 def without_answered(
     dataset: Dataset, issues: Sequence[Issue], applied: Applied
 ) -> tuple[Dataset, tuple[Issue, ...]]:
@@ -194,6 +205,19 @@ def without_answered(
     are = counted(answered, "issue is", "issues are")
     remark = f"{are} not listed again: the review has answered them."
     return replace(dataset, notes=(*dataset.notes, remark)), left
+
+
+def _scanned(request: DataRequest, **options: Any) -> Dataset:
+    return scanned(
+        request.data,
+        labels=request.labels,
+        image_dir=request.image_dir,
+        test=request.test,
+        jobs=request.jobs,
+        progress=request.progress,
+        columns=request.columns,
+        **options,
+    )
 
 
 def _backbones(request: PlanRequest, names: Sequence[str], **kind: str) -> list[Backbone]:

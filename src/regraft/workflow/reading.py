@@ -61,9 +61,9 @@ def scanned(
     return data
 
 
-def tell_notes(data: Dataset, progress: Progress) -> None:
-    """Tell what was taken for what, where no result shows it."""
-    for text in data.notes:
+def tell_notes(given: str | Path | Dataset, data: Dataset, progress: Progress) -> None:
+    """Tell what was taken for what, where no result shows it; who gave a Dataset has its notes."""
+    for text in () if isinstance(given, Dataset) else data.notes:
         note(progress, text)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from regraft.dataset import Dataset
 from regraft.demo import title_of
 from regraft.evidence.entries import (
+    Evidence,
     guide_entry,
     learning_curve_entry,
     range_csv,
@@ -23,7 +22,14 @@ from regraft.inspection.exploring import Exploration
 from regraft.kinds import kind_named
 from regraft.model import Model
 from regraft.racing import Comparison
-from regraft.runs import place_data, read_run, write_about, write_results
+from regraft.runs import (
+    DecisionsRecord,
+    Results,
+    Workplace,
+    place_data,
+    read_run,
+    write_results,
+)
 from regraft.storage.files import write_atomic
 from regraft.workflow.assessing import Assessed
 from regraft.workflow.comparing import Entrants
@@ -44,56 +50,52 @@ class Learned:
     assessed: Assessed
     exploration: Exploration | None
     explanations: Explanations | None
-    evidence: Mapping[str, Any]
+    evidence: Evidence
 
 
 def gather_evidence(
     comparison: Comparison, assessed: Assessed, entrants: Entrants, tools: Tools
-) -> dict[str, Any]:
-    """What comparison.json says beside the candidates: guide, transfer, learning curve..."""
+) -> Evidence:
+    """What is shown beside the candidates: guide, transfer, learning curve..."""
     with tools.phase("evidence"):
-        entries = {
-            "guide": entrants.guidance and guide_entry(*entrants.guidance, comparison),
-            "transfer": transfer_entry(comparison),
-            "learning_curve": learning_curve_entry(
+        return Evidence(
+            guide=entrants.guidance and guide_entry(*entrants.guidance, comparison),
+            transfer=transfer_entry(comparison),
+            learning_curve=learning_curve_entry(
                 assessed.dataset,
                 comparison,
                 seed=tools.seed,
                 jobs=tools.jobs,
                 progress=tools.progress,
             ),
-            "selection": selection_entry(comparison, assessed.evaluations),
-        }
-    return {name: entry for name, entry in entries.items() if entry}
+            selection=selection_entry(comparison, assessed.evaluations),
+        )
 
 
-def record(
-    learned: Learned, work: Path, about: dict[str, Any], *, home: Path, tools: Tools
-) -> None:
+def record(learned: Learned, place: Workplace, *, home: Path, tools: Tools) -> None:
     """Write everything, the report last.
 
     Args:
         learned: what is written.
-        work: the folder that it is written to.
-        about: what run.json says so far; the rest is added to it.
-        home: the folder that `work` becomes.
+        place: the folder that it is written to, and what run.json says so far.
+        home: the folder that it becomes.
         tools: as for every stage.
     """
     from regraft.reporting import build_report
 
-    dataset, comparison = learned.assessed.dataset, learned.comparison
+    work, dataset, comparison = place.folder, learned.assessed.dataset, learned.comparison
     if learned.named.corrected is not None:
         dataset = learned.named.corrected.noted_in(dataset)
-    about.update(
+    place.results = Results(
         data=place_data(work, dataset, home=home),
         title=title_of(dataset.root),
         layout=dataset.layout,
         modality=dataset.modality,
-        notes=list(dataset.notes),
-        classes=list(dataset.classes),
+        notes=dataset.notes,
+        classes=dataset.classes,
         counts={"training": len(dataset.train), "test": len(dataset.test)},
         fingerprint=dataset.fingerprint(),
-        backbone=dict(learned.model.backbone),
+        backbone=learned.model.backbone,
         audit=learned.assessed.audit,
         decisions=_decisions(learned, dataset),
         reading=_how_to_read(learned, dataset),
@@ -103,7 +105,7 @@ def record(
             work,
             data=dataset,
             issues=learned.assessed.issues,
-            comparison=comparison.to_dict() | dict(learned.evidence),
+            comparison=comparison.to_dict() | learned.evidence.entries(),
             evaluations=learned.assessed.evaluations,
             predictions=learned.assessed.predictions,
             training=training_csv(comparison),
@@ -112,13 +114,13 @@ def record(
         )
         if learned.explanations is not None:
             write_explanations(work, learned.explanations)
-        about["seconds_total"] = round(tools.clock.passed, 3)
-        write_about(work, about)
+        place.seconds_total = round(tools.clock.passed, 3)
+        place.write()
         run = read_run(work, unfinished=True, home=home)
         write_atomic(work / "report.html", build_report(run))
 
 
-def _decisions(learned: Learned, dataset: Dataset) -> dict[str, Any] | None:
+def _decisions(learned: Learned, dataset: Dataset) -> DecisionsRecord | None:
     """What was applied of a review, and the accuracy before beside that of now."""
     review, applied = learned.named.review, learned.prepared.applied
     if review is None or applied is None:
@@ -129,10 +131,10 @@ def _decisions(learned: Learned, dataset: Dataset) -> dict[str, Any] | None:
         if before is None
         else review_entry(before.evaluations, before.data, evaluations, dataset)
     )
-    return applied.to_dict() | {"compared": compared}
+    return applied.record(compared)
 
 
-def _how_to_read(learned: Learned, dataset: Dataset) -> list[str]:
+def _how_to_read(learned: Learned, dataset: Dataset) -> tuple[str, ...]:
     """Sentences on what the numbers of the run are of."""
     noun, comparison = kind_named(dataset.modality).noun, learned.comparison
     sentences = [
@@ -149,7 +151,7 @@ def _how_to_read(learned: Learned, dataset: Dataset) -> list[str]:
         )
     if learned.entrants.unguided:
         sentences.append(learned.entrants.unguided)
-    return sentences
+    return tuple(sentences)
 
 
 def _on_training(comparison: Comparison, n: int, noun: str) -> list[str]:

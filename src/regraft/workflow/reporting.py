@@ -23,9 +23,9 @@ def report(run: str | Path | Sequence[str | Path], out: str | Path) -> Path:
 
     if not isinstance(run, str | Path):
         return report_side_by_side(run, out, force=True).path
-    found = read_run(run)
-    with shown_from(found):
-        page = build_report(found)
+    finished = read_run(run)
+    with shown_from(finished):
+        page = build_report(finished)
     write_atomic(Path(out), page)
     return Path(out)
 
@@ -62,24 +62,24 @@ def report_side_by_side(
         raise StorageError(
             f"{target} is there already; add --force to replace it or choose another --out"
         )
-    found: dict[str, Run] = {}
+    by_place: dict[str, Run] = {}
     left_out = []
     for folder in map(Path, runs):
         place = os.path.realpath(folder)
-        if place in found:
+        if place in by_place:
             left_out.append(f"{folder} was given twice and is shown once")
             continue
         try:
-            found[place] = read_run(folder)
+            by_place[place] = read_run(folder)
         except RunError as error:
             left_out.append(f"left out: {error}")
-    if len(found) < 2:
+    if len(by_place) < 2:
         why = f": {left_out[0]}" if left_out else ""
         raise RunError(
-            f"{len(found)} of {len(runs)} runs can be shown, expected at least 2{why}; to see a "
+            f"{len(by_place)} of {len(runs)} runs can be shown, expected at least 2{why}; to see a "
             "single run, give it alone"
         )
-    shown = list(found.values())
+    shown = list(by_place.values())
     with shown_from(*shown):
         page = build_side_by_side(shown, left_out=left_out)
         best = shown[best_run(shown)].folder

@@ -1,6 +1,7 @@
-"""What is asked of a fit or a plan: one record, whose fields are the options and their defaults.
+"""What is asked of a fit, a plan or an audit: one record, whose fields are the options and their
+defaults.
 
-The same record gives the settings in run.json and the command line that repeats the run. A verb
+That of a fit gives the settings in run.json and the command line that repeats the run. A verb
 that is decorated with `takes` is called with the fields of its record as arguments.
 """
 
@@ -30,8 +31,8 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class PlanRequest:
-    """What is asked of `plan`, and of `fit` beside where it writes.
+class DataRequest:
+    """What is asked of all that looks at data: where they are, and how to go about it.
 
     Args:
         data: a folder or a label table, see `scan` for the layouts; or a Dataset, for which the
@@ -41,6 +42,44 @@ class PlanRequest:
         test: labelled data for the test set, kept out of every choice.
         columns: names of columns of the label table: `path_column`, `text_column`,
             `label_column`, `split_column`, `group_column`.
+        seed: of splits, folds and samples.
+        jobs: worker threads; by default one a core.
+        progress: told how far each step is.
+    """
+
+    data: str | Path | Dataset
+    _: KW_ONLY
+    labels: str | Path | None = None
+    image_dir: str | Path | None = None
+    test: str | Path | None = None
+    columns: LabelColumns | None = None
+    seed: int = 0
+    jobs: int | None = None
+    progress: Progress = silent
+
+    @property
+    def source(self) -> Path:
+        """The folder or table; of a Dataset its root."""
+        return self.data.root if isinstance(self.data, Dataset) else Path(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRequest(DataRequest):
+    """What is asked of `audit`.
+
+    Args:
+        backbone: whose features are compared; by default the built-in one of that kind of input.
+    """
+
+    _: KW_ONLY
+    backbone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest(DataRequest):
+    """What is asked of `plan`, and of `fit` beside where it writes.
+
+    Args:
         budget_s: seconds for the whole run; candidates get fewer epochs, or are left out.
         backbones: name or names to try, or checkpoints to go on from; by default the built-in
             one, and the installed others too unless approaches are named.
@@ -53,17 +92,9 @@ class PlanRequest:
         with_corrections: a run folder whose model was corrected at work: the corrected photos are
             trained on as well, its test set stays as it was, and the new model replaces the one
             at work there unless it is significantly worse.
-        seed: of splits and folds.
-        jobs: worker threads; by default one a core.
-        progress: told how far each step is.
     """
 
-    data: str | Path | Dataset
     _: KW_ONLY
-    labels: str | Path | None = None
-    image_dir: str | Path | None = None
-    test: str | Path | None = None
-    columns: LabelColumns | None = None
     budget_s: float = DEFAULT_BUDGET_S
     backbones: str | Sequence[str] = ()
     approaches: str | Sequence[str] = ()
@@ -72,9 +103,6 @@ class PlanRequest:
     architecture: str | None = None
     decisions: str | Path | None = None
     with_corrections: str | Path | None = None
-    seed: int = 0
-    jobs: int | None = None
-    progress: Progress = silent
 
     def __post_init__(self) -> None:
         """Raises UsageError: the budget is no time at all."""
@@ -84,11 +112,6 @@ class PlanRequest:
             given = getattr(self, name)
             names = (given,) if isinstance(given, str) else tuple(given)
             object.__setattr__(self, name, names)
-
-    @property
-    def source(self) -> Path:
-        """The folder or table; of a Dataset its root."""
-        return self.data.root if isinstance(self.data, Dataset) else Path(self.data)
 
     def settings(self, *, decisions: Any, corrections: Any) -> dict[str, Any]:
         """What run.json keeps, JSON values: all that the result depends on, and where it is.
@@ -192,13 +215,10 @@ def command_of(settings: Mapping[str, Any], folder: Path | None = None) -> str:
     for name in ("labels", "image_dir", "test", "resize", "architecture"):
         if given[name] is not None:
             words += [f"--{name.replace('_', '-')}", given[name]]
-    for name, flag in _BACKBONE_FLAGS.items():
-        if (value := (given["backbone_options"] or {}).get(name)) not in (None, False):
-            words += [flag] if value is True else [flag, str(value)]
-    if given["decisions"]:
-        words += ["--decisions", given["decisions"]["path"]]
-    if given["corrections"]:
-        words += ["--with-corrections", given["corrections"]["path"]]
+    words += _backbone_words(given["backbone_options"] or {})
+    for name, flag in (("decisions", "--decisions"), ("corrections", "--with-corrections")):
+        if given[name]:
+            words += [flag, given[name]["path"]]
     for name, column in (given["columns"] or {}).items():
         words += [f"--{name.replace('_', '-')}", column]
     words += [word for name in given["backbones"] for word in ("--backbone", name)]
@@ -208,6 +228,14 @@ def command_of(settings: Mapping[str, Any], folder: Path | None = None) -> str:
     if folder is not None or given["seed"] != 0:
         words += ["--seed", str(given["seed"])]
     return shlex.join(words)
+
+
+def _backbone_words(options: Mapping[str, Any]) -> list[str]:
+    words = []
+    for name, flag in _BACKBONE_FLAGS.items():
+        if (value := options.get(name)) not in (None, False):
+            words += [flag] if value is True else [flag, str(value)]
+    return words
 
 
 _DEFAULTS = {f.name: f.default for f in fields(PlanRequest) if f.default is not MISSING} | {

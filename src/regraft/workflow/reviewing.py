@@ -31,10 +31,10 @@ def review(run: str | Path, *, port: int = 0) -> ReviewServer:
     """
     from regraft.reviewing import ReviewServer
 
-    found = read_run(run)
-    require_photos(found.data, "review", "issues.csv in the run folder lists what to look at")
-    require_data(found)
-    return ReviewServer(found, port=port)
+    finished = read_run(run)
+    require_photos(finished.data, "review", "issues.csv in the run folder lists what to look at")
+    require_data(finished)
+    return ReviewServer(finished, port=port)
 
 
 def review_command(run: Run) -> str:

@@ -83,7 +83,7 @@ def _timeline_pages(history: str | Path) -> dict[str, ExtraPage]:
     from regraft.serving.app import ExtraPage
     from regraft.watching.page import build_timeline_page
 
-    def found() -> Timeline:
+    def timeline_now() -> Timeline:
         try:
             return timeline(history)
         except StorageError as error:  # others may be told: without where it is
@@ -94,7 +94,7 @@ def _timeline_pages(history: str | Path) -> dict[str, ExtraPage]:
     return {
         "/timeline": ExtraPage(
             "text/html",  # others may reach it: figures, without a look into the room
-            lambda: build_timeline_page(found(), with_pictures=False),
+            lambda: build_timeline_page(timeline_now(), with_pictures=False),
         ),
-        "/timeline.csv": ExtraPage("text/csv", lambda: found().to_csv()),
+        "/timeline.csv": ExtraPage("text/csv", lambda: timeline_now().to_csv()),
     }

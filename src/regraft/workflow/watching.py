@@ -92,7 +92,7 @@ def timeline(
         for name in cameras:
             if name not in known:
                 raise DataError(f"there is no camera {name!r}; expected {', '.join(known)}")
-        found = read_timeline(store, rules=rules, since=since, cameras=cameras)
+        summary = read_timeline(store, rules=rules, since=since, cameras=cameras)
     if out is not None:
-        write_atomic(Path(out), build_timeline_page(found))
-    return found
+        write_atomic(Path(out), build_timeline_page(summary))
+    return summary

@@ -86,7 +86,7 @@ def find(name: str, request: Request) -> Backbone:
                 "expected hf:OWNER/NAME or hf:FOLDER"
             )
         repository = named["name"]
-        folder = _papers(
+        folder = _metadata(
             repository, named["revision"] or "", lambda text: note(request.progress, text)
         )
     config = {} if (folder / encoders.MODULES).is_file() else _json(folder / _CONFIG)
@@ -196,7 +196,7 @@ def _of_transformers(
     return architecture, image_facts(replace(described, transform=transform))
 
 
-def _papers(repository: str, revision: str, notify: Callable[[str], None]) -> Path:
+def _metadata(repository: str, revision: str, notify: Callable[[str], None]) -> Path:
     """The snapshot with everything but the weights; asks the hub for what was never asked for."""
     opt_out()
     from huggingface_hub import snapshot_download, try_to_load_from_cache
@@ -209,7 +209,7 @@ def _papers(repository: str, revision: str, notify: Callable[[str], None]) -> Pa
     cached = at[0].parent if at else None
     if cached is not None and all(known(name) is not None for name in _wanted(cached)):
         return cached
-    notify(f"asking the Hugging Face hub for the papers of {repository}")
+    notify(f"asking the Hugging Face hub for the metadata of {repository}")
     try:
         folder = Path(
             snapshot_download(repository, revision=revision or None, allow_patterns=[*_PAPERS])

@@ -17,7 +17,7 @@ from regraft.backbones.architectures import OwnModule
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.sources import Request
 from regraft.backbones.speeds import graph_folder
-from regraft.engines.modules import allow, load_named, look_at
+from regraft.engines.modules import allow, inspect_module, load_named
 from regraft.errors import UsageError
 from regraft.kinds.images.transform import NORMALISATIONS, ImageTransform, Normalisation
 from regraft.storage.locations import shareable_word
@@ -64,15 +64,15 @@ def module_backbone(
     else:
         name, made_by = str(getattr(module, "__qualname__", type(module).__name__)), module
     allow(name, made_by)
-    looked = look_at(name, image_size_px=image_size_px)
-    digest = hashlib.sha256(looked.state).hexdigest()
+    inspection = inspect_module(name, image_size_px=image_size_px)
+    digest = hashlib.sha256(inspection.state).hexdigest()
     architecture = OwnModule(name)
     if name != module:  # two of them may have one name
         architecture = OwnModule(name, digest[:12])
-        allow(name, made_by, digest=digest[:12], feature_width=looked.feature_width)
+        allow(name, made_by, digest=digest[:12], feature_width=inspection.feature_width)
     path = graph_folder() / f"module-{digest[:16]}.safetensors"
     if not is_whole(path):
-        write_sealed(path, looked.state)
+        write_sealed(path, inspection.state)
     return Backbone(
         name=name.rpartition(":")[2],
         architecture=architecture,
@@ -82,11 +82,11 @@ def module_backbone(
         task="image classification",
         pretrained_on="unknown data",
         licence="your own",
-        parameters=looked.parameters,
-        feature_width=looked.feature_width,
+        parameters=inspection.parameters,
+        feature_width=inspection.feature_width,
         transform=ImageTransform(
-            image_size_px=looked.image_size_px,
-            normalisation=_normalisation(normalize or looked.normalize, name),
+            image_size_px=inspection.image_size_px,
+            normalisation=_normalisation(normalize or inspection.normalize, name),
         ),
         contents=UNKNOWN,
     )

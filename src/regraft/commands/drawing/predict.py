@@ -60,9 +60,9 @@ def show_predictions(
 
 def _show_rows(out: Console, predictions: Sequence[Prediction], texts: Mapping[str, str]) -> None:
     rows = [_cells(p, texts.get(p.path)) for p in predictions]
-    header = ["predicted", "confidence", "flag", "cannot be excluded", "file"]
+    header = ["predicted", "confidence", "flag", "prediction set", "file"]
     if not any(p.flag in ("unsure", "unfamiliar") for p in predictions):  # every set is one class
-        header.remove("cannot be excluded")
+        header.remove("prediction set")
         rows = [cells[:3] + cells[4:] for cells in rows]
     print_columns(out, header, rows, right={"confidence"})
 

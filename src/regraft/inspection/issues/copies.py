@@ -142,7 +142,7 @@ def _coarse(pairs: NDArray[np.int64], sketches: NDArray[np.uint8]) -> FloatArray
     return np.concatenate([np.zeros(0, dtype=np.float32), *scores])
 
 
-def kin_of(neighbours: Neighbours, i: int) -> NDArray[np.int64]:
+def background_neighbours(neighbours: Neighbours, i: int) -> NDArray[np.int64]:
     """Some of the farther half of the neighbours of row `i`, as its kind; none of too few."""
     near: NDArray[np.int64] = neighbours.indices[i][neighbours.indices[i] >= 0]
     if len(near) < 2 * _KIN:  # other copies may be most
@@ -159,7 +159,7 @@ def _likeness_of_kind(
     found = np.zeros(len(sketches), dtype=np.float32)
     known: dict[int, NDArray[np.int64]] = {}
     for i in map(int, rows):
-        kin = kin_of(neighbours, i)
+        kin = background_neighbours(neighbours, i)
         if len(kin):
             known[i] = kin
     if known:

@@ -249,7 +249,7 @@ def _folds(labels: IntArray, groups: IntArray, seed: int) -> IntArray:
         return found
     alone = len(np.unique(groups)) == len(groups)
     cut: Any = (StratifiedKFold if alone else StratifiedGroupKFold)(
-        count, shuffle=True, random_state=seed
+        count, shuffle=True, random_state=seed % 2**32
     )
     pairs = cut.split(labels, labels) if alone else cut.split(labels, labels, groups)
     for number, (_, test) in enumerate(pairs):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.inspection.issues.copies import Copy, CopyFinder, kin_of
+from regraft.inspection.issues.copies import Copy, CopyFinder, background_neighbours
 from regraft.inspection.issues.neighbours import Neighbours
 
 # Share of equal runs of three words from which texts are one. Of 90 planted copies among e-mails
@@ -87,7 +87,7 @@ def _shares(pairs: NDArray[np.int64], sketches: NDArray[Any]) -> NDArray[np.floa
 
 def _likeness_of_kind(i: int, neighbours: Neighbours | None, sketches: NDArray[Any]) -> float:
     """How alike other texts of its kind are to one: the median, 0 where that is not known."""
-    kin = () if neighbours is None else kin_of(neighbours, i)
+    kin = () if neighbours is None else background_neighbours(neighbours, i)
     if not len(kin):
         return 0.0
     return float(np.median([np.mean(sketches[i] == sketches[k]) for k in kin]))
