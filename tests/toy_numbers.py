@@ -59,10 +59,10 @@ class ReadingsTransform:
     modality: ClassVar[str] = "readings"
     views: ClassVar[tuple[str, ...]] = ("plain",)
     positions: ClassVar[int] = READINGS
-    stacks: ClassVar[bool] = True
+    is_batchable: ClassVar[bool] = True
 
     @classmethod
-    def from_dict(cls, values, companions=None):
+    def from_dict(cls, values, files=None):
         return cls()
 
     def to_dict(self):
@@ -71,10 +71,10 @@ class ReadingsTransform:
     def facts(self):
         return {"readings": READINGS}
 
-    def companions(self):
+    def files(self):
         return {}
 
-    def plain(self, *, as_it_is=False):
+    def plain(self, *, precropped=False):
         return self
 
     def read(self, data, *, most=None):
@@ -150,7 +150,7 @@ class Level:
 
 class ReadingsExaminer:
     key = "readings-1"
-    sketch = ((READINGS,), np.dtype(np.float32))
+    signature = ((READINGS,), np.dtype(np.float32))
     clues = (Clue("spread", CONTENT, (lambda a: a.spread,)),)
     clues_of_kind: ClassVar = {INCIDENTAL: "the number of the file", CONTENT: "spread"}
     series_example = "readings of one day"

@@ -126,7 +126,7 @@ class Model:
         trained_on: facts on the data: fingerprint, number of images, columns of its table.
         graph: the ONNX file.
         weights: parameters by name, or the file of them, read only when asked for.
-        companions: files that the transform needs, by their name in the model folder.
+        files: files that the transform needs, by their name in the model folder.
         contents: short hashes of what it was trained on or chosen by.
     """
 
@@ -140,7 +140,7 @@ class Model:
     trained_on: Mapping[str, Any]
     graph: bytes = field(repr=False)
     weights: Mapping[str, NDArray[Any]] | Path = field(repr=False)
-    companions: Mapping[str, Path] = field(default_factory=dict, repr=False)
+    files: Mapping[str, Path] = field(default_factory=dict, repr=False)
     made_with: str = __version__
     contents: TrainingContents = field(default=UNKNOWN, repr=False)
 
@@ -263,7 +263,7 @@ class Model:
         if self.contents is not UNKNOWN:
             files[_CONTENTS] = self.contents.to_bytes()
         with storage_errors(f"read what belongs to the model beside {folder}"):
-            files |= {name: path.read_bytes() for name, path in self.companions.items()}
+            files |= {name: path.read_bytes() for name, path in self.files.items()}
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         with part_folder(folder) as staged:
             new = make_folder(staged / folder.name)
@@ -303,7 +303,7 @@ class Model:
             ModelError: what the model says of it is no transform.
         """
         with naming(self._file(RECORD), ModelError, _AGAIN):
-            return transform_from_dict(self.backbone["transform"], self.companions)
+            return transform_from_dict(self.backbone["transform"], self.files)
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -423,7 +423,7 @@ def _read_model(folder: Path) -> Model:
         trained_on=record.trained_on,
         graph=graph,
         weights=folder / WEIGHTS,
-        companions={n: folder / n for n in record.files if n not in (GRAPH, WEIGHTS, _CONTENTS)},
+        files={n: folder / n for n in record.files if n not in (GRAPH, WEIGHTS, _CONTENTS)},
         made_with=record.made_with,
         contents=read_training_contents(folder),
     )
@@ -564,7 +564,7 @@ def assemble(
             **{f"backbone.{name}": t for name, t in tensors.items()},
             **head.tensors(),
         },
-        companions=backbone.transform.companions(),
+        files=backbone.transform.files(),
         contents=backbone.contents.after_training(
             trained_contents, trains_backbone=network is not None
         ),

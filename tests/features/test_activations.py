@@ -113,7 +113,7 @@ def test_later_views_are_augmented_by_content_view_and_seed(data: Dataset) -> No
     row = data.train[4]
     image = decode(data.absolute(row).read_bytes())
     seed = int(row.sha256[:12], 16) * 1_000 + 2
-    squashed = OnnxEngine(boundary_graph(SMALL, 0, as_it_is=True))
+    squashed = OnnxEngine(boundary_graph(SMALL, 0, precropped=True))
     expected = squashed.run(augment(image, seed, size_px=16))[0]
     assert np.array_equal(found[2, 4], expected)
 

@@ -12,7 +12,7 @@ import pytest
 from regraft.dataset import Dataset, scan
 from regraft.features.measures import Measures, measure_rows
 from regraft.kinds.images import examiner as image_examiner
-from regraft.kinds.images.attributes import SKETCH_PX, Attributes, Sketch, measure
+from regraft.kinds.images.attributes import SIGNATURE_PX, Attributes, Sketch, measure
 from tests.conftest import MakeImageFolder
 
 
@@ -46,21 +46,21 @@ def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def same(a: Measures, b: Measures) -> bool:
     return (
         repr(a.attributes) == repr(b.attributes)
-        and np.array_equal(a.sketches, b.sketches)
+        and np.array_equal(a.signatures, b.signatures)
         and a.previews == b.previews
     )
 
 
 def test_measures_go_with_their_rows(data: Dataset) -> None:
     found = measured(data)
-    assert found.sketches.shape == (8, SKETCH_PX, SKETCH_PX)
-    assert found.sketches.dtype == np.uint8
-    for row, attributes, sketch, preview in zip(
-        data.rows, found.attributes, found.sketches, found.previews, strict=True
+    assert found.signatures.shape == (8, SIGNATURE_PX, SIGNATURE_PX)
+    assert found.signatures.dtype == np.uint8
+    for row, attributes, signature, preview in zip(
+        data.rows, found.attributes, found.signatures, found.previews, strict=True
     ):
         wanted, drawn, small = measure((data.root / row.path).read_bytes())
         assert repr(attributes) == repr(wanted)
-        assert np.array_equal(sketch, drawn)
+        assert np.array_equal(signature, drawn)
         assert preview == small
     assert found.failures == {}
     assert found.warning == ""
@@ -70,7 +70,7 @@ def test_some_rows_in_another_order(data: Dataset) -> None:
     found = measured(data)
     some = measure_rows(data, [data.rows[5], data.rows[1]])
     assert repr(some.attributes) == repr((found.attributes[5], found.attributes[1]))
-    assert np.array_equal(some.sketches, found.sketches[[5, 1]])
+    assert np.array_equal(some.signatures, found.signatures[[5, 1]])
 
 
 def test_a_second_run_reads_no_file(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,10 +108,10 @@ def test_copies_are_read_once(
     [
         b"",
         b"short",
-        bytes(SKETCH_PX**2),
-        bytes(SKETCH_PX**2) + b"no json",
-        bytes(SKETCH_PX**2) + b'{"width": 3}',
-        bytes(SKETCH_PX**2) + b"\xff\xfe",
+        bytes(SIGNATURE_PX**2),
+        bytes(SIGNATURE_PX**2) + b"no json",
+        bytes(SIGNATURE_PX**2) + b'{"width": 3}',
+        bytes(SIGNATURE_PX**2) + b"\xff\xfe",
     ],
 )
 def test_a_damaged_value_is_measured_again(
@@ -149,7 +149,7 @@ def test_an_unreadable_file_has_a_reason_and_no_attributes(photo_folder: Path) -
     assert "truncated" in found.failures[path]
     lost = [i for i, one in enumerate(found.attributes) if one is None]
     assert [data.rows[i].path for i in lost] == ["clean/cut.jpg"]
-    assert not found.sketches[lost].any()
+    assert not found.signatures[lost].any()
 
 
 def test_a_file_that_is_gone_has_a_reason(data: Dataset) -> None:
@@ -171,7 +171,7 @@ def test_rows_that_were_never_read_have_no_attributes(make_image_folder: MakeIma
 
 def test_without_rows_there_is_nothing(data: Dataset) -> None:
     found = measure_rows(data, [])
-    assert (found.attributes, found.sketches.shape) == ((), (0, SKETCH_PX, SKETCH_PX))
+    assert (found.attributes, found.signatures.shape) == ((), (0, SIGNATURE_PX, SIGNATURE_PX))
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_does_not_stop_the_work(
@@ -198,7 +198,7 @@ def test_a_damaged_value_is_measured_again_once(
     first = measured(data)
     (store,) = (own_cache / "measures").glob("*.sqlite")
     with sqlite3.connect(store) as connection:
-        connection.execute("UPDATE contents SET value = ?", (bytes(SKETCH_PX**2) + value,))
+        connection.execute("UPDATE contents SET value = ?", (bytes(SIGNATURE_PX**2) + value,))
     connection.close()
     assert same(measured(data), first)
     refuse_to_read(monkeypatch)

@@ -38,7 +38,7 @@ class TestEveryKind:
             assert isinstance(backbone, Backbone)
             assert backbone.modality == kind.name
             written = backbone.transform.to_dict()
-            read = transform_from_dict(written, backbone.transform.companions())
+            read = transform_from_dict(written, backbone.transform.files())
             assert read.to_dict() == written
 
     def test_its_small_network_begins_with_random_weights(self, kind: Kind) -> None:

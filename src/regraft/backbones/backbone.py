@@ -102,7 +102,7 @@ def with_transform(backbone: Backbone, **changes: Any) -> Backbone:
         UsageError: a value outside its range.
     """
     old = backbone.transform
-    new = transform_from_dict(old.to_dict() | changes, old.companions())
+    new = transform_from_dict(old.to_dict() | changes, old.files())
     return replace(backbone, transform=new)
 
 

@@ -91,7 +91,7 @@ def graph_on_inputs(transform: Transform, network: onnx.ModelProto) -> bytes:
 
 
 def boundary_graph(
-    backbone: Backbone, boundary: int, *, as_it_is: bool = False, progress: Progress = silent
+    backbone: Backbone, boundary: int, *, precropped: bool = False, progress: Progress = silent
 ) -> bytes:
     """What lies below a stage: what the transform reads in, that stage's input out, as float16.
 
@@ -100,7 +100,7 @@ def boundary_graph(
     Args:
         backbone: its network and its transform.
         boundary: how many stages lie below, 0 to one less than `stage_count`.
-        as_it_is: the input was cut to shape before, see `Transform.plain`.
+        precropped: the input was cut to shape before, see `Transform.plain`.
         progress: told when the network has to be exported first.
 
     Raises:
@@ -108,7 +108,7 @@ def boundary_graph(
     """
     import onnx
 
-    transform = backbone.transform.plain(as_it_is=as_it_is)
+    transform = backbone.transform.plain(precropped=precropped)
     if boundary == 0:
         stored = transform.stored_graph()
         onnx.checker.check_model(stored)

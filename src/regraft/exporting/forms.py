@@ -148,7 +148,7 @@ def _of_texts(model: Model) -> str:
 def _text_facts(model: Model) -> dict[str, str]:
     transform: Any = model.transform
     return {
-        "tokenizer": model.companions[TOKENIZER].read_text(encoding="utf-8"),
+        "tokenizer": model.files[TOKENIZER].read_text(encoding="utf-8"),
         "tokenizer_sha256": transform.tokenizer_sha256,
         "max_tokens": str(transform.max_tokens),
         "unknown_token": str(transform.unknown_token),

@@ -2,6 +2,6 @@
 
 embedding    `embed`: the features of a backbone
 activations  inputs of the stages that train, in augmented views, on disk
-measures     what an Examiner tells of every row: plain facts, a sketch by which copies are known,
+measures     what an Examiner tells of every row: plain facts, a signature that tells copies,
              what people see of it
 """

@@ -92,8 +92,8 @@ class Activations:
         backbone = replace(backbone, transform=self._transform)
         self._plain = load_graph(boundary_graph(backbone, boundary))
         self._varied = self._plain
-        if self._transform.plain(as_it_is=True) != self._transform:
-            self._varied = load_graph(boundary_graph(backbone, boundary, as_it_is=True))
+        if self._transform.plain(precropped=True) != self._transform:
+            self._varied = load_graph(boundary_graph(backbone, boundary, precropped=True))
         probe = self._run(self._plain, self._transform.read(self._transform.sample()))
         self.shape: tuple[int, ...] = probe.shape
         self.dtype: np.dtype[np.generic] = probe.dtype

@@ -140,7 +140,7 @@ def embed_rows(
             tasks = ((i, str(data.absolute(rows[i])), sha256) for sha256, i in first.items())
             for i, outcome in (
                 _compute_stacked(backbone, tasks, jobs)
-                if backbone.transform.stacks
+                if backbone.transform.is_batchable
                 else _compute(load_graph(graph), backbone.transform, tasks, jobs)
             ):
                 where = with_copies(i)

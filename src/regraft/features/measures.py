@@ -1,4 +1,4 @@
-"""A Dataset in, plain facts on every row out: attributes, sketches, previews, by content.
+"""A Dataset in, plain facts on every row out: attributes, signatures, previews, by content.
 
 See `kinds.examiner` for what they are. Each file is read and decoded once; a second run pays
 only for what is new.
@@ -32,13 +32,13 @@ _LENGTH_BYTES = 4  # of the preview, before it
 class Measures:
     """Facts on rows, in their order.
 
-    `attributes` is None, the sketch all zero and the preview empty where a file could not be read;
-    `failures` says why, by path. `sketches` is (n, ...), of photos uint8 (n, s, s); `modality` the
-    kind of the rows.
+    `attributes` is None, the signature all zero and the preview empty where a file could not be
+    read; `failures` says why, by path. `signatures` is (n, ...), of photos uint8 (n, s, s);
+    `modality` the kind of the rows.
     """
 
     attributes: tuple[Any, ...]
-    sketches: NDArray[Any]
+    signatures: NDArray[Any]
     previews: tuple[bytes, ...]
     failures: Mapping[str, str]
     warning: str = ""
@@ -57,7 +57,7 @@ def measure_rows(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Measures:
-    """Attributes, sketches and previews of some rows of `data`.
+    """Attributes, signatures and previews of some rows of `data`.
 
     Args:
         data: where the rows come from.
@@ -87,13 +87,13 @@ def measure_rows(
                 continue
             measured[row.sha256] = outcome
             store.write(row.sha256, _packed(outcome))
-    shape, kind = examiner.sketch
-    sketches = np.zeros((len(rows), *shape), dtype=kind)
+    shape, kind = examiner.signature
+    signatures = np.zeros((len(rows), *shape), dtype=kind)
     attributes: list[Any] = []
     previews: list[bytes] = []
     for i, row in enumerate(rows):
         if row.sha256 in measured:
-            one, sketches[i], preview = measured[row.sha256]
+            one, signatures[i], preview = measured[row.sha256]
             attributes.append(one)
             previews.append(preview)
             continue
@@ -102,7 +102,7 @@ def measure_rows(
         if row.sha256 in reasons:
             failures[row.path] = reasons[row.sha256]
     return Measures(
-        tuple(attributes), sketches, tuple(previews), failures, store.warning, data.modality
+        tuple(attributes), signatures, tuple(previews), failures, store.warning, data.modality
     )
 
 
@@ -118,19 +118,19 @@ def _measured(data: Dataset, row: Row, examiner: Examiner) -> tuple[Row, Measure
 def _packed(measured: Measured) -> bytes:
     length = len(measured.preview).to_bytes(_LENGTH_BYTES, "big")
     text: bytes = measured.attributes.to_json().encode()
-    return measured.sketch.tobytes() + length + measured.preview + text
+    return measured.signature.tobytes() + length + measured.preview + text
 
 
 def _unpacked(value: bytes, examiner: Examiner) -> Measured:
-    shape, kind = examiner.sketch
+    shape, kind = examiner.signature
     size = math.prod(shape) * kind.itemsize
-    sketch, rest = value[:size], value[size:]
+    signature, rest = value[:size], value[size:]
     end = _LENGTH_BYTES + int.from_bytes(rest[:_LENGTH_BYTES], "big")
     if len(rest) <= end:
         raise ValueError("no attributes behind the preview")
     return Measured(
         examiner.attributes_from_json(rest[end:].decode()),
-        np.frombuffer(sketch, dtype=kind).reshape(shape),
+        np.frombuffer(signature, dtype=kind).reshape(shape),
         rest[_LENGTH_BYTES:end],
     )
 

@@ -89,7 +89,7 @@ class _Photos:
     def _graph(self) -> Engine:
         """The transform, in this process: an engine does not survive a fork."""
         if self._engine is None or self._engine[0] != os.getpid():
-            graph = self.transform.plain(as_it_is=self.vary).graph()
+            graph = self.transform.plain(precropped=self.vary).graph()
             self._engine = (os.getpid(), load_graph(graph.SerializeToString()))
         return self._engine[1]
 

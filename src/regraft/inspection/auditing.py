@@ -268,7 +268,8 @@ def inspect_issues(
 
     A note, and series alone, where looking at the photos would take more than a share of the time
     there is. Without features, where there is no network or it does not embed, neither series nor
-    outliers are found, and only such copies as sketches tell. None where there is time for neither.
+    outliers are found, and only such copies as signatures tell. None where there is time for
+    neither.
     """
     expected = len(data.ok) * _PHOTO_S / min(jobs or available_cores(), available_cores())
     has_time = expected <= _SHARE * budget_s

@@ -57,18 +57,18 @@ def things(name: str) -> str:
 
 
 def transform_from_dict(
-    values: Mapping[str, Any], companions: Mapping[str, Path] | None = None
+    values: Mapping[str, Any], files: Mapping[str, Path] | None = None
 ) -> Transform:
     """The transform that `to_dict` described; one without "modality" is of images.
 
     Args:
         values: what `to_dict` returned.
-        companions: where the files are that its `companions` named.
+        files: where the files are that its `files` named.
 
     Raises:
         UsageError: something is missing, unknown or outside its range.
     """
-    return kind_named(str(values.get("modality", IMAGE))).transform()(values, companions)
+    return kind_named(str(values.get("modality", IMAGE))).transform()(values, files)
 
 
 __all__ = [

@@ -69,7 +69,7 @@ class Transform(Protocol):
         """How much of one input a network works through: pixels, or tokens."""
 
     @property
-    def stacks(self) -> bool:
+    def is_batchable(self) -> bool:
         """Whether several of what `read` returns, of one shape, are a batch of the network."""
 
     def to_dict(self) -> dict[str, object]:
@@ -78,11 +78,11 @@ class Transform(Protocol):
     def facts(self) -> dict[str, object]:
         """What tables of backbones show."""
 
-    def companions(self) -> Mapping[str, Path]:
+    def files(self) -> Mapping[str, Path]:
         """Files that it needs beside what `to_dict` says, by the name they have in a model."""
 
-    def plain(self, *, as_it_is: bool = False) -> Transform:
-        """The same without other views; `as_it_is` if the input was cut to shape before."""
+    def plain(self, *, precropped: bool = False) -> Transform:
+        """The same without other views; `precropped` if the input was cut to shape before."""
 
     def read(self, data: bytes, *, most: int | None = None) -> NDArray[Any]:
         """What the graphs take, of the bytes of a file.

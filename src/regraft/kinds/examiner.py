@@ -20,18 +20,18 @@ Mask = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 T = TypeVar("T")
 
-_FENCES = 3.0  # interquartile ranges
+_TUKEY_K = 3.0  # interquartile ranges
 
 
 class Measured(NamedTuple):
     """What is measured of one input.
 
-    `attributes` is a dataclass of facts with `to_json`, `sketch` an array of one shape and type by
-    which copies are recognised, `preview` what people are shown of it, see `Examiner.shown`.
+    `attributes` is a dataclass of facts with `to_json`, `signature` an array of one shape and type
+    by which copies are recognised, `preview` what people are shown of it, see `Examiner.shown`.
     """
 
     attributes: Any
-    sketch: NDArray[Any]
+    signature: NDArray[Any]
     preview: bytes
 
 
@@ -98,9 +98,9 @@ def spread(items: Sequence[T], most: int) -> list[T]:
 
 
 def far_from_others(values: FloatArray) -> Mask:
-    """Which of (n,) values lie beyond Tukey's outer fences, see `_FENCES`."""
+    """Which of (n,) values lie beyond Tukey's outer fences, see `_TUKEY_K`."""
     low, high = np.percentile(values, [25, 75])
-    reach = _FENCES * (high - low)
+    reach = _TUKEY_K * (high - low)
     found: Mask = (values < low - reach) | (values > high + reach)
     return found
 
@@ -113,8 +113,8 @@ class Examiner(Protocol):
         """Names what is stored; changes with its meaning."""
 
     @property
-    def sketch(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Shape and type of a sketch."""
+    def signature(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and type of a signature."""
 
     @property
     def clues(self) -> tuple[Clue, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from regraft.dataset import Dataset, Row
 from regraft.features.measures import Measures
 from regraft.inspection.issues import Issue, find_issues, in_dataset, in_order, look, with_suspects
-from regraft.kinds.images.attributes import SKETCH_PX, Attributes
+from regraft.kinds.images.attributes import SIGNATURE_PX, Attributes
 
 PLAIN = Attributes(
     width=300,
@@ -57,18 +57,18 @@ def dataset(rows: Sequence[Row]) -> Dataset:
 def noise(n: int, *, copies: dict[int, int] | None = None) -> NDArray[np.uint8]:
     """Sketches that have nothing in common but for `copies`, which are alike but not equal."""
     random = np.random.default_rng(0)
-    coarse = random.integers(20, 236, (n, SKETCH_PX // 4, SKETCH_PX // 4))
-    sketches = np.repeat(np.repeat(coarse, 4, axis=1), 4, axis=2).astype(np.uint8)
+    coarse = random.integers(20, 236, (n, SIGNATURE_PX // 4, SIGNATURE_PX // 4))
+    signatures = np.repeat(np.repeat(coarse, 4, axis=1), 4, axis=2).astype(np.uint8)
     for copy, original in (copies or {}).items():
-        sketches[copy] = sketches[original] + random.integers(0, 3, sketches.shape[1:])
-    return sketches
+        signatures[copy] = signatures[original] + random.integers(0, 3, signatures.shape[1:])
+    return signatures
 
 
 def measures_of(
-    attributes: Sequence[Attributes | None], sketches: NDArray[np.uint8] | None = None
+    attributes: Sequence[Attributes | None], signatures: NDArray[np.uint8] | None = None
 ) -> Measures:
-    sketches = noise(len(attributes)) if sketches is None else sketches
-    return Measures(tuple(attributes), sketches, (b"",) * len(attributes), {})
+    signatures = noise(len(attributes)) if signatures is None else signatures
+    return Measures(tuple(attributes), signatures, (b"",) * len(attributes), {})
 
 
 def close(n: int) -> NDArray[np.float32]:

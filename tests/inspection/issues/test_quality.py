@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 from regraft.features.measures import Measures
 from regraft.inspection.issues import find_faults
 from regraft.inspection.issues.quality import COMMON
-from regraft.kinds.images.attributes import SKETCH_PX, Attributes, measure
+from regraft.kinds.images.attributes import SIGNATURE_PX, Attributes, measure
 from regraft.kinds.images.examiner import EXAMINER, THRESHOLDS, odd_sizes, quality_scores
 
 
@@ -28,8 +28,8 @@ def attributes_of(image: Image.Image) -> Attributes:
 
 
 def measures_of(attributes: Sequence[Attributes | None]) -> Measures:
-    sketches = np.zeros((len(attributes), SKETCH_PX, SKETCH_PX), dtype=np.uint8)
-    return Measures(tuple(attributes), sketches, (b"",) * len(attributes), {})
+    signatures = np.zeros((len(attributes), SIGNATURE_PX, SIGNATURE_PX), dtype=np.uint8)
+    return Measures(tuple(attributes), signatures, (b"",) * len(attributes), {})
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from regraft.inspection.issues.copies import Copy
 from regraft.inspection.issues.neighbours import Neighbours, find_neighbours
 from regraft.inspection.issues.text_copies import ALIKE, find_text_copies
-from regraft.kinds.texts.attributes import SKETCH_HASHES, shingle_sketch
+from regraft.kinds.texts.attributes import SIGNATURE_HASHES, shingle_signature
 
 STARTS = "b c d f g h k l m n p r s t v w".split()  # noqa: SIM905
 ENDS = ("ar", "eel", "ine", "oat", "ump", "ist", "oney", "ale")
@@ -24,8 +24,8 @@ def prose(seed: int, words: int = 120) -> str:
     return " ".join(random.choice(WORDS, words))
 
 
-def sketches_of(texts: list[str]) -> NDArray[np.uint64]:
-    return np.stack([shingle_sketch(text) for text in texts])
+def signatures_of(texts: list[str]) -> NDArray[np.uint64]:
+    return np.stack([shingle_signature(text) for text in texts])
 
 
 def apart(n: int, seed: int = 0) -> Neighbours:
@@ -53,26 +53,26 @@ def test_edited_copies_are_found_and_nothing_else() -> None:
     texts += [texts[20 + i].upper().replace(" ", "\n") for i in range(10)]
     texts += ["dear all " + texts[30 + i] + " best wishes" for i in range(10)]
     texts += [" ".join(texts[40 + i].split()[:108]) for i in range(10)]  # a tenth cut away
-    found = find_text_copies(apart(len(texts)), sketches_of(texts))
+    found = find_text_copies(apart(len(texts)), signatures_of(texts))
     assert pairs(found) == {(i, 60 + i) for i in range(50)}
     assert all(ALIKE <= copy.alike <= 1 and not copy.mirrored for copy in found)
 
 
 def test_neighbours_need_no_equal_band() -> None:
     texts = [prose(i) for i in range(40)]
-    sketches = sketches_of([*texts, texts[7]])
-    sketches[40, ::4] += np.uint64(1)  # one number of each band differs
+    signatures = signatures_of([*texts, texts[7]])
+    signatures[40, ::4] += np.uint64(1)  # one number of each band differs
     features = np.random.default_rng(1).normal(size=(41, 64)).astype(np.float32)
     features[40] = features[7] + 0.01
-    (copy,) = find_text_copies(find_neighbours(features, 30), sketches)
+    (copy,) = find_text_copies(find_neighbours(features, 30), signatures)
     assert (copy.first, copy.second, copy.alike) == (7, 40, 0.75)
-    assert find_text_copies(None, sketches) == []
+    assert find_text_copies(None, signatures) == []
 
 
-def test_without_neighbours_sketches_alone_tell_copies() -> None:
+def test_without_neighbours_signatures_alone_tell_copies() -> None:
     texts = [prose(i) for i in range(30)]
     texts.append(texts[4] + " and more")
-    assert pairs(find_text_copies(None, sketches_of(texts))) == {(4, 30)}
+    assert pairs(find_text_copies(None, signatures_of(texts))) == {(4, 30)}
 
 
 def test_texts_of_one_form_are_no_copies_of_each_other() -> None:
@@ -83,24 +83,24 @@ def test_texts_of_one_form_are_no_copies_of_each_other() -> None:
     features = np.random.default_rng(0).normal(size=(80, 64)).astype(np.float32)
     features[:40] = features[0] + 0.05 * features[:40]  # an encoder finds them alike too
     near = find_neighbours(features, 30)
-    assert pairs(find_text_copies(near, sketches_of(texts))) == set()
+    assert pairs(find_text_copies(near, signatures_of(texts))) == set()
     with_copy = [*texts, letters[3].replace("dear", "hello")]
     near = find_neighbours(np.vstack([features, features[3:4] + 0.01]), 30)
-    assert pairs(find_text_copies(near, sketches_of(with_copy))) == {(3, 80)}
+    assert pairs(find_text_copies(near, signatures_of(with_copy))) == {(3, 80)}
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_texts(n: int) -> None:
-    sketches = np.zeros((n, SKETCH_HASHES), dtype=np.uint64)
+    signatures = np.zeros((n, SIGNATURE_HASHES), dtype=np.uint64)
     for i in range(n):
-        sketches[i] = shingle_sketch("the same text of a few words")
+        signatures[i] = shingle_signature("the same text of a few words")
     near = find_neighbours(np.ones((n, 4), dtype=np.float32), max(1, n - 1))
-    assert pairs(find_text_copies(near, sketches)) == ({(0, 1)} if n == 2 else set())
+    assert pairs(find_text_copies(near, signatures)) == ({(0, 1)} if n == 2 else set())
 
 
 def test_texts_that_could_not_be_read_are_copies_of_nothing() -> None:
-    sketches = np.zeros((6, SKETCH_HASHES), dtype=np.uint64)
-    assert find_text_copies(apart(6), sketches) == []
+    signatures = np.zeros((6, SIGNATURE_HASHES), dtype=np.uint64)
+    assert find_text_copies(apart(6), signatures) == []
 
 
 def mails() -> list[str]:
@@ -128,5 +128,5 @@ def test_planted_copies_among_e_mails_are_found() -> None:
         )[number % 3]
         planted.append((int(i), len(texts)))
         texts.append(made)
-    found = pairs(find_text_copies(apart(len(texts)), sketches_of(texts)))
+    found = pairs(find_text_copies(apart(len(texts)), signatures_of(texts)))
     assert len(found & set(planted)) >= 0.9 * len(planted)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from regraft.errors import UnreadableInputError
-from regraft.kinds.images.attributes import SKETCH_PX, THUMBNAIL_PX, Attributes, measure
+from regraft.kinds.images.attributes import SIGNATURE_PX, THUMBNAIL_PX, Attributes, measure
 
 
 def picture(width: int = 90, height: int = 60, *, seed: int = 0) -> Image.Image:
@@ -107,21 +107,21 @@ def test_content_is_measured_as_cleanvision_does(test_data: Path) -> None:
 
 
 def test_they_survive_being_written_and_read() -> None:
-    found, sketch, thumbnail = measure(saved(picture(), "PNG"))
+    found, signature, thumbnail = measure(saved(picture(), "PNG"))
     again = Attributes.from_json(found.to_json())
     assert repr(again) == repr(found)  # NaN does not equal itself
     assert "NaN" not in found.to_json()
-    assert sketch.shape == (SKETCH_PX, SKETCH_PX)
-    assert sketch.dtype == np.uint8
+    assert signature.shape == (SIGNATURE_PX, SIGNATURE_PX)
+    assert signature.dtype == np.uint8
     with Image.open(io.BytesIO(thumbnail)) as small:
         assert max(small.size) <= THUMBNAIL_PX
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2), (700, 40)])
 def test_odd_sizes_are_measured(size: tuple[int, int]) -> None:
-    found, sketch, thumbnail = measure(saved(picture(*size), "PNG"))
+    found, signature, thumbnail = measure(saved(picture(*size), "PNG"))
     assert (found.width, found.height) == size
-    assert np.isfinite(sketch).all()
+    assert np.isfinite(signature).all()
     with Image.open(io.BytesIO(thumbnail)) as small:
         assert 1 <= max(small.size) <= THUMBNAIL_PX
     numbers = [found.contrast, found.sharpness, found.entropy, found.saturation]

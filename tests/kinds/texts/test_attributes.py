@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from regraft.errors import UnreadableInputError
 from regraft.kinds.texts.attributes import (
-    SKETCH_HASHES,
+    SIGNATURE_HASHES,
     TextAttributes,
     excerpt,
     guess_language,
     measure_text,
-    shingle_sketch,
+    shingle_signature,
     similarity,
 )
 from regraft.kinds.texts.decoding import decode
@@ -188,7 +188,7 @@ def test_excerpts_keep_to_their_limit(text: str, limit: int) -> None:
 # ---- Near copies --------------------------------------------------------------------------
 
 
-def test_sketches_follow_their_formula() -> None:
+def test_signatures_follow_their_formula() -> None:
     """The documented one, in whole numbers of Python."""
     modulus = 2**64
 
@@ -204,24 +204,24 @@ def test_sketches_follow_their_formula() -> None:
     ]
     expected = [
         min(((mix(2 * i - 1) | 1) * run + mix(2 * i)) % modulus for run in runs)
-        for i in range(1, SKETCH_HASHES + 1)
+        for i in range(1, SIGNATURE_HASHES + 1)
     ]
-    sketch = shingle_sketch("One two, three\nFOUR")
-    assert sketch.dtype == np.uint64
-    assert sketch.tolist() == expected
+    signature = shingle_signature("One two, three\nFOUR")
+    assert signature.dtype == np.uint64
+    assert signature.tolist() == expected
 
 
-def test_writing_changes_no_sketch_and_words_do() -> None:
-    one = shingle_sketch("The cat sat on the mat.")
-    assert np.array_equal(one, shingle_sketch("the CAT -- sat; on\nthe mat"))
-    assert not np.array_equal(one, shingle_sketch("the cat sat on a mat"))
-    assert np.array_equal(one, measure_text(b"The cat sat on the mat.").sketch)
+def test_writing_changes_no_signature_and_words_do() -> None:
+    one = shingle_signature("The cat sat on the mat.")
+    assert np.array_equal(one, shingle_signature("the CAT -- sat; on\nthe mat"))
+    assert not np.array_equal(one, shingle_signature("the cat sat on a mat"))
+    assert np.array_equal(one, measure_text(b"The cat sat on the mat.").signature)
 
 
 def test_similarity_estimates_the_share_of_common_runs() -> None:
     beginning, end = sentences(300, 1), sentences(300, 2)
     texts = [beginning, f"{beginning} {end}", end, sentences(300, 3)]
-    found = similarity(np.array([shingle_sketch(text) for text in texts]))
+    found = similarity(np.array([shingle_signature(text) for text in texts]))
     assert found.dtype == np.float32
     assert found.diagonal().tolist() == [1, 1, 1, 1]
     assert np.array_equal(found, found.T)
@@ -236,17 +236,17 @@ def test_near_copies_stay_alike_and_others_do_not() -> None:
     words[50] = "changed"
     copies = [" ".join(words), original + " and a line more", original[20:]]
     others = [sentences(200, seed) for seed in range(5, 9)]
-    sketch = shingle_sketch(original)[None]
-    alike = similarity(sketch, np.array([shingle_sketch(text) for text in copies]))
-    unlike = similarity(sketch, np.array([shingle_sketch(text) for text in others]))
+    signature = shingle_signature(original)[None]
+    alike = similarity(signature, np.array([shingle_signature(text) for text in copies]))
+    unlike = similarity(signature, np.array([shingle_signature(text) for text in others]))
     assert alike.shape == (1, 3)
     assert alike.min() > 0.8
     assert unlike.max() < 0.1
 
 
-def test_short_texts_and_signs_have_sketches_of_their_own() -> None:
+def test_short_texts_and_signs_have_signatures_of_their_own() -> None:
     texts = ["yes", "no", "yes no", "!!!", "???", "yes no yes"]
-    found = similarity(np.array([shingle_sketch(text) for text in texts]))
+    found = similarity(np.array([shingle_signature(text) for text in texts]))
     assert np.array_equal(found >= 1, np.eye(len(texts), dtype=bool))
 
 
@@ -261,5 +261,5 @@ def test_any_text_can_be_measured(text: str) -> None:
     shares = found.attributes
     for share in (shares.digits, shares.non_ascii, shares.punctuation):
         assert 0 <= share <= 1
-    assert found.sketch.shape == (SKETCH_HASHES,)
+    assert found.signature.shape == (SIGNATURE_HASHES,)
     assert TextAttributes.from_json(shares.to_json()).to_json() == shares.to_json()

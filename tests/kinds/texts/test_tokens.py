@@ -128,7 +128,7 @@ def test_a_transform_survives_json(minilm: Path) -> None:
         "tokenizer_sha256": transform.tokenizer_sha256,
         "max_tokens": 77,
     }  # nothing of this machine
-    assert TextTransform.from_dict(values, transform.companions()) == transform
+    assert TextTransform.from_dict(values, transform.files()) == transform
     assert transform.views == ("plain",)
 
 

@@ -1,7 +1,7 @@
 """Near duplicates: one picture twice, resized, recompressed, mirrored or a little cropped.
 
 Neighbours in feature space are candidates; whether two photos are one picture is decided on their
-sketches, laid over each other. Features alone cannot tell: two shirts on the same carpet are
+signatures, laid over each other. Features alone cannot tell: two shirts on the same carpet are
 closer in feature space than a photo and its crop. Alignment goes from coarse to fine, and few pairs
 reach the end of it.
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from regraft.inspection.issues.neighbours import Neighbours
 from regraft.kinds import kind_named
 
-# Correlation of what is fine in aligned sketches, from which they are one picture. Planted copies
+# Correlation of what is fine in aligned signatures, from which they are one picture. Planted copies
 # of room and clothing photos had 0.96 and more, other pairs of clothing photos 0.85 at the most.
 ALIKE = 0.9
 _NEAREST = 5  # neighbours that are looked at; copies were the very nearest
@@ -46,7 +46,7 @@ _BLUR = 1 / 12  # of the side: what is smoother than that is left out of the com
 _FINE_BLUR = 1 / 24
 _STEPS = (0.03, 0.015, 0.0075)  # of a side, by which the edges of a window are moved
 _SMALLEST = 0.6  # share of a side that a window must keep
-_FLAT = 1.0  # grey levels; sketches that vary less are compared by their level
+_FLAT = 1.0  # grey levels; signatures that vary less are compared by their level
 _SAME_LEVEL = 2.0
 _PAIRS_AT_ONCE = 64
 
@@ -67,7 +67,7 @@ class CopyFinder(NamedTuple):
     """How a kind of input tells near copies.
 
     Attributes:
-        find: pairs among sketches (n, ...), given neighbours in feature space if they are known.
+        find: pairs among signatures (n, ...), given neighbours in feature space if they are known.
         needs_features: whether nothing can be told without them.
     """
 
@@ -82,11 +82,11 @@ def can_find_copies(modality: str, *, with_features: bool) -> bool:
 
 
 def find_near_copies(
-    modality: str, neighbours: Neighbours | None, sketches: NDArray[Any]
+    modality: str, neighbours: Neighbours | None, signatures: NDArray[Any]
 ) -> list[Copy]:
-    """Near copies among inputs of a kind, by their sketches (n, ...); [] where none can be told."""
+    """Near copies among inputs of a kind, by their signatures (n, ...); [] if none can be told."""
     finder = _finder_of(modality)
-    return [] if finder is None else finder.find(neighbours, sketches)
+    return [] if finder is None else finder.find(neighbours, signatures)
 
 
 def _finder_of(modality: str) -> CopyFinder | None:
@@ -95,32 +95,32 @@ def _finder_of(modality: str) -> CopyFinder | None:
 
 
 def find_copies(
-    neighbours: Neighbours | None, sketches: NDArray[np.uint8], *, alike: float = ALIKE
+    neighbours: Neighbours | None, signatures: NDArray[np.uint8], *, alike: float = ALIKE
 ) -> list[Copy]:
-    """Pairs among neighbours whose sketches (n, s, s) are alike, in the order of their rows.
+    """Pairs among neighbours whose signatures (n, s, s) are alike, in the order of their rows.
 
     None where no neighbours are known.
     """
     if neighbours is None:
         return []
     pairs = _candidates(neighbours)
-    coarse = _coarse(pairs, sketches)
+    coarse = _coarse(pairs, signatures)
     pairs, coarse = pairs[coarse >= _COARSE], coarse[coarse >= _COARSE]
     # The ratio test once more before the expensive alignment: on uniform parts nearly all pairs
     # are alike at this coarseness, and nearly none of them survives it.
-    kind = _likeness_of_kind(np.unique(pairs), neighbours, sketches)[pairs].max(axis=1)
+    kind = _likeness_of_kind(np.unique(pairs), neighbours, signatures)[pairs].max(axis=1)
     stands_out = 1 - coarse <= _STANDING_OUT * (1 - kind)
     pairs, kind = pairs[stands_out], kind[stands_out]
     found: list[Copy] = []
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
         wanted = np.maximum(alike, 1 - _OUTSTANDING * (1 - kind[part]))
-        found.extend(_verified(pairs[part], sketches, wanted))
+        found.extend(_verified(pairs[part], signatures, wanted))
     return found
 
 
 def similarity(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[float, bool]:
-    """How alike two sketches are when laid over each other, up to 1, and whether mirrored."""
+    """How alike two signatures are when laid over each other, up to 1, and whether mirrored."""
     aligned = _aligned(first[None], second[None], _MIDDLE_PX)
     return _refined(first, second, aligned, 0)
 
@@ -135,10 +135,10 @@ def _candidates(neighbours: Neighbours) -> NDArray[np.int64]:
     return np.unique(pairs, axis=0)
 
 
-def _coarse(pairs: NDArray[np.int64], sketches: NDArray[np.uint8]) -> FloatArray:
+def _coarse(pairs: NDArray[np.int64], signatures: NDArray[np.uint8]) -> FloatArray:
     """The correlation of each pair (m, 2) in a coarse alignment, (m,)."""
     parts = [pairs[i : i + _PAIRS_AT_ONCE] for i in range(0, len(pairs), _PAIRS_AT_ONCE)]
-    scores = [_aligned(*_both(part, sketches), _COARSE_PX).score for part in parts]
+    scores = [_aligned(*_both(part, signatures), _COARSE_PX).score for part in parts]
     return np.concatenate([np.zeros(0, dtype=np.float32), *scores])
 
 
@@ -153,10 +153,10 @@ def background_neighbours(neighbours: Neighbours, i: int) -> NDArray[np.int64]:
 
 
 def _likeness_of_kind(
-    rows: NDArray[np.int64], neighbours: Neighbours, sketches: NDArray[np.uint8]
+    rows: NDArray[np.int64], neighbours: Neighbours, signatures: NDArray[np.uint8]
 ) -> FloatArray:
     """How alike other photos of its kind are to each of `rows`: (n,), 0 where that is not known."""
-    found = np.zeros(len(sketches), dtype=np.float32)
+    found = np.zeros(len(signatures), dtype=np.float32)
     known: dict[int, NDArray[np.int64]] = {}
     for i in map(int, rows):
         kin = background_neighbours(neighbours, i)
@@ -164,29 +164,29 @@ def _likeness_of_kind(
             known[i] = kin
     if known:
         pairs = np.array([(i, k) for i, kin in known.items() for k in kin], dtype=np.int64)
-        alike = np.median(_coarse(pairs, sketches).reshape(-1, _KIN), axis=1)
+        alike = np.median(_coarse(pairs, signatures).reshape(-1, _KIN), axis=1)
         found[list(known)] = np.maximum(0.0, alike)
     return found
 
 
 def _verified(
-    pairs: NDArray[np.int64], sketches: NDArray[np.uint8], wanted: FloatArray
+    pairs: NDArray[np.int64], signatures: NDArray[np.uint8], wanted: FloatArray
 ) -> Iterator[Copy]:
     """Those of the pairs (m, 2) that are at least as alike as is wanted of each, (m,)."""
     if not len(pairs):
         return
-    middle = _aligned(*_both(pairs, sketches), _MIDDLE_PX)
+    middle = _aligned(*_both(pairs, signatures), _MIDDLE_PX)
     for at in np.flatnonzero(middle.score >= _MIDDLE):
         first, second = map(int, pairs[at])
-        score, mirrored = _refined(sketches[first], sketches[second], middle, int(at))
+        score, mirrored = _refined(signatures[first], signatures[second], middle, int(at))
         if score >= wanted[at]:
             yield Copy(first, second, min(1.0, score), mirrored)
 
 
 def _both(
-    pairs: NDArray[np.int64], sketches: NDArray[np.uint8]
+    pairs: NDArray[np.int64], signatures: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    return sketches[pairs[:, 0]], sketches[pairs[:, 1]]
+    return signatures[pairs[:, 0]], signatures[pairs[:, 1]]
 
 
 class _Alignment(NamedTuple):
@@ -297,16 +297,16 @@ def _mirrored(vectors: FloatArray) -> FloatArray:
     return pictures[..., ::-1].reshape(vectors.shape)
 
 
-def _reduced(sketches: NDArray[Any], side_px: int) -> FloatArray:
-    rows = _window_rows(side_px, sketches.shape[-1])[0]
-    found: FloatArray = rows @ sketches.astype(np.float32) @ rows.T
+def _reduced(signatures: NDArray[Any], side_px: int) -> FloatArray:
+    rows = _window_rows(side_px, signatures.shape[-1])[0]
+    found: FloatArray = rows @ signatures.astype(np.float32) @ rows.T
     return found
 
 
-def _windows(sketches: NDArray[Any], side_px: int) -> FloatArray:
-    """Every window of each sketch, (m, w, s, s), stretched to the same size."""
-    rows = _window_rows(side_px, sketches.shape[-1])
-    pictures = sketches.astype(np.float32)
+def _windows(signatures: NDArray[Any], side_px: int) -> FloatArray:
+    """Every window of each signature, (m, w, s, s), stretched to the same size."""
+    rows = _window_rows(side_px, signatures.shape[-1])
+    pictures = signatures.astype(np.float32)
     tall = np.einsum("rij,mjk->mrik", rows, pictures, optimize=True)  # cut in height
     at = _window_pairs()
     found: FloatArray = np.einsum(

@@ -71,7 +71,7 @@ def find_issues(
     Args:
         data: what `scan` returned.
         features: float32 (n, d) of the rows in use (`data.ok`), in their order.
-        measures: of the same rows, with sketches for near duplicates.
+        measures: of the same rows, with signatures for near duplicates.
         probabilities: out-of-fold, float64 (n, k) for the same rows; NaN where not predicted.
     """
     return look(data, features=features, measures=measures, probabilities=probabilities).issues
@@ -95,7 +95,7 @@ def look(
         neighbours = find_neighbours(alone, min(NEIGHBOURS, max(1, len(rows) - 1)))
         series = look_for_series(data, alone, measures)
     if measures is not None and len(rows):
-        copies = find_near_copies(data.modality, neighbours, measures.sketches)
+        copies = find_near_copies(data.modality, neighbours, measures.signatures)
     if neighbours is not None:
         outliers = find_outliers(neighbours, copies=_alike(rows, copies or (), series))
     if measures is not None and len(rows):

@@ -3,7 +3,7 @@
 Three kinds. *Incidental* facts come from how a photo was made and kept: its size, format,
 compression, frame, camera and time. A model that can be told the answer by them will not hold on
 photos that were made otherwise. *Content-driven* facts, such as brightness, depend on what is
-shown, so they may rightly say something about the class. The *sketch* is a small grey picture by
+shown, so they may rightly say something about the class. The *signature* is a small grey picture by
 which copies are recognised, the *thumbnail* a small one in colour for people.
 
 Brightness, sharpness and entropy are those of cleanvision, measured on at most `_SIDE_PX` pixels a
@@ -28,7 +28,7 @@ from regraft.kinds.base import facts_from_json, facts_to_json
 from regraft.kinds.examiner import Measured
 from regraft.kinds.images.decoding import decode, inspect_container
 
-SKETCH_PX = 64  # a side of the sketch
+SIGNATURE_PX = 64  # a side of the signature
 THUMBNAIL_PX = 112  # the longer side of the thumbnail
 _THUMBNAIL_QUALITY = 62
 _PERCEIVED = np.array([0.241, 0.691, 0.068], dtype=np.float32)
@@ -109,10 +109,10 @@ Sketch = NDArray[np.uint8]
 
 
 def measure(data: bytes) -> Measured:
-    """The attributes of one photo, its sketch and its thumbnail.
+    """The attributes of one photo, its signature and its thumbnail.
 
-    The sketch is uint8 (SKETCH_PX, SKETCH_PX) of grey levels; the preview a JPEG file of at most
-    THUMBNAIL_PX a side, without the photo's metadata.
+    The signature is uint8 (SIGNATURE_PX, SIGNATURE_PX) of grey levels; the preview a JPEG file of
+    at most THUMBNAIL_PX a side, without the photo's metadata.
 
     Safe to call from several threads at once.
 
@@ -149,8 +149,8 @@ def measure(data: bytes) -> Measured:
         saturation=float((colours.max(axis=2) - colours.min(axis=2)).mean()),
         **_content(reduced),
     )
-    sketch = picture.convert("L").resize((SKETCH_PX, SKETCH_PX), Image.Resampling.BOX)
-    return Measured(attributes, np.asarray(sketch), _thumbnail(reduced))
+    signature = picture.convert("L").resize((SIGNATURE_PX, SIGNATURE_PX), Image.Resampling.BOX)
+    return Measured(attributes, np.asarray(signature), _thumbnail(reduced))
 
 
 def _thumbnail(picture: Image.Image) -> bytes:
@@ -249,4 +249,4 @@ def _seconds(taken: str) -> float:
     return math.nan
 
 
-__all__ = ["SKETCH_PX", "THUMBNAIL_PX", "Attributes", "Measured", "Sketch", "measure"]
+__all__ = ["SIGNATURE_PX", "THUMBNAIL_PX", "Attributes", "Measured", "Sketch", "measure"]

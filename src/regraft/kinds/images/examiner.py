@@ -29,7 +29,7 @@ from regraft.kinds.examiner import (
     far_from_others,
     spread,
 )
-from regraft.kinds.images.attributes import SKETCH_PX, Attributes, measure
+from regraft.kinds.images.attributes import SIGNATURE_PX, Attributes, measure
 
 # Below which a photo is listed; the score of a good photo is 1.
 THRESHOLDS: Mapping[str, float] = {
@@ -47,7 +47,7 @@ class ImageExaminer:
     """Photos as an `Examiner`."""
 
     key = "attributes-2"
-    sketch = ((SKETCH_PX, SKETCH_PX), np.dtype(np.uint8))
+    signature = ((SIGNATURE_PX, SIGNATURE_PX), np.dtype(np.uint8))
     faults: Mapping[str, str] = MappingProxyType(
         {
             "dark": "dark",

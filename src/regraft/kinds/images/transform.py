@@ -197,9 +197,9 @@ class ImageTransform:
 
     @classmethod
     def from_dict(
-        cls, values: Mapping[str, object], _companions: Mapping[str, Path] | None = None, /
+        cls, values: Mapping[str, object], _files: Mapping[str, Path] | None = None, /
     ) -> ImageTransform:
-        """The inverse of `to_dict`; there are no companions.
+        """The inverse of `to_dict`; there are no files.
 
         Raises:
             UsageError: something is missing, unknown or outside its range; all is named.
@@ -224,7 +224,7 @@ class ImageTransform:
         return cls(**arguments)
 
     @property
-    def stacks(self) -> bool:
+    def is_batchable(self) -> bool:
         """Photos are brought to one size in the graph, one by one."""
         return False
 
@@ -246,13 +246,13 @@ class ImageTransform:
             "crop_pct": self.crop_pct,
         }
 
-    def companions(self) -> Mapping[str, Path]:
+    def files(self) -> Mapping[str, Path]:
         """None: the description says all."""
         return {}
 
-    def plain(self, *, as_it_is: bool = False) -> ImageTransform:
+    def plain(self, *, precropped: bool = False) -> ImageTransform:
         """The photo as it is; one that was cropped before is squeezed into the square."""
-        return replace(self, views=("plain",), resize="squash" if as_it_is else self.resize)
+        return replace(self, views=("plain",), resize="squash" if precropped else self.resize)
 
     def read(self, data: bytes, *, most: int | None = None) -> NDArray[np.uint8]:
         """Upright RGB, uint8 (height, width, 3), of at most `most` pixels; see `image.decode`."""

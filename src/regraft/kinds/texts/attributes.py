@@ -1,8 +1,9 @@
 """What can be told of a text without a network: the bytes of a file in, plain facts out.
 
 As `attributes` does for photos. *Incidental* facts come from how a text was kept: its encoding,
-whether it was cut. *Content-driven* facts, such as its length, depend on what is said. The *sketch*
-is a set of 64 numbers by which near copies are recognised, the *excerpt* its beginning for people.
+whether it was cut. *Content-driven* facts, such as its length, depend on what is said. The
+*signature* is a set of 64 numbers by which near copies are recognised, the *excerpt* its beginning
+for people.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from regraft.kinds.base import facts_from_json, facts_to_json
 from regraft.kinds.examiner import Measured
 from regraft.kinds.texts.decoding import read_text
 
-SKETCH_HASHES = 64
+SIGNATURE_HASHES = 64
 EXCERPT_CHARACTERS = 280
 PREVIEW_CHARACTERS = 2_000  # about 400 words
 _SHINGLE = 3  # words in a row
@@ -87,9 +88,9 @@ class TextAttributes:
 
 
 def measure_text(data: bytes) -> Measured:
-    """The attributes of one text, its sketch and its beginning.
+    """The attributes of one text, its signature and its beginning.
 
-    The sketch is uint64 (SKETCH_HASHES,), see `shingle_sketch`; the preview the first
+    The signature is uint64 (SIGNATURE_HASHES,), see `shingle_signature`; the preview the first
     PREVIEW_CHARACTERS as UTF-8.
 
     Safe to call from several threads at once.
@@ -122,7 +123,7 @@ def measure_text(data: bytes) -> Measured:
         language=guess_language(words),
         cut=_is_cut(text),
     )
-    return Measured(attributes, _sketch(words, text), text[:PREVIEW_CHARACTERS].encode())
+    return Measured(attributes, _signature(words, text), text[:PREVIEW_CHARACTERS].encode())
 
 
 def excerpt(text: str, limit: int = EXCERPT_CHARACTERS) -> str:
@@ -153,11 +154,11 @@ def words_of(text: str) -> list[str]:
 # ---- Near copies --------------------------------------------------------------------------
 
 
-def shingle_sketch(text: str) -> Sketch:
-    """By what near copies of a text are recognised: uint64 (SKETCH_HASHES,).
+def shingle_signature(text: str) -> Sketch:
+    """By what near copies of a text are recognised: uint64 (SIGNATURE_HASHES,).
 
     MinHash (Broder 1997, "On the resemblance and containment of documents"): the share of equal
-    numbers in two sketches estimates how many of the runs of three words that either text has
+    numbers in two signatures estimates how many of the runs of three words that either text has
     both have, with a standard deviation of at most 1 / 16. Capitals, punctuation and spacing do
     not matter. A text of fewer words is one run.
 
@@ -165,23 +166,23 @@ def shingle_sketch(text: str) -> Sketch:
     UTF-8, modulo 2^64; number i, from 1, is the least (a h + b) modulo 2^64 over the runs, with
     a = mix(2 i - 1) | 1 and b = mix(2 i); mix is the finaliser of SplitMix64 (Steele et al. 2014).
     """
-    return _sketch(_WORD.findall(text), text)
+    return _signature(_WORD.findall(text), text)
 
 
-def similarity(sketches: Sketch, others: Sketch | None = None) -> NDArray[np.float32]:
-    """Share of equal numbers, float32 (n, m), 0 to 1, of sketches (n, h) and others (m, h).
+def similarity(signatures: Sketch, others: Sketch | None = None) -> NDArray[np.float32]:
+    """Share of equal numbers, float32 (n, m), 0 to 1, of signatures (n, h) and others (m, h).
 
-    Without others the sketches are compared with each other.
+    Without others the signatures are compared with each other.
     """
-    others = sketches if others is None else others
-    equal = np.zeros((len(sketches), len(others)), dtype=np.float32)
-    for left, right in zip(sketches.T, others.T, strict=True):
+    others = signatures if others is None else others
+    equal = np.zeros((len(signatures), len(others)), dtype=np.float32)
+    for left, right in zip(signatures.T, others.T, strict=True):
         equal += left[:, None] == right[None, :]
-    equal /= sketches.shape[1]
+    equal /= signatures.shape[1]
     return equal
 
 
-def _sketch(words: list[str], text: str) -> Sketch:
+def _signature(words: list[str], text: str) -> Sketch:
     # Signs alone are compared as one word.
     known: dict[str, int] = {}
     for word in (words := [w.casefold() for w in words] or [" ".join(text.split())]):
@@ -201,7 +202,7 @@ def _mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return numbers ^ (numbers >> np.uint64(31))
 
 
-_DRAWN = _mix(np.arange(1, 2 * SKETCH_HASHES + 1, dtype=np.uint64)).reshape(-1, 2)
+_DRAWN = _mix(np.arange(1, 2 * SIGNATURE_HASHES + 1, dtype=np.uint64)).reshape(-1, 2)
 _PERMUTATIONS = _DRAWN | np.array([1, 0], dtype=np.uint64)  # odd factors permute all numbers
 
 
@@ -277,13 +278,13 @@ def _is_cut(text: str) -> bool:
 __all__ = [
     "EXCERPT_CHARACTERS",
     "PREVIEW_CHARACTERS",
-    "SKETCH_HASHES",
+    "SIGNATURE_HASHES",
     "Sketch",
     "TextAttributes",
     "excerpt",
     "guess_language",
     "measure_text",
-    "shingle_sketch",
+    "shingle_signature",
     "similarity",
     "words_of",
 ]

@@ -29,7 +29,7 @@ from regraft.kinds.examiner import (
     far_from_others,
 )
 from regraft.kinds.texts.attributes import (
-    SKETCH_HASHES,
+    SIGNATURE_HASHES,
     TextAttributes,
     excerpt,
     measure_text,
@@ -60,7 +60,7 @@ class TextExaminer:
     """Texts as an `Examiner`."""
 
     key = "texts-1"
-    sketch = ((SKETCH_HASHES,), np.dtype(np.uint64))
+    signature = ((SIGNATURE_HASHES,), np.dtype(np.uint64))
     faults: Mapping[str, str] = MappingProxyType(
         {
             "short": "nearly empty",

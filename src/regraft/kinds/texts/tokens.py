@@ -126,7 +126,7 @@ class TextTransform:
         return self.max_tokens
 
     @property
-    def stacks(self) -> bool:
+    def is_batchable(self) -> bool:
         """Texts of one length are a batch: nothing lies between tokens and network."""
         return True
 
@@ -142,11 +142,11 @@ class TextTransform:
             "crop_pct": None,
         }
 
-    def companions(self) -> Mapping[str, Path]:
+    def files(self) -> Mapping[str, Path]:
         """The file of the tokenizer."""
         return {TOKENIZER: _located(self.tokenizer_at)}
 
-    def plain(self, *, as_it_is: bool = False) -> TextTransform:  # noqa: ARG002 - of a protocol
+    def plain(self, *, precropped: bool = False) -> TextTransform:  # noqa: ARG002 - of a protocol
         """The same: there are no other views."""
         return self
 
@@ -181,25 +181,25 @@ class TextTransform:
         return b" ".join([b"the", b"room", b"of", b"toys"] * (self.max_tokens // 4 + 1))
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON; `from_dict` reads them back, given the companions."""
+        """Plain values for JSON; `from_dict` reads them back, given the files."""
         values = {"modality": self.modality, **asdict(self)}
         del values["tokenizer_at"]  # means nothing on another machine
         return values
 
     @classmethod
     def from_dict(
-        cls, values: Mapping[str, object], companions: Mapping[str, Path] | None = None, /
+        cls, values: Mapping[str, object], files: Mapping[str, Path] | None = None, /
     ) -> TextTransform:
         """The inverse of `to_dict`.
 
         Args:
             values: what `to_dict` returned.
-            companions: where the file of the tokenizer is.
+            files: where the file of the tokenizer is.
 
         Raises:
             UsageError: something is missing, unknown or outside its range; all is named.
         """
-        at = str((companions or {}).get(TOKENIZER, ""))
+        at = str((files or {}).get(TOKENIZER, ""))
         known = ["modality", *(field.name for field in fields(cls) if field.name != "tokenizer_at")]
         problems = [f"{name} is not known" for name in values if name not in known]
         problems += [f"{name} is missing" for name in known if name not in values]
