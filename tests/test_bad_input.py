@@ -28,7 +28,6 @@ from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, RunError
 from regraft.features import embedding as features
 from regraft.runs import WHERE
-from regraft.storage.cache import contents
 from regraft.workflow import comparing, inspecting, reading
 from tests.commands import (
     FROZEN,
@@ -556,7 +555,7 @@ def test_features_that_cannot_be_kept_cost_only_time(
         raise sqlite3.OperationalError("database or disk is full")
 
     regraft.done("fit", photo_folder, *QUICK, "--out", "first")
-    monkeypatch.setattr(contents, "_connect", full)
+    monkeypatch.setattr(sqlite3, "connect", full)
     found = regraft.done("fit", photo_folder, *QUICK, "--out", "second")
     assert "the feature cache" in found.err
     assert "database or disk is full" in " ".join(found.err.split())
