@@ -31,6 +31,7 @@ from regraft.runs import WHERE
 from regraft.workflow import comparing, inspecting, reading
 from tests.commands import (
     FROZEN,
+    PROBE,
     QUICK,
     CommandLine,
     Outcome,
@@ -393,8 +394,8 @@ def test_a_finished_run_is_replaced_only_by_force(
     message = regraft("fit", photo_folder, *QUICK, "--out", "run").error
     assert "run holds a finished run; add --force to replace it or choose another" in message
     assert snapshot(run) == before
-    regraft.done("fit", photo_folder, "--approach", "knn", "--out", "run", "--force")
-    assert rg.load(run).approach == "knn"
+    regraft.done("fit", photo_folder, *PROBE, "--out", "run", "--force")
+    assert rg.load(run).approach == "linear_probe"
     _results(run)
 
 
@@ -413,9 +414,9 @@ def test_an_unfinished_run_goes_on_only_with_the_same_settings(
     (run / ".report.html.99-1.part").write_text("half", encoding="utf-8")
     (run / ".model.99.part").mkdir()
     before = snapshot(run)
-    message = regraft("fit", photo_folder, "--approach", "knn", "--out", "run").error
+    message = regraft("fit", photo_folder, *PROBE, "--out", "run").error
     assert "holds an unfinished run with other settings" in message
-    assert f"(regraft fit {photo_folder} --approach linear_probe --out run)" in message
+    assert f"(regraft fit {photo_folder} --approach knn --out run)" in message
     assert snapshot(run) == before
     _assert_not_taken_as_whole(run)
     regraft.done("fit", photo_folder, *QUICK, "--out", "run")
@@ -426,7 +427,7 @@ def test_a_failed_run_is_in_nobodys_way(
     regraft: CommandLine, run: Path, photo_folder: Path
 ) -> None:
     _unfinished(run, "failed")
-    regraft.done("fit", photo_folder, "--approach", "knn", "--out", "run")
+    regraft.done("fit", photo_folder, *PROBE, "--out", "run")
     _results(run)
 
 

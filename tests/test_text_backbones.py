@@ -30,7 +30,7 @@ from regraft.engines.texts import read_table
 from regraft.errors import BackboneError, UsageError
 from regraft.modality.tokens import wordpiece_from_vocab
 from tests.catalogue_hubs import folder_into_hugging_face_cache
-from tests.commands import QUICK, CommandLine
+from tests.commands import PROBE, CommandLine
 from tests.tiny_encoders import MAX_TOKENS, PIECES, WIDTH, original, write_encoder
 
 NAME = "someone/tiny-encoder"
@@ -232,7 +232,7 @@ def test_a_model_on_an_encoder_is_saved_whole(
     folder: Path, texts: Path, tmp_path: Path, regraft: CommandLine
 ) -> None:
     run = tmp_path / "run"
-    regraft.done("fit", texts, "--backbone", f"hf:{folder}", *QUICK, "--out", run)
+    regraft.done("fit", texts, "--backbone", f"hf:{folder}", *PROBE, "--out", run)
     shutil.rmtree(folder)
     moved = tmp_path / "elsewhere"
     (run / "model").rename(moved)

@@ -28,6 +28,8 @@ from regraft.storage.records import to_json
 from tests.commands import CommandLine, read_json
 from tests.text_runs import WORDS, sentences
 
+pytestmark = pytest.mark.usefixtures("text_graphs")
+
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:

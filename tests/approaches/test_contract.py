@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import regraft
 from regraft.approaches import APPROACHES
@@ -135,46 +134,42 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def made(graphs: Path, tiny_folder: Path) -> Callable[[Cell], Any]:
-    """Makes the approach of a cell, with settings that make it quick."""
+def made(cell: Cell, request: pytest.FixtureRequest, tiny_folder: Path) -> Callable[..., Any]:
+    """Makes the approach of the cell, with settings that make it quick and those given."""
+    request.getfixturevalue("text_graphs" if cell.kind == "text" else "graphs")
 
-    def backbone_of(cell: Cell) -> Backbone:
+    def backbone() -> Backbone:
         if cell.backbone == TINY["text"]:
             return regraft.get_backbone(f"hf:{tiny_folder / cell.backbone}")
         if cell.backbone == TINY["image"]:
             tiny = tiny_backbone(tiny_folder)
             weights = tiny_folder / tiny.package / tiny.weights_file
             return replace(tiny, name=cell.backbone, package="", weights_at=str(weights))
-        backbone = BACKBONES[cell.backbone] if cell.backbone else default_backbone(cell.kind)
-        if not is_available(backbone):
-            pytest.skip(f"{backbone.name} is not installed")
+        found = BACKBONES[cell.backbone] if cell.backbone else default_backbone(cell.kind)
+        if not is_available(found):
+            pytest.skip(f"{found.name} is not installed")
         if cell.approach == "fastai":  # it trains everything
-            return with_transform(backbone, image_size_px=64)
-        return backbone
+            return with_transform(found, image_size_px=64)
+        return found
 
-    def make(cell: Cell, **settings: Any) -> Any:
-        backbone = backbone_of(cell)
-        approach = first_candidate(cell.approach, cell.kind, backbone)
-        given = {"backbone": backbone} if cell.backbone else {}
+    def make(**settings: Any) -> Any:
+        of_it = backbone()
+        approach = first_candidate(cell.approach, cell.kind, of_it)
+        given = {"backbone": of_it} if cell.backbone else {}
         return replace(approach, **SMALL.get((cell.approach, cell.kind), {}), **given, **settings)
 
     return make
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> dict[str, Path]:
+def folders(tmp_path_factory: pytest.TempPathFactory, few_photos: Path) -> dict[str, Path]:
     """12 real photos, small, and 12 texts of each of two classes; not to be changed."""
-    photos, texts = (tmp_path_factory.mktemp(kind) for kind in ("photos", "texts"))
-    for name in ("clean", "messy"):
-        (photos / name).mkdir()
-        for source in sorted((test_data / "rooms" / "train" / name).iterdir())[:12]:
-            with Image.open(source) as photo:
-                photo.convert("RGB").resize((120, 90)).save(photos / name / f"{source.stem}.jpg")
+    texts = tmp_path_factory.mktemp("texts")
     for name in ("blame", "praise"):
         (texts / name).mkdir()
         for number, text in enumerate(sentences(name, 12)):
             (texts / name / f"{number}.txt").write_text(text, encoding="utf-8")
-    return {"image": photos, "text": texts}
+    return {"image": few_photos, "text": texts}
 
 
 def check_model(approach: Approach, model: regraft.Model, data: Dataset, folder: Path) -> float:
@@ -198,14 +193,14 @@ def check_model(approach: Approach, model: regraft.Model, data: Dataset, folder:
 def test_an_approach_predicts_out_of_fold_and_fits(
     made: Any, folders: dict[str, Path], tmp_path: Path, cell: Cell
 ) -> None:
-    check_frozen(cell, made(cell), scan(folders[cell.kind]), tmp_path)
+    check_frozen(cell, made(), scan(folders[cell.kind]), tmp_path)
 
 
 @each([cell for cell in FROZEN if cell.kind == "image" and cell.backbone])
 def test_an_approach_looks_at_photos_and_their_mirror_images(
     made: Any, folders: dict[str, Path], tmp_path: Path, cell: Cell
 ) -> None:
-    approach = made(cell, views=2)
+    approach = made(views=2)
     assert approach.settings == {"views": 2}
     check_frozen(cell, approach, scan(folders[cell.kind]), tmp_path)
 
@@ -242,7 +237,7 @@ def check_frozen(cell: Cell, approach: Approach, data: Dataset, tmp_path: Path) 
 def test_an_approach_that_trains_predicts_out_of_fold_and_fits(
     made: Any, folders: dict[str, Path], tmp_path: Path, cell: Cell
 ) -> None:
-    data, approach = scan(folders[cell.kind]), made(cell)
+    data, approach = scan(folders[cell.kind]), made()
     assert is_trained(approach)
     assert approach.name == cell.approach
     begins_anew = {"image": "small_resnet", "text": "small_cnn"}[cell.kind]
@@ -375,7 +370,7 @@ def test_more_stages_than_there_are_is_explained(photo_folder: Path) -> None:
 def test_a_deadline_that_has_passed_is_kept(
     made: Any, folders: dict[str, Path], cell: Cell
 ) -> None:
-    data, approach = scan(folders[cell.kind]), made(cell)
+    data, approach = scan(folders[cell.kind]), made()
     limits = Limits(deadline=time.monotonic() - 1, folds=(0,))
     with pytest.raises(OutOfTimeError, match="the time budget ended before it was finished"):
         approach.cross_validate(data, repeated_folds(data, repeats=1), limits=limits)
@@ -386,7 +381,7 @@ def test_a_deadline_that_has_passed_is_kept(
 @each(QUICK)
 def test_what_trains_says_what_it_costs(made: Any, folders: dict[str, Path], cell: Cell) -> None:
     data = scan(folders[cell.kind])
-    approach: TrainedApproach = made(cell).with_epochs(8)
+    approach: TrainedApproach = made().with_epochs(8)
     cost = approach.cost(data, folds=4)
     assert cost.epochs == approach.planned_epochs == 8
     assert 0 < cost.fold_epoch < cost.fold
