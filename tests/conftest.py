@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import zlib
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from regraft.telemetry import opt_out
-from tests.commands import CommandLine, Started, make_run
+from tests.commands import CommandLine, Started, copy_photos, make_run
 from tests.text_runs import make_text_run
 
 opt_out()  # tests import ONNX Runtime themselves
@@ -85,21 +86,42 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "regraft"
 
 
+@contextlib.contextmanager
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A folder of all workers, of which one at a time is inside."""
+    from filelock import FileLock
+
+    shared = tmp_path_factory.getbasetemp().parent / f"regraft-{name}"
+    shared.mkdir(exist_ok=True)
+    with FileLock(shared / "lock"):
+        yield shared
+
+
+def _graphs_of(modality: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with (
+        shared_folder(tmp_path_factory, f"{modality}-graphs") as shared,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("XDG_CACHE_HOME", str(shared))
+        from regraft.backbones.backbone import is_available
+        from regraft.backbones.built_in import default_backbone
+        from regraft.backbones.graphs import embedding_graph
+
+        if is_available(default_backbone(modality)):
+            embedding_graph(default_backbone(modality))
+    return shared / "regraft" / "graphs"
+
+
 @pytest.fixture(scope="session")
 def shared_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the exported graph of the built-in backbone, made once for all workers."""
-    from filelock import FileLock
+    return _graphs_of("image", tmp_path_factory)
 
-    shared = tmp_path_factory.getbasetemp().parent / "regraft-graphs"
-    shared.mkdir(exist_ok=True)
-    with FileLock(shared / "lock"), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(shared))
-        from regraft.backbones.built_in import DEFAULT_BACKBONE
-        from regraft.backbones.graphs import embedding_graph
-        from regraft.backbones.sources import get_backbone
 
-        embedding_graph(get_backbone(DEFAULT_BACKBONE))
-    return shared / "regraft" / "graphs"
+@pytest.fixture(scope="session")
+def shared_text_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for the one of texts, whose export takes ten seconds."""
+    return _graphs_of("text", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -118,9 +140,9 @@ def made_once(
 
 
 @pytest.fixture(scope="session")
-def texts_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def texts_once(tmp_path_factory: pytest.TempPathFactory, shared_text_graphs: Path) -> Path:
     """A folder with `texts/`, `texts.csv` and `run/`, words counted; not to be changed."""
-    return make_text_run(tmp_path_factory.mktemp("texts"), "tfidf")
+    return make_text_run(tmp_path_factory.mktemp("texts"), "tfidf", graphs=shared_text_graphs)
 
 
 @pytest.fixture
@@ -147,22 +169,33 @@ def graphs(own_cache: Path, shared_graphs: Path) -> Path:
 
 
 @pytest.fixture
+def text_graphs(own_cache: Path, shared_text_graphs: Path) -> Path:
+    """The test's own cache, with the graph of the built-in backbone of texts in it."""
+    own_cache.mkdir(parents=True, exist_ok=True)
+    (own_cache / "graphs").symlink_to(shared_text_graphs)
+    return own_cache
+
+
+@pytest.fixture
 def warm_cache(made_once: Path, graphs: Path) -> Path:
     """The test's own cache, with the features of the photos of `made_once` in it."""
     shutil.copytree(made_once / "cache" / "regraft" / "features", graphs / "features")
     return graphs
 
 
-@pytest.fixture
-def photo_folder(graphs: Path, test_data: Path, tmp_path: Path) -> Path:
-    """A copy of 12 real photos of each of two classes, small: train only, no test split."""
-    root = tmp_path / "photos"
+@pytest.fixture(scope="session")
+def few_photos(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
+    """12 real photos of each of two classes, small; not to be changed."""
+    root = tmp_path_factory.mktemp("few")
     for name in ("clean", "messy"):
-        (root / name).mkdir(parents=True)
-        for source in sorted((test_data / "rooms" / "train" / name).iterdir())[:12]:
-            with Image.open(source) as photo:
-                photo.convert("RGB").resize((120, 90)).save(root / name / f"{source.stem}.jpg")
+        copy_photos(test_data / "rooms" / "train" / name, root / name, 12)
     return root
+
+
+@pytest.fixture
+def photo_folder(graphs: Path, few_photos: Path, tmp_path: Path) -> Path:
+    """A copy of `few_photos`: train only, no test split."""
+    return shutil.copytree(few_photos, tmp_path / "photos")
 
 
 @pytest.fixture

@@ -28,10 +28,10 @@ from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ModelError, RunError
 from regraft.features import embedding as features
 from regraft.runs import WHERE
-from regraft.storage.cache import contents
 from regraft.workflow import comparing, inspecting, reading
 from tests.commands import (
     FROZEN,
+    PROBE,
     QUICK,
     CommandLine,
     Outcome,
@@ -394,8 +394,8 @@ def test_a_finished_run_is_replaced_only_by_force(
     message = regraft("fit", photo_folder, *QUICK, "--out", "run").error
     assert "run holds a finished run; add --force to replace it or choose another" in message
     assert snapshot(run) == before
-    regraft.done("fit", photo_folder, "--approach", "knn", "--out", "run", "--force")
-    assert rg.load(run).approach == "knn"
+    regraft.done("fit", photo_folder, *PROBE, "--out", "run", "--force")
+    assert rg.load(run).approach == "linear_probe"
     _results(run)
 
 
@@ -414,9 +414,9 @@ def test_an_unfinished_run_goes_on_only_with_the_same_settings(
     (run / ".report.html.99-1.part").write_text("half", encoding="utf-8")
     (run / ".model.99.part").mkdir()
     before = snapshot(run)
-    message = regraft("fit", photo_folder, "--approach", "knn", "--out", "run").error
+    message = regraft("fit", photo_folder, *PROBE, "--out", "run").error
     assert "holds an unfinished run with other settings" in message
-    assert f"(regraft fit {photo_folder} --approach linear_probe --out run)" in message
+    assert f"(regraft fit {photo_folder} --approach knn --out run)" in message
     assert snapshot(run) == before
     _assert_not_taken_as_whole(run)
     regraft.done("fit", photo_folder, *QUICK, "--out", "run")
@@ -427,7 +427,7 @@ def test_a_failed_run_is_in_nobodys_way(
     regraft: CommandLine, run: Path, photo_folder: Path
 ) -> None:
     _unfinished(run, "failed")
-    regraft.done("fit", photo_folder, "--approach", "knn", "--out", "run")
+    regraft.done("fit", photo_folder, *PROBE, "--out", "run")
     _results(run)
 
 
@@ -556,7 +556,7 @@ def test_features_that_cannot_be_kept_cost_only_time(
         raise sqlite3.OperationalError("database or disk is full")
 
     regraft.done("fit", photo_folder, *QUICK, "--out", "first")
-    monkeypatch.setattr(contents, "_connect", full)
+    monkeypatch.setattr(sqlite3, "connect", full)
     found = regraft.done("fit", photo_folder, *QUICK, "--out", "second")
     assert "the feature cache" in found.err
     assert "database or disk is full" in " ".join(found.err.split())

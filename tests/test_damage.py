@@ -69,7 +69,9 @@ def test_photos(
     monkeypatch.chdir(tmp_path)
     shared = (warm_cache / "graphs").resolve()
     (warm_cache / "graphs").unlink()
-    shutil.copytree(shared, warm_cache / "graphs")
+    (warm_cache / "graphs").mkdir()
+    for path in shared.glob("*efficientnet_lite0*"):
+        shutil.copy2(path, warm_cache / "graphs")
     command = ("fit", made_once / "photos", *QUICK, "--out")
     regraft.done(*command, "first")
     expected = results(tmp_path / "first")

@@ -74,7 +74,7 @@ FAMILIES: dict[str, tuple[str, int, bool]] = {
         True,
     ),
 }
-FAST = {"ResNet", "ViT", "SqueezeNet"}
+FAST = {"ResNet", "ViT"}
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 150, 3), dtype=np.uint8)
 
 

@@ -364,12 +364,16 @@ def test_an_image_is_no_evidence_of_its_own_familiarity() -> None:
     assert copies.threshold > 0.5 * alone.threshold
 
 
-def test_many_images_choose_on_one_inner_fold_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_choose_on_one_inner_fold_and_agree() -> None:
     features, labels = _blobs(300, 10, 3, apart=0.8)
     folds = np.arange(300) // 3 % 5
-    all_pairs = cross_validate_head(fit_logistic, PENALTIES, features, labels, folds, n_classes=3)
-    monkeypatch.setattr("regraft.heads.nested._ALL_PAIRS_ROWS", 100)
-    one_pair = cross_validate_head(fit_logistic, PENALTIES, features, labels, folds, n_classes=3)
+    all_pairs, one_pair = (
+        cross_validate_head(
+            fit_logistic, PENALTIES, features, labels, folds, n_classes=3, all_pairs_rows=rows
+        )
+        for rows in (300, 299)
+    )
+    assert [len(p.inner_labels) for p in (all_pairs, one_pair)] == [4 * 300, 300]
     both = [(p.probabilities.argmax(axis=1) == labels).mean() for p in (all_pairs, one_pair)]
     assert abs(both[0] - both[1]) < 0.03
 

@@ -18,12 +18,11 @@ from regraft.approaches.linear_probe import LinearProbe
 from regraft.backbones.graphs import boundary_graph, embedding_graph, stage_count
 from regraft.backbones.sources import get_backbone
 from regraft.dataset import scan
-from regraft.engines import modules
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import BackboneError, UsageError
 from regraft.kinds.images.transform import NORMALISATIONS, Normalisation
 from regraft.storage.locations import shareable_word
-from tests.commands import CommandLine
+from tests.commands import CommandLine, process
 
 SOURCE = """
 import torch
@@ -85,13 +84,6 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "net.py"
     path.write_text(SOURCE, encoding="utf-8")
     return path
-
-
-@pytest.fixture(autouse=True)
-def _forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test begins without code that was named before."""
-    monkeypatch.setattr(modules, "_given", {})
-    monkeypatch.setattr(modules, "_widths", {})
 
 
 def _network() -> Any:
@@ -169,23 +161,22 @@ def test_a_run_explains_exports_and_goes_on_only_with_the_code_named(
     file: Path, photo_folder: Path, tmp_path: Path, regraft: CommandLine
 ) -> None:
     run, name = tmp_path / "run", f"module:{file}:make"
-    regraft.done(
+    fitted = process(  # code is named for one process alone
         *("fit", photo_folder, "--backbone", name, "--out", run, "--budget", "15s"),
         *("--approach", "fine_tune", "--approach", "linear_probe", "--approach", "knn"),
     )
+    assert fitted.returncode == 0, fitted.stderr
     assert "last_2_stages" in (run / "comparison.json").read_text(encoding="utf-8")
     regraft.done("export", run, tmp_path / "own.onnx")
-    modules._given.clear()  # as in another process
     refused = regraft("explain", run)
     assert refused.code == 1
     where = shareable_word(f"{file}:make", Path.cwd())
     assert f"the model's network is your own ({where})" in refused.err.replace("\n", " ")
+    with pytest.raises(BackboneError, match=f"runs no code by itself; add --arch module:{where}"):
+        get_backbone(str(run))
     explained = regraft("explain", run, "--architecture", f"{file}:make")
     assert "Traceback" not in explained.err
     assert "your own" not in explained.err
-    modules._given.clear()
-    with pytest.raises(BackboneError, match=f"runs no code by itself; add --arch module:{where}"):
-        get_backbone(str(run))
     again = get_backbone(str(run), architecture=name)
     assert (again.feature_width, again.transform.image_size_px) == (16, 32)
     assert stage_count(again) == 3

@@ -15,7 +15,7 @@ import pytest
 import regraft as rg
 from regraft.runs import WHERE
 from regraft.runs.decisions import DECISIONS, new_decision, open_log
-from tests.commands import FROZEN, QUICK, CommandLine, read_json, read_table
+from tests.commands import FROZEN, PROBE, QUICK, CommandLine, read_json, read_table
 from tests.conftest import write_image
 
 USER = "annakarenina"
@@ -138,7 +138,7 @@ def test_corrections_and_decisions_go_on(home: Home, regraft: CommandLine) -> No
     )
     assert home.leaks(home.project / "third") == []
     command = rg.workflow.review_command(rg.read_run("first"))
-    assert command == f"regraft fit {photos} --decisions first --approach linear_probe"
+    assert command == f"regraft fit {photos} --decisions first --approach knn"
 
 
 def test_watching_and_serving(home: Home, regraft: CommandLine) -> None:
@@ -199,7 +199,7 @@ def _fails(self: rg.Model, folder: Path) -> Path:
 
 def test_a_project_that_moves_takes_its_photos_along(home: Home, regraft: CommandLine) -> None:
     home.photos(home.project / "photos")
-    regraft.done("fit", "photos", *QUICK, "--out", "runs/a")
+    regraft.done("fit", "photos", *PROBE, "--out", "runs/a")
     moved = home.project.rename(home.root / "moved")
     os.chdir(moved)
     run = rg.read_run("runs/a")
@@ -225,7 +225,7 @@ def test_a_copied_project_and_a_copied_run(home: Home, regraft: CommandLine) -> 
 
 def test_a_run_that_moves_alone_says_what_it_lacks(home: Home, regraft: CommandLine) -> None:
     photos = home.photos(home.project / "photos")
-    regraft.done("fit", "photos", *QUICK, "--out", "runs/a")
+    regraft.done("fit", "photos", *PROBE, "--out", "runs/a")
     moved = home.disk / "a"
     shutil.move(home.project / "runs" / "a", moved)
     regraft.done("explain", moved)  # where.json went along

@@ -23,12 +23,14 @@ from regraft.backbones.architectures import WordTable
 from regraft.backbones.backbone import with_transform
 from regraft.backbones.graphs import embedding_graph, network_tensors, stage_count, word_table
 from regraft.backbones.sources import get_backbone
+from regraft.backbones.sources.vectors import keep_vectors
 from regraft.backbones.tokenizers import MOST_TOKENS
 from regraft.engines.onnx import OnnxEngine
+from regraft.engines.texts import read_table
 from regraft.errors import BackboneError, UsageError
 from regraft.kinds.texts.tokens import wordpiece_from_vocab
 from tests.catalogue_hubs import folder_into_hugging_face_cache
-from tests.commands import CommandLine
+from tests.commands import PROBE, CommandLine
 from tests.tiny_encoders import MAX_TOKENS, PIECES, WIDTH, original, write_encoder
 
 NAME = "someone/tiny-encoder"
@@ -226,14 +228,11 @@ def test_a_backbone_of_photos_beside_one_of_texts_is_refused(
 
 
 @pytest.mark.slow
-def test_an_encoder_is_probed_trained_and_saved_whole(
+def test_a_model_on_an_encoder_is_saved_whole(
     folder: Path, texts: Path, tmp_path: Path, regraft: CommandLine
 ) -> None:
     run = tmp_path / "run"
-    approaches = ("linear_probe", "knn", "fine_tune", "word_vectors")
-    options = [word for name in approaches for word in ("--approach", name)]
-    backbone = f"hf:{folder}"
-    regraft.done("fit", texts, "--backbone", backbone, *options, "--budget", "60s", "--out", run)
+    regraft.done("fit", texts, "--backbone", f"hf:{folder}", *PROBE, "--out", run)
     shutil.rmtree(folder)
     moved = tmp_path / "elsewhere"
     (run / "model").rename(moved)
@@ -306,12 +305,14 @@ def test_the_same_vectors_in_every_format_are_one_backbone(glove: Path, tmp_path
     assert np.array_equal(*(word_table(one) for one in (found[0], found[3])))
 
 
-def test_large_tables_are_cut(glove: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regraft.backbones.sources.vectors._MOST_NUMBERS", 13)
+def test_large_tables_are_cut(glove: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    found = get_backbone(f"vectors:{glove}", progress=lambda text, *_: told.append(text))
-    assert told[-1] == "glove.9.4d.txt: the first 3 words are used"
-    assert word_table(found).shape == (4, 4)
+    table, words = tmp_path / "table.safetensors", tmp_path / "words.json"
+    keep_vectors(glove, table, words, most_numbers=13, progress=lambda text, *_: told.append(text))
+    assert told == ["glove.9.4d.txt: the first 3 words are used"]
+    assert read_table(table).shape == (4, 4)
+    assert set(list(VECTORS)[:3]) <= json.loads(words.read_bytes())["model"]["vocab"].keys()
+    assert list(VECTORS)[3] not in json.loads(words.read_bytes())["model"]["vocab"]
 
 
 def test_what_is_wrong_with_word_vectors_is_told(glove: Path, tmp_path: Path) -> None:

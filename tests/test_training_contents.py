@@ -27,7 +27,7 @@ from regraft.training_contents import (
     TrainingContents,
     read_training_contents,
 )
-from tests.commands import QUICK, CommandLine, copy_photos, read_json
+from tests.commands import PROBE, CommandLine, copy_photos, read_json
 from tests.reporting.test_report import check_page
 
 HASHES = st.lists(st.text("0123456789abcdef", min_size=64, max_size=64), max_size=20)
@@ -173,7 +173,7 @@ def trained_on(folder: Path, contents: list[str]) -> Path:
 
 @pytest.mark.slow
 def test_going_on_from_a_probe_flatters_nothing(here: Path, regraft: CommandLine) -> None:
-    regraft.done("fit", "photos", *QUICK, "--backbone", "run", "--out", "on")
+    regraft.done("fit", "photos", *PROBE, "--backbone", "run", "--out", "on")
     on = read_run("on")
     assert on.evaluations[0].overlap.flattering == 0
     assert on.about.backbone.pretrained_on == "ImageNet-1k", "nothing was trained further"
@@ -184,7 +184,7 @@ def test_going_on_from_a_network_that_knows_the_labels_is_told(
 ) -> None:
     known = [row.sha256 for row in rg.scan("photos").train]
     before = trained_on(here / "before", known[:20])
-    done = regraft.done("fit", "photos", *QUICK, "--backbone", before, "--out", "on")
+    done = regraft.done("fit", "photos", *PROBE, "--backbone", before, "--out", "on")
     text = " ".join(done.err.split())
     assert "of 24 photos, 20 of which its backbone had been trained on before" in text
     assert "none of them seen before" not in text
@@ -211,7 +211,7 @@ def test_a_flattered_run_is_neither_the_best_nor_promoted(here: Path, regraft: C
     verdict = rg.compare([rg.Knn(), rg.LinearProbe(str(before))], data).verdict
     assert "linear_probe on before is flattered: its backbone had been trained on 24 of" in verdict
     assert "knn on efficientnet_lite0 is flattered" not in verdict
-    regraft.done("fit", "photos", *QUICK, "--backbone", before, "--out", "on")
+    regraft.done("fit", "photos", *PROBE, "--backbone", before, "--out", "on")
     honest, flattered = read_run("run"), read_run("on")
     found = promote(flattered, honest)
     assert (found.promoted, found.photos) == (False, 0)

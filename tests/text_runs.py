@@ -37,9 +37,11 @@ def write_texts(folder: Path) -> None:
     (folder / "texts.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def make_text_run(folder: Path, approach: str) -> Path:
-    """Fill `folder` with what `write_texts` writes, `run/` and the `cache/`."""
+def make_text_run(folder: Path, approach: str, *, graphs: Path) -> Path:
+    """Fill `folder` with what `write_texts` writes, `run/` and the `cache/` with `graphs`."""
     write_texts(folder)
+    (folder / "cache" / "regraft").mkdir(parents=True)
+    (folder / "cache" / "regraft" / "graphs").symlink_to(graphs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.chdir(folder)

@@ -19,7 +19,7 @@ from regraft.runs import Run
 from regraft.watching.page import build_timeline_page
 from regraft.workflow import timeline
 from tests.browser import chromium
-from tests.commands import FROZEN, QUICK, copy_photos
+from tests.commands import FROZEN, PROBE, copy_photos
 from tests.histories import make_history
 from tests.reporting.sample_runs import explain_run, make_full_run, make_run
 
@@ -72,7 +72,7 @@ def fitted(
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.chdir(folder)
         assert app.run(["fit", "photos", *FROZEN, "--out", "runs/rooms"]) == 0
-        assert app.run(["fit", "photos", *QUICK, "--seed", "1", "--out", "runs/quick"]) == 0
+        assert app.run(["fit", "photos", *PROBE, "--seed", "1", "--out", "runs/quick"]) == 0
         assert app.run(["report", "runs/rooms", "runs/quick", "--out", "both.html"]) == 0
     return folder
 

@@ -12,7 +12,7 @@ from PIL import Image
 from regraft.commands import app
 from tests.browser.conftest import OpenPages
 from tests.browser.test_pages import PHONE_PX, assert_quiet
-from tests.commands import QUICK
+from tests.commands import PROBE
 
 pytestmark = pytest.mark.slow
 
@@ -94,7 +94,7 @@ def test_names_of_folders_and_files(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = Path("runs") / "<script>window.hit=1<script>"
-    assert app.run(["fit", str(nasty_folder), *QUICK, "--out", str(run)]) == 0
+    assert app.run(["fit", str(nasty_folder), *PROBE, "--out", str(run)]) == 0
     assert_harmless(open_page, run / "report.html", IN_FOLDERS)
     other = Path("runs") / ("another_" * 25)
     shutil.copytree(run, other)
@@ -106,6 +106,6 @@ def test_labels_of_a_table(
     open_page: OpenPages, nasty_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command = ["fit", str(nasty_table), "--image-dir", "files", *QUICK, "--out", "run"]
+    command = ["fit", str(nasty_table), "--image-dir", "files", *PROBE, "--out", "run"]
     assert app.run(command) == 0
     assert_harmless(open_page, Path("run") / "report.html", IN_TABLES)

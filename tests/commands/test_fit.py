@@ -14,7 +14,7 @@ from tests.commands import QUICK, CommandLine, read_json
 def test_run_json_keeps_the_command_as_typed(regraft: CommandLine, run_folder: Path) -> None:
     regraft.done("fit", "photos", *QUICK, "--out", "runs/it's mine")
     assert read_json(Path("runs/it's mine/run.json"))["command"] == (
-        "regraft fit photos --approach linear_probe --out 'runs/it'\"'\"'s mine'"
+        "regraft fit photos --approach knn --out 'runs/it'\"'\"'s mine'"
     )
 
 

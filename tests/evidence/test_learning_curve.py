@@ -272,12 +272,10 @@ def test_the_same_seed_gives_the_same_curve() -> None:
     assert _obeying(law, 80)[0] == _obeying(law, 80)[0]
 
 
-def test_large_data_is_tested_on_fewer_folds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regraft.evidence.learning_curve._WORK", 200 * 3 * 2 * 7)
-    _, fitter = _obeying(PowerLaw(0.05, 0.9, 0.5), 200)
+def test_large_data_is_tested_on_fewer_folds() -> None:
+    _, fitter = _obeying(PowerLaw(0.05, 0.9, 0.5), 200, most_work=200 * 3 * 2 * 7)
     assert len(fitter.rows) == 5 * 6  # one whole repeat of three
-    monkeypatch.setattr("regraft.evidence.learning_curve._WORK", 1)
-    curve, fitter = _obeying(PowerLaw(0.05, 0.9, 0.5), 200)
+    curve, fitter = _obeying(PowerLaw(0.05, 0.9, 0.5), 200, most_work=1)
     assert len(fitter.rows) == 6
     assert curve.forecast is not None
 

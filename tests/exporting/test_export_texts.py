@@ -38,9 +38,10 @@ def model(texts_once: Path) -> rg.Model:
 
 
 @pytest.fixture(scope="module")
-def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def encoded(tmp_path_factory: pytest.TempPathFactory, shared_text_graphs: Path) -> Path:
     """The same texts with a head on the built-in encoder."""
-    return make_text_run(tmp_path_factory.mktemp("encoded"), "linear_probe")
+    folder = tmp_path_factory.mktemp("encoded")
+    return make_text_run(folder, "linear_probe", graphs=shared_text_graphs)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from regraft.engines import precision as engine
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import ExportError, UsageError
 from regraft.exporting import artifact, exporter
-from regraft.exporting.exporter import export_model, facts_of, sample_of_run
+from regraft.exporting.exporter import Exported, export_model, facts_of, sample_of_run
 from regraft.exporting.precisions import PRECISIONS, precisions_table
 from regraft.kinds.images.decoding import decode
 from tests.commands import CommandLine
@@ -52,8 +52,18 @@ def photos(run: rg.Run, count: int = 4) -> list[Path]:
     return [run.data.absolute(row) for row in run.data.train[:: len(run.data.train) // count]]
 
 
-def test_it_writes_a_file_a_script_and_a_card(run: rg.Run, model: rg.Model, here: Path) -> None:
-    found = export_model(model, "rooms.onnx", check=run.data, evaluations=run.evaluations)
+@pytest.fixture(scope="module")
+def exported(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """`rooms.onnx`, with what lies beside it; not to be changed."""
+    run = rg.read_run(made_once / "run")
+    file = tmp_path_factory.mktemp("exported") / "rooms.onnx"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(file.with_name("cache")))
+        return export_model(rg.load(run.folder), file, check=run.data, evaluations=run.evaluations)
+
+
+def test_it_writes_a_file_a_script_and_a_card(run: rg.Run, exported: Exported) -> None:
+    found, here = exported, exported.file.parent
     assert sorted(path.name for path in here.iterdir() if path.is_file()) == [
         "rooms.md",
         "rooms.onnx",
@@ -70,9 +80,8 @@ def test_it_writes_a_file_a_script_and_a_card(run: rg.Run, model: rg.Model, here
     )
 
 
-def test_the_graph_is_as_the_design_says(run: rg.Run, model: rg.Model, here: Path) -> None:
-    export_model(model, "rooms.onnx", check=photos(run))
-    session = onnxruntime.InferenceSession("rooms.onnx")
+def test_the_graph_is_as_the_design_says(run: rg.Run, model: rg.Model, exported: Exported) -> None:
+    session = onnxruntime.InferenceSession(exported.file)
     (image,) = session.get_inputs()
     assert (image.name, image.type, image.shape[2]) == ("image", "tensor(uint8)", 3)
     assert [output.name for output in session.get_outputs()] == ["probabilities", "unfamiliarity"]
@@ -84,15 +93,17 @@ def test_the_graph_is_as_the_design_says(run: rg.Run, model: rg.Model, here: Pat
     assert facts["backbone_licence"] == "Apache-2.0"
     assert facts["resize"] == "crop"
     assert facts["regraft_version"] == rg.__version__
-    graph = onnx.load("rooms.onnx")
+    graph = onnx.load(exported.file)
     onnx.checker.check_model(graph, full_check=True)
     assert {opset.domain for opset in graph.opset_import} == {""}
     assert len(graph.opset_import) == 1
 
 
-def test_the_script_needs_nothing_of_regraft(run: rg.Run, model: rg.Model, here: Path) -> None:
-    export_model(model, "rooms.onnx", check=photos(run))
-    tree = ast.parse((here / "rooms.py").read_text(encoding="utf-8"))
+def test_the_script_needs_nothing_of_regraft(
+    run: rg.Run, model: rg.Model, exported: Exported, here: Path
+) -> None:
+    script = exported.file.with_suffix(".py")
+    tree = ast.parse(script.read_text(encoding="utf-8"))
     imported = {
         name.name.partition(".")[0]
         for node in ast.walk(tree)
@@ -105,7 +116,7 @@ def test_the_script_needs_nothing_of_regraft(run: rg.Run, model: rg.Model, here:
     bad.write_text("no photo")
     paths = [*map(str, photos(run)), str(bad)]
     printed = subprocess.run(
-        [sys.executable, "-I", "rooms.py", *paths], capture_output=True, text=True, check=True
+        [sys.executable, "-I", script, *paths], capture_output=True, text=True, check=True
     ).stdout
     said = [json.loads(line) for line in printed.splitlines()]
     assert "error" in said[-1]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -25,14 +26,36 @@ from regraft.dataset import Dataset, scan
 from regraft.engines.onnx import OnnxEngine
 from regraft.errors import DataError
 from regraft.features import activations
-from regraft.features.activations import Activations
+from regraft.features.activations import Activations, variant_seed
 from regraft.kinds.images.augment import augment
 from regraft.kinds.images.decoding import decode
-from regraft.kinds.images.transform import transform_graph
+from regraft.kinds.images.transform import ImageTransform, transform_graph
 from tests.conftest import MakeImageFolder
 
 LITE0 = get_backbone("efficientnet_lite0")
-SMALL = with_transform(LITE0, image_size_px=16)  # boundary 0 needs the transform alone
+
+
+class Noting(ImageTransform):
+    """Notes content and view of every photo that it makes an input of."""
+
+    made: ClassVar[list[tuple[str, int]]] = []
+
+    def read(self, data: bytes, *, most: int | None = None) -> NDArray[np.uint8]:
+        if data != self.sample():
+            self.made.append((hashlib.sha256(data).hexdigest(), 0))
+        return super().read(data, most=most)
+
+    def vary(self, data: bytes, seed: int) -> NDArray[np.uint8]:
+        content = hashlib.sha256(data).hexdigest()
+        self.made.append((content, (seed - variant_seed(content, 0)) % 7_919))
+        return augment(decode(data), seed, size_px=self.image_size_px)
+
+
+# Boundary 0 needs the transform alone.
+PIXELS = with_transform(LITE0, image_size_px=16).transform
+SMALL = replace(
+    LITE0, transform=Noting(**{f.name: getattr(PIXELS, f.name) for f in fields(PIXELS)})
+)
 
 
 @pytest.fixture
@@ -41,17 +64,10 @@ def data(make_image_folder: MakeImageFolder) -> Dataset:
 
 
 @pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """(row, view) of everything that is computed."""
-    calls: list[tuple[int, int]] = []
-    real = Activations._compute
-
-    def counting(self: Activations, task: tuple[int, int]) -> NDArray[np.generic]:
-        calls.append(task)
-        return real(self, task)
-
-    monkeypatch.setattr(Activations, "_compute", counting)
-    return calls
+def computed() -> list[tuple[str, int]]:
+    """Content and view of everything that is computed."""
+    Noting.made.clear()
+    return Noting.made
 
 
 def opened(data: Dataset, *, views: int = 2, seed: int = 0, rows: Any = None) -> Activations:
@@ -130,13 +146,13 @@ def test_views_of_the_transform_do_not_matter(data: Dataset) -> None:
 
 
 def test_what_is_on_disk_is_not_computed_again(
-    data: Dataset, computed: list[tuple[int, int]], own_cache: Path
+    data: Dataset, computed: list[tuple[str, int]], own_cache: Path
 ) -> None:
     first = Activations(data, data.train, SMALL, 0)
     assert first.missing(2) == 18
     told: list[tuple[str, int, int]] = []
     first.prepare(2, progress=lambda phase, done, total: told.append((phase, done, total)))
-    assert sorted(computed) == [(row, view) for row in range(9) for view in range(2)]
+    assert sorted(computed) == sorted((row.sha256, view) for row in data.train for view in (0, 1))
     assert told[0] == ("activations, view 1 of 2", 0, 9)
     assert told[-1] == ("activations, view 2 of 2", 9, 9)
     assert first.seconds > 0
@@ -155,19 +171,21 @@ def test_what_is_on_disk_is_not_computed_again(
 
 
 def test_a_grown_set_computes_only_what_is_new(
-    make_image_folder: MakeImageFolder, computed: list[tuple[int, int]]
+    make_image_folder: MakeImageFolder, computed: list[tuple[str, int]]
 ) -> None:
     folder = make_image_folder({"a": 3, "b": 3})
-    few = opened(scan(folder), views=1)
+    small = scan(folder)
+    few = opened(small, views=1)
     before = {
-        row.sha256: few.take(np.array([i]), np.array([0]))[0] for i, row in enumerate(few._rows)
+        row.sha256: few.take(np.array([i]), np.array([0]))[0] for i, row in enumerate(small.train)
     }
     computed.clear()
     grown = scan(make_image_folder({"a": 5, "b": 4}))
     (folder / "a" / "0.png").unlink()  # its numbers stay in the file and are not asked for
     rows = [row for row in grown.train if row.path != "a/0.png"]
     more = opened(grown, views=1, rows=rows)
-    assert sorted(rows[row].path for row, _ in computed) == ["a/3.png", "a/4.png", "b/3.png"]
+    paths = {row.sha256: row.path for row in rows}
+    assert sorted(paths[content] for content, _ in computed) == ["a/3.png", "a/4.png", "b/3.png"]
     values = everything(more, len(rows), 1)[0]
     for row, found in zip(rows, values, strict=True):
         if row.sha256 in before:
@@ -177,7 +195,7 @@ def test_a_grown_set_computes_only_what_is_new(
 
 
 def test_copies_of_one_photo_share_a_slot(
-    make_image_folder: MakeImageFolder, computed: list[tuple[int, int]], own_cache: Path
+    make_image_folder: MakeImageFolder, computed: list[tuple[str, int]], own_cache: Path
 ) -> None:
     folder = make_image_folder({"a": 3, "b": 2})
     shutil.copy(folder / "a" / "0.png", folder / "a" / "again.png")
@@ -195,7 +213,7 @@ def test_copies_of_one_photo_share_a_slot(
 def test_without_a_budget_the_same_numbers_are_computed_when_needed(
     data: Dataset,
     monkeypatch: pytest.MonkeyPatch,
-    computed: list[tuple[int, int]],
+    computed: list[tuple[str, int]],
     own_cache: Path,
 ) -> None:
     expected = everything(opened(data), 9)
@@ -214,7 +232,7 @@ def test_without_a_budget_the_same_numbers_are_computed_when_needed(
 
 
 def test_a_budget_for_some_of_the_photos(
-    data: Dataset, monkeypatch: pytest.MonkeyPatch, computed: list[tuple[int, int]]
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, computed: list[tuple[str, int]]
 ) -> None:
     expected = everything(opened(data, seed=7), 9)
     shutil.rmtree(activations.cache_dir() / "activations")
@@ -250,7 +268,7 @@ def test_what_was_used_least_recently_makes_room(
 def test_nothing_is_deleted_where_there_is_room_and_never_what_is_at_work(
     data: Dataset,
     monkeypatch: pytest.MonkeyPatch,
-    computed: list[tuple[int, int]],
+    computed: list[tuple[str, int]],
     own_cache: Path,
 ) -> None:
     opened(data, views=3)
@@ -308,7 +326,7 @@ def _index(change: Any) -> Any:
     ],
 )
 def test_what_is_damaged_is_computed_again(
-    data: Dataset, computed: list[tuple[int, int]], own_cache: Path, damage: Any, again: int
+    data: Dataset, computed: list[tuple[str, int]], own_cache: Path, damage: Any, again: int
 ) -> None:
     expected = everything(opened(data), 9)
     (path,) = [path for path in files(own_cache, ".bin") if path.stem.endswith("-1")]
@@ -342,7 +360,7 @@ def test_a_file_that_changed_after_the_scan_is_named(data: Dataset, gone: bool) 
 
 
 def test_another_process_at_work_on_the_same_view_is_not_waited_for(
-    data: Dataset, computed: list[tuple[int, int]], own_cache: Path
+    data: Dataset, computed: list[tuple[str, int]], own_cache: Path
 ) -> None:
     expected = everything(opened(data), 9)
     shutil.rmtree(own_cache / "activations")
@@ -438,16 +456,14 @@ def test_a_cache_that_cannot_be_made(data: Dataset, own_cache: Path) -> None:
     assert everything(found, 9).shape == (2, 9, 3, 16, 16)
 
 
-def test_work_is_noted_while_it_goes_on(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(activations, "_EACH_COMMIT_S", 0.0)
-
+def test_work_is_noted_while_it_goes_on(data: Dataset) -> None:
     def stop(_phase: str, done: int, _total: int) -> None:
         if done == 6:
             raise KeyboardInterrupt
 
     found = Activations(data, data.train, SMALL, 0)
     with pytest.raises(KeyboardInterrupt):
-        found.prepare(1, progress=stop)
+        found.prepare(1, progress=stop, commit_every_s=0)
     assert found.missing(1) == 9 - 5
     assert np.array_equal(
         everything(opened(data, views=1), 9, 1)[0],
@@ -455,10 +471,11 @@ def test_work_is_noted_while_it_goes_on(data: Dataset, monkeypatch: pytest.Monke
     )
 
 
-def test_time_for_a_photo_is_measured(data: Dataset, computed: list[tuple[int, int]]) -> None:
+def test_time_for_a_photo_is_measured(data: Dataset, computed: list[tuple[str, int]]) -> None:
     found = Activations(data, data.train, SMALL, 0)
     assert 0 < found.seconds_per_image(4) < 1
-    assert sorted(computed) == [(row, view) for row in range(4) for view in (0, 1)]
+    expected = sorted((row.sha256, view) for row in data.train[:4] for view in (0, 1))
+    assert sorted(computed) == expected
     assert found.missing(1) == 9
 
 

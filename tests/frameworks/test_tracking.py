@@ -13,7 +13,6 @@ import pytest
 
 import regraft
 from regraft.errors import MissingExtraError, RunError, StorageError, UsageError
-from regraft.frameworks import tracking
 from regraft.frameworks.tracking import EVENTS, to_mlflow, to_tensorboard, track
 from regraft.metrics import METRICS
 from regraft.runs import WHERE
@@ -230,9 +229,9 @@ def test_addresses_that_do_not_work_are_explained(
 
 
 def test_a_run_that_could_not_be_logged_whole_says_so(
-    run: regraft.Run, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: regraft.Run, client: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(tracking, "_artifacts", lambda folder: [(folder / "gone.csv", "")])
+    (run.folder / "gone.csv").symlink_to(tmp_path / "nowhere")
     with pytest.raises(StorageError, match=r"does not take the run .*gone\.csv"):
         to_mlflow(run, tmp_path / "store")
     store = client(tracking_uri=(tmp_path / "store").as_uri())

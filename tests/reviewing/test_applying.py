@@ -372,7 +372,7 @@ def test_the_next_command_names_all_that_the_data_needs(
     command = review_command(rg.read_run("table"))
     assert command == (
         "regraft fit 'my labels.csv' --image-dir photos --decisions table --label-column kind "
-        "--approach linear_probe --seed 3"
+        "--approach knn --seed 3"
     )
     monkeypatch.chdir(here / "photos")
     assert str(here / "my labels.csv") in review_command(rg.read_run(here / "table"))

@@ -6,7 +6,7 @@ import asyncio
 import io
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -303,21 +303,27 @@ async def _request(app: FastAPI, *, pause: float = 0.0) -> list[dict[str, Any]]:
     return heard
 
 
-def test_photos_that_take_too_long_are_given_up(
-    model: rg.Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Answerer, "_one", lambda *_, **__: time.sleep(0.4))
-    answerer = Answerer(model, most=10**6, jobs=1)
+class SlowModel(rg.Model):
+    """Takes 0.4 s for each photo."""
+
+    def predict_array(self, *arguments: Any, **options: Any) -> rg.Prediction:
+        time.sleep(0.4)
+        return super().predict_array(*arguments, **options)
+
+
+def test_photos_that_take_too_long_are_given_up(model: rg.Model) -> None:
+    slow = SlowModel(**{one.name: getattr(model, one.name) for one in fields(model)})
+    answerer = Answerer(slow, most=10**6, jobs=1)
 
     async def ask() -> None:
-        await answerer.answer([Upload("a", b"")] * 5, heat_map=False, within_s=0.1)
+        await answerer.answer([Upload("a", png())] * 5, heat_map=False, within_s=0.1)
 
     started = time.monotonic()
     with pytest.raises(TimeoutError):
         asyncio.run(ask())
     answerer.close()  # one was under way, four were dropped
     assert time.monotonic() - started < 1.5
-    with served(model, limits=ServerLimits(answer_s=0.1)) as client:
+    with served(slow, limits=ServerLimits(answer_s=0.1)) as client:
         answer = client.post("/predict", files=sent(("a.png", png())))
     assert answer.status_code == 429
     assert "not done within 0.1 s" in answer.json()["detail"]

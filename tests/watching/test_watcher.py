@@ -261,24 +261,25 @@ def test_a_folder_that_is_not_there(model: FakeModel, tmp_path: Path, store: Sto
         watcher(model, tmp_path / "no", store)
 
 
-def test_a_folder_that_goes_and_comes_back(
-    model: FakeModel, folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_goes_and_comes_back(model: FakeModel, folder: Path, store: Store) -> None:
     photo(folder, 0)
     said: list[str] = []
+    slept: list[float] = []
     away = folder.with_name("away")
-    watching = watcher(model, folder, store, progress=lambda text, *_: said.append(text))
-    monkeypatch.setattr(watching, "_wait", lambda _: None)
-    passes = watching.run()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:  # once because it cannot be watched, once because it is not there
+            away.rename(folder)
+            photo(folder, 1)
+
+    passes = watcher(
+        model, folder, store, progress=lambda text, *_: said.append(text), sleep=sleep
+    ).run()
     assert next(passes).added == 1
     folder.rename(away)
-
-    def sleep(_: float) -> None:
-        away.rename(folder)
-        photo(folder, 1)
-
-    monkeypatch.setattr("regraft.watching.watcher.time.sleep", sleep)
     assert next(passes).added == 1
+    assert len(slept) == 2
     assert said == [f"{folder} has gone; waiting for it to come back", f"{folder} is back"]
 
 

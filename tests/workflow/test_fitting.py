@@ -398,6 +398,13 @@ def quick_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparing, "candidate_approaches", quick)
 
 
+@pytest.fixture
+def tiny_network(tmp_path: Path) -> tuple[str, ...]:
+    """Options that take a network with random weights, which is trained in no time."""
+    weights = write_weights(tmp_path / "tiny.pth")
+    return ("--backbone", f"file:{weights}", "--arch", ARCHITECTURE)
+
+
 @pytest.mark.slow
 def test_fine_tuning_makes_a_complete_run(
     fit: Any, regraft: CommandLine, photo_folder: Path, quick_networks: None
@@ -452,10 +459,10 @@ def test_fine_tuning_makes_a_complete_run(
 
 
 @pytest.mark.slow
-def test_fastai_makes_a_complete_run(fit: Any, photo_folder: Path, tmp_path: Path) -> None:
-    weights = write_weights(tmp_path / "tiny.pth")
-    network = ("--backbone", f"file:{weights}", "--arch", ARCHITECTURE)
-    run = fit(photo_folder, options=("--approach", "fastai", *network))
+def test_fastai_makes_a_complete_run(
+    fit: Any, photo_folder: Path, tiny_network: tuple[str, ...]
+) -> None:
+    run = fit(photo_folder, options=("--approach", "fastai", *tiny_network))
     assert {path.name for path in run.iterdir()} == RUN_FILES | TRAINING - {"lr_range.csv"}
     comparison = read_json(run / "comparison.json")
     (chosen,) = comparison["candidates"]
@@ -477,16 +484,16 @@ def test_fastai_makes_a_complete_run(fit: Any, photo_folder: Path, tmp_path: Pat
 
 
 def test_a_probe_against_a_network_from_scratch_shows_what_transfer_bought(
-    fit: Any, photo_folder: Path, quick_networks: None
+    fit: Any, photo_folder: Path, quick_networks: None, tiny_network: tuple[str, ...]
 ) -> None:
     options = ("--approach", "linear_probe", "--approach", "scratch", "--budget", "60s")
-    run = fit(photo_folder, options=options)
+    run = fit(photo_folder, options=(*options, *tiny_network))
     assert {path.name for path in run.iterdir()} == RUN_FILES | TRAINING
     comparison = read_json(run / "comparison.json")
     assert [c["approach"] for c in comparison["candidates"]] == ["linear_probe", "scratch"]
     scratch = comparison["candidates"][1]
     assert (scratch["status"], scratch["folds_done"]) == ("done", 1)
-    assert comparison["transfer"]["text"].startswith("linear_probe on efficientnet_lite0 ")
+    assert comparison["transfer"]["text"].startswith("linear_probe on tiny ")
     assert "scratch on small_resnet, trained from random weights" in comparison["transfer"]["text"]
     assert comparison["transfer"]["seconds_scratch"] == pytest.approx(scratch["seconds"], abs=0.1)
     assert comparison["learning_curve"]["approach"] == "linear_probe"
@@ -499,7 +506,11 @@ def test_a_probe_against_a_network_from_scratch_shows_what_transfer_bought(
 
 @pytest.mark.slow
 def test_heat_maps_that_fail_end_no_fit(
-    fit: Any, photo_folder: Path, quick_networks: None, monkeypatch: pytest.MonkeyPatch
+    fit: Any,
+    photo_folder: Path,
+    quick_networks: None,
+    tiny_network: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from regraft.engines import explanations
 
@@ -507,7 +518,7 @@ def test_heat_maps_that_fail_end_no_fit(
         raise ExplanationError("no layer")
 
     monkeypatch.setattr(explanations, "find_layer", fails)
-    run = fit(photo_folder, options=("--approach", "linear_probe", "--approach", "fine_tune"))
+    run = fit(photo_folder, options=(*NETWORKS, *tiny_network))
     found = read_json(run / "explanations.json")
     assert (found["reason"], found["photos"], found["sanity_check"]) == ("no layer", [], None)
     assert "No heat maps are shown. No layer." in (run / "report.html").read_text(encoding="utf-8")
@@ -531,11 +542,11 @@ def test_a_budget_of_a_second_still_returns_the_probe(fit: Any, photo_folder: Pa
 
 
 def test_a_budget_that_is_too_short_says_what_is_needed(
-    fit: Any, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+    fit: Any, photo_folder: Path, tiny_network: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cost = Cost(12, once=10.0, fold=240.0, fit=300.0, fold_epoch=20.0, fit_epoch=25.0)
     monkeypatch.setattr(rg.FineTune, "cost", lambda *_given, **_options: cost)
-    run = fit(photo_folder, options=(*NETWORKS, "--budget", "60s"))
+    run = fit(photo_folder, options=(*NETWORKS, *tiny_network, "--budget", "60s"))
     comparison = read_json(run / "comparison.json")
     reasons = [c["reason"] for c in comparison["candidates"] if c["status"] == "skipped"]
     assert len(reasons) == len(comparison["candidates"]) - 1 >= 2
@@ -547,7 +558,11 @@ def test_a_budget_that_is_too_short_says_what_is_needed(
 
 
 def test_a_final_training_that_fails_falls_back_to_the_probe(
-    fit: Any, photo_folder: Path, quick_networks: None, monkeypatch: pytest.MonkeyPatch
+    fit: Any,
+    photo_folder: Path,
+    quick_networks: None,
+    tiny_network: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("regraft.racing.comparison.choose", _choose_what_trains)
 
@@ -555,7 +570,8 @@ def test_a_final_training_that_fails_falls_back_to_the_probe(
         raise OutOfTimeError("the time budget ended before it was finished")
 
     monkeypatch.setattr(rg.Scratch, "fit", no_time)
-    run = fit(photo_folder, options=("--approach", "linear_probe", "--approach", "scratch"))
+    options = ("--approach", "linear_probe", "--approach", "scratch", *tiny_network)
+    run = fit(photo_folder, options=options)
     comparison = read_json(run / "comparison.json")
     assert rg.load(run).approach == "linear_probe"
     assert comparison["candidates"][comparison["chosen"]]["approach"] == "linear_probe"
@@ -638,10 +654,15 @@ def test_a_network_of_the_wrong_shape_does_not_end_the_others(
 
 @pytest.mark.slow
 def test_a_killed_race_does_not_train_again_what_was_finished(
-    regraft: CommandLine, graphs: Path, photo_folder: Path, tmp_path: Path, started: Started
+    regraft: CommandLine,
+    photo_folder: Path,
+    tiny_network: tuple[str, ...],
+    tmp_path: Path,
+    started: Started,
 ) -> None:
     run = tmp_path / "run"
-    command = ("fit", photo_folder, "--approach", "fine_tune", "--budget", "3m", "--out", run)
+    options = ("--approach", "fine_tune", *tiny_network, "--budget", "3m")
+    command = ("fit", photo_folder, *options, "--out", run)
     before: dict[str, int] = {}
     for number in (1, 2):  # killed when the first candidate is done, and again at the second
         process = started(*command)
@@ -682,8 +703,10 @@ def _wait_until(is_so: Callable[[], bool], *, seconds: float = 240) -> None:
 
 
 @pytest.mark.slow
-def test_the_default_compares_everything(fit: Any, photo_folder: Path) -> None:
-    run = fit(photo_folder, options=("--backbone", "efficientnet_lite0", "--budget", "3m"))
+def test_the_default_compares_everything(
+    fit: Any, photo_folder: Path, tiny_network: tuple[str, ...]
+) -> None:
+    run = fit(photo_folder, options=(*tiny_network, "--budget", "3m"))
     comparison = read_json(run / "comparison.json")
     names = [c["approach"] for c in comparison["candidates"]]
     assert names[:3] == ["linear_probe", "knn", "linear_probe"]

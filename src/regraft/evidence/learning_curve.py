@@ -25,7 +25,7 @@ _SMALLEST = (2, 5)  # images of the smallest class at the first point: few of a 
 _REACH = 8  # the first point has at most an eighth of the images, whatever the classes
 _FEWEST_POINTS = 4  # for a law of three unknowns
 _FOLDS = 5  # of each repeat that are used at the most
-_WORK = 3e9  # images x features x classes of all fits together: some seconds on one core
+MOST_WORK = 3e9  # images x features x classes of all fits together: some seconds on one core
 _RESAMPLES = 200
 _EXPONENTS = np.linspace(0.05, 1.0, 20)
 _NEAR = np.linspace(-0.045, 0.045, 19)  # exponents between those on the grid
@@ -101,6 +101,7 @@ def learning_curve(
     seed: int = 0,
     approach: str = "",
     backbone: str = "",
+    most_work: float = MOST_WORK,
 ) -> LearningCurve:
     """Accuracy of a head against the number of training images, and a forecast for twice as many.
 
@@ -119,6 +120,8 @@ def learning_curve(
         groups: int64 (n,), equal numbers for images that belong together.
         seed: of the parts and of the resampling.
         approach, backbone: names, for the reader.
+        most_work: images x features x classes of all fits together, beyond which folds are left
+            out.
 
     >>> from regraft.heads import fit_logistic
     >>> random = np.random.default_rng(0)
@@ -136,7 +139,15 @@ def learning_curve(
         number = np.unique(groups, return_inverse=True)[1]
     alike = len(np.unique(number)) < len(number)
     sizes, seen, correct = _scores(
-        features, labels, folds, number, n_classes=n_classes, fit=fit, setting=setting, seed=seed
+        features,
+        labels,
+        folds,
+        number,
+        n_classes=n_classes,
+        fit=fit,
+        setting=setting,
+        seed=seed,
+        most_work=most_work,
     )
     at = np.flatnonzero(seen)
     n_folds = len(np.unique(folds[0])) if len(folds) else 0
@@ -203,9 +214,10 @@ def _scores(
     fit: HeadFitter,
     setting: Any,
     seed: int,
+    most_work: float,
 ) -> tuple[FloatArray, NDArray[np.bool_], FloatArray]:
     """Mean sizes (p,), which images were tested, and how often each of those was right (p, m)."""
-    tasks = _tasks(folds, features.shape, n_classes)
+    tasks = _tasks(folds, features.shape, n_classes, most_work)
     parts = {}
     for repeat, fold in tasks:
         inside = np.flatnonzero(folds[repeat] != fold)
@@ -232,7 +244,9 @@ def _scores(
     return sizes, seen, right[kept][:, seen] / tested[seen]
 
 
-def _tasks(folds: IntArray, shape: tuple[int, ...], n_classes: int) -> list[tuple[int, int]]:
+def _tasks(
+    folds: IntArray, shape: tuple[int, ...], n_classes: int, most_work: float
+) -> list[tuple[int, int]]:
     """Pairs of repeat and fold to train on: as many as the work allows, whole repeats first."""
     n, d = shape
     tasks = [
@@ -241,7 +255,7 @@ def _tasks(folds: IntArray, shape: tuple[int, ...], n_classes: int) -> list[tupl
         for fold in np.unique(row)[:_FOLDS]
         if np.any(row != fold)
     ]
-    affordable = int(_WORK / max(1.0, n * min(n, d) * n_classes))
+    affordable = int(most_work / max(1.0, n * min(n, d) * n_classes))
     if affordable >= _FOLDS:
         affordable -= affordable % _FOLDS
     return tasks[: max(1, affordable)]

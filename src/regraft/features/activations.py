@@ -40,7 +40,7 @@ from regraft.storage.seals import checksum
 from regraft.workers import map_threads
 
 _FORMAT = 2
-_EACH_COMMIT_S = 5.0  # work that a killed process loses at the most
+COMMIT_EVERY_S = 5.0  # work that a killed process loses at the most
 
 
 class _Entry(NamedTuple):
@@ -106,8 +106,17 @@ class Activations:
         self.seconds = 0.0
         self.warning = ""
 
-    def prepare(self, views: int, *, jobs: int | None = None, progress: Progress = silent) -> None:
+    def prepare(
+        self,
+        views: int,
+        *,
+        jobs: int | None = None,
+        progress: Progress = silent,
+        commit_every_s: float = COMMIT_EVERY_S,
+    ) -> None:
         """Compute the first `views` views, as far as they are missing and the budget allows.
+
+        What is computed is noted every `commit_every_s`: a killed process loses no more.
 
         Raises:
             DataError: a photo cannot be read (any more).
@@ -116,7 +125,9 @@ class Activations:
         for view in range(views):
             if view not in self._views:
                 phase = f"activations, view {view + 1} of {views}"
-                self._views[view] = self._open(view, jobs=jobs, phase=phase, progress=progress)
+                self._views[view] = self._open(
+                    view, jobs=jobs, phase=phase, progress=progress, commit_every_s=commit_every_s
+                )
         self.seconds += time.monotonic() - started
 
     def missing(self, views: int) -> int:
@@ -169,14 +180,29 @@ class Activations:
     def _run(self, engine: Engine, given: NDArray[np.generic]) -> NDArray[np.generic]:
         return self._transform.fit_shape(engine.run(given)[0])
 
-    def _open(self, view: int, *, jobs: int | None, phase: str, progress: Progress) -> _View:
+    def _open(
+        self,
+        view: int,
+        *,
+        jobs: int | None,
+        phase: str,
+        progress: Progress,
+        commit_every_s: float,
+    ) -> _View:
         """The view's file, completed by the rows that it lacks."""
         n = len(self._rows)
         nowhere = _View(None, np.full(n, -1, np.int64))
         try:
             folder = make_folder(cache_dir() / "activations")
             with _exclusively(folder / f"{self._key}-{self._seed}-{view}") as stem:
-                return self._fill(stem, view, jobs=jobs, phase=phase, progress=progress)
+                return self._fill(
+                    stem,
+                    view,
+                    jobs=jobs,
+                    phase=phase,
+                    progress=progress,
+                    commit_every_s=commit_every_s,
+                )
         except (OSError, StorageError) as error:
             self.warning = (
                 f"activations cannot be kept in {cache_dir()} ({error}); they are computed "
@@ -185,7 +211,14 @@ class Activations:
             return nowhere
 
     def _fill(
-        self, stem: Path, view: int, *, jobs: int | None, phase: str, progress: Progress
+        self,
+        stem: Path,
+        view: int,
+        *,
+        jobs: int | None,
+        phase: str,
+        progress: Progress,
+        commit_every_s: float,
     ) -> _View:
         values_path, index_path = stem.with_suffix(".bin"), stem.with_suffix(".json")
         item = int(np.prod(self.shape)) * self.dtype.itemsize
@@ -224,7 +257,7 @@ class Activations:
                 file.write(value)
                 done += 1
                 progress(phase, done, len(wanted))
-                if time.monotonic() - committed > _EACH_COMMIT_S:
+                if time.monotonic() - committed > commit_every_s:
                     file.flush()
                     _write_index(index_path, index)
                     committed = time.monotonic()

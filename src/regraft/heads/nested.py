@@ -15,7 +15,7 @@ from regraft.metrics.rates import FloatArray, IntArray, log_losses
 from regraft.sampling import stratified_sample
 
 _SELECTION_ROWS = 3_000  # images on which a setting is chosen at the most
-_ALL_PAIRS_ROWS = 1_000  # beyond it settings are chosen on one inner fold instead of all
+ALL_PAIRS_ROWS = 1_000  # beyond it settings are chosen on one inner fold instead of all
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ def cross_validate_head(
     folds: IntArray,
     *,
     n_classes: int,
+    all_pairs_rows: int = ALL_PAIRS_ROWS,
 ) -> OutOfFold:
     """Nested cross-validation: inside each fold the setting and temperature are chosen anew.
 
@@ -63,6 +64,7 @@ def cross_validate_head(
         labels: int64 (n,).
         folds: int64 (n,), 0..f-1.
         n_classes: k.
+        all_pairs_rows: of more images than these, settings are chosen on one inner fold.
     """
 
     inner_images: list[int] = []
@@ -76,7 +78,7 @@ def cross_validate_head(
         return np.stack([head.logits(features[at]) for head in heads])
 
     numbers = [int(i) for i in np.unique(folds)]
-    all_pairs = len(labels) <= _ALL_PAIRS_ROWS
+    all_pairs = len(labels) <= all_pairs_rows
     pairs = _inner_pairs(numbers, all_pairs=all_pairs)
 
     inner: dict[int, list[tuple[IntArray, FloatArray]]] = {i: [] for i in numbers}

@@ -100,6 +100,7 @@ class Watcher:
         outputs: Sequence[Output] = (),
         progress: Progress = silent,
         now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Get ready; nothing is read yet.
 
@@ -115,7 +116,7 @@ class Watcher:
         self._settings = settings or Settings()
         self._outputs = outputs
         self._progress = progress
-        self._now = now
+        self._now, self._sleep = now, sleep
         self._events: dict[str, tuple[Event, ...]] = {}  # by camera, until it has a new photo
         require_folder(folder)
         copies = self._settings.copies
@@ -151,7 +152,7 @@ class Watcher:
             if not self.folder.is_dir():
                 note(self._progress, f"{self.folder} has gone; waiting for it to come back")
                 while not self.folder.is_dir():
-                    time.sleep(_AWAY_S)
+                    self._sleep(_AWAY_S)
                 note(self._progress, f"{self.folder} is back")
             done = self.once()
             yield done
@@ -335,4 +336,4 @@ class Watcher:
             ):
                 return
         except (OSError, RuntimeError):  # the folder has gone, or cannot be watched
-            time.sleep(min(seconds, _AWAY_S))
+            self._sleep(min(seconds, _AWAY_S))

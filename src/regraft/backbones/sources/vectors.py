@@ -15,10 +15,10 @@ from regraft.engines.texts import TABLE
 from regraft.errors import BackboneError, DataError
 from regraft.kinds.texts.tokens import TextTransform, tokenizer_of_words
 from regraft.kinds.texts.vectors import read_vectors
-from regraft.progress import Progress, note
+from regraft.progress import Progress, note, silent
 from regraft.storage.seals import is_whole, write_sealed
 
-_MOST_NUMBERS = 30_000_000  # of a table of word vectors: 120 MB, which every model of it holds
+MOST_NUMBERS = 30_000_000  # of a table of word vectors: 120 MB, which every model of it holds
 _TABLE_FORMAT = 1  # raise when kept tables change meaning
 
 
@@ -47,7 +47,7 @@ def find(name: str, request: Request) -> Backbone:
     table, words = (graph_folder() / f"{stem}.{suffix}" for suffix in ("safetensors", "json"))
     if not (is_whole(table) and is_whole(words)):
         note(progress, f"reading the word vectors in {path.name}, once on this machine")
-        _keep_vectors(path, table, words, progress)
+        keep_vectors(path, table, words, progress=progress)
     facts = WordTable().describe(table)
     return Backbone(
         name=path.name.split(".gz")[0].rpartition(".")[0] or path.name,
@@ -66,18 +66,37 @@ def find(name: str, request: Request) -> Backbone:
     )
 
 
-def _keep_vectors(path: Path, table: Path, words: Path, progress: Progress) -> None:
-    """Read a file of word vectors and write its vectors, zeros before them, and its tokenizer."""
+def keep_vectors(
+    path: Path,
+    table: Path,
+    words: Path,
+    *,
+    most_numbers: int = MOST_NUMBERS,
+    progress: Progress = silent,
+) -> None:
+    """Read a file of word vectors and write its vectors, zeros before them, and its tokenizer.
+
+    Args:
+        path: a file of GloVe, word2vec or fastText.
+        table: where the vectors go.
+        words: where the tokenizer goes.
+        most_numbers: that are kept; the first words have them.
+        progress: told of what is left out.
+
+    Raises:
+        BackboneError: the file is no table of word vectors.
+        StorageError: the files cannot be written.
+    """
     from safetensors.numpy import save
 
     try:
-        vectors = read_vectors(path, most_numbers=_MOST_NUMBERS)
+        vectors = read_vectors(path, most_numbers=most_numbers)
     except DataError as error:
         raise BackboneError(str(error)) from error
     width = vectors.matrix.shape[1]
     for text in vectors.notes:
         note(progress, f"{path.name}: {text}")
-    if (len(vectors.words) + 1) * width > _MOST_NUMBERS:
+    if (len(vectors.words) + 1) * width > most_numbers:
         note(progress, f"{path.name}: the first {len(vectors.words):,} words are used")
     write_sealed(words, tokenizer_of_words(vectors.words))
     unknown = np.zeros((1, width), np.float32)
