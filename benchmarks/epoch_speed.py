@@ -20,7 +20,7 @@ import numpy as np
 import regraft as rg
 from benchmarks.data import own_cache, textile_folder
 from benchmarks.rows import Row, at_least, spread_text
-from regraft.approaches.trained import TrainingPlan
+from regraft.approaches.plans import TrainingPlan
 from regraft.engines.training import Recipe, measure_speed, train
 from regraft.features.activations import Activations
 

@@ -25,11 +25,11 @@ from regraft.approaches.base import (
 )
 from regraft.approaches.trained import merged
 from regraft.backbones.backbone import Backbone, is_available, with_transform
-from regraft.backbones.built_in import BACKBONES, DEFAULT_BACKBONE, default_backbone
+from regraft.backbones.built_in import DEFAULT_BACKBONE, built_in, default_backbone
 from regraft.dataset import Dataset, scan
 from regraft.errors import BackboneError, OutOfTimeError, TrainingError, UsageError
 from regraft.evidence.evaluation import evaluate_probabilities
-from regraft.kinds import MODALITIES
+from regraft.kinds import KINDS
 from tests.text_runs import sentences
 from tests.tiny_encoders import write_encoder
 from tests.tiny_networks import tiny_backbone
@@ -77,8 +77,8 @@ def takes_backbone(approach: str, kind: str) -> bool:
 
 def all_cells() -> list[Cell]:
     cells = []
-    for kind in MODALITIES:
-        backbones = [b.name for b in BACKBONES.values() if b.modality == kind]
+    for kind in KINDS:
+        backbones = [b.name for b in built_in().values() if b.modality == kind]
         for name in APPROACHES:
             if APPROACHES[name].profile.is_for(kind):
                 of_it = [TINY[kind], *backbones] if takes_backbone(name, kind) else [""]
@@ -109,12 +109,12 @@ def each(cells: Sequence[Cell]) -> pytest.MarkDecorator:
 def not_covered(cells: Sequence[Cell]) -> set[str]:
     """Approaches and built-in backbones that are in none of the cells."""
     covered = {name for cell in cells for name in (cell.approach, cell.backbone)}
-    return {*APPROACHES, *BACKBONES} - covered
+    return {*APPROACHES, *built_in()} - covered
 
 
 def test_the_matrix_is_complete() -> None:
     assert not_covered(CELLS) == set()
-    names = (*APPROACHES, *BACKBONES)
+    names = (*APPROACHES, *built_in())
     for name in names:
         others = [cell for cell in CELLS if name not in (cell.approach, cell.backbone)]
         assert not_covered(others) == {name}
@@ -145,7 +145,7 @@ def made(cell: Cell, request: pytest.FixtureRequest, tiny_folder: Path) -> Calla
             tiny = tiny_backbone(tiny_folder)
             weights = tiny_folder / tiny.package / tiny.weights_file
             return replace(tiny, name=cell.backbone, package="", weights_at=str(weights))
-        found = BACKBONES[cell.backbone] if cell.backbone else default_backbone(cell.kind)
+        found = built_in()[cell.backbone] if cell.backbone else default_backbone(cell.kind)
         if not is_available(found):
             pytest.skip(f"{found.name} is not installed")
         if cell.approach == "fastai":  # it trains everything

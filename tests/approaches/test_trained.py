@@ -23,15 +23,9 @@ from PIL import Image
 import regraft
 from regraft.approaches.base import Cost, CrossValidation, Limits, TrainingLog, further_epochs
 from regraft.approaches.fine_tune import FineTune
+from regraft.approaches.plans import TrainingPlan, is_unbalanced
 from regraft.approaches.scratch import Scratch, load_architecture
-from regraft.approaches.trained import (
-    TrainingPlan,
-    calibrated,
-    cross_validate_trained,
-    fit_trained,
-    is_unbalanced,
-    merged,
-)
+from regraft.approaches.trained import calibrated, cross_validate_trained, fit_trained, merged
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.graphs import network_graph, stage_count
 from regraft.dataset import Dataset, make_folds, scan

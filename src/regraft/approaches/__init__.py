@@ -2,6 +2,8 @@
 
 base     what an approach is, what it is for (`Profile`), what training it may cost
 frozen   what those on frozen backbones share
+plans    what trains a network: a TrainingPlan, and a Job with its inputs
+costs    what a training costs on this machine, from a short probe
 trained  what those that train a network share
 
 Every other file is one strategy.

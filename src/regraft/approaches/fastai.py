@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from regraft.approaches.base import Asked, Profile, Turn
 from regraft.approaches.fine_tune import pixel_scale
 from regraft.approaches.frozen import frozen_backbone
-from regraft.approaches.trained import (
-    TrainingPlan,
-    Trains,
-    check_training,
-)
+from regraft.approaches.plans import TrainingPlan
+from regraft.approaches.trained import Trains, check_training
 from regraft.backbones.architectures import image_network
 from regraft.backbones.backbone import Backbone, image_transform, weights_path
 from regraft.backbones.built_in import DEFAULT_BACKBONE

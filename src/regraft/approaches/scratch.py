@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from regraft.approaches.base import Approach, Asked, Profile, Turn
 from regraft.approaches.fine_tune import pixel_scale
-from regraft.approaches.trained import (
-    TrainingPlan,
-    Trains,
-    check_training,
-)
+from regraft.approaches.plans import TrainingPlan
+from regraft.approaches.trained import Trains, check_training
 from regraft.backbones.architectures import FromScratch
 from regraft.backbones.backbone import Backbone
 from regraft.engines.modules import load_named

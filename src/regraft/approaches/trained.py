@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +23,18 @@ from regraft.approaches.base import (
     further_epochs,
     repeated_folds,
 )
+from regraft.approaches.costs import EXPORT_S, predicted_cost, speed_of
+from regraft.approaches.plans import Job, TrainingPlan, plain
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.graphs import graph_on_inputs
 from regraft.dataset import Dataset, split_groups
 from regraft.engines import require_training, seconds_to_load
 from regraft.errors import DataError, OutOfTimeError, UsageError
-from regraft.features.activations import Activations
 from regraft.heads import (
     LinearHead,
     conformal_thresholds,
     fit_familiarity,
-    fit_logistic,
     fit_temperature,
-    fitting,
     softmax,
 )
 from regraft.metrics.rates import FloatArray, IntArray
@@ -44,53 +43,7 @@ from regraft.progress import Progress, note, silent
 
 if TYPE_CHECKING:
     from regraft.engines.networks import Trainee
-    from regraft.engines.training import History, Recipe, Speed, Step
-
-_HEAD_PENALTY = 4.0  # of the linear probe that a fine-tuned head begins with
-_BALANCE_FROM = 3.0  # largest class / smallest class from which classes are weighted
-_PROBED = 16  # photos that are timed to predict how long the rest takes
-_EXPORT_S = 12.0  # turning the trained network into ONNX, measured; the same for every data set
-_SETUP_S = 2.0  # loading and checking the network, for each training
-
-
-class Loop(Protocol):
-    """What trains a network: `engines.training`, or a module with the same two functions."""
-
-    @property
-    def train(self) -> Callable[..., History]:
-        """See `engines.training.train`."""
-
-    @property
-    def measure_speed(self) -> Callable[..., Speed]:
-        """See `engines.training.measure_speed`."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """One way to train a network on a Dataset.
-
-    `make` builds the network for a number of classes. With `warm_head` its head begins as a linear
-    probe of the features it has before training. `loop` trains it; None for `engines.training`.
-    """
-
-    approach: str
-    backbone: Backbone
-    boundary: int
-    recipe: Recipe
-    settings: Mapping[str, Any]
-    warm_head: bool
-    make: Callable[[int], Trainee]
-    loop: Loop | None = None
-
-    @property
-    def title(self) -> str:
-        """What trains, for people: "last 2 stages of efficientnet_lite0"."""
-        train = str(self.settings.get("train", ""))
-        if self.approach == "scratch":
-            return f"{self.backbone.name} from scratch"
-        if self.approach == "fastai":
-            return f"{self.backbone.name} with fastai"
-        return f"{train.replace('_', ' ')} of {self.backbone.name}"
+    from regraft.engines.training import Recipe, Step
 
 
 _PURPOSE = "training a network"
@@ -215,7 +168,7 @@ def cross_validate_trained(
     """
     from regraft.engines.training import predict
 
-    job = _Job.open(plan, data, jobs=jobs, progress=progress)
+    job = Job.open(plan, data, jobs=jobs, progress=progress)
     fold = folds[0]
     logits = np.full((len(job.labels), len(data.classes)), np.nan)
     log = []
@@ -236,7 +189,7 @@ def cross_validate_trained(
             n_classes=len(data.classes),
             fold=held,
             seed=number,
-            precision=job.speed.precision,
+            precision=speed_of(job).precision,
             check=limits.check,
             stop_by=limits.stop_by,
             on_epoch=live.epoch,
@@ -244,7 +197,7 @@ def cross_validate_trained(
         )
         live.end()
         logits[held], _ = predict(
-            trainee, job.inputs, held, precision=job.speed.precision, check=limits.check
+            trainee, job.inputs, held, precision=speed_of(job).precision, check=limits.check
         )
         network = trainee.parameters() if network is None else network
         rates = tuple(history.rates)
@@ -333,11 +286,11 @@ def fit_trained(
             jobs=jobs,
             progress=progress,
         )
-    job = _Job.open(plan, data, jobs=jobs, progress=progress)
+    job = Job.open(plan, data, jobs=jobs, progress=progress)
     every = np.arange(len(job.labels))
     known = cross_validation.network
     chosen = dict(cross_validation.chosen)
-    after = _EXPORT_S + len(every) * job.speed.predict_s
+    after = EXPORT_S + len(every) * speed_of(job).predict_s
     in_time = limits if known is None else replace(limits, deadline=limits.deadline - after)
     trainee = job.trainee(every, limits.check) if known is None else job.continued(known)
     epochs = chosen["epochs"] if known is None else further_epochs(chosen["epochs"])
@@ -354,7 +307,7 @@ def fit_trained(
             raise
         note(progress, "no time was left to train on all of the data; the model is that of a fold")
         trainee, chosen["final_epochs"] = job.continued(known), 0
-    _, features = predict(trainee, job.inputs, every, precision=job.speed.precision)
+    _, features = predict(trainee, job.inputs, every, precision=speed_of(job).precision)
     return trained_model(
         trainee,
         data,
@@ -393,13 +346,13 @@ def trained_model(
 
     rows = data.train
     graph, tensors = trainee.export()
-    embedding = graph_on_inputs(_plain(backbone).transform, onnx.load_from_string(graph))
+    embedding = graph_on_inputs(plain(backbone).transform, onnx.load_from_string(graph))
     covered = cross_validation.covered
     thresholds = conformal_thresholds(
         cross_validation.probabilities[0][covered], cross_validation.labels[covered]
     )
     return assemble(
-        backbone=_plain(backbone),
+        backbone=plain(backbone),
         head=LinearHead(*trainee.head_arrays()),
         familiarity=fit_familiarity(
             features, data.labels(rows), split_groups(rows), cross_validation.doubts
@@ -419,7 +372,7 @@ def trained_model(
 
 
 def _train_on_all(
-    job: _Job,
+    job: Job,
     trainee: Trainee,
     recipe: Recipe,
     *,
@@ -436,153 +389,11 @@ def _train_on_all(
         recipe,
         n_classes=job.n_classes,
         seed=seed,
-        precision=job.speed.precision,
+        precision=speed_of(job).precision,
         check=limits.check,
         on_step=lambda done, total: progress(phase, done, total),
     )
     progress(phase, 1, 1)
-
-
-def predicted_cost(
-    plan: TrainingPlan,
-    data: Dataset,
-    *,
-    folds: int,
-    views_at: Callable[[int], int] | None = None,
-    limits: Limits = NO_LIMITS,
-    jobs: int | None = None,
-) -> Cost:
-    """Seconds this plan will take on this machine, from a probe of a second or two.
-
-    A few photos are passed through the frozen part, a few steps are trained, and both are
-    multiplied up; activations that are on disk already cost nothing. `views_at` says how many
-    views another number of epochs would have.
-
-    Raises:
-        OutOfTimeError: the deadline of `limits` passed first.
-    """
-    limits.check()  # what was loaded for the plan may have taken the rest of the time
-    job = _Job.open(plan, data, jobs=jobs, progress=silent, views=0, check=limits.check)
-    n = len(job.labels)
-    held = n // folds
-    to_compute = [job.inputs.missing(views) for views in range(plan.recipe.views + 1)]
-    each = 0.0
-    if to_compute[-1]:
-        each = job.inputs.seconds_per_image(min(n, _PROBED), jobs=jobs)
-    training, predicting = job.speed.train_s, job.speed.predict_s
-    per_epoch = (n - held) * training + held * predicting
-    # A linear probe as head: two passes forward, and a fit of about a second for 2,000 photos.
-    warm = n * (2 * predicting + 0.0005) if plan.warm_head else 0.0
-    epochs = plan.recipe.epochs
-    return Cost(
-        epochs=epochs,
-        once=to_compute[-1] * each,
-        fold=_SETUP_S + warm + epochs * per_epoch + held * predicting,
-        fit=_SETUP_S + further_epochs(epochs) * n * training + n * predicting + _EXPORT_S,
-        fold_epoch=per_epoch,
-        fit_epoch=n * training,
-        once_at=lambda e: (
-            each * to_compute[min(views_at(e), plan.recipe.views) if views_at else -1]
-        ),
-    )
-
-
-def starting_network(
-    plan: TrainingPlan,
-    data: Dataset,
-    rows: IntArray,
-    *,
-    jobs: int | None = None,
-    progress: Progress = silent,
-) -> tuple[Trainee, Recipe]:
-    """What a training on some rows begins with: the network with its head, and the recipe.
-
-    Args:
-        plan: what is trained, and how.
-        data: where the photos are.
-        rows: numbers of its training rows (m,): the others have no part in the head.
-        jobs: worker threads.
-        progress: told how many photos are done.
-    """
-    job = _Job.open(plan, data, jobs=jobs, progress=progress, views=1 if plan.warm_head else 0)
-    return job.trainee(rows), job.recipe(rows)
-
-
-def is_unbalanced(labels: IntArray) -> bool:
-    """Whether the largest class is at least three times the smallest."""
-    counts = np.bincount(labels)
-    counts = counts[counts > 0]
-    return bool(counts.max() >= _BALANCE_FROM * counts.min())
-
-
-@dataclass(slots=True)
-class _Job:
-    """A plan on a Dataset, its inputs at hand."""
-
-    plan: TrainingPlan
-    inputs: Activations
-    labels: IntArray
-    n_classes: int
-    check: Callable[[], None] = lambda: None
-
-    @classmethod
-    def open(
-        cls,
-        plan: TrainingPlan,
-        data: Dataset,
-        *,
-        jobs: int | None,
-        progress: Progress,
-        views: int | None = None,
-        check: Callable[[], None] = lambda: None,
-    ) -> _Job:
-        rows = data.train
-        inputs = Activations(data, rows, _plain(plan.backbone), plan.boundary)
-        inputs.prepare(plan.recipe.views if views is None else views, jobs=jobs, progress=progress)
-        if inputs.warning:
-            note(progress, inputs.warning)
-        return cls(plan, inputs, data.labels(rows), len(data.classes), check)
-
-    @property
-    def speed(self) -> Speed:
-        """What a photo costs here; see `_speed`."""
-        return _speed(self)
-
-    @property
-    def loop(self) -> Loop:
-        """What trains the network."""
-        from regraft.engines import training
-
-        return self.plan.loop or training
-
-    def trainee(self, rows: IntArray, check: Callable[[], None] = lambda: None) -> Trainee:
-        """The network before training: statistics of the data, and a linear probe as its head."""
-        from regraft.engines.training import adapt_statistics, predict
-
-        trainee = self.plan.make(self.n_classes)
-        if self.plan.warm_head:
-            adapt_statistics(trainee, self.inputs, rows, check=check)
-            _, features = predict(trainee, self.inputs, rows, check=check)
-            with fitting():
-                (head,) = fit_logistic(features, self.labels[rows], self.n_classes, [_HEAD_PENALTY])
-            # A class without an image would have a logit that no training could bring back.
-            trainee.set_head(head.weights, np.maximum(head.bias, head.bias.max() - 10.0))
-        return trainee
-
-    def continued(self, network: Mapping[str, NDArray[Any]]) -> Trainee:
-        """The network as a fold has trained it."""
-        trainee = self.plan.make(self.n_classes)
-        trainee.load_parameters(network)
-        return trainee
-
-    def recipe(self, rows: IntArray) -> Recipe:
-        """The plan's recipe; with few rows batches are smaller, so that there are enough steps."""
-        recipe = self.plan.recipe
-        balanced = self.plan.settings.get("balanced")
-        if balanced is None:
-            balanced = is_unbalanced(self.labels[rows])
-        size = min(recipe.batch_size, max(8, 2 ** int(np.log2(max(8, len(rows) / 16)))))
-        return replace(recipe, balanced=bool(balanced), batch_size=size)
 
 
 @dataclass(slots=True)
@@ -607,35 +418,6 @@ class _Live:
         self.progress(self.phase + self.accuracy, 1, 1)
 
 
-_speeds: dict[tuple[Any, ...], Any] = {}
-
-
-def _speed(job: _Job) -> Speed:
-    """Measured once in a process for each network and boundary."""
-    plan = job.plan
-    scope = str(plan.settings.get("train"))
-    key = (plan.approach, plan.backbone, plan.boundary, scope, job.n_classes)
-    if key not in _speeds:
-        _speeds[key] = job.loop.measure_speed(
-            plan.make(job.n_classes),
-            job.inputs.shape,
-            job.inputs.dtype,
-            n_classes=job.n_classes,
-            batch_size=plan.recipe.batch_size,
-            check=job.check,
-        )
-    return _speeds[key]  # type: ignore[no-any-return]
-
-
-def forget_speeds() -> None:
-    """Measure anew how fast networks train; the machine may have been busy with something else."""
-    _speeds.clear()
-
-
-def _plain(backbone: Backbone) -> Backbone:
-    return replace(backbone, transform=backbone.transform.plain())
-
-
 def _epochs(log: TrainingLog) -> int:
     return int(1 + max(step.epoch for step in log.steps))
 
@@ -650,17 +432,11 @@ def _require_classes(labels: IntArray, classes: tuple[str, ...]) -> None:
 
 
 __all__ = [
-    "Loop",
-    "TrainingPlan",
     "Trains",
     "calibrated",
     "check_training",
     "cross_validate_trained",
     "fit_trained",
-    "forget_speeds",
-    "is_unbalanced",
     "merged",
-    "predicted_cost",
-    "starting_network",
     "trained_model",
 ]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from regraft.approaches.base import Approach, Asked, Profile, Turn
-from regraft.approaches.trained import TrainingPlan, Trains, check_training
+from regraft.approaches.plans import TrainingPlan
+from regraft.approaches.trained import Trains, check_training
 from regraft.backbones.architectures import FromScratch
 from regraft.backbones.backbone import Backbone, weights_path
 from regraft.backbones.built_in import default_backbone

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.approaches.fine_tune import FineTune
-from regraft.approaches.trained import calibrated, starting_network, trained_model
+from regraft.approaches.plans import starting_network
+from regraft.approaches.trained import calibrated, trained_model
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.backbones.sources import get_backbone

@@ -17,7 +17,8 @@ from regraft.approaches.base import (
     prediction_cost,
     seconds_expected,
 )
-from regraft.approaches.trained import forget_speeds, merged
+from regraft.approaches.costs import forget_speeds
+from regraft.approaches.trained import merged
 from regraft.errors import RegraftError
 from regraft.kinds import things
 from regraft.progress import note
