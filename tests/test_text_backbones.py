@@ -224,7 +224,7 @@ def test_a_backbone_of_photos_beside_one_of_texts_is_refused(
 ) -> None:
     said = regraft("fit", texts, "--backbone", f"hf:{folder}", "--backbone", "efficientnet_lite0")
     assert said.code != 0
-    assert "tiny reads texts and efficientnet_lite0 images; name backbones of one kind" in said.err
+    assert "tiny reads texts and efficientnet_lite0 photos; name backbones of one kind" in said.err
 
 
 @pytest.mark.slow
