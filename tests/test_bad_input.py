@@ -189,6 +189,7 @@ def test_a_folder_without_permission_is_a_row(
 # --- files that cannot be read
 
 
+@pytest.mark.slow
 def test_the_odd_corpus_is_fitted_and_every_bad_file_listed(
     regraft: CommandLine, here: Path, photo_folder: Path
 ) -> None:

@@ -182,6 +182,7 @@ def test_pictures_become_files_for_a_while(photo: Path) -> None:
 # --- where else inputs are taken
 
 
+@pytest.mark.slow
 def test_explaining_and_correcting_a_picture(
     photo: Path, made_once: Path, warm_cache: Path, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def in_base(*commands: Sequence[object], cwd: Path) -> tuple[list[int], str]:
     return json.loads(codes), "\n".join([*lines, done.stderr])
 
 
+@pytest.mark.slow
 def test_the_quick_path_needs_no_extra(photo_folder: Path, test_data: Path, tmp_path: Path) -> None:
     for name in ("clean", "messy"):
         copy_photos(test_data / "rooms" / "val" / name, tmp_path / "more" / name, 4)

@@ -223,6 +223,7 @@ def test_a_copied_project_and_a_copied_run(home: Home, regraft: CommandLine) -> 
     assert "fit photos --decisions" in rg.workflow.review_command(rg.read_run(alone))  # from here
 
 
+@pytest.mark.slow
 def test_a_run_that_moves_alone_says_what_it_lacks(home: Home, regraft: CommandLine) -> None:
     photos = home.photos(home.project / "photos")
     regraft.done("fit", "photos", *PROBE, "--out", "runs/a")

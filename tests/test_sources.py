@@ -78,6 +78,7 @@ def test_weights_that_timm_has_fetched_are_found(hub_home: Path, own_cache: Path
     assert stage_count(found) > 1
 
 
+@pytest.mark.slow
 def test_weights_of_torchvision_are_found(hub_home: Path, own_cache: Path) -> None:
     from torchvision import models
 
@@ -234,6 +235,7 @@ def test_maps_and_any_size_are_taken(tmp_path: Path, own_cache: Path) -> None:
     assert features.shape == (4,)
 
 
+@pytest.mark.slow
 def test_a_probe_on_a_foreign_network_is_fitted_saved_and_exported(
     tmp_path: Path, own_cache: Path, photo_folder: Path, regraft: CommandLine
 ) -> None:

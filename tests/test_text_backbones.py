@@ -75,6 +75,7 @@ def _expected(folder: Path, text: str = TEXT) -> np.ndarray:
     return found.numpy()
 
 
+@pytest.mark.slow
 def test_a_folder_of_sentence_transformers_is_a_backbone(folder: Path) -> None:
     found = get_backbone(f"hf:{folder}")
     assert (found.name, found.source, found.modality) == ("tiny", "folder tiny", "text")
@@ -98,6 +99,7 @@ def test_a_plain_folder_is_averaged(family: str, tmp_path: Path) -> None:
     assert _features(found) == pytest.approx(_expected(folder).mean(axis=0), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_another_pooling_of_the_same_weights_is_another_backbone(folder: Path) -> None:
     first = _features(get_backbone(f"hf:{folder}"))
     (folder / "modules.json").unlink()
@@ -134,6 +136,7 @@ def test_long_texts_are_cut_also_where_the_network_would_take_them(tmp_path: Pat
     assert _features(longer, "meal " * 990).shape == (WIDTH,)
 
 
+@pytest.mark.slow
 def test_weights_as_pytorch_saves_them_and_in_a_folder_below(tmp_path: Path) -> None:
     folder = tmp_path / "old"
     network = write_encoder(folder / "0_Transformer")

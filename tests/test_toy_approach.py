@@ -119,6 +119,7 @@ def test_it_is_planned_raced_reported_saved_and_exported(
     assert "nearest_mean" in (run / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_its_model_predicts_and_is_exported(
     photo_folder: Path, tmp_path: Path, regraft: CommandLine
 ) -> None:

@@ -65,6 +65,7 @@ def test_help_and_errors_name_it(toy: Path, made_once: Path, regraft: CommandLin
     assert f"bfloat: {SUMMARY}" in " ".join(shown.split())
 
 
+@pytest.mark.slow
 def test_it_is_written_checked_and_described(
     made_once: Path, tmp_path: Path, regraft: CommandLine
 ) -> None:

@@ -94,6 +94,7 @@ def test_help_and_errors_name_it(toy: Path) -> None:
     assert "colours:GRID" in shown
 
 
+@pytest.mark.slow
 def test_it_is_planned_fitted_reported_saved_and_exported(
     toy: Path, photo_folder: Path, tmp_path: Path, regraft: CommandLine
 ) -> None:

@@ -179,6 +179,7 @@ def test_going_on_from_a_probe_flatters_nothing(here: Path, regraft: CommandLine
     assert on.about.backbone.pretrained_on == "ImageNet-1k", "nothing was trained further"
 
 
+@pytest.mark.slow
 def test_going_on_from_a_network_that_knows_the_labels_is_told(
     here: Path, regraft: CommandLine
 ) -> None:

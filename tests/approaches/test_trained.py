@@ -316,6 +316,7 @@ def folds_of(data: Dataset, folds: int = 2) -> IntArray:
     return make_folds(data.train, folds=folds, seed=0)[None]
 
 
+@pytest.mark.slow
 def test_the_final_training_goes_on_from_the_network_of_the_fold(
     tiny: Backbone, data: Dataset
 ) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.commands import CommandLine, read_json
 
 
+@pytest.mark.slow
 def test_explain_writes_pictures_of_files(regraft: CommandLine, run_folder: Path) -> None:
     photos = sorted(Path("photos/clean").iterdir())[:2]
     Path("photos/broken.jpg").touch()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.commands import CommandLine
 
 
+@pytest.mark.slow
 def test_plan_as_csv_json_and_text(
     regraft: CommandLine, run_folder: Path, planned_once: None
 ) -> None:

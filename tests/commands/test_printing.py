@@ -137,6 +137,7 @@ def test_file_names_cannot_break_a_line(regraft: CommandLine, run_folder: Path) 
     assert r"there is no no\nsuch" in regraft("fit", "no\nsuch").error
 
 
+@pytest.mark.slow
 def test_tables_are_utf8_whatever_the_locale(made_once: Path, tmp_path: Path) -> None:
     folder = tmp_path / "照片"
     shutil.copytree(made_once / "photos", folder)

@@ -259,6 +259,7 @@ def learn(trainee: Trainee, *, epochs: int, rate: float) -> History:
     return train(trainee, texts, texts.labels, np.arange(48), recipe, n_classes=2)
 
 
+@pytest.mark.slow
 def test_an_encoder_learns_and_is_exported_restored_and_loaded(
     encoder: Path, tmp_path: Path
 ) -> None:
@@ -309,6 +310,7 @@ def test_word_vectors_in_a_padded_batch(kind: str) -> None:
     assert np.abs(together - together[::-1]).max() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_networks_on_word_vectors_learn_and_are_exported(kind: str, tmp_path: Path) -> None:
     trainee = vectors(kind)

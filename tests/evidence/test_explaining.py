@@ -235,6 +235,7 @@ def test_few_photos_are_compared_with_more_networks(made_once: Path, photos: lis
 # --- Photos that cannot be explained
 
 
+@pytest.mark.slow
 def test_photos_that_are_gone_or_changed_do_not_stop_the_others(
     made_once: Path, photos: list[Path], tmp_path: Path
 ) -> None:

@@ -170,6 +170,7 @@ def test_parts_grow_by_whole_groups() -> None:
     assert curve.forecast.gain.method == "power law, bootstrap over groups"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "law", [PowerLaw(0.05, 0.9, 0.5), PowerLaw(0.0, 0.6, 0.25), PowerLaw(0.2, 2.0, 0.9)]
 )
@@ -183,6 +184,7 @@ def test_the_interval_holds_the_truth_most_times(law: PowerLaw) -> None:
     assert hits >= 17
 
 
+@pytest.mark.slow
 def test_the_interval_holds_what_a_real_head_gains() -> None:
     """Gaussian classes: the truth is measured on fresh images; its law is none of powers."""
     rng = np.random.default_rng(0)

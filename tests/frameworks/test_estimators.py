@@ -71,6 +71,7 @@ def test_images_in_memory_say_the_same_as_their_files(
     assert RegraftClassifier().fit(same_size, labels).predict(same_size[:3]).shape == (3,)
 
 
+@pytest.mark.slow
 def test_scikit_learn_takes_it_apart_and_together(paths: np.ndarray, labels: np.ndarray) -> None:
     classifier = RegraftClassifier("linear_probe", settings={"views": 2}, seed=3)
     assert clone(classifier).get_params() == classifier.get_params()

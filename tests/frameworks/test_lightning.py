@@ -143,6 +143,7 @@ def test_what_is_wrong_with_the_photos_is_said(
 # --- Training
 
 
+@pytest.mark.slow
 def test_what_learns_changes_and_the_checkpoint_is_a_backbone(
     data: Dataset, tiny: Backbone, tmp_path: Path
 ) -> None:

@@ -483,6 +483,7 @@ def test_fastai_makes_a_complete_run(
     assert 'id="training"' in (run / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_probe_against_a_network_from_scratch_shows_what_transfer_bought(
     fit: Any, photo_folder: Path, quick_networks: None, tiny_network: tuple[str, ...]
 ) -> None:
