@@ -868,7 +868,8 @@ def test_control_c_at_any_moment_is_one_line(
             *notes, last = err.splitlines()
             # "interrupted" alone: while it was still loading, there is nothing to go on with.
             assert last == "interrupted" or last.startswith("interrupted: ")
-            assert set(notes) <= {"drawing the map of the photos"}  # a step of the fit itself
+            steps = {"comparing photos with each other", "drawing the map of the photos"}
+            assert set(notes) <= steps  # of the fit itself
             if (here / "run").exists():
                 _assert_not_taken_as_whole(here / "run")
     assert 130 in seen

@@ -75,7 +75,7 @@ def test_all_that_a_run_leaves(home: Home, regraft: CommandLine) -> None:
     photos, run = home.photos(home.project / "photos"), home.project / "runs" / "a"
     regraft.done("fit", photos, *FROZEN, "--out", run)
     regraft.done("scan", photos, "--report", home.project / "data.html")
-    regraft.done("fit", photos, *QUICK, "--out", home.project / "runs" / "b")
+    regraft.done("fit", photos, *PROBE, "--out", home.project / "runs" / "b")
     regraft.done("report", run, home.project / "runs" / "b", "--out", home.project / "both.html")
     regraft.done("export", run, home.project / "rooms.onnx")
     regraft.done("explain", home.project / "runs" / "b")
@@ -100,7 +100,7 @@ def test_data_far_away(home: Home, regraft: CommandLine) -> None:
     gone = home.root / "home" / "old" / USER / "gone.png"
     table.write_text("\n".join(["file,label", *lines, f"{gone},clean"]), encoding="utf-8")
     regraft.done(
-        *("fit", table, "--image-dir", photos, "--test", test, *QUICK),
+        *("fit", table, "--image-dir", photos, "--test", test, *PROBE),
         *("--out", "run", "--budget", "2m"),
     )
     run = home.project / "run"
