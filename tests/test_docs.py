@@ -240,6 +240,7 @@ def test_every_module_is_in_the_architecture() -> None:
         assert name in text, f"{name} is missing in docs/architecture.md"
 
 
+@pytest.mark.slow
 def test_the_example_of_the_package_runs(working_folder: Path) -> None:
     lines = (rg.__doc__ or "").splitlines()
     example = "\n".join(line for line in lines if line.startswith("    "))

@@ -62,6 +62,7 @@ def test_a_folder_in_the_form_of_the_hub_is_a_backbone(folder: Path, own_cache: 
     assert stage_count(found) == 3
 
 
+@pytest.mark.slow
 def test_what_the_hub_s_client_has_fetched_is_found(
     folder: Path, hub_home: Path, own_cache: Path
 ) -> None:

@@ -199,6 +199,7 @@ def test_explaining_and_correcting_a_picture(
     assert kept.label == "messy"
 
 
+@pytest.mark.slow
 def test_fit_plan_and_audit_take_a_dataset(
     made_once: Path, warm_cache: Path, tmp_path: Path
 ) -> None:

@@ -197,6 +197,7 @@ def _fails(self: rg.Model, folder: Path) -> Path:
     raise StorageError(f"could not write {folder}: it is full of {disk}/clean/1.png")
 
 
+@pytest.mark.slow
 def test_a_project_that_moves_takes_its_photos_along(home: Home, regraft: CommandLine) -> None:
     home.photos(home.project / "photos")
     regraft.done("fit", "photos", *PROBE, "--out", "runs/a")

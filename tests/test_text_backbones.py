@@ -91,6 +91,7 @@ def test_a_folder_of_sentence_transformers_is_a_backbone(folder: Path) -> None:
     assert stage_count(found) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["distilbert", "roberta", "electra"])
 def test_a_plain_folder_is_averaged(family: str, tmp_path: Path) -> None:
     folder = write_encoder(tmp_path / family, family)

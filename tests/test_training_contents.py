@@ -206,6 +206,7 @@ def test_going_on_from_a_network_that_knows_the_labels_is_told(
     assert rg.load("on").contents.known_to_backbone(known).sum() == 20
 
 
+@pytest.mark.slow
 def test_a_flattered_run_is_neither_the_best_nor_promoted(here: Path, regraft: CommandLine) -> None:
     data = rg.scan("photos")
     before = trained_on(here / "before", [row.sha256 for row in data.train])

@@ -54,6 +54,7 @@ def test_explain_writes_pictures_of_files(regraft: CommandLine, run_folder: Path
     assert data["left_out"] == [{"path": "photos/broken.jpg", "reason": "the file is empty"}]
 
 
+@pytest.mark.slow
 def test_explain_makes_the_maps_of_a_run(regraft: CommandLine, run_folder: Path) -> None:
     assert "show-heat" not in (run_folder / "report.html").read_text(encoding="utf-8")
     kept = {name: (run_folder / name).read_bytes() for name in ("run.json", "predictions.csv")}

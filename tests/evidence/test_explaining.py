@@ -226,6 +226,7 @@ def test_maps_that_do_not_change_are_not_shown(
     assert "cannot be trusted" in found.check.text
 
 
+@pytest.mark.slow
 def test_few_photos_are_compared_with_more_networks(made_once: Path, photos: list[Path]) -> None:
     check = explain_photos(made_once / "run", ask(photos[:1])).check
     assert check is not None
@@ -440,6 +441,7 @@ def test_the_box_follows_the_resize(
         assert heat_map.box == pytest.approx(box, abs=0.005)
 
 
+@pytest.mark.slow
 def test_with_two_views_a_mirrored_photo_has_the_mirrored_map(
     photo_folder: Path, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_any_points_give_a_law_that_never_rises(errors: list[float], seed: int) 
     assert all(0 <= e <= 1 for e in at)
 
 
+@pytest.mark.slow
 @given(laws, st.integers(20, 200), st.integers(2, 4), st.integers(0, 100))
 @settings(max_examples=25, deadline=None)
 def test_a_curve_holds_together(law: PowerLaw, n: int, k: int, seed: int) -> None:

@@ -260,6 +260,7 @@ def test_photos_that_cannot_be_read_are_left_out(run: rg.Run, model: rg.Model, h
         export_model(model, "other.onnx", check=[bad])
 
 
+@pytest.mark.slow
 def test_half_precision_is_half_the_size(run: rg.Run, model: rg.Model, here: Path) -> None:
     found = export_model(model, "half.onnx", check=photos(run), precision="half")
     assert found.bytes < 0.52 * found.bytes_before

@@ -56,6 +56,7 @@ def test_numbers_as_labels_keep_their_order_and_kind(paths: np.ndarray, labels: 
     assert (classifier.predict(paths) == numbers).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_images_in_memory_say_the_same_as_their_files(
     paths: np.ndarray, labels: np.ndarray, tmp_path: Path
 ) -> None:

@@ -195,6 +195,7 @@ def _assert_alike(model: regraft.Model, learner: Any, data: Dataset) -> None:
             assert np.abs(np.asarray(probabilities) - said.probabilities).max() < 0.01
 
 
+@pytest.mark.slow
 def test_two_views_are_averaged(data: Dataset, tiny: Backbone) -> None:
     model = LinearProbe(tiny, views=2).fit(data)
     learner = to_learner(model)

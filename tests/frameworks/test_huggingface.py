@@ -248,6 +248,7 @@ def test_timm_and_transformers_say_what_the_model_says(data: rg.Dataset, tmp_pat
         save_timm(model, folder)
 
 
+@pytest.mark.slow
 def test_a_squashed_photo_is_squashed_by_timm(data: rg.Dataset, tmp_path: Path) -> None:
     import timm
 
@@ -264,6 +265,7 @@ def test_a_squashed_photo_is_squashed_by_timm(data: rg.Dataset, tmp_path: Path) 
     np.testing.assert_allclose(found[0], model.predict([path])[0].probabilities, atol=0.01)
 
 
+@pytest.mark.slow
 def test_what_timm_cannot_load_goes_out_as_onnx(data: rg.Dataset, tmp_path: Path) -> None:
     weights = write_weights(tmp_path / "mine.pth")
     backbone = get_backbone(str(weights), architecture=ARCHITECTURE)

@@ -173,6 +173,7 @@ def test_what_learns_changes_and_the_checkpoint_is_a_backbone(
     assert all(torch.equal(state[name], tensor) for name, tensor in trained.items())
 
 
+@pytest.mark.slow
 def test_the_head_begins_as_a_probe_of_the_training_photos_alone(
     data: Dataset, tiny: Backbone
 ) -> None:

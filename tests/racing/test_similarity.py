@@ -142,6 +142,7 @@ def test_five_real_sets_rank_as_one_would(test_data: Path, tmp_path: Path) -> No
     }
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_remembered_by_content_and_backbone(
     photo_folder: Path, own_cache: Path
 ) -> None:

@@ -558,6 +558,7 @@ def test_a_budget_that_is_too_short_says_what_is_needed(
         )
 
 
+@pytest.mark.slow
 def test_a_final_training_that_fails_falls_back_to_the_probe(
     fit: Any,
     photo_folder: Path,
