@@ -65,7 +65,9 @@ def test_the_table_above_has_every_family() -> None:
     assert [read_architecture(architecture_json(a)) for a in built_in] == built_in
 
 
-@pytest.mark.parametrize("saved", [None, 7, [], {}, {"family": "magic"}, {"family": "timm"}])
+@pytest.mark.parametrize(
+    "saved", [None, 7, [], {}, {"family": "magic"}, {"family": "timm"}, {"family": []}]
+)
 def test_what_is_no_architecture_is_refused(saved: object) -> None:
     with pytest.raises(BackboneError, match="is no architecture"):
         read_architecture(saved)

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -374,18 +374,23 @@ def read_architecture(saved: object) -> Architecture:
     """
     if isinstance(saved, str):
         return architecture_named(saved)
-    family = saved.get("family") if isinstance(saved, dict) else None
-    brought = {
-        type(backbone.architecture) for kind in KINDS.values() for backbone in kind.backbones()
-    }
-    known = {type_.__struct_config__.tag: type_ for type_ in (*get_args(Architecture), *brought)}
     try:
-        architecture: Architecture = msgspec.convert(saved, known.get(family, Architecture))
+        architecture: Architecture = msgspec.convert(saved, _type_of(saved))
     except msgspec.ValidationError as error:
         raise BackboneError(
             f"{saved!r:.80} is no architecture ({error}); it may be of a newer version of regraft"
         ) from error
     return architecture
+
+
+def _type_of(saved: object) -> Any:
+    """The type that a kind of input brought under the family that is named; else any known here."""
+    family = saved.get("family") if isinstance(saved, dict) else None
+    for kind in KINDS.values():
+        for backbone in kind.backbones():
+            if backbone.architecture.__struct_config__.tag == family:
+                return type(backbone.architecture)
+    return Architecture
 
 
 def architecture_named(name: str) -> Architecture:

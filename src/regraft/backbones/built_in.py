@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from regraft.backbones.architectures import (
     Architecture,
     NetworkFacts,
@@ -124,9 +126,12 @@ def default_backbone(modality: str = IMAGE) -> Backbone:
     Raises:
         BackboneError: there is none.
     """
-    for backbone in kind_named(modality).backbones():
-        return backbone  # type: ignore[no-any-return]
-    raise BackboneError(f"there is no built-in backbone for {modality}; name one with --backbone")
+    backbones: Sequence[Backbone] = kind_named(modality).backbones()
+    if not backbones:
+        raise BackboneError(
+            f"there is no built-in backbone for {modality}; name one with --backbone"
+        )
+    return backbones[0]
 
 
 def list_backbones() -> tuple[Backbone, ...]:

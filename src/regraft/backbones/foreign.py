@@ -161,7 +161,6 @@ def _in_form(model: Any, path: Path, name: str, *, last: bool, output: str) -> A
 
 def _width(model: Any, path: Path, size: int) -> int:
     """d, by running the network once."""
-
     from regraft.engines.devices import load_graph
     from regraft.errors import ModelError
 
