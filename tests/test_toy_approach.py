@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import regraft as rg
 from regraft.approaches import APPROACHES
 from regraft.errors import UsageError
 from tests.commands import CommandLine, help_of
+from tests.toys import toy_module
 
 FILE = '''
 """Nearest class mean: logits are minus the squared distances to the shrunken class means."""
@@ -78,15 +77,9 @@ class NearestMean:
 @pytest.fixture(autouse=True)
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file of the toy, and its row in the registry."""
-    folder = tmp_path / "toy"
-    folder.mkdir()
-    (folder / "toy_means.py").write_text(FILE, encoding="utf-8")
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setitem(
-        APPROACHES, "nearest_mean", importlib.import_module("toy_means").NearestMean
-    )
-    yield folder
-    sys.modules.pop("toy_means", None)
+    with toy_module(tmp_path / "toy", "toy_means", FILE) as module:
+        monkeypatch.setitem(APPROACHES, "nearest_mean", module.NearestMean)
+        yield tmp_path / "toy"
 
 
 def test_help_and_errors_name_it(toy: Path, photo_folder: Path) -> None:

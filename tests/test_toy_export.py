@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from onnx import numpy_helper
 
 from regraft.exporting.precisions import PRECISIONS, Precision, precisions_table
 from tests.commands import CommandLine, help_of
+from tests.toys import toy_module
 
 FILE = '''
 """Weights with the eight bits of bfloat16 behind the point, as some chips compute."""
@@ -41,14 +41,10 @@ SUMMARY = "weights cut to bfloat16"
 @pytest.fixture(autouse=True)
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file of the toy, and its row in the table."""
-    folder = tmp_path / "toy"
-    folder.mkdir()
-    (folder / "toy_bfloat.py").write_text(FILE, encoding="utf-8")
-    monkeypatch.syspath_prepend(str(folder))
-    convert = importlib.import_module("toy_bfloat").convert
-    monkeypatch.setitem(PRECISIONS, "bfloat", Precision(summary=SUMMARY, convert=convert))
-    yield folder
-    sys.modules.pop("toy_bfloat", None)
+    with toy_module(tmp_path / "toy", "toy_bfloat", FILE) as module:
+        row = Precision(summary=SUMMARY, convert=module.convert)
+        monkeypatch.setitem(PRECISIONS, "bfloat", row)
+        yield tmp_path / "toy"
 
 
 def test_help_and_errors_name_it(toy: Path, made_once: Path, regraft: CommandLine) -> None:

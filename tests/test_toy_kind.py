@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from regraft.errors import UsageError
 from regraft.kinds import KINDS
 from regraft.serving.app import create_app
 from tests.commands import FROZEN, QUICK, CommandLine
+from tests.toys import toy_module
 
 FILE = Path(__file__).with_name("toy_numbers.py")
 
@@ -28,13 +27,9 @@ FILE = Path(__file__).with_name("toy_numbers.py")
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The file of the toy, and its row in the table."""
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "toy"
-    folder.mkdir()
-    shutil.copy(FILE, folder / "toy_readings.py")
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setitem(KINDS, "readings", importlib.import_module("toy_readings").KIND)
-    yield
-    sys.modules.pop("toy_readings", None)
+    with toy_module(tmp_path / "toy", "toy_readings", FILE.read_text(encoding="utf-8")) as module:
+        monkeypatch.setitem(KINDS, "readings", module.KIND)
+        yield
 
 
 def _words_of(page: Path) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from regraft.frameworks.tracking import all_points
 from regraft.metrics import METRICS, Metric
 from regraft.metrics.rates import NOT_MEASURED
 from tests.commands import QUICK, CommandLine, read_json
+from tests.toys import toy_module
 
 FILE = '''
 """Matthews correlation of labels and predictions for any number of classes (Gorodkin 2004)."""
@@ -51,14 +50,9 @@ ROW: dict[str, Any] = {
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file of the toy, and its row in the table."""
-    folder = tmp_path / "toy"
-    folder.mkdir()
-    (folder / "toy_matthews.py").write_text(FILE, encoding="utf-8")
-    monkeypatch.syspath_prepend(str(folder))
-    statistic = importlib.import_module("toy_matthews").matthews
-    monkeypatch.setitem(METRICS, "matthews", Metric(**ROW, statistic=statistic))
-    yield folder
-    sys.modules.pop("toy_matthews", None)
+    with toy_module(tmp_path / "toy", "toy_matthews", FILE) as module:
+        monkeypatch.setitem(METRICS, "matthews", Metric(**ROW, statistic=module.matthews))
+        yield tmp_path / "toy"
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from regraft.backbones.sources import SOURCES, Source, backbone_forms, get_backbone, sources_table
 from regraft.errors import BackboneError
 from tests.commands import FROZEN, CommandLine, help_of
+from tests.toys import toy_module
 
 FILE = '''
 """Mean colours of the cells of a grid: "colours:4" makes 48 numbers of a photo, without weights."""
@@ -70,14 +70,9 @@ ROW = {"forms": ("colours:GRID",), "summary": "mean colours of the cells of a gr
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file of the toy, and its row in the table."""
-    folder = tmp_path / "toy"
-    folder.mkdir()
-    (folder / "toy_colours.py").write_text(FILE, encoding="utf-8")
-    monkeypatch.syspath_prepend(str(folder))
-    find = importlib.import_module("toy_colours").find
-    monkeypatch.setitem(SOURCES, "colours", Source(**ROW, find=find))
-    yield folder
-    sys.modules.pop("toy_colours", None)
+    with toy_module(tmp_path / "toy", "toy_colours", FILE) as module:
+        monkeypatch.setitem(SOURCES, "colours", Source(**ROW, find=module.find))
+        yield tmp_path / "toy"
 
 
 def test_help_and_errors_name_it(toy: Path) -> None:
