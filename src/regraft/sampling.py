@@ -26,6 +26,8 @@ def stratified_sample(
     >>> stratified_sample(np.array([0, 0, 0, 0, 1, 1]), 3).size
     3
     """
+    if len(labels) <= size:
+        return np.arange(len(labels))
     place = np.empty(len(labels))
     random = np.random.default_rng(seed)
     for label in np.unique(labels):
