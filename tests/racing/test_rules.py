@@ -306,11 +306,10 @@ _OFF = {
         Stop(),
     ),
 }
-# These have no part in a move; see `test_verdict.py`, `test_halving.py`, `test_comparison.py`.
+# These have no part in a move; see `test_verdict.py`, `test_comparison.py`.
 _ELSEWHERE = {
     "at most 40 % for frozen networks",
     "among equals the cheapest is chosen",
-    "what is clearly behind is stopped",
 }
 
 

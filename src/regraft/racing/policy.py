@@ -59,15 +59,6 @@ class Policy:
     # Accuracy within which candidates that the test cannot part are told by their cost.
     alike: float = 0.005
 
-    # Successive halving: the epoch, from 0, of the first rung, and how many times further the next
-    # one is; of those at a rung, one in as many goes on.
-    first_rung: int = 2
-    reduction: int = 3
-
-    # Accuracy behind the best after as many epochs that stops nobody: on a fold of forty images
-    # less is noise.
-    stop_gap: float = 0.05
-
 
 DEFAULT_POLICY = Policy()
 
@@ -83,6 +74,5 @@ WITHOUT: Mapping[str, Policy] = {
     "only contenders get further time": replace(DEFAULT_POLICY, contender_gap=math.inf),
     "contenders are trained longer": replace(DEFAULT_POLICY, extension=math.inf),
     "among equals the cheapest is chosen": replace(DEFAULT_POLICY, alike=0.0),
-    "what is clearly behind is stopped": replace(DEFAULT_POLICY, stop_gap=math.inf),
 }
 """Each rule in a few words, and the policy in which it is off."""

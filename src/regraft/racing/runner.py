@@ -188,12 +188,7 @@ class _Runner:
 
     def _on_first_fold(self, turn: _Turn, cost: Cost, move: FirstFold) -> Candidate:
         course, approach = self.course, turn.approach
-        report = course.race.curve(turn.key, course.policy, competes=not approach.is_baseline)
-        limits = replace(
-            course.limits(folds=(0,)),
-            stop_by=course.clock.deadline - move.reserve_s,
-            on_epoch=lambda _fold, epoch, accuracy: report(epoch, accuracy),
-        )
+        limits = replace(course.limits(folds=(0,)), stop_by=course.clock.deadline - move.reserve_s)
         adapted = approach.with_epochs(move.epochs)
         predicted = course.predict(adapted, limits)
         if not isinstance(predicted, Predicted):
