@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -283,46 +281,6 @@ def test_the_time_is_divided_among_all_and_what_is_saved_goes_to_later_ones(
     scratch = _scratch(0.6, clock)
     raced([Fake(0.7, "probe"), *tuned, scratch], data, budget_s=30)
     assert [one.reported[0] for one in (*tuned, scratch)] == [6, 6, 7, 3]
-
-
-def _saves_time(rate: float, clock: Clock, name: str, **options: Any) -> FakeTrained:
-    """Says that an epoch takes a second, and takes a fifth of it."""
-    return FakeTrained(rate, clock, name, slower=0.2, **options)
-
-
-def test_time_that_nobody_needs_goes_to_a_contender_that_had_few_epochs(
-    data: Dataset, clock: Clock
-) -> None:
-    assert data.test
-    many = many_rows(1_300)  # and a test set: there are no further folds
-    leader, other = _saves_time(0.95, clock, "leader", epochs=4), _saves_time(0.95, clock, "other")
-    broken = FakeTrained(0.95, clock, "broken", fails={0: TrainingError("came apart")})
-    found = raced([leader, other, broken], many, budget_s=17)
-    few, many_epochs = other.reported
-    assert few < 6
-    assert many_epochs == found.candidates[1].approach.settings["epochs"] >= 1.5 * few
-    assert len(leader.reported) == 1  # what it lacks it gets in the final training
-    assert found.to_dict()["candidates"][1]["predicted_seconds"] == many_epochs
-
-
-@pytest.mark.parametrize("change", ["worse", "fails"])
-def test_more_epochs_that_do_not_help_are_not_kept(clock: Clock, change: str) -> None:
-    class Other(FakeTrained):
-        def with_epochs(self, epochs: int) -> FakeTrained:
-            found = replace(self, epochs=epochs)
-            if not self.reported:
-                return found
-            if change == "worse":
-                return replace(found, rate=0.5)
-            return replace(found, fails={0: TrainingError("came apart")})
-
-    leader = _saves_time(0.95, clock, "leader", epochs=4)
-    other = Other(0.95, clock, "other", slower=0.2)
-    broken = FakeTrained(0.95, clock, "broken", fails={0: TrainingError("came apart")})
-    found = raced([leader, other, broken], many_rows(1_300), budget_s=17)
-    assert len(other.calls) == 2
-    assert found.candidates[1].status == "done"
-    assert found.candidates[1].approach.settings["epochs"] == other.reported[0]
 
 
 def test_what_is_far_behind_is_trained_to_its_end_and_gets_no_further_fold(

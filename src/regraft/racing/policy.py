@@ -47,14 +47,9 @@ class Policy:
     # choose by, and the time is worth more in the epochs of the final training.
     one_fold_from: float = 1_000
 
-    # Accuracy behind the leader up to which a candidate gets further folds, more epochs and time
-    # for a final training: one that is further behind is seldom chosen after all.
+    # Accuracy behind the leader up to which a candidate gets further folds and time for a final
+    # training: one that is further behind is seldom chosen after all.
     contender_gap: float = 0.02
-
-    # Times its epochs, from which a contender is trained once more with the time that is left over
-    # in the end: else what few epochs cost it would be held against it. A few epochs more are not
-    # worth beginning again.
-    extension: float = 1.5
 
     # Accuracy within which candidates that the test cannot part are told by their cost.
     alike: float = 0.005
@@ -72,7 +67,6 @@ WITHOUT: Mapping[str, Policy] = {
     "what one pass rules out is not timed": replace(DEFAULT_POLICY, fewest_passes=0.0),
     "one fold is enough from 1,000 images": replace(DEFAULT_POLICY, one_fold_from=math.inf),
     "only contenders get further time": replace(DEFAULT_POLICY, contender_gap=math.inf),
-    "contenders are trained longer": replace(DEFAULT_POLICY, extension=math.inf),
     "among equals the cheapest is chosen": replace(DEFAULT_POLICY, alike=0.0),
 }
 """Each rule in a few words, and the policy in which it is off."""

@@ -29,7 +29,6 @@ from regraft.racing.outcomes import Measured, Skipped, Training, ended_by
 from regraft.racing.rules import next_move
 from regraft.racing.state import (
     Entrant,
-    Extend,
     FirstFold,
     Move,
     NextFold,
@@ -76,7 +75,6 @@ class _Turn:
         )
         pass_s = seconds_expected(network, len(course.data.train))
         self.progress: Waiting | Timed | Candidate = Waiting(pass_s, self.recalled is not None)
-        self.is_extended = False
 
     @property
     def result(self) -> Measured | None:
@@ -87,15 +85,11 @@ class _Turn:
         """How far it is, in the terms of the rules, with the accuracy that is expected of it."""
         match self.progress:
             case Candidate(_, Measured(training=Training() as training) as measured):
-                folds = measured.cross_validation
                 return Trained(
                     accuracy=measured.accuracy.value,
                     expected=expected,
                     cost=training.cost,
-                    wanted_epochs=training.wanted_epochs,
-                    epochs=int(folds.chosen["epochs"]),
-                    folds_done=folds.folds_done,
-                    is_extended=self.is_extended,
+                    folds_done=measured.cross_validation.folds_done,
                     is_broken=bool(training.broken),
                 )
             case Candidate():
@@ -155,14 +149,6 @@ class _Runner:
                 Candidate(approach, Measured(training=Training() as training) as measured),
             ):
                 turn.progress = self._on_next_fold(turn, approach, measured, training)
-            case (
-                Extend(_, epochs),
-                Candidate(_, Measured(training=Training(cost)) as measured) as before,
-            ):
-                longer = cost.at(epochs)
-                longer = replace(longer, once=longer.once - cost.once)  # the rest is done already
-                turn.progress = self._extended(turn, before, measured, longer)
-                turn.is_extended = True
             case _:
                 raise TypeError(f"{move} is no move for {turn.progress}")
 
@@ -209,19 +195,6 @@ class _Runner:
         both = Predicted(merged(folds, predicted.predictions), measured.seconds + predicted.seconds)
         both = self.course.race.keep(turn.key, both)
         return Candidate(approach, self.course.measured(approach, both, training))
-
-    def _extended(
-        self, turn: _Turn, before: Candidate, measured: Measured, cost: Cost
-    ) -> Candidate:
-        """The candidate with the epochs of `cost` on its fold, if that is no worse."""
-        longer = turn.approach.with_epochs(cost.epochs)
-        predicted = self.course.predict(longer, self.course.limits(folds=(0,)))
-        if not isinstance(predicted, Predicted):
-            return before  # what was finished still counts
-        if self.course.measured(longer, predicted).accuracy.value < measured.accuracy.value:
-            return before
-        predicted = self.course.race.keep(turn.key, predicted)
-        return self._done(turn, longer, predicted, cost)
 
     def _done(
         self, turn: _Turn, approach: TrainedApproach, predicted: Predicted, cost: Cost

@@ -39,17 +39,14 @@ class Trained:
     """What its folds have told so far.
 
     `accuracy` is that on its own folds, `expected` that on all images, see
-    `verdict.expected_accuracies`; `cost` is for the epochs that it was given, of which it used
-    `epochs`. No more is done with one that `is_broken`, for a later fold failed.
+    `verdict.expected_accuracies`; `cost` is for the epochs that it was given. No more is done with
+    one that `is_broken`, for a later fold failed.
     """
 
     accuracy: float
     expected: float
     cost: Cost
-    wanted_epochs: int
-    epochs: int
     folds_done: int = 1
-    is_extended: bool = False
     is_broken: bool = False
 
 
@@ -150,16 +147,8 @@ class NextFold:
 
 
 @dataclass(frozen=True, slots=True)
-class Extend:
-    """Train a candidate on the first fold again, for more epochs."""
-
-    entrant: int
-    epochs: int
-
-
-@dataclass(frozen=True, slots=True)
 class Stop:
     """Nothing more is worth its time."""
 
 
-Move: TypeAlias = Time | Skip | FirstFold | NextFold | Extend | Stop
+Move: TypeAlias = Time | Skip | FirstFold | NextFold | Stop
