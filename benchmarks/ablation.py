@@ -5,7 +5,7 @@ Data      those of `race`, with its budgets and held-out photos: simulated fabri
           clothing, rooms; seeds 0 to 2
 Expected  no target: a rule whose absence costs less than the interval may be deleted
 
-Ten rules on four sets with three seeds would be 120 fits, of 5 to 20 minutes each. Instead every
+Nine rules on four sets with three seeds would be 108 fits, of 5 to 20 minutes each. Instead every
 candidate is trained once for a set and a seed (`recordings.py`), and the race itself, with and
 without each rule, runs on these recordings by a clock that moves on by their seconds: a replay
 takes a second. Half of the replays are on a machine that is busy, where everything takes three

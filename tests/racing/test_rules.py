@@ -157,13 +157,6 @@ def test_the_baseline_has_its_share_and_more_only_where_nobody_waits() -> None:
     )
 
 
-def test_an_old_cost_is_measured_again_where_there_is_a_limit() -> None:
-    old = entrant(Timed(cost(), measured_at=100.0))
-    assert next_move(state(old, now=145.0)) == Time(0)
-    assert isinstance(next_move(state(old, now=145.0, left_s=math.inf)), FirstFold)
-    assert isinstance(next_move(state(old, now=144.9)), FirstFold)
-
-
 # --- further folds
 
 
@@ -255,10 +248,6 @@ _OFF = {
     "a margin on predicted seconds": (
         state(entrant(TIMED), left_s=20.0),
         FirstFold(0, 10, EXPORT_S),
-    ),
-    "costs are measured again": (
-        state(entrant(TIMED), now=500.0),
-        FirstFold(0, 10, 1.15 * EXPORT_S),
     ),
     "expensive networks are timed last": (
         state(entrant(Waiting(), last_stages=2, **HEAVY), entrant(Waiting(), last_stages=4)),

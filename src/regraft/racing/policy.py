@@ -31,10 +31,6 @@ class Policy:
     # cent (docs/benchmarks.md), and a training that is cut off has no result.
     margin: float = 1.15
 
-    # After so many seconds a cost is measured again: on solar cells something else disturbed the
-    # first measurement, and a third of the budget was left over in the end.
-    remeasure_after_s: float = 45.0
-
     # Work of a prediction (`prediction_cost`) from which a network is expensive: it is timed after
     # the others, and perhaps not at all. Word vectors take 3e7, a text encoder 6e9, photos 2e11.
     expensive_work: float = 1e9
@@ -62,7 +58,6 @@ WITHOUT: Mapping[str, Policy] = {
     "at most 10 % for timing": replace(DEFAULT_POLICY, timing_share=math.inf),
     "at most 15 % for training from scratch": replace(DEFAULT_POLICY, baseline_share=math.inf),
     "a margin on predicted seconds": replace(DEFAULT_POLICY, margin=1.0),
-    "costs are measured again": replace(DEFAULT_POLICY, remeasure_after_s=math.inf),
     "expensive networks are timed last": replace(DEFAULT_POLICY, expensive_work=math.inf),
     "what one pass rules out is not timed": replace(DEFAULT_POLICY, fewest_passes=0.0),
     "one fold is enough from 1,000 images": replace(DEFAULT_POLICY, one_fold_from=math.inf),

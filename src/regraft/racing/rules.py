@@ -114,9 +114,6 @@ def _first_fold(state: State, i: int, stage: Timed, policy: Policy) -> Move:
     """As many epochs as there is time for, divided among all that wait."""
     if state.left_s <= 0:
         return Skip(i, _USED_UP)
-    is_old = state.now - stage.measured_at >= policy.remeasure_after_s
-    if is_old and not math.isinf(state.left_s):
-        return Time(i)
     waiting = [(e.is_baseline, c) for e in state.entrants[i:] if (c := e.contender) is not None]
     demand = Demand(
         contenders=[contender for is_baseline, contender in waiting if not is_baseline],

@@ -17,7 +17,6 @@ from regraft.approaches.base import (
     prediction_cost,
     seconds_expected,
 )
-from regraft.approaches.costs import forget_speeds
 from regraft.approaches.trained import merged
 from regraft.errors import RegraftError
 from regraft.kinds import things
@@ -121,7 +120,6 @@ class _Runner:
             left_s=course.clock.left,
             budget_s=course.budget_s,
             timing_s=course.clock.now - self.began,
-            now=course.clock.now,
             images=len(data.train),
             folds=course.n_folds,
             has_test=bool(data.test),
@@ -140,8 +138,8 @@ class _Runner:
         match move, turn.progress:
             case Skip(_, reason), _:
                 turn.progress = Candidate(turn.approach, Skipped(reason))
-            case Time(), Waiting() | Timed() as before:
-                turn.progress = self._timed(turn, before)
+            case Time(), Waiting():
+                turn.progress = self._timed(turn)
             case FirstFold(), Timed(cost):
                 turn.progress = self._on_first_fold(turn, cost, move)
             case (
@@ -152,23 +150,18 @@ class _Runner:
             case _:
                 raise TypeError(f"{move} is no move for {turn.progress}")
 
-    def _timed(self, turn: _Turn, before: Waiting | Timed) -> Timed | Candidate:
+    def _timed(self, turn: _Turn) -> Timed | Candidate:
         """What it costs; of what has its result that is asked after the deadline as well."""
-        course, approach, is_again = self.course, turn.approach, isinstance(before, Timed)
-        note(course.progress, f"timing {approach_title(approach)}{' again' if is_again else ''}")
-        if is_again:
-            forget_speeds()
+        course, approach = self.course, turn.approach
+        note(course.progress, f"timing {approach_title(approach)}")
         limits = course.limits() if turn.recalled is None else Limits()
         began = course.clock.now
         try:
             cost = approach.cost(course.data, folds=course.n_folds, limits=limits, jobs=course.jobs)
         except RegraftError as error:
-            now = course.clock.now
-            if isinstance(before, Timed):
-                return replace(before, measured_at=now)
-            return Candidate(approach, ended_by(error, now - began))
+            return Candidate(approach, ended_by(error, course.clock.now - began))
         if turn.recalled is None:
-            return Timed(cost, course.clock.now)
+            return Timed(cost)
         adapted = approach.with_epochs(int(turn.recalled.predictions.chosen["epochs"]))
         return self._done(turn, adapted, turn.recalled, cost.at(adapted.planned_epochs))
 
