@@ -5,7 +5,7 @@ Data      those of `race`, with its budgets and held-out photos: simulated fabri
           clothing, rooms; seeds 0 to 2
 Expected  no target: a rule whose absence costs less than the interval may be deleted
 
-Twelve rules on four sets with three seeds would be 144 fits, of 5 to 20 minutes each. Instead every
+Nine rules on four sets with three seeds would be 108 fits, of 5 to 20 minutes each. Instead every
 candidate is trained once for a set and a seed (`recordings.py`), and the race itself, with and
 without each rule, runs on these recordings by a clock that moves on by their seconds: a replay
 takes a second. Half of the replays are on a machine that is busy, where everything takes three
@@ -18,7 +18,7 @@ the environment variable REGRAFT_RECORDINGS names, and made once; without one it
 One set, one rule:
 
     python -c "from benchmarks import ablation as a; print(*a.run(names=['rooms'], seeds=[0],
-        rules=['what is clearly behind is stopped']), sep=chr(10))"
+        rules=['a margin on predicted seconds']), sep=chr(10))"
 """
 
 from __future__ import annotations

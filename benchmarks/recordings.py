@@ -9,7 +9,6 @@ of epochs, and turns the clock of a `Machine` forward.
 from __future__ import annotations
 
 import json
-import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -204,7 +203,7 @@ class Replay:
     def cross_validate(
         self, _data: rg.Dataset, folds: IntArray, *, limits: Limits = NO_LIMITS, **_options: Any
     ) -> CrossValidation:
-        """Its predictions, after its seconds, and after each epoch its accuracy."""
+        """Its predictions, after its seconds."""
         predictions, seconds = self.take.predicted
         if self.recording.cost is None:
             self.machine.spend(seconds)
@@ -218,7 +217,7 @@ class Replay:
         used = int(predictions.chosen["epochs"])
         each_s = seconds / predictions.folds_done / used
         epochs = used if used < recorded else self.approach.planned_epochs  # it ended by itself
-        done = self._train(number, epochs, _accuracies(predictions, number), each_s, limits)
+        done = self._train(epochs, each_s, limits)
         logits = np.full((len(predictions.labels), 0), np.nan)
         if predictions.logits is not None:
             logits = np.where((folds[0] == number)[:, None], predictions.logits, np.nan)
@@ -226,9 +225,7 @@ class Replay:
         log = tuple(entry for entry in predictions.log if entry.fold == number)
         return calibrated(folds[0], predictions.labels, logits, chosen, log)
 
-    def _train(
-        self, number: int, epochs: int, accuracies: list[float], each_s: float, limits: Limits
-    ) -> int:
+    def _train(self, epochs: int, each_s: float, limits: Limits) -> int:
         """Spend the epochs; how many there were."""
         pace = self.machine.factor()
         for epoch in range(epochs):
@@ -236,11 +233,4 @@ class Replay:
                 return epoch
             self.machine.now += each_s * pace
             limits.check()
-            limits.on_epoch(number, epoch, accuracies[min(epoch, len(accuracies) - 1)])
         return epochs
-
-
-def _accuracies(predictions: CrossValidation, number: int) -> list[float]:
-    """The accuracy on a fold after each epoch."""
-    (log,) = (entry for entry in predictions.log if entry.fold == number)
-    return [step.fold_accuracy for step in log.steps if step.step < 0] or [math.nan]

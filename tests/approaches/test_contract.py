@@ -246,10 +246,7 @@ def test_an_approach_that_trains_predicts_out_of_fold_and_fits(
     assert approach.settings["epochs"] == approach.planned_epochs == 2
 
     folds = repeated_folds(data, folds=4, repeats=2, seed=3)
-    ends: list[tuple[int, int]] = []
-    limits = Limits(folds=(0,), on_epoch=lambda fold, epoch, _: ends.append((fold, epoch)))
-    first = approach.cross_validate(data, folds, limits=limits)
-    assert ends == [(0, 0), (0, 1)]
+    first = approach.cross_validate(data, folds, limits=Limits(folds=(0,)))
     assert np.array_equal(first.folds, folds[:1])
     assert first.probabilities.shape == (1, 24, 2)
     assert np.array_equal(first.covered, folds[0] == 0)

@@ -61,7 +61,7 @@ def test_a_race_on_recordings_ends_within_its_budget_with_the_best_model() -> No
 
 
 def test_a_rule_that_is_off_changes_what_is_spent() -> None:
-    rule = "what is clearly behind is stopped"
+    rule = "only contenders get further time"
     before, after = (
         replay(STAGE, policy, budget_s=600.0, load=1.0)
         for policy in (DEFAULT_POLICY, WITHOUT[rule])
@@ -73,16 +73,13 @@ def test_a_rule_that_is_off_changes_what_is_spent() -> None:
     assert rows[1].measured.startswith("quiet +0.0 points [")
 
 
-def test_a_training_ends_by_the_limit_it_is_given_and_reports_each_epoch() -> None:
+def test_a_training_ends_by_the_limit_it_is_given() -> None:
     approach, recording = STAGE.recordings[1]
     machine = Machine(seed=1)
     answering = Replay(approach, recording, machine).with_epochs(8)
-    reported: list[tuple[int, int, float]] = []
-    limits = Limits(
-        folds=(0,), stop_by=4.0, now=lambda: machine.now, on_epoch=lambda *e: reported.append(e)
-    )
+    limits = Limits(folds=(0,), stop_by=4.0, now=lambda: machine.now)
     predictions = answering.cross_validate(DATA, FOLDS, limits=limits)
-    assert 1 < predictions.chosen["epochs"] == len(reported) < 8
+    assert 1 < predictions.chosen["epochs"] < 8
     assert predictions.folds_done == 1
     assert machine.now <= 4.0
     assert is_trained(answering)

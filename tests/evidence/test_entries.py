@@ -143,8 +143,8 @@ def _guide(quadrant: str, comparison: Comparison) -> GuideRecord:
 
 
 def test_the_rule_that_held_and_the_one_that_did_not(clock: Clock) -> None:
-    first = FakeTrained(0.6, clock, "first", "first_2_stages", seed=2, curve=0.95)
-    all_layers = FakeTrained(0.6, clock, "all", "all", seed=2, curve=0.95)  # not stopped early
+    first = FakeTrained(0.6, clock, "first", "first_2_stages", seed=2)
+    all_layers = FakeTrained(0.6, clock, "all", "all", seed=2)
     comparison = _compared(Fake(0.6, "probe"), FakeTrained(0.95, clock), first, all_layers)
     held = _guide("small and similar", comparison).held
     assert held.startswith("The rule of thumb for small and similar data held: training the last")
@@ -198,7 +198,7 @@ def test_one_candidate_says_nothing_about_the_rule(clock: Clock) -> None:
 
 
 def test_scratch_may_win(clock: Clock) -> None:
-    every = FakeTrained(0.5, clock, "all", "all", seed=4, curve=0.97)
+    every = FakeTrained(0.5, clock, "all", "all", seed=4)
     comparison = _compared(Fake(0.5, "probe"), _scratch(0.97, clock, seed=1), every)
     held = _guide("large and different", comparison).held
     assert "was wrong here" in held

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import math
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,8 +15,7 @@ import regraft
 from regraft.approaches.base import Approach, CrossValidation, TrainingLog, repeated_folds
 from regraft.engines.training import Step
 from regraft.metrics.rates import FewerImages
-from regraft.racing.memory import BehindError, Predicted, Race, race_key
-from regraft.racing.policy import DEFAULT_POLICY
+from regraft.racing.memory import Predicted, Race, race_key
 from regraft.storage.seals import unsealed_json
 from tests.fakes import Clock, Fake, FakeTrained, many_rows, raced
 
@@ -182,7 +179,6 @@ def test_without_a_folder_nothing_is_written(
     race = Race()
     race.keep("a", Predicted(_result(), 1.0))
     assert race.recall("a") is None
-    race.curve("a", DEFAULT_POLICY, competes=True)(0, 0.5)
     assert not any(tmp_path.iterdir())
 
 
@@ -227,70 +223,6 @@ def test_epochs_that_the_budget_cut_do_not_change_the_key(tmp_path: Path, clock:
     assert tuned.calls.count((0,)) == 1
 
 
-# --- stopping what is behind
-
-
-def _run(race: Race, key: str, curve: list[float], *, competes: bool = True) -> int:
-    """Report a curve; how many epochs it was let go on."""
-    done = 0
-    report = race.curve(key, DEFAULT_POLICY, competes=competes)
-    with contextlib.suppress(BehindError):
-        for epoch, accuracy in enumerate(curve):
-            done += 1
-            report(epoch, accuracy)
-    return done
-
-
-def test_one_that_is_behind_is_stopped_with_its_reason() -> None:
-    race = Race()
-    assert _run(race, "good", [0.9] * 12) == 12
-    report = race.curve("bad", DEFAULT_POLICY, competes=True)
-    report(0, 0.5)
-    report(1, math.nan)
-    with pytest.raises(BehindError) as stopped:
-        report(2, 0.5)
-    assert str(stopped.value) == (
-        "stopped after 3 epochs: 50.0 % on the first fold, where another had 90.0 % by then"
-    )
-    assert _run(race, "the baseline", [0.5] * 12, competes=False) == 12
-
-
-def test_an_interrupted_race_remembers_who_was_ahead(tmp_path: Path) -> None:
-    _run(Race(tmp_path), "good", [0.9] * 12)
-    assert _run(Race(tmp_path), "bad", [0.5] * 12) == 3
-
-
-def test_a_candidate_is_not_held_against_what_it_was_before_the_interruption(
-    tmp_path: Path,
-) -> None:
-    _run(Race(tmp_path), "lucky", [0.9] * 5)
-    assert _run(Race(tmp_path), "lucky", [0.5] * 12) == 12
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: text[: len(text) - 5],
-        lambda text: text.replace("0.9", "0.1", 1),
-        lambda text: "nonsense\n" + text,
-        lambda text: "[]",
-        lambda text: "",
-    ],
-)
-def test_damaged_curves_are_begun_anew(tmp_path: Path, damage: Callable[[str], str]) -> None:
-    _run(Race(tmp_path), "good", [0.9] * 12)
-    curves = tmp_path / "curves.json"
-    curves.write_text(damage(curves.read_text()))
-    assert _run(Race(tmp_path), "bad", [0.5] * 12) == 12
-    assert _run(Race(tmp_path), "good", [0.9] * 12) == 12
-    assert _run(Race(tmp_path), "worse", [0.4] * 12) == 3
-
-
-def test_what_an_earlier_version_left_of_a_race_is_ignored(tmp_path: Path) -> None:
-    (tmp_path / "journal.jsonl").write_text('{"op_code": 0}\n')
-    assert _run(Race(tmp_path), "good", [0.9] * 12) == 12
-
-
 # --- going on after an interruption
 
 
@@ -306,6 +238,15 @@ def test_finished_candidates_are_not_trained_again(tmp_path: Path, clock: Clock)
     assert tuned.calls == [(i,) for i in range(5)]
     assert scratch.calls == [(0,)]
     assert again.to_dict() == first.to_dict()
+
+
+def test_what_an_earlier_version_left_of_a_race_is_ignored(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "journal.jsonl").write_text('{"op_code": 0}\n')
+    (tmp_path / "curves.json").write_text('{"a": [true, [[0, 0.9], [1, 0.9], [2, 0.9]]]}')
+    tuned = FakeTrained(0.6, clock)
+    for _ in range(2):
+        assert raced([tuned], many_rows(), race=Race(tmp_path)).winner.status == "done"
+    assert tuned.calls == [(i,) for i in range(5)]
 
 
 def test_what_was_not_finished_is_trained(tmp_path: Path, clock: Clock) -> None:

@@ -17,7 +17,6 @@ from regraft.racing.rules import (
 )
 from regraft.racing.state import (
     Entrant,
-    Extend,
     FirstFold,
     Move,
     NextFold,
@@ -45,8 +44,8 @@ def entrant(stage: Stage, **options) -> Entrant:
     return Entrant("net", 3, 10, stage=stage, **options)
 
 
-def trained(expected: float, *, epochs: int = 10, **options) -> Trained:
-    return Trained(expected, expected, cost(epochs), 10, epochs, **options)
+def trained(expected: float, **options) -> Trained:
+    return Trained(expected, expected, cost(), **options)
 
 
 def state(*entrants: Entrant, left_s: float = 1_000.0, **options) -> State:
@@ -55,7 +54,6 @@ def state(*entrants: Entrant, left_s: float = 1_000.0, **options) -> State:
 
 TIMED = Timed(cost())
 HEAVY = {"work": 2e11}
-FEW = trained(0.9, epochs=4)
 
 
 # --- timing
@@ -159,13 +157,6 @@ def test_the_baseline_has_its_share_and_more_only_where_nobody_waits() -> None:
     )
 
 
-def test_an_old_cost_is_measured_again_where_there_is_a_limit() -> None:
-    old = entrant(Timed(cost(), measured_at=100.0))
-    assert next_move(state(old, now=145.0)) == Time(0)
-    assert isinstance(next_move(state(old, now=145.0, left_s=math.inf)), FirstFold)
-    assert isinstance(next_move(state(old, now=144.9)), FirstFold)
-
-
 # --- further folds
 
 
@@ -196,30 +187,7 @@ def test_the_baseline_gets_no_further_fold() -> None:
     assert next_move(state(entrant(trained(0.99), is_baseline=True))) == Stop()
 
 
-# --- more epochs
-
-
-@pytest.mark.parametrize(
-    ("entrants", "options", "move"),
-    [
-        ([FEW, trained(0.91)], {}, Extend(0, 10)),
-        # Beside the final training of the leader, 10 s: six epochs are 1.5 times as many as four.
-        ([FEW, trained(0.91)], {"left_s": 1.15 * 16.0}, Extend(0, 6)),
-        ([FEW, trained(0.91)], {"left_s": 1.15 * 15.9}, Stop()),
-        ([FEW, trained(0.93)], {}, Stop()),
-        ([trained(0.92, epochs=4), trained(0.91)], {}, Stop()),  # the leader has its final training
-        ([FEW], {"frozen_expected": 0.91}, Extend(0, 10)),
-        ([FEW], {}, Stop()),
-        ([FEW, trained(0.91)], {"left_s": math.inf}, Stop()),
-        ([replace(FEW, is_extended=True), trained(0.91)], {}, Stop()),
-        ([replace(FEW, epochs=3), trained(0.91)], {}, Stop()),  # it ended by itself
-        ([replace(FEW, folds_done=2), trained(0.91)], {}, Stop()),
-        ([replace(FEW, is_broken=True), trained(0.91)], {}, Stop()),
-    ],
-)
-def test_who_is_trained_longer(entrants: list[Stage], options, move: Move) -> None:
-    one_fold = {"images": 1_000, "has_test": True} | options
-    assert next_move(state(*map(entrant, entrants), **one_fold)) == move
+# --- the final training
 
 
 @pytest.mark.parametrize(("epochs", "most"), [(10, 5), (4, 11), (12, 6)])
@@ -281,10 +249,6 @@ _OFF = {
         state(entrant(TIMED), left_s=20.0),
         FirstFold(0, 10, EXPORT_S),
     ),
-    "costs are measured again": (
-        state(entrant(TIMED), now=500.0),
-        FirstFold(0, 10, 1.15 * EXPORT_S),
-    ),
     "expensive networks are timed last": (
         state(entrant(Waiting(), last_stages=2, **HEAVY), entrant(Waiting(), last_stages=4)),
         Time(0),
@@ -301,16 +265,11 @@ _OFF = {
         state(entrant(trained(0.9)), frozen_expected=0.99),
         NextFold(0),
     ),
-    "contenders are trained longer": (
-        state(entrant(FEW), entrant(trained(0.91)), images=1_000, has_test=True),
-        Stop(),
-    ),
 }
-# These have no part in a move; see `test_verdict.py`, `test_halving.py`, `test_comparison.py`.
+# These have no part in a move; see `test_verdict.py`, `test_comparison.py`.
 _ELSEWHERE = {
     "at most 40 % for frozen networks",
     "among equals the cheapest is chosen",
-    "what is clearly behind is stopped",
 }
 
 

@@ -7,6 +7,7 @@ network trained from scratch, `reviews` one of texts, `old` one of the second da
 from __future__ import annotations
 
 import io
+import json
 import random
 import shutil
 from pathlib import Path
@@ -50,6 +51,26 @@ def test_a_run_of_before_is_read_and_shown(folder: Path) -> None:
     console = Console(record=True, width=100)
     show_run(console, run)
     assert "regraft predict" in console.export_text()
+
+
+def test_a_candidate_that_was_stopped_early_is_shown(tmp_path: Path) -> None:
+    """Earlier versions stopped what was clearly behind, and it has no accuracy."""
+    folder = shutil.copytree(SAMPLES / "stripes", tmp_path / "stripes")
+    comparison = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    number = (comparison["chosen"] + 1) % len(comparison["candidates"])
+    reason = "stopped after 3 epochs: 30.0 % on the first fold, where another had 90.0 % by then"
+    comparison["candidates"][number] |= {
+        "status": "stopped",
+        "reason": reason,
+        "accuracy": None,
+        "chosen_is_ahead_by": None,
+    }
+    (folder / "comparison.json").write_text(json.dumps(comparison), encoding="utf-8")
+    run = read_run(folder)
+    assert run.comparison.candidates[number].status == "stopped"
+    page = build_report(run)
+    assert reason in page
+    assert "One that was clearly behind was stopped early" in page
 
 
 def test_a_run_of_before_is_tracked(folder: Path, tmp_path: Path) -> None:

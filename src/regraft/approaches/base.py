@@ -128,14 +128,12 @@ class Limits:
         deadline: in seconds of `now`, infinite for none.
         folds: of the first repeat, those to predict, for approaches that train a network; None
             for all.
-        on_epoch: told (fold, epoch, accuracy on the fold) after each epoch; may raise.
         stop_by: like `deadline`; training ends before an epoch that would not be over by then.
         now: reads the time.
     """
 
     deadline: float = math.inf
     folds: tuple[int, ...] | None = None
-    on_epoch: Callable[[int, int, float], None] = lambda _fold, _epoch, _accuracy: None
     stop_by: float = math.inf
     now: Callable[[], float] = time.monotonic
 

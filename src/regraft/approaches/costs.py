@@ -81,8 +81,3 @@ def speed_of(job: Job) -> Speed:
             check=job.check,
         )
     return _speeds[key]  # type: ignore[no-any-return]
-
-
-def forget_speeds() -> None:
-    """Measure anew how fast networks train; the machine may have been busy with something else."""
-    _speeds.clear()

@@ -179,7 +179,7 @@ def cross_validate_trained(
         rows, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         _require_classes(job.labels[rows], data.classes)
         trainee = job.trainee(rows, limits.check)
-        live = _Live(f"training {plan.title}, fold {number + 1}", number, limits, progress)
+        live = _Live(f"training {plan.title}, fold {number + 1}", progress)
         history = job.loop.train(
             trainee,
             job.inputs,
@@ -401,8 +401,6 @@ class _Live:
     """Training as it is shown: steps as progress, the accuracy so far in its name."""
 
     phase: str
-    fold: int
-    limits: Limits
     progress: Progress
     accuracy: str = ""
 
@@ -412,7 +410,6 @@ class _Live:
     def epoch(self, end: Step) -> None:
         self.end()
         self.accuracy = f", {100 * end.fold_accuracy:.1f} % after epoch {end.epoch + 1}"
-        self.limits.on_epoch(self.fold, end.epoch, end.fold_accuracy)
 
     def end(self) -> None:
         self.progress(self.phase + self.accuracy, 1, 1)

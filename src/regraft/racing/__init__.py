@@ -10,9 +10,8 @@ they say.
     state       how far each candidate is, and the moves there are
     rules       a state in, the next move out
     allotment   the time that is left, divided into epochs for what trains
-    halving     which training is clearly behind
     memory      what is finished, kept for a comparison that was interrupted
-    outcomes    skipped, stopped, failed or measured
+    outcomes    skipped, failed or measured
     candidate   an approach and its outcome
     verdict     the chosen candidate, and how the others stand to it
     course      what all candidates share; those on frozen features

@@ -7,14 +7,13 @@ from typing import Any
 
 from regraft.approaches.base import Approach, CrossValidation, scope_of
 from regraft.metrics.rates import Estimate
-from regraft.racing.outcomes import Failed, Measured, Outcome, Skipped, Stopped, Training
+from regraft.racing.outcomes import Failed, Measured, Outcome, Skipped, Training
 from regraft.storage.locations import without_places
 
 _STATUS: dict[type[Outcome], str] = {
     Measured: "done",
     Failed: "failed",
     Skipped: "skipped",
-    Stopped: "stopped",
 }
 
 
@@ -37,7 +36,7 @@ class Candidate:
 
     @property
     def status(self) -> str:
-        """One of "done", "failed", "skipped" (no time) and "stopped" (clearly behind)."""
+        """One of "done", "failed" and "skipped" (no time)."""
         return _STATUS[type(self.outcome)]
 
     @property

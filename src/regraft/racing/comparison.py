@@ -88,9 +88,9 @@ def compare(
     """Cross-validate every approach on the same folds and choose one.
 
     Approaches on frozen features come first; they take seconds. Each approach that trains a
-    network is then measured on the first fold, with as many epochs as the budget has room for,
-    and stopped early if it is clearly behind; the leaders go on to the other folds while there is
-    time. Time for the final training of the best one is always kept back.
+    network is then measured on the first fold, with as many epochs as the budget has room for; the
+    leaders go on to the other folds while there is time. Time for the final training of the best
+    one is always kept back.
 
     Chosen is the highest expected accuracy; among candidates within half a point of it whose
     paired difference could be zero, the cheapest to predict with. A candidate that fails, or that

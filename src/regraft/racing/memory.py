@@ -1,16 +1,14 @@
-"""The memory of a race: which candidates are finished, and which are clearly behind.
+"""The memory of a race: which candidates are finished, and what they predicted.
 
-Predictions are kept as safetensors, and beside them, as JSON, how accurate each candidate was after
-each epoch. A process that is killed loses at most the fold it was training; the same command finds
-the rest again.
+Predictions are kept as safetensors, and beside them, as JSON, what else is known of them. A process
+that is killed loses at most the fold it was training; the same command finds the rest again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,16 +18,13 @@ from numpy.typing import NDArray
 
 from regraft.approaches.base import Approach, CrossValidation, TrainingLog
 from regraft.backbones.architectures import architecture_json
-from regraft.errors import StorageError, TrainingError
+from regraft.errors import StorageError
 from regraft.metrics.rates import FewerImages, IntArray
-from regraft.racing.halving import Curve, accuracy_to_reach
-from regraft.racing.policy import Policy
-from regraft.storage.files import make_folder, write_atomic
+from regraft.storage.files import make_folder
 from regraft.storage.seals import sealed_json, sha256_of, unsealed_json
 from regraft.storage.switching import settled, write_together
 
 _WAIT_S = 10.0  # for who looks into the folder at the same moment
-_CURVES = "curves.json"
 
 
 class Predicted(NamedTuple):
@@ -37,10 +32,6 @@ class Predicted(NamedTuple):
 
     predictions: CrossValidation
     seconds: float
-
-
-class BehindError(TrainingError):
-    """A candidate is clearly behind and was stopped."""
 
 
 class _OnDisk(Mapping[str, NDArray[Any]]):
@@ -73,7 +64,6 @@ class Race:
         self._folder = make_folder(folder) if folder is not None else None
         if self._folder is not None:
             settled(self._folder)
-        self._curves: dict[str, Curve] | None = None  # read when the first is begun
 
     def recall(self, key: str) -> Predicted | None:
         """The stored result; None if there is none, or it is damaged."""
@@ -160,49 +150,6 @@ class Race:
     def _network(self, key: str) -> _OnDisk:
         assert self._folder is not None
         return _OnDisk(self._folder / f"{key}.network.safetensors")
-
-    def curve(self, key: str, policy: Policy, *, competes: bool) -> Callable[[int, float], None]:
-        """Begin a training; returns what to call with (epoch, accuracy) after each epoch.
-
-        That raises BehindError where the candidate is clearly behind the others. What an
-        interrupted process had seen of the same candidate is forgotten.
-        """
-        curves = self._opened_curves()
-        curves[key] = Curve(competes)
-
-        def report(epoch: int, accuracy: float) -> None:
-            if math.isnan(accuracy):  # nothing was predicted
-                return
-            curves[key] = curves[key].after(epoch, accuracy)
-            self._keep_curves(curves)
-            others = [curve for name, curve in curves.items() if name != key]
-            best = accuracy_to_reach(curves[key], others, policy)
-            if best is not None:
-                raise BehindError(
-                    f"stopped after {epoch + 1} epochs: {100 * accuracy:.1f} % on the first fold, "
-                    f"where another had {100 * best:.1f} % by then"
-                )
-
-        return report
-
-    def _opened_curves(self) -> dict[str, Curve]:
-        if self._curves is None:
-            self._curves = {} if self._folder is None else _read_curves(self._folder / _CURVES)
-        return self._curves
-
-    def _keep_curves(self, curves: Mapping[str, Curve]) -> None:
-        if self._folder is not None:
-            entries = {key: [c.competes, sorted(c.accuracy.items())] for key, c in curves.items()}
-            write_atomic(self._folder / _CURVES, sealed_json(entries))
-
-
-def _read_curves(path: Path) -> dict[str, Curve]:
-    """The curves of a process that was interrupted; damaged ones are begun anew."""
-    try:
-        entries = unsealed_json(path.read_text(encoding="utf-8"))
-        return {key: Curve(competes, dict(points)) for key, (competes, points) in entries.items()}
-    except (OSError, ValueError):
-        return {}
 
 
 def _about_of(text: str) -> dict[str, Any]:

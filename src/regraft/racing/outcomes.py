@@ -1,4 +1,4 @@
-"""How a candidate did: it was skipped, failed or stopped, each for a reason, or it was measured."""
+"""How a candidate did: it was skipped or failed, each for a reason, or it was measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from regraft.approaches.base import Cost, CrossValidation
 from regraft.errors import OutOfTimeError, RegraftError
 from regraft.metrics.differences import paired_difference
 from regraft.metrics.rates import Estimate, IntArray
-from regraft.racing.memory import BehindError
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +85,6 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """It was clearly behind."""
-
-    reason: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Failed:
     """It raised an error; `measured` is what was known of it, where that was its final training."""
 
@@ -102,7 +93,7 @@ class Failed:
     measured: Measured | None = None
 
 
-Ended: TypeAlias = Skipped | Stopped | Failed
+Ended: TypeAlias = Skipped | Failed
 Outcome: TypeAlias = Ended | Measured
 
 
@@ -110,6 +101,4 @@ def ended_by(error: RegraftError, seconds: float) -> Ended:
     """What an error makes of the candidate that raised it."""
     if isinstance(error, OutOfTimeError):
         return Skipped(str(error), seconds)
-    if isinstance(error, BehindError):
-        return Stopped(str(error), seconds)
     return Failed(str(error), seconds)

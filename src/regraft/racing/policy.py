@@ -31,10 +31,6 @@ class Policy:
     # cent (docs/benchmarks.md), and a training that is cut off has no result.
     margin: float = 1.15
 
-    # After so many seconds a cost is measured again: on solar cells something else disturbed the
-    # first measurement, and a third of the budget was left over in the end.
-    remeasure_after_s: float = 45.0
-
     # Work of a prediction (`prediction_cost`) from which a network is expensive: it is timed after
     # the others, and perhaps not at all. Word vectors take 3e7, a text encoder 6e9, photos 2e11.
     expensive_work: float = 1e9
@@ -47,26 +43,12 @@ class Policy:
     # choose by, and the time is worth more in the epochs of the final training.
     one_fold_from: float = 1_000
 
-    # Accuracy behind the leader up to which a candidate gets further folds, more epochs and time
-    # for a final training: one that is further behind is seldom chosen after all.
+    # Accuracy behind the leader up to which a candidate gets further folds and time for a final
+    # training: one that is further behind is seldom chosen after all.
     contender_gap: float = 0.02
-
-    # Times its epochs, from which a contender is trained once more with the time that is left over
-    # in the end: else what few epochs cost it would be held against it. A few epochs more are not
-    # worth beginning again.
-    extension: float = 1.5
 
     # Accuracy within which candidates that the test cannot part are told by their cost.
     alike: float = 0.005
-
-    # Successive halving: the epoch, from 0, of the first rung, and how many times further the next
-    # one is; of those at a rung, one in as many goes on.
-    first_rung: int = 2
-    reduction: int = 3
-
-    # Accuracy behind the best after as many epochs that stops nobody: on a fold of forty images
-    # less is noise.
-    stop_gap: float = 0.05
 
 
 DEFAULT_POLICY = Policy()
@@ -76,13 +58,10 @@ WITHOUT: Mapping[str, Policy] = {
     "at most 10 % for timing": replace(DEFAULT_POLICY, timing_share=math.inf),
     "at most 15 % for training from scratch": replace(DEFAULT_POLICY, baseline_share=math.inf),
     "a margin on predicted seconds": replace(DEFAULT_POLICY, margin=1.0),
-    "costs are measured again": replace(DEFAULT_POLICY, remeasure_after_s=math.inf),
     "expensive networks are timed last": replace(DEFAULT_POLICY, expensive_work=math.inf),
     "what one pass rules out is not timed": replace(DEFAULT_POLICY, fewest_passes=0.0),
     "one fold is enough from 1,000 images": replace(DEFAULT_POLICY, one_fold_from=math.inf),
     "only contenders get further time": replace(DEFAULT_POLICY, contender_gap=math.inf),
-    "contenders are trained longer": replace(DEFAULT_POLICY, extension=math.inf),
     "among equals the cheapest is chosen": replace(DEFAULT_POLICY, alike=0.0),
-    "what is clearly behind is stopped": replace(DEFAULT_POLICY, stop_gap=math.inf),
 }
 """Each rule in a few words, and the policy in which it is off."""

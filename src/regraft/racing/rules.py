@@ -2,14 +2,13 @@
 
 Nothing here reads a clock: `runner.py` makes the states and does what it is told. Candidates are
 timed first, cheap ones before dear ones; then each is trained on the first fold, in the order in
-which they were given; then contenders get further folds, and what nobody needs goes into more
-epochs.
+which they were given; then contenders get further folds.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from regraft.approaches.base import Cost, further_epochs
 from regraft.racing.allotment import (
@@ -22,7 +21,6 @@ from regraft.racing.allotment import (
 from regraft.racing.policy import DEFAULT_POLICY, Policy
 from regraft.racing.state import (
     Entrant,
-    Extend,
     FirstFold,
     Move,
     NextFold,
@@ -31,7 +29,6 @@ from regraft.racing.state import (
     Stop,
     Time,
     Timed,
-    Trained,
     Waiting,
 )
 
@@ -49,7 +46,7 @@ def next_move(state: State, policy: Policy = DEFAULT_POLICY) -> Move:
     for i, entrant in enumerate(state.entrants):
         if isinstance(entrant.stage, Timed):
             return _first_fold(state, i, entrant.stage, policy)
-    return _next_fold(state, policy) or _extension(state, policy) or Stop()
+    return _next_fold(state, policy)
 
 
 def timing_order(entrants: Sequence[Entrant], policy: Policy) -> list[int]:
@@ -117,9 +114,6 @@ def _first_fold(state: State, i: int, stage: Timed, policy: Policy) -> Move:
     """As many epochs as there is time for, divided among all that wait."""
     if state.left_s <= 0:
         return Skip(i, _USED_UP)
-    is_old = state.now - stage.measured_at >= policy.remeasure_after_s
-    if is_old and not math.isinf(state.left_s):
-        return Time(i)
     waiting = [(e.is_baseline, c) for e in state.entrants[i:] if (c := e.contender) is not None]
     demand = Demand(
         contenders=[contender for is_baseline, contender in waiting if not is_baseline],
@@ -151,55 +145,20 @@ def _final_training_s(state: State, policy: Policy) -> float:
     return max(in_reach, default=0.0)
 
 
-def _contenders(state: State, policy: Policy) -> Iterator[tuple[int, Trained]]:
-    """Those that are close to the leader, the best first; the baseline is only a measure."""
+def _next_fold(state: State, policy: Policy) -> NextFold | Stop:
+    """One more fold for the best contender that has one left and fits.
+
+    Contenders are close to the leader; the baseline is none, but a measure.
+    """
+    if state.has_test and state.images >= policy.one_fold_from:
+        return Stop()
     results = state.results
+    final_s = max((result.cost.fit for result in results.values()), default=0.0)
     for i in sorted(results, key=lambda i: (-results[i].expected, i)):
         result = results[i]
         is_close = result.expected >= state.best_expected - policy.contender_gap
-        if is_close and not result.is_broken and not state.entrants[i].is_baseline:
-            yield i, result
-
-
-def _next_fold(state: State, policy: Policy) -> NextFold | None:
-    """One more fold for the best contender that has one left and fits."""
-    if state.has_test and state.images >= policy.one_fold_from:
-        return None
-    final_s = max((r.cost.fit for r in state.results.values()), default=0.0)
-    for i, result in _contenders(state, policy):
+        is_contender = is_close and not result.is_broken and not state.entrants[i].is_baseline
         fits = policy.margin * (result.cost.fold + final_s) <= state.left_s
-        if fits and result.folds_done < state.folds:
+        if is_contender and fits and result.folds_done < state.folds:
             return NextFold(i)
-    return None
-
-
-def _extension(state: State, policy: Policy) -> Extend | None:
-    """More epochs for a contender that had few, from the time that nobody needs.
-
-    The final training of the leader comes first, with all the epochs it could use; what it lacked
-    on its fold it gets there.
-    """
-    if math.isinf(state.left_s):
-        return None
-    results = state.results
-    leader = max(results, key=lambda i: results[i].expected, default=None)
-    leader_final_s = 0.0
-    if leader is not None and results[leader].expected > state.frozen_expected:
-        best = results[leader]
-        most = most_final_epochs(best.cost, best.wanted_epochs)
-        leader_final_s = best.cost.export + most * best.cost.fit_epoch
-    else:
-        leader = None
-    for i, result in _contenders(state, policy):
-        has_ended_early = result.epochs < result.cost.epochs
-        if i == leader or result.is_extended or result.folds_done != 1 or has_ended_early:
-            continue
-        most = 0
-        for epochs in range(result.cost.epochs + 1, result.wanted_epochs + 1):
-            longer = result.cost.at(epochs)
-            more_s = longer.once - result.cost.once + longer.fold
-            if policy.margin * (more_s + max(longer.fit, leader_final_s)) <= state.left_s:
-                most = epochs
-        if most >= policy.extension * result.cost.epochs:
-            return Extend(i, most)
-    return None
+    return Stop()

@@ -17,7 +17,6 @@ from regraft.approaches.base import (
     prediction_cost,
     seconds_expected,
 )
-from regraft.approaches.costs import forget_speeds
 from regraft.approaches.trained import merged
 from regraft.errors import RegraftError
 from regraft.kinds import things
@@ -29,7 +28,6 @@ from regraft.racing.outcomes import Measured, Skipped, Training, ended_by
 from regraft.racing.rules import next_move
 from regraft.racing.state import (
     Entrant,
-    Extend,
     FirstFold,
     Move,
     NextFold,
@@ -76,7 +74,6 @@ class _Turn:
         )
         pass_s = seconds_expected(network, len(course.data.train))
         self.progress: Waiting | Timed | Candidate = Waiting(pass_s, self.recalled is not None)
-        self.is_extended = False
 
     @property
     def result(self) -> Measured | None:
@@ -87,15 +84,11 @@ class _Turn:
         """How far it is, in the terms of the rules, with the accuracy that is expected of it."""
         match self.progress:
             case Candidate(_, Measured(training=Training() as training) as measured):
-                folds = measured.cross_validation
                 return Trained(
                     accuracy=measured.accuracy.value,
                     expected=expected,
                     cost=training.cost,
-                    wanted_epochs=training.wanted_epochs,
-                    epochs=int(folds.chosen["epochs"]),
-                    folds_done=folds.folds_done,
-                    is_extended=self.is_extended,
+                    folds_done=measured.cross_validation.folds_done,
                     is_broken=bool(training.broken),
                 )
             case Candidate():
@@ -127,7 +120,6 @@ class _Runner:
             left_s=course.clock.left,
             budget_s=course.budget_s,
             timing_s=course.clock.now - self.began,
-            now=course.clock.now,
             images=len(data.train),
             folds=course.n_folds,
             has_test=bool(data.test),
@@ -146,8 +138,8 @@ class _Runner:
         match move, turn.progress:
             case Skip(_, reason), _:
                 turn.progress = Candidate(turn.approach, Skipped(reason))
-            case Time(), Waiting() | Timed() as before:
-                turn.progress = self._timed(turn, before)
+            case Time(), Waiting():
+                turn.progress = self._timed(turn)
             case FirstFold(), Timed(cost):
                 turn.progress = self._on_first_fold(turn, cost, move)
             case (
@@ -155,45 +147,27 @@ class _Runner:
                 Candidate(approach, Measured(training=Training() as training) as measured),
             ):
                 turn.progress = self._on_next_fold(turn, approach, measured, training)
-            case (
-                Extend(_, epochs),
-                Candidate(_, Measured(training=Training(cost)) as measured) as before,
-            ):
-                longer = cost.at(epochs)
-                longer = replace(longer, once=longer.once - cost.once)  # the rest is done already
-                turn.progress = self._extended(turn, before, measured, longer)
-                turn.is_extended = True
             case _:
                 raise TypeError(f"{move} is no move for {turn.progress}")
 
-    def _timed(self, turn: _Turn, before: Waiting | Timed) -> Timed | Candidate:
+    def _timed(self, turn: _Turn) -> Timed | Candidate:
         """What it costs; of what has its result that is asked after the deadline as well."""
-        course, approach, is_again = self.course, turn.approach, isinstance(before, Timed)
-        note(course.progress, f"timing {approach_title(approach)}{' again' if is_again else ''}")
-        if is_again:
-            forget_speeds()
+        course, approach = self.course, turn.approach
+        note(course.progress, f"timing {approach_title(approach)}")
         limits = course.limits() if turn.recalled is None else Limits()
         began = course.clock.now
         try:
             cost = approach.cost(course.data, folds=course.n_folds, limits=limits, jobs=course.jobs)
         except RegraftError as error:
-            now = course.clock.now
-            if isinstance(before, Timed):
-                return replace(before, measured_at=now)
-            return Candidate(approach, ended_by(error, now - began))
+            return Candidate(approach, ended_by(error, course.clock.now - began))
         if turn.recalled is None:
-            return Timed(cost, course.clock.now)
+            return Timed(cost)
         adapted = approach.with_epochs(int(turn.recalled.predictions.chosen["epochs"]))
         return self._done(turn, adapted, turn.recalled, cost.at(adapted.planned_epochs))
 
     def _on_first_fold(self, turn: _Turn, cost: Cost, move: FirstFold) -> Candidate:
         course, approach = self.course, turn.approach
-        report = course.race.curve(turn.key, course.policy, competes=not approach.is_baseline)
-        limits = replace(
-            course.limits(folds=(0,)),
-            stop_by=course.clock.deadline - move.reserve_s,
-            on_epoch=lambda _fold, epoch, accuracy: report(epoch, accuracy),
-        )
+        limits = replace(course.limits(folds=(0,)), stop_by=course.clock.deadline - move.reserve_s)
         adapted = approach.with_epochs(move.epochs)
         predicted = course.predict(adapted, limits)
         if not isinstance(predicted, Predicted):
@@ -214,19 +188,6 @@ class _Runner:
         both = Predicted(merged(folds, predicted.predictions), measured.seconds + predicted.seconds)
         both = self.course.race.keep(turn.key, both)
         return Candidate(approach, self.course.measured(approach, both, training))
-
-    def _extended(
-        self, turn: _Turn, before: Candidate, measured: Measured, cost: Cost
-    ) -> Candidate:
-        """The candidate with the epochs of `cost` on its fold, if that is no worse."""
-        longer = turn.approach.with_epochs(cost.epochs)
-        predicted = self.course.predict(longer, self.course.limits(folds=(0,)))
-        if not isinstance(predicted, Predicted):
-            return before  # what was finished still counts
-        if self.course.measured(longer, predicted).accuracy.value < measured.accuracy.value:
-            return before
-        predicted = self.course.race.keep(turn.key, predicted)
-        return self._done(turn, longer, predicted, cost)
 
     def _done(
         self, turn: _Turn, approach: TrainedApproach, predicted: Predicted, cost: Cost

@@ -28,10 +28,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """It waits for its turn on the first fold; its cost was measured at a reading of the clock."""
+    """It waits for its turn on the first fold."""
 
     cost: Cost
-    measured_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +38,14 @@ class Trained:
     """What its folds have told so far.
 
     `accuracy` is that on its own folds, `expected` that on all images, see
-    `verdict.expected_accuracies`; `cost` is for the epochs that it was given, of which it used
-    `epochs`. No more is done with one that `is_broken`, for a later fold failed.
+    `verdict.expected_accuracies`; `cost` is for the epochs that it was given. No more is done with
+    one that `is_broken`, for a later fold failed.
     """
 
     accuracy: float
     expected: float
     cost: Cost
-    wanted_epochs: int
-    epochs: int
     folds_done: int = 1
-    is_extended: bool = False
     is_broken: bool = False
 
 
@@ -89,8 +85,7 @@ class Entrant:
 class State:
     """All candidates that train a network, in the order in which they were given, and the time.
 
-    `left_s` and `budget_s` are infinite without a budget; `timing_s` were spent on timing; `now` is
-    read off the clock.
+    `left_s` and `budget_s` are infinite without a budget; `timing_s` were spent on timing.
     `frozen_accuracy` and `frozen_expected` are the best of the candidates on frozen features.
     """
 
@@ -98,7 +93,6 @@ class State:
     left_s: float = math.inf
     budget_s: float = math.inf
     timing_s: float = 0.0
-    now: float = 0.0
     images: int = 0
     folds: int = 5
     has_test: bool = False
@@ -120,7 +114,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """Measure what a candidate costs, again if it was measured before."""
+    """Measure what a candidate costs."""
 
     entrant: int
 
@@ -150,16 +144,8 @@ class NextFold:
 
 
 @dataclass(frozen=True, slots=True)
-class Extend:
-    """Train a candidate on the first fold again, for more epochs."""
-
-    entrant: int
-    epochs: int
-
-
-@dataclass(frozen=True, slots=True)
 class Stop:
     """Nothing more is worth its time."""
 
 
-Move: TypeAlias = Time | Skip | FirstFold | NextFold | Extend | Stop
+Move: TypeAlias = Time | Skip | FirstFold | NextFold | Stop

@@ -50,8 +50,8 @@ class Tried:
     """All candidates on one axis, and the verdict in words.
 
     `has_images` says whether any candidate tells how many photos it predicted, `some_stopped`
-    whether one was given up before its last fold. `selection` is the winner's score in the
-    comparison beside that on the test set, in words.
+    whether one was stopped early, as in runs of earlier versions. `selection` is the winner's score
+    in the comparison beside that on the test set, in words.
     """
 
     candidates: tuple[CandidateRow, ...]
