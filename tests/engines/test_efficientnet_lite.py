@@ -50,7 +50,8 @@ def test_features_boundaries_and_tensors_are_those_of_timm(name: str, size: int)
     (features,) = OnnxEngine(graphs.features).run(pixels)
     outputs = OnnxEngine(graphs.stages).run(pixels)
     described = onnx.load_from_string(graphs.stages).graph.output
-    assert [o.name for o in described] == ["features", *(f"boundary_{i}" for i in range(1, 7))]
+    between = [f"boundary_{i}" for i in range(1, 7)]
+    assert [o.name for o in described] == ["features", "stem", *between, "end"]
     for output, description in zip(outputs, described, strict=True):
         dims = description.type.tensor_type.shape.dim
         assert [d.dim_param or d.dim_value for d in dims] == ["n", *output.shape[1:]]
@@ -61,8 +62,9 @@ def test_features_boundaries_and_tensors_are_those_of_timm(name: str, size: int)
         expected = [network(torch.from_numpy(pixels))]
         x = torch.from_numpy(pixels)
         for i, (_, link) in enumerate(chain.links):
-            expected += [x] if i in chain.starts[1:] else []
+            expected += [x] if i in chain.starts else []
             x = link(x)
+            expected += [x] if i == chain.starts[-1] else []
     for output, other in zip((features, *outputs), (expected[0], *expected), strict=True):
         np.testing.assert_allclose(output, other.numpy(), atol=1e-4)
 

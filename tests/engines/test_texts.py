@@ -69,14 +69,19 @@ def test_the_graphs_say_what_transformers_says(
     assert features == pytest.approx(expected, abs=1e-5)
     again, *boundaries = OnnxEngine(exported.stages).run(tokens)
     assert again == pytest.approx(expected, abs=1e-5)
-    assert len(boundaries) == LAYERS
-    for boundary, hidden in zip(boundaries, found.hidden_states, strict=False):
+    assert len(boundaries) == LAYERS + 1
+    for boundary, hidden in zip(boundaries, found.hidden_states, strict=True):
         assert boundary == pytest.approx(hidden.numpy(), abs=1e-5)
 
 
 def test_names_and_axes_of_the_graphs(encoder: Path, exported: Exported) -> None:
     stages = onnx.load_from_string(exported.stages)
-    assert [o.name for o in stages.graph.output] == ["features", "boundary_1", "boundary_2"]
+    assert [o.name for o in stages.graph.output] == [
+        "features",
+        "boundary_1",
+        "boundary_2",
+        "end",
+    ]
     for graph in (onnx.load_from_string(exported.features), stages):
         (tokens,) = graph.graph.input
         assert tokens.name == "tokens"

@@ -10,6 +10,7 @@ sources/       a file and a row for each kind of name
 published      what a hub publishes
 foreign        ONNX files of others
 tokenizers     how texts are taken apart
+depths         what is kept of every depth of a network
 graphs         ONNX graphs of networks, kept in the cache
 speeds         how fast they are here, by what was timed
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,14 +61,21 @@ def embedding_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
         BackboneError: the weights are missing or damaged.
         StorageError: the cache cannot be written.
     """
-    path = graph_folder() / _file_name(f"{_short(backbone.name)}-{graph_key(backbone)}.onnx")
-    if is_whole(path):
-        return path
 
-    import onnx
+    def make() -> bytes:
+        import onnx
 
-    network = onnx.load(network_graph(backbone, progress=progress))
-    write_sealed(path, graph_on_inputs(backbone.transform, network))
+        network = onnx.load(network_graph(backbone, progress=progress))
+        return graph_on_inputs(backbone.transform, network)
+
+    return kept_graph(graph_key(backbone), backbone.name, make)
+
+
+def kept_graph(key: str, name: str, make: Callable[[], bytes]) -> Path:
+    """The file of a graph, made where it is not whole; `name` is of the backbone, for people."""
+    path = graph_folder() / _file_name(f"{_short(name)}-{key}.onnx")
+    if not is_whole(path):
+        write_sealed(path, make())
     return path
 
 
@@ -113,8 +121,10 @@ def boundary_graph(
         stored = transform.stored_graph()
         onnx.checker.check_model(stored)
         return bytes(stored.SerializeToString())
-    whole = onnx.load(_network_part(backbone, _STAGES, progress))
+    whole = stages_graph(backbone, progress=progress)
     name = f"boundary_{boundary}"
+    if whole is None:
+        raise BackboneError(f"{backbone.name} cannot be cut")
     extractor = onnx.utils.Extractor(whole)
     if name not in extractor.outmap:
         raise BackboneError(f"{backbone.name} cannot be cut before stage {boundary}")
@@ -135,12 +145,18 @@ def boundary_graph(
 
 def stage_count(backbone: Backbone, *, progress: Progress = silent) -> int:
     """How many stages the network has between which it can be cut; 0 if it cannot be cut."""
+    model = stages_graph(backbone, progress=progress)
+    if model is None:
+        return 0
+    return 1 + sum(1 for output in model.graph.output if output.name.startswith("boundary_"))
+
+
+def stages_graph(backbone: Backbone, *, progress: Progress = silent) -> onnx.ModelProto | None:
+    """The network with an output at every stage, see `Exported`; None if it cannot be cut."""
     import onnx
 
     path = _network_part(backbone, _STAGES, progress)
-    if not path.stat().st_size:
-        return 0
-    return len(onnx.load(path, load_external_data=False).graph.output)
+    return onnx.load(path) if path.stat().st_size else None
 
 
 def _after_transform(transform: Transform, network: onnx.ModelProto) -> onnx.ModelProto:
@@ -169,7 +185,7 @@ def is_exported(backbone: Backbone) -> bool:
     return is_quick or _part_of(backbone, _FEATURES).is_file()
 
 
-_FEATURES, _STAGES, _TENSORS = ".onnx", "-stages.onnx", ".safetensors"
+_FEATURES, _STAGES, _TENSORS = ".onnx", "-depths.onnx", ".safetensors"
 
 
 def _part_of(backbone: Backbone, part: str) -> Path:

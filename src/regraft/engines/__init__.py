@@ -13,6 +13,7 @@ hubs            files that others publish
 torch           networks and weights loaded and exported
 classifiers     the last layer of an image network
 stages          a network cut where its stages begin; `called` finds them by watching what it calls
+depths          statistics of several depths, in torch
 encoders        text encoders read, and run part by part
 
 What is trained:

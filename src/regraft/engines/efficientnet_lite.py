@@ -168,28 +168,26 @@ def _rounded(channels: float) -> int:
 def _graph(
     network: _Network, tensors: Mapping[str, NDArray[Any]], image_size_px: int
 ) -> onnx.ModelProto:
-    """`pixels` float32 (n, 3, s, s) in; `features` out, and the inputs of all stages but the first.
-
-    The latter are called `boundary_1` and so on.
-    """
+    """`pixels` float32 (n, 3, s, s) in; `features` out, and what lies between, see `Exported`."""
 
     def described(name: str, *shape: int) -> onnx.ValueInfoProto:
         return value(name, np.float32, ["n", *shape])
 
     graph = GraphBuilder("network")
-    boundaries = []
-    x, size = _add_layers(graph, "pixels", (network.stem,), tensors, image_size_px)
+    between = []
+    x, size = _add_layers(graph, "pixels", (network.stem,), tensors, image_size_px, output="stem")
+    stem = described("stem", network.stem.outputs, size, size)
     for number, stage in enumerate(network.stages, start=1):
         for block in stage:
-            is_boundary = block is stage[-1] and number < len(network.stages)
-            name = f"boundary_{number}" if is_boundary else ""
+            is_last = number == len(network.stages)
+            name = "end" if is_last else f"boundary_{number}"
+            name = name if block is stage[-1] else ""
             x, size = _add_layers(graph, x, block, tensors, size, output=name)
-        if number < len(network.stages):
-            boundaries.append(described(x, stage[-1][-1].outputs, size, size))
+        between.append(described(x, stage[-1][-1].outputs, size, size))
     x, _ = _add_layers(graph, x, (network.head,), tensors, size)
     graph("ReduceMean", x, graph.ints(2, 3), keepdims=0, output="features")
     pixels = described("pixels", 3, image_size_px, image_size_px)
-    return graph.model([pixels], [described("features", _HEAD), *boundaries])
+    return graph.model([pixels], [described("features", _HEAD), stem, *between])
 
 
 def _add_layers(

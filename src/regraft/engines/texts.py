@@ -68,11 +68,12 @@ def export_encoder(encoder: Encoder) -> Exported:
 
     All tokens are real: texts of one batch have the same length, 1 to its most tokens. The
     boundaries of the stages graph are float32 (n, t, h): `boundary_1` is the input of the first
-    layer, `boundary_2` that of the second.
+    layer, `boundary_2` that of the second, `end` what the last one gives.
     """
     import onnx
 
     outputs = ["features", *(f"boundary_{i}" for i in range(1, encoder.stages))]
+    outputs += ["end"] if encoder.stages else []
     stages = _graph(_reader_type()(encoder, taps=len(outputs) - 1), outputs, encoder.max_tokens)
     extractor = onnx.utils.Extractor(onnx.load_from_string(stages))
     features = extractor.extract_model(["tokens"], ["features"])

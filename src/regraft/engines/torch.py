@@ -161,9 +161,10 @@ class Exported:
     """A network as ONNX graphs and plain arrays.
 
     `features` maps `pixels` float32 (n, 3, s, s), or `tokens` int64 (n, t), to `features` float32
-    (n, d), the pooled last layer. `stages` does the same and has an output `boundary_1`,
-    `boundary_2`... more for the input of each stage; it is empty for a network that cannot be cut.
-    `tensors` are the parameters by name.
+    (n, d), the pooled last layer. `stages` does the same and has more outputs, maps (n, c, h, w) or
+    tokens (n, t, c): `boundary_1`, `boundary_2`... are the inputs of the stages from the second on,
+    `stem` that of the first, where something comes before it, and `end` is what the last one gives.
+    It is empty for a network that cannot be cut. `tensors` are the parameters by name.
     """
 
     features: bytes
@@ -191,12 +192,17 @@ def export_network(network: Any, *, title: str, image_size_px: int) -> Exported:
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             taps = []
             for i, (_, link) in enumerate(chain.links):
-                if i in chain.starts[1:]:
+                if i and i in chain.starts:
                     taps.append(x)
                 x = link(x)
-            return (x, *taps)
+                if chain.stages and i == chain.starts[-1]:
+                    end = x
+            return (x, *taps, end) if chain.stages else (x,)
 
-    outputs = ["features", *(f"boundary_{i}" for i in range(1, chain.stages))]
+    has_stem = chain.stages and chain.starts[0] > 0
+    outputs = ["features", *(["stem"] if has_stem else [])]
+    outputs += [f"boundary_{i}" for i in range(1, chain.stages)]
+    outputs += ["end"] if chain.stages else []
     try:
         stages = export_module(Tapped(), outputs, image_size_px=image_size_px)
     except Exception as error:  # what PyTorch cannot export ends in one of many kinds

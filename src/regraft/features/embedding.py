@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.backbones.backbone import Backbone, graph_key, remember_speed
+from regraft.backbones.depths import depths_graph, depths_network_graph, depths_of
 from regraft.backbones.graphs import embedding_graph, network_graph
 from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, Row
@@ -107,13 +108,58 @@ def embed_rows(
     """Like `embed`, for some rows of `data`, and with the reasons of those that failed."""
     if isinstance(backbone, str):
         backbone = get_backbone(backbone)
-    graph = embedding_graph(backbone, progress=progress)
+    store = _last_store(backbone)
+    return _embed(
+        data, rows, backbone, store, embedding_graph, network_graph, jobs=jobs, progress=progress
+    )
+
+
+def embed_depths(
+    data: Dataset,
+    rows: Sequence[Row],
+    backbone: Backbone,
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> Embedding:
+    """Like `embed_rows`, with statistics of every depth, float16 (n, d); see `backbones.depths`.
+
+    The features of the last layer are among them, and are kept for `embed_rows` as well.
+    """
+    store = _depth_store(backbone, progress=progress)
+    return _embed(
+        data,
+        rows,
+        backbone,
+        store,
+        depths_graph,
+        depths_network_graph,
+        jobs=jobs,
+        progress=progress,
+    )
+
+
+def _embed(
+    data: Dataset,
+    rows: Sequence[Row],
+    backbone: Backbone,
+    store: FeatureStore,
+    graph_of: Callable[..., Path],
+    network_of: Callable[..., Path],
+    *,
+    jobs: int | None,
+    progress: Progress,
+) -> Embedding:
+    """What a graph makes of some rows, each content once, and only of what the store lacks.
+
+    `graph_of` makes the graph for one input, `network_of` that for a batch.
+    """
+    graph = graph_of(backbone, progress=progress)
     phase = f"features of {backbone.name}"
-    features = _allocate(len(rows), backbone.feature_width)
+    features = _allocate(len(rows), store.width, store.dtype)
     failures: dict[str, str] = {}
     started = time.monotonic()
 
-    store = FeatureStore(graph_key(backbone), backbone.feature_width)
     with contextlib.closing(store):
         first: dict[str, int] = {}  # row of each content; its copies are rare and kept apart
         copies: dict[int, list[int]] = {}
@@ -139,7 +185,7 @@ def embed_rows(
         if missing:
             tasks = ((i, str(data.absolute(rows[i])), sha256) for sha256, i in first.items())
             for i, outcome in (
-                _compute_stacked(backbone, tasks, jobs)
+                _compute_stacked(load_graph(network_of(backbone)), backbone.transform, tasks, jobs)
                 if backbone.transform.is_batchable
                 else _compute(load_graph(graph), backbone.transform, tasks, jobs)
             ):
@@ -168,10 +214,10 @@ def embed_rows(
     )
 
 
-def count_missing(rows: Sequence[Row], backbone: Backbone) -> int:
-    """How many different contents of `rows` have no features in the cache."""
+def count_missing(rows: Sequence[Row], backbone: Backbone, *, every_depth: bool = False) -> int:
+    """How many different contents of `rows` have no features, of `every_depth`, in the cache."""
     wanted = {row.sha256 for row in rows if row.sha256 and row.status in _HAS_FILE}
-    store = FeatureStore(graph_key(backbone), backbone.feature_width)
+    store = _depth_store(backbone) if every_depth else _last_store(backbone)
     with contextlib.closing(store):
         return len(wanted) - sum(1 for _ in store.read(wanted))
 
@@ -278,7 +324,10 @@ def _or_reason(work: Callable[[], T]) -> T | str:
 
 
 def _compute_stacked(
-    backbone: Backbone, tasks: Iterable[tuple[int, str, str]], jobs: int | None
+    engine: Engine,
+    transform: Transform,
+    tasks: Iterable[tuple[int, str, str]],
+    jobs: int | None,
 ) -> Iterator[tuple[int, FeatureArray | str]]:
     """As `_compute`, inputs of one shape together: a network takes less for each in a batch.
 
@@ -287,11 +336,10 @@ def _compute_stacked(
     the features: ONNX Runtime sums a batch of one in another order than larger ones, and these in
     one order (measured from 2 to 64, word vectors and MiniLM). So one that is alone goes twice.
     """
-    engine = load_graph(network_graph(backbone))
 
     def read(task: tuple[int, str, str]) -> tuple[int, NDArray[Any] | str]:
         i, path, sha256 = task
-        return i, _or_reason(lambda: backbone.transform.read(read_checked(path, sha256=sha256)))
+        return i, _or_reason(lambda: transform.read(read_checked(path, sha256=sha256)))
 
     def work(batch: list[tuple[int, NDArray[Any]]]) -> list[tuple[int, FeatureArray | str]]:
         arrays = [array for _, array in batch]
@@ -325,15 +373,15 @@ def _compute_stacked(
             yield from outcomes
 
 
-def _allocate(n: int, width: int) -> FeatureArray:
-    """A float32 (n, width) array backed by an unnamed file in the cache folder.
+def _allocate(n: int, width: int, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """An array (n, width) backed by an unnamed file in the cache folder.
 
     Space is reserved first: without it a full disk would end the process at the first touch of
     a missing page. If it cannot be had, the array lives in memory.
     """
     if n == 0:
-        return np.empty((0, width), dtype=np.float32)
-    size = n * width * 4
+        return np.empty((0, width), dtype=dtype)
+    size = n * width * np.dtype(dtype).itemsize
     try:
         folder = make_folder(cache_dir() / "features")
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -341,16 +389,16 @@ def _allocate(n: int, width: int) -> FeatureArray:
                 os.posix_fallocate(file.fileno(), 0, size)
             else:
                 file.truncate(size)
-            return np.memmap(file, dtype=np.float32, mode="r+", shape=(n, width))
+            return np.memmap(file, dtype=dtype, mode="r+", shape=(n, width))
     except (OSError, StorageError):
-        return np.empty((n, width), dtype=np.float32)
+        return np.empty((n, width), dtype=dtype)
 
 
 class FeatureStore:
     """Vectors of one feature space on disk, by SHA-256 of the content; see `ContentStore`."""
 
-    def __init__(self, key: str, width: int) -> None:
-        self._width = width
+    def __init__(self, key: str, width: int, dtype: type[np.floating[Any]] = np.float32) -> None:
+        self.width, self.dtype = width, dtype
         self._store = ContentStore("features", key)
 
     @property
@@ -358,16 +406,46 @@ class FeatureStore:
         """Why nothing more is kept; "" while all is well."""
         return self._store.warning
 
-    def read(self, keys: Iterable[str]) -> Iterator[tuple[str, FeatureArray]]:
+    def read(self, keys: Iterable[str]) -> Iterator[tuple[str, NDArray[Any]]]:
         """The vectors that are there, in no particular order."""
+        stored = np.dtype(self.dtype).newbyteorder("<")
         for sha256, blob in self._store.read(keys):
-            if len(blob) == self._width * 4:
-                yield sha256, np.frombuffer(blob, dtype="<f4")
+            if len(blob) == self.width * stored.itemsize:
+                yield sha256, np.frombuffer(blob, dtype=stored)
 
     def write(self, sha256: str, vector: FeatureArray) -> None:
         """Keep a vector; it is on disk after the next commit."""
-        self._store.write(sha256, vector.astype("<f4").tobytes())
+        stored = np.dtype(self.dtype).newbyteorder("<")
+        self._store.write(sha256, vector.astype(stored).tobytes())
 
     def close(self) -> None:
         """Commit what is pending and close."""
         self._store.close()
+
+
+def _last_store(backbone: Backbone) -> FeatureStore:
+    return FeatureStore(graph_key(backbone), backbone.feature_width)
+
+
+def _depth_store(backbone: Backbone, *, progress: Progress = silent) -> FeatureStore:
+    width = sum(depth.width for depth in depths_of(backbone, progress=progress))
+    return _DepthStore(backbone, width)
+
+
+class _DepthStore(FeatureStore):
+    """Statistics of every depth in half precision; beside them the last layer as it is."""
+
+    def __init__(self, backbone: Backbone, width: int) -> None:
+        super().__init__(f"{graph_key(backbone)}-depths", width, np.float16)
+        self._last = _last_store(backbone)
+
+    def write(self, sha256: str, vector: FeatureArray) -> None:
+        """Keep both; the last layer is what the vector ends with."""
+        largest = float(np.finfo(np.float16).max)
+        super().write(sha256, np.clip(vector, -largest, largest))
+        self._last.write(sha256, vector[-self._last.width :])
+
+    def close(self) -> None:
+        """Commit what is pending in both and close."""
+        self._last.close()
+        super().close()
