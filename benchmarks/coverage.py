@@ -42,7 +42,7 @@ from benchmarks.batched import BatchedLogistic
 from benchmarks.pools import POOLS, Pool, load_pool
 from benchmarks.rows import Row, SkippedError
 from regraft.approaches.base import NO_LIMITS, CrossValidation, repeated_folds
-from regraft.approaches.frozen import cross_validate_repeats, set_thresholds
+from regraft.approaches.frozen import cross_validate_repeats, one_of, set_thresholds
 from regraft.dataset import leave_out_small_classes
 from regraft.heads import (
     COVERAGE,
@@ -226,8 +226,7 @@ def _candidate(
         lambda fold: cross_validate_head(fit, values, inputs, labels, fold, n_classes=n_classes),
         labels,
         folds,
-        setting="setting",
-        values=values,
+        conclude=one_of("setting", values),
         phase="",
         limits=NO_LIMITS,
         progress=silent,

@@ -194,29 +194,32 @@ def test_every_approach_the_heat_maps_and_the_exported_file(
         assert (found.folds_done, found.covered.sum()) == (1, (folds[0] == 1).sum())
         assert np.isfinite(found.probabilities[:, found.covered]).all()
         tried.append(tuned.name)
-    for name in ("knn", "linear_probe"):
+    models = {}
+    for name in ("knn", "linear_probe", "multilayer_probe"):
         approach = APPROACHES[name](family.backbone)
         found = approach.cross_validate(data, folds)
         assert found.covered.all()
+        models[name] = approach.fit(data, cross_validation=found)
         tried.append(name)
     of_images = {name for name in APPROACHES if APPROACHES[name].profile.is_for("image")}
     assert set(tried) == of_images - {"scratch", "fastai"}
-    model = approach.fit(data, cross_validation=found)
 
     paths = [data.absolute(row) for row in data.rows]
-    model.save(tmp_path / "model")
-    explained = explain_photos(tmp_path / "model", [Question(str(p), p) for p in paths[::2]])
-    assert explained.layer
-    assert explained.check is not None
-    assert len(explained.maps) + len(explained.left_out) == 6
-    assert explained.maps
+    for name in ("linear_probe", "multilayer_probe"):
+        folder, model = tmp_path / name, models[name]
+        model.save(folder / "model")
+        explained = explain_photos(folder / "model", [Question(str(p), p) for p in paths[::2]])
+        assert explained.layer
+        assert explained.check is not None
+        assert len(explained.maps) + len(explained.left_out) == 6
+        assert explained.maps
 
-    (tmp_path / "own.onnx").write_bytes(with_metadata(model, precision="float32"))
-    (tmp_path / "own.py").write_text(standalone_source(model), encoding="utf-8")
-    replayed = replay(tmp_path / "own.py", predictions_of_model(model, [str(p) for p in paths]))
-    assert replayed.inputs == 12
-    assert replayed.largest_difference < 1e-4
-    assert replayed.changed == ()
+        (folder / "own.onnx").write_bytes(with_metadata(model, precision="float32"))
+        (folder / "own.py").write_text(standalone_source(model), encoding="utf-8")
+        replayed = replay(folder / "own.py", predictions_of_model(model, [str(p) for p in paths]))
+        assert replayed.inputs == 12
+        assert replayed.largest_difference < 1e-4
+        assert replayed.changed == ()
 
 
 def _pixels(backbone: Backbone) -> np.ndarray:

@@ -24,6 +24,7 @@ from regraft.heads import (
     span_coordinates,
     unit_rows,
 )
+from regraft.heads.depths import DepthInputs, fit_scaling, pool_depths, sum_of_heads
 from regraft.metrics.rates import log_losses
 from regraft.onnx_graphs import GraphBuilder, value
 
@@ -381,3 +382,127 @@ def test_many_images_choose_on_one_inner_fold_and_agree() -> None:
 def test_unit_rows_leave_zero_alone() -> None:
     found = unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]]))
     assert found.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0.0, 0.0]]
+
+
+# ---- Several depths -----------------------------------------------------------------------
+
+
+def _two_depths(n: int = 120) -> tuple[list[np.ndarray], np.ndarray]:
+    """A depth of noise, and one behind it that tells two of three classes from the third."""
+    random = np.random.default_rng(3)
+    labels = np.arange(n) % 3
+    noise = random.normal(size=(n, 40)).astype(np.float16) * 100
+    telling = random.normal(size=(n, 6)) + 2.5 * (labels == 1)[:, None]
+    return [noise, telling.astype(np.float16)], labels
+
+
+def test_scaled_columns_have_mean_0_and_a_depth_norm_1() -> None:
+    features = np.random.default_rng(0).normal(7.0, 3.0, size=(50, 12)).astype(np.float16)
+    features[:, 4] = 9.0
+    scaling = fit_scaling(features, by_column=True)
+    scaled = scaling.apply(features)
+    assert np.allclose(scaled.mean(axis=0), 0, atol=1e-3)
+    assert np.isclose(np.square(scaled).sum(axis=1).mean(), 1.0, atol=1e-2)
+    assert not scaled[:, 4].any(), "what never changes tells nothing"
+    assert not scaling.apply(features + 5)[:, 4].any()
+    alike = fit_scaling(features, by_column=False)
+    assert len(np.unique(np.delete(alike.gain, 4))) == 1
+    assert np.isclose(np.square(alike.apply(features)).sum(axis=1).mean(), 1.0, atol=1e-2)
+    assert np.isfinite(fit_scaling(features[:, 4:5], by_column=False).gain).all()
+
+
+def test_inputs_of_all_depths_keep_every_inner_product() -> None:
+    depths, _ = _two_depths(20)
+    inputs = DepthInputs.of(depths)
+    assert inputs.columns == (slice(0, 20), slice(20, 26)), "at most as many as there are rows"
+    for number, (depth, columns) in enumerate(zip(depths, inputs.columns, strict=True)):
+        scaled = fit_scaling(depth, by_column=number == 0).apply(depth)
+        part = inputs.features[:, columns]
+        assert np.allclose(part @ part.T, scaled @ scaled.T, atol=1e-3)
+    assert inputs.settings == [(0, 8.0), (0, 128.0), (1, 8.0), (1, 128.0)]
+
+
+def test_a_depth_of_noise_has_no_part() -> None:
+    depths, labels = _two_depths()
+    inputs = DepthInputs.of(depths)
+    folds = np.arange(120) // 3 % 5
+    found = cross_validate_head(
+        inputs.fit,
+        inputs.settings,
+        inputs.features,
+        labels,
+        folds,
+        n_classes=3,
+        choose=pool_depths,
+    )
+    weights = pool_depths(found.inner_logits, found.inner_labels, 120)
+    assert weights[:2].sum() < 0.1 < weights[2:].max()
+    alone = cross_validate_head(
+        fit_logistic, PENALTIES, depths[1].astype(float), labels, folds, n_classes=3
+    )
+    loss, loss_alone = (log_losses(labels, one.probabilities).mean() for one in (found, alone))
+    assert loss < loss_alone + 0.03
+
+
+def test_what_lies_beyond_the_depth_that_tells_all_is_left_out() -> None:
+    labels = np.arange(90) % 3
+    first = np.eye(3)[labels] + np.random.default_rng(0).normal(scale=0.8, size=(90, 3))
+    same = pool_depths(np.stack([first, first, first, first]), labels, 90)
+    assert same[:2].any()
+    assert not same[2:].any(), "the second depth says what the first one said"
+    better = first + np.eye(3)[labels]
+    both = pool_depths(np.stack([first, first, better, better]), labels, 90)
+    assert both[2:].any()
+
+
+def test_a_wrong_depth_is_not_counted_against_itself() -> None:
+    """Logits that say the opposite get no negative weight: that would be noise, fitted."""
+    labels = np.arange(60) % 2
+    right = np.stack([1.0 - labels, labels], axis=1)[None] * 3 + np.random.default_rng(1).normal(
+        size=(1, 60, 2)
+    )
+    logits = np.concatenate([-right, -right, right, right])
+    weights = pool_depths(logits, labels, 60)
+    assert (weights >= 0).all()
+    assert weights[:2].sum() < 0.05
+    assert weights[2:].sum() > 0
+
+
+def test_where_no_depth_tells_anything_the_last_one_says_so() -> None:
+    labels = np.arange(60) % 2
+    wrong = np.stack([labels, 1.0 - labels], axis=1) * 5
+    logits = np.repeat(wrong[None], 4, axis=0)
+    weights = pool_depths(logits, labels, 60)
+    assert np.flatnonzero(weights).tolist() in ([2], [3])
+    assert weights.max() <= 1 / 19, "of the highest temperature, so that all is unsure"
+
+
+def test_without_images_the_last_depth_stands_alone() -> None:
+    weights = pool_depths(np.zeros((6, 0, 3)), np.empty(0, dtype=np.int64), 0)
+    assert weights.tolist() == [0, 0, 0, 0, 1, 0]
+
+
+@given(seed=st.integers(0, 1_000), k=st.integers(2, 5))
+@settings(max_examples=20, deadline=None)
+def test_proportions_lose_no_more_than_any_depth_alone(seed: int, k: int) -> None:
+    random = np.random.default_rng(seed)
+    labels = np.arange(80) % k
+    logits = random.normal(size=(6, 80, k)) + np.eye(k)[labels] * random.uniform(0, 3, (6, 1, 1))
+    weights = pool_depths(logits, labels, 80)
+    assert (weights >= 0).all()
+    pooled = log_losses(labels, softmax(np.tensordot(weights, logits, 1)))
+    best = min(
+        (log_losses(labels, softmax(z / fit_temperature(z, labels))) for z in logits),
+        key=lambda losses: losses.mean(),
+    )
+    gap = pooled - best
+    assert gap.mean() <= 2 * gap.std() / np.sqrt(len(labels)) + 0.05
+
+
+def test_a_sum_of_heads_is_a_head() -> None:
+    depths, labels = _two_depths()
+    parts = [depth.astype(np.float64) for depth in depths]
+    heads = [fit_logistic(part, labels, 3, [8.0])[0] for part in parts]
+    joint = sum_of_heads(heads, [0.25, 2.0])
+    expected = 0.25 * heads[0].logits(parts[0]) + 2.0 * heads[1].logits(parts[1])
+    assert np.allclose(joint.logits(np.concatenate(parts, axis=1)), expected)

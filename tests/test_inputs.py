@@ -223,7 +223,7 @@ def test_compare_takes_names(made_once: Path, warm_cache: Path) -> None:
     assert [c.approach.name for c in one.candidates] == ["knn"]
     assert [c.approach.name for c in both.candidates] == ["knn", "linear_probe"]
     assert [c.approach.name for c in rg.compare(rg.Knn(), data).candidates] == ["knn"]
-    with pytest.raises(UsageError, match="there is no approach 'k'; expected linear_probe"):
+    with pytest.raises(UsageError, match="there is no approach 'k'; expected multilayer_probe"):
         rg.compare(["k"], data)
     with pytest.raises(DataError, match="nothing to compare"):
         rg.compare([], data)

@@ -313,6 +313,7 @@ def test_public_names_are_pinned() -> None:
         "Knn",
         "LinearProbe",
         "Model",
+        "MultilayerProbe",
         "Prediction",
         "RegraftClassifier",
         "RegraftError",

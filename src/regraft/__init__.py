@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from regraft.approaches.fine_tune import FineTune
     from regraft.approaches.knn import Knn
     from regraft.approaches.linear_probe import LinearProbe
+    from regraft.approaches.multilayer_probe import MultilayerProbe
     from regraft.approaches.scratch import Scratch
     from regraft.backbones.backbone import Backbone
     from regraft.backbones.built_in import list_backbones
@@ -68,6 +69,7 @@ _HOME = {
     "Knn": "approaches.knn",
     "LinearProbe": "approaches.linear_probe",
     "Model": "model",
+    "MultilayerProbe": "approaches.multilayer_probe",
     "Prediction": "model",
     "RegraftClassifier": "frameworks.estimators",
     "RegraftError": "errors",
@@ -112,6 +114,7 @@ __all__ = [
     "Knn",
     "LinearProbe",
     "Model",
+    "MultilayerProbe",
     "Prediction",
     "RegraftClassifier",
     "RegraftError",

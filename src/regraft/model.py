@@ -65,6 +65,7 @@ from regraft.training_contents import UNKNOWN, TrainingContents, read_training_c
 from regraft.workers import map_threads
 
 _AGAIN = "copy the whole model folder again, or save the model again"
+CENTRE, GAIN = "depths.centre", "depths.gain"  # tensors of a head on several depths
 _ROUNDING = 1e-3  # of numbers of half precision
 
 
@@ -375,6 +376,19 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class DepthFeatures:
+    """Scaled statistics of several depths, see `backbones.depths`, in place of the last layer.
+
+    `embedding` is the ONNX file from `image` to `features`; `centre` and `gain` float32 (d,) are
+    what it scales them by.
+    """
+
+    embedding: bytes
+    centre: NDArray[np.float32]
+    gain: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class TrainedNetwork:
     """A backbone whose parameters were trained.
 
@@ -465,12 +479,21 @@ def network_of(
         )
     temperature = model.temperature if calibrated else 1.0
     head = (tensors["head.weights"] / temperature, tensors["head.bias"] / temperature)
+    size_px = int(model.backbone["transform"]["image_size_px"])
     with _weights_file(model) as weights:
         if model.approach != "scratch":
             features = image_network(model.architecture).load(weights)
             remove_classifier(features)
+            if CENTRE in tensors:
+                from regraft.engines.depths import depths_module
+
+                features = depths_module(
+                    features,
+                    model.settings["depths"],
+                    (tensors[CENTRE], tensors[GAIN]),
+                    image_size_px=size_px,
+                )
             return with_head(features, head)
-        size_px = int(model.backbone["transform"]["image_size_px"])
         return restore_scratch(make, weights, head=head, image_size_px=size_px)
 
 
@@ -531,14 +554,16 @@ def assemble(
     trained_on: Mapping[str, Any],
     trained_contents: Iterable[str],
     network: TrainedNetwork | None = None,
+    depths: DepthFeatures | None = None,
 ) -> Model:
     """Put a fitted head on its backbone: the Model with its graph and all its parameters.
 
-    `network` is the backbone as it was trained, None for the pretrained one; `trained_contents` are
-    the SHA-256 of all that anything in the model was trained on or chosen by.
+    `network` is the backbone as it was trained, None for the pretrained one, `depths` what the head
+    takes where that are not the features of its last layer; `trained_contents` are the SHA-256
+    of all that anything in the model was trained on or chosen by.
     """
     if network is None:
-        embedding = embedding_graph(backbone).read_bytes()
+        embedding = embedding_graph(backbone).read_bytes() if depths is None else depths.embedding
         tensors: Mapping[str, NDArray[Any]] = network_tensors(backbone)
     else:
         embedding, tensors = network.embedding, network.tensors
@@ -563,6 +588,7 @@ def assemble(
         weights={
             **{f"backbone.{name}": t for name, t in tensors.items()},
             **head.tensors(),
+            **({} if depths is None else {CENTRE: depths.centre, GAIN: depths.gain}),
         },
         files=backbone.transform.files(),
         contents=backbone.contents.after_training(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FILE = "training_contents.safetensors"
-_FROZEN = frozenset({"linear_probe", "knn", "tfidf"})  # approaches that leave the backbone as it is
+_FROZEN = frozenset({"linear_probe", "multilayer_probe", "knn", "tfidf"})  # the backbone stays
 _BYTES = 8
 
 Hashes = NDArray[np.uint64]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from regraft.approaches.base import NO_LIMITS, CrossValidation
-from regraft.approaches.frozen import cross_validate_repeats
+from regraft.approaches.frozen import cross_validate_repeats, one_of
 from regraft.heads import PENALTIES, cross_validate_head, fit_logistic
 from regraft.metrics.rates import FewerImages
 from regraft.progress import silent
@@ -22,8 +22,7 @@ def _cross_validated(folds: np.ndarray) -> CrossValidation:
         ),
         labels,
         folds,
-        setting="penalty",
-        values=PENALTIES,
+        conclude=one_of("penalty", PENALTIES),
         phase="",
         limits=NO_LIMITS,
         progress=silent,

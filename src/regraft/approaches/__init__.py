@@ -50,6 +50,7 @@ class Registry(MutableMapping[str, "ApproachType"]):
 
 
 APPROACHES = Registry(
+    multilayer_probe="multilayer_probe:MultilayerProbe",  # its pass pays for the next two
     linear_probe="linear_probe:LinearProbe",
     knn="knn:Knn",
     fine_tune="fine_tune:FineTune",

@@ -222,6 +222,7 @@ class Profile:
         trains: whether it trains a network.
         tunes: whether that is the backbone, so that one that cannot be trained is of no use.
         needs_backbone: whether there has to be one, if only for its tokenizer.
+        every_depth: whether it looks at every depth of the first backbone, not at the last alone.
         by_default: whether it is tried without being named.
         extra: of this package that it needs; it has a package of that name.
     """
@@ -231,6 +232,7 @@ class Profile:
     trains: bool = False
     tunes: bool = False
     needs_backbone: bool = True
+    every_depth: bool = False
     by_default: bool = True
     extra: str = ""
 
@@ -249,6 +251,8 @@ class Asked:
         names_backbones: whether the backbones were named.
         names_approaches: whether the approaches were.
         resize: "crop", "pad" or "squash"; None for each backbone's own.
+        whole_px: the side of a square in which photos are seen whole; None where they are no
+            photos.
         architecture: of a network of one's own, see `Scratch`; None for none.
         advised: what the guide advises to train, the best first; () where it was not asked.
     """
@@ -258,6 +262,7 @@ class Asked:
     names_backbones: bool = False
     names_approaches: bool = False
     resize: str | None = None
+    whole_px: int | None = None
     architecture: str | None = None
     advised: Sequence[str] = ()
 

@@ -18,7 +18,7 @@ from regraft.backbones.backbone import Backbone, with_transform
 from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError, UsageError
-from regraft.features.embedding import embed_rows
+from regraft.features.embedding import Embedding, embed_rows
 from regraft.heads import (
     HeadFitter,
     OutOfFold,
@@ -49,7 +49,9 @@ class HeadRecipe:
     fit: HeadFitter
 
 
-def frozen_backbone(backbone: str | Backbone, *, views: int, resize: str | None) -> Backbone:
+def frozen_backbone(
+    backbone: str | Backbone, *, views: int, resize: str | None, image_size_px: int | None = None
+) -> Backbone:
     """The backbone with the transform an approach asks for.
 
     Raises:
@@ -64,6 +66,8 @@ def frozen_backbone(backbone: str | Backbone, *, views: int, resize: str | None)
         changes["views"] = list(VIEWS[views])
     if resize is not None:
         changes["resize"] = resize
+    if image_size_px is not None:
+        changes["image_size_px"] = image_size_px
     return with_transform(found, **changes) if changes else found
 
 
@@ -100,12 +104,26 @@ def cross_validate_frozen(
         predict,
         labels,
         folds,
-        setting=recipe.setting,
-        values=recipe.values,
+        conclude=one_of(recipe.setting, recipe.values),
         phase=f"cross-validating {recipe.approach} on {backbone.name}",
         limits=limits,
         progress=progress,
     )
+
+
+Conclusion = Callable[[FloatArray, IntArray], tuple[Mapping[str, Any], float]]
+"""Logits (s, m, k) of unseen images by each setting and labels (m,) in; what is chosen, and the
+temperature of its logits, out."""
+
+
+def one_of(setting: str, values: Sequence[Any]) -> Conclusion:
+    """The best value of one setting."""
+
+    def conclude(logits: FloatArray, labels: IntArray) -> tuple[Mapping[str, Any], float]:
+        best, temperature = choose_setting(logits, labels)
+        return {setting: values[best]}, temperature
+
+    return conclude
 
 
 def cross_validate_repeats(
@@ -113,20 +131,18 @@ def cross_validate_repeats(
     labels: IntArray,
     folds: IntArray,
     *,
-    setting: str,
-    values: Sequence[Any],
+    conclude: Conclusion,
     phase: str,
     limits: Limits,
     progress: Progress,
 ) -> CrossValidation:
-    """Nested cross-validation over r repeats, and the value of a setting that all of them favour.
+    """Nested cross-validation over r repeats, and the settings that all of them favour.
 
     Args:
         predict: what one repeat does with its folds, int64 (n,).
         labels: int64 (n,).
         folds: int64 (r, n).
-        setting: its name.
-        values: those of it that are tried.
+        conclude: which settings all repeats favour.
         phase: what `progress` is told.
         limits: its deadline is looked at between repeats.
         progress: told how many repeats are done.
@@ -138,7 +154,7 @@ def cross_validate_repeats(
             progress(phase, repeat, len(folds))
             found.append(predict(fold))
     progress(phase, len(folds), len(folds))
-    best, temperature = choose_setting(
+    chosen, temperature = conclude(
         np.concatenate([one.inner_logits for one in found], axis=1),
         np.concatenate([one.inner_labels for one in found]),
     )
@@ -146,7 +162,7 @@ def cross_validate_repeats(
         folds=folds,
         labels=labels,
         probabilities=np.stack([one.probabilities for one in found]),
-        chosen={setting: values[best]},
+        chosen=chosen,
         temperature=temperature,
         fewer=_fewer_images(found, folds),
     )
@@ -219,11 +235,16 @@ def fit_frozen(
 
 
 def training_arrays(
-    data: Dataset, backbone: Backbone, *, jobs: int | None, progress: Progress
-) -> tuple[NDArray[np.float32], IntArray]:
-    """Features (n, d) and class numbers (n,) of the training rows."""
+    data: Dataset,
+    backbone: Backbone,
+    *,
+    embedded: Callable[..., Embedding] = embed_rows,
+    jobs: int | None,
+    progress: Progress,
+) -> tuple[NDArray[Any], IntArray]:
+    """Features (n, d) and class numbers (n,) of the training rows; `embedded` computes them."""
     rows = data.train
-    embedding = embed_rows(data, rows, backbone, jobs=jobs, progress=progress)
+    embedding = embedded(data, rows, backbone, jobs=jobs, progress=progress)
     if embedding.failures:
         path, reason = next(iter(embedding.failures.items()))
         raise DataError(

@@ -18,7 +18,6 @@ from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.dataset import Dataset
 from regraft.heads import PENALTIES, fit_logistic
-from regraft.kinds import kind_named
 from regraft.metrics.rates import IntArray
 from regraft.model import Model
 from regraft.progress import Progress, silent
@@ -57,11 +56,8 @@ class LinearProbe:
 
     @classmethod
     def candidates(cls, asked: Asked) -> list[LinearProbe]:
-        """One on each backbone, and of photos one with mirror images on the first."""
-        probes = [cls(backbone) for backbone in asked.backbones]
-        if not asked.names_approaches and kind_named(asked.kind).is_picture:
-            probes += [cls(backbone, views=2) for backbone in asked.backbones[:1]]
-        return probes
+        """One on each backbone."""
+        return [cls(backbone) for backbone in asked.backbones]
 
     def cross_validate(
         self,

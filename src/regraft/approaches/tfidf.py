@@ -18,7 +18,7 @@ from regraft.approaches.base import (
     Turn,
     repeated_folds,
 )
-from regraft.approaches.frozen import cross_validate_repeats, set_thresholds
+from regraft.approaches.frozen import cross_validate_repeats, one_of, set_thresholds
 from regraft.backbones.architectures import FromScratch
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import default_backbone
@@ -102,8 +102,7 @@ class Tfidf:
             predict,
             labels,
             folds,
-            setting="penalty",
-            values=PENALTIES,
+            conclude=one_of("penalty", PENALTIES),
             phase="cross-validating tfidf",
             limits=limits,
             progress=progress,

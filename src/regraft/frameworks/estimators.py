@@ -37,8 +37,8 @@ class RegraftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     PIL pictures or of uint8 (height, width, 3) of any sizes; see `inputs`.
 
     Args:
-        approach: the name of one for images: "linear_probe", "knn", "fine_tune", "scratch" or
-            "fastai".
+        approach: the name of one for images: "multilayer_probe", "linear_probe", "knn",
+            "fine_tune", "scratch" or "fastai".
         backbone: a name or a Backbone; not for "scratch".
         settings: further arguments of the approach, such as `{"train": "last_2_stages"}`.
         seed: of folds and training.

@@ -4,6 +4,7 @@ base         the Protocol, samples and unit vectors
 linear       logistic regression
 knn          the vote of the nearest training images
 tfidf        words counted and weighted, for texts without a pretrained network
+depths       one linear head on several depths of a network
 nested       cross-validation that chooses a head's setting without seeing the fold it scores
 calibration  temperature scaling, conformal prediction sets
 familiarity  the distance that tells an unfamiliar image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,23 @@ from regraft.heads.base import HeadFitter
 from regraft.heads.calibration import fit_temperature, softmax
 from regraft.metrics.rates import FloatArray, IntArray, log_losses
 from regraft.sampling import stratified_sample
+from regraft.workers import map_threads
 
 _SELECTION_ROWS = 3_000  # images on which a setting is chosen at the most
 ALL_PAIRS_ROWS = 1_000  # beyond it settings are chosen on one inner fold instead of all
+
+Chooser = Callable[[FloatArray, IntArray, int], FloatArray]
+"""Logits (s, m, k) by heads that had not seen the image, labels (m,), and of how many images these
+are, in; in what proportions, float64 (s,), the logits of the settings are added up, calibration
+included, out. Without images it has to say something as well."""
+
+
+def choose_one(logits: FloatArray, labels: IntArray, _images: int) -> FloatArray:
+    """A `Chooser`: the best setting alone, see `choose_setting`."""
+    setting, temperature = choose_setting(logits, labels)
+    weights = np.zeros(len(logits))
+    weights[setting] = 1.0 / temperature
+    return weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,7 @@ def cross_validate_head(
     *,
     n_classes: int,
     all_pairs_rows: int = ALL_PAIRS_ROWS,
+    choose: Chooser = choose_one,
 ) -> OutOfFold:
     """Nested cross-validation: inside each fold the setting and temperature are chosen anew.
 
@@ -65,6 +80,7 @@ def cross_validate_head(
         folds: int64 (n,), 0..f-1.
         n_classes: k.
         all_pairs_rows: of more images than these, settings are chosen on one inner fold.
+        choose: which settings predict, and how much each counts.
     """
 
     inner_images: list[int] = []
@@ -81,30 +97,30 @@ def cross_validate_head(
     all_pairs = len(labels) <= all_pairs_rows
     pairs = _inner_pairs(numbers, all_pairs=all_pairs)
 
+    def inner_logits(pair: tuple[int, int]) -> tuple[IntArray, FloatArray]:
+        at = np.flatnonzero(np.isin(folds, pair if all_pairs else pair[1:]))
+        return at, logits_without(pair, settings, at)
+
     inner: dict[int, list[tuple[IntArray, FloatArray]]] = {i: [] for i in numbers}
-    for i, j in pairs:
-        at = np.flatnonzero(np.isin(folds, [i, j] if all_pairs else [j]))
-        logits = logits_without((i, j), settings, at)
+    for (i, j), (at, logits) in zip(pairs, map_threads(inner_logits, pairs), strict=True):
         for outer, fold in [(i, j), (j, i)] if all_pairs else [(i, j)]:
             inner[outer].append((at[folds[at] == fold], logits[:, folds[at] == fold]))
 
     probabilities = np.zeros((len(labels), n_classes))
     times = np.zeros(len(labels), dtype=np.int64)  # that an image was predicted by an inner head
     fewer = np.zeros((len(pairs) and (len(numbers) - 1 if all_pairs else 1), *probabilities.shape))
+    nothing = (np.empty(0, np.int64), np.zeros((len(settings), 0, n_classes)))
     for i in numbers:
         at = np.flatnonzero(folds == i)
-        setting, temperature = len(settings) // 2, 1.0
-        if inner[i]:
-            seen, values = _joined(inner[i])
-            setting, temperature = choose_setting(values, labels[seen])
-            fewer[times[seen], seen] = softmax(values[setting] / temperature)
+        seen, values = _joined(inner[i], nothing)
+        weights = choose(values, labels[seen], len(np.unique(seen)))
+        if len(seen):
+            fewer[times[seen], seen] = softmax(np.tensordot(weights, values, 1))
             times[seen] += 1
-        (logits,) = logits_without((i,), [settings[setting]], at)
-        probabilities[at] = softmax(logits / temperature)
-    everything = [part for parts in inner.values() for part in parts]
-    seen, values = labels[:0], np.zeros((len(settings), 0, n_classes))
-    if everything:
-        seen, values = _joined(everything)
+        used = np.flatnonzero(weights).tolist()
+        logits = logits_without((i,), [settings[s] for s in used], at)
+        probabilities[at] = softmax(np.tensordot(weights[used], logits, 1))
+    seen, values = _joined([part for parts in inner.values() for part in parts], nothing)
     mean_images = float(np.mean(inner_images)) if inner_images else 0.0
     return OutOfFold(probabilities, values, labels[seen], fewer, mean_images)
 
@@ -118,7 +134,11 @@ def _inner_pairs(numbers: Sequence[int], *, all_pairs: bool) -> list[tuple[int, 
     return [(i, numbers[(at + 1) % len(numbers)]) for at, i in enumerate(numbers)]
 
 
-def _joined(parts: Sequence[tuple[IntArray, FloatArray]]) -> tuple[IntArray, FloatArray]:
+def _joined(
+    parts: Sequence[tuple[IntArray, FloatArray]], nothing: tuple[IntArray, FloatArray]
+) -> tuple[IntArray, FloatArray]:
+    if not parts:
+        return nothing
     rows = np.concatenate([rows for rows, _ in parts])
     return rows, np.concatenate([values for _, values in parts], axis=1)
 
