@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,7 +20,9 @@ from regraft.approaches.base import (
     Cost,
     CrossValidation,
     Limits,
+    Profile,
     TrainingLog,
+    Turn,
     further_epochs,
 )
 from regraft.approaches.trained import calibrated
@@ -69,6 +71,8 @@ class Fake:
 
     It keeps the folds it was given. `rates` replaces `rate` for folds of the first repeat.
     """
+
+    profile: ClassVar[Profile] = Profile(turn=Turn.FROZEN, needs_backbone=False)
 
     rate: float
     name: str = "fake"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,6 +227,28 @@ def test_frozen_networks_leave_time_for_what_trains(data: Dataset, clock: Clock)
     assert [c.status for c in unfair.candidates] == ["done"] * 4
     alone = raced(frozen, data, budget_s=100, clock=clock)
     assert [c.status for c in alone.candidates] == ["done"] * 3
+
+
+def test_the_share_of_frozen_networks_is_for_further_ones(data: Dataset, clock: Clock) -> None:
+    class Seen(Fake):
+        """Photos seen in some way, by one network; 30 s each."""
+
+        @property
+        def settings(self) -> dict[str, Any]:
+            return {"views": 1, "seed": self.seed}
+
+        def cross_validate(self, *args, **options):
+            clock.now += 30
+            return super().cross_validate(*args, **options)
+
+    ways = [Seen(0.7, "probe", seed=seed) for seed in range(4)]
+    found = raced([*ways, FakeTrained(0.95, clock)], data, budget_s=100)
+    assert [c.status for c in found.candidates] == ["done", "done", "done", "skipped", "done"]
+    # It is taken to need as long as its like did, and 10 s are left.
+    assert found.candidates[3].reason.startswith("would need about 30 s")
+    other = [Seen(0.7, "probe"), Seen(0.7, "other", seed=1), Seen(0.7, "third", seed=2)]
+    found = raced([*other, FakeTrained(0.95, clock)], data, budget_s=100)
+    assert [c.status for c in found.candidates] == ["done", "done", "skipped", "done"]
 
 
 def test_training_is_told_to_leave_time_for_what_follows(data: Dataset, clock: Clock) -> None:

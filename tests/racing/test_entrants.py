@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,11 +20,15 @@ from regraft.backbones.architectures import OnnxFile
 from regraft.backbones.backbone import is_available
 from regraft.backbones.built_in import list_backbones
 from regraft.backbones.sources import get_backbone
+from regraft.dataset import Dataset, Row
 from regraft.errors import BackboneError, MissingExtraError, UsageError
+from regraft.racing.candidate import approach_title
 from regraft.racing.entrants import (
     candidate_approaches,
     candidate_backbones,
+    reads_every_depth,
     trains_networks,
+    whole_px,
 )
 from regraft.racing.guide import RULE
 
@@ -50,9 +55,9 @@ def _said(approaches) -> list[tuple[str, str, object]]:
 
 def test_by_default_everything_is_compared(only_built_in: None) -> None:
     assert _said(candidate_approaches((), ())) == [
+        ("multilayer_probe", BASE, 1),
         ("linear_probe", BASE, 1),
         ("knn", BASE, 1),
-        ("linear_probe", BASE, 2),
         ("fine_tune", BASE, "last_2_stages"),
         ("fine_tune", BASE, "last_4_stages"),
         ("scratch", "small_resnet", "scratch"),
@@ -62,7 +67,7 @@ def test_by_default_everything_is_compared(only_built_in: None) -> None:
 def test_the_other_installed_backbones_are_probed_but_not_trained(all_installed: None) -> None:
     found = candidate_approaches((), ())
     probed = [a.network.name for a in found if isinstance(a, LinearProbe)]
-    assert probed == [BASE, BASE, "efficientnet_lite1", "efficientnet_lite2"]
+    assert probed == [BASE, "efficientnet_lite1", "efficientnet_lite2"]
     assert [a.network.name for a in found if isinstance(a, Knn)] == [BASE]
     assert {a.network.name for a in found if isinstance(a, FineTune)} == {BASE}
     assert isinstance(found[-1], Scratch)
@@ -164,7 +169,7 @@ def test_an_approach_whose_package_is_missing_is_told_before_any_work(
 
 
 def test_what_is_unknown_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = "there is no approach 'magic'; expected linear_probe, knn, fine_tune, scratch, tf"
+    message = "there is no approach 'magic'; expected multilayer_probe, linear_probe, knn, fine"
     for function in (candidate_approaches, candidate_backbones):
         with pytest.raises(UsageError, match=message):
             function(["knn", "magic"], ())
@@ -187,6 +192,7 @@ def test_texts_have_candidates_of_their_own(all_installed: None) -> None:
     found = candidate_approaches((), (), modality="text")
     assert [(one.name, one.network.name, scope_of(one)) for one in found] == [
         ("tfidf", "words", "head"),
+        ("multilayer_probe", "all_minilm_l6_v2", "head"),
         ("linear_probe", "all_minilm_l6_v2", "head"),
         ("knn", "all_minilm_l6_v2", "head"),
         ("word_vectors", "all_minilm_l6_v2", "network"),
@@ -218,6 +224,41 @@ def test_only_the_built_in_one_without_the_others(only_built_in: None) -> None:
 )
 def test_what_trains_networks(approaches: tuple[str, ...], trains: bool) -> None:
     assert trains_networks(approaches) is trains
+
+
+def test_what_reads_every_depth() -> None:
+    assert reads_every_depth((), "image")
+    assert reads_every_depth(("knn", "multilayer_probe"), "text")
+    assert not reads_every_depth(("linear_probe", "knn"), "image")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "side"),
+    [
+        ([(250, 250)] * 9 + [(80, 60)], 250),
+        ([(250, 250)] * 8 + [(80, 60)] * 2, 224),  # of several sizes
+        ([(300, 200)] * 10, 224),  # no squares
+        ([(336, 336)] * 10, 336),
+        ([(337, 337)] * 10, 224),  # far from what the network was trained on
+        ([(112, 112)] * 10, 112),
+        ([(28, 28)] * 10, 224),
+    ],
+)
+def test_photos_are_seen_whole_at_their_own_size(sizes: list[tuple[int, int]], side: int) -> None:
+    rows = [
+        Row(f"{i}.png", sha256=f"{i}", label="ab"[i % 2], split="train", width=w, height=h)
+        for i, (w, h) in enumerate(sizes)
+    ]
+    data = Dataset(Path(), tuple(rows), ("a", "b"), "")
+    assert whole_px(data, get_backbone(BASE)) == side
+    found = candidate_approaches((), [BASE], whole_px=side)
+    wholes = [a for a in found if a.settings.get("resize") == "squash"]
+    assert [approach_title(a) for a in wholes] == [
+        f"multilayer_probe on {BASE}, whole at {side} px"
+    ]
+    assert whole_px(data, get_backbone("all_minilm_l6_v2")) is None
+    named = candidate_approaches(["multilayer_probe"], [BASE], whole_px=side)
+    assert [a.settings for a in named] == [{"views": 1}]
 
 
 @pytest.mark.parametrize("name", APPROACHES)

@@ -529,7 +529,7 @@ def test_a_budget_of_a_second_still_returns_the_probe(fit: Any, photo_folder: Pa
     options = ("--budget", "1s", "--backbone", "efficientnet_lite0")
     run = fit(photo_folder, options=options)
     comparison = read_json(run / "comparison.json")
-    assert comparison["candidates"][comparison["chosen"]]["approach"] == "linear_probe"
+    assert comparison["candidates"][comparison["chosen"]]["approach"] == "multilayer_probe"
     left_out = [c for c in comparison["candidates"] if c["approach"] in ("fine_tune", "scratch")]
     assert len(left_out) >= 3
     for candidate in left_out:

@@ -21,7 +21,13 @@ from regraft.backbones.built_in import default_backbone
 from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, split_groups
 from regraft.errors import RegraftError
-from regraft.features.embedding import FeatureArray, count_missing, embed_rows, measure_speed
+from regraft.features.embedding import (
+    FeatureArray,
+    count_missing,
+    embed_depths,
+    embed_rows,
+    measure_speed,
+)
 from regraft.features.measures import Measures, measure_rows
 from regraft.inspection.grouping import Grouped, blocks_of_order, keep_together
 from regraft.inspection.issues import (
@@ -182,16 +188,23 @@ def has_time_to_embed(data: Dataset, network: Backbone, *, budget_s: float) -> b
 
 
 def mark_unreadable(
-    data: Dataset, network: Backbone | None, jobs: int | None, progress: Progress
+    data: Dataset,
+    network: Backbone | None,
+    jobs: int | None,
+    progress: Progress,
+    *,
+    every_depth: bool = False,
 ) -> Dataset:
     """The data with the files marked that cannot be decoded, found by decoding them all.
 
-    What is made of them meanwhile goes to the cache: features by `network`, or measures for None.
+    What is made of them meanwhile goes to the cache: features by `network`, with statistics of
+    `every_depth` or without, or measures for None.
     """
+    embedded = embed_depths if every_depth else embed_rows
     decoded = (
         measure_rows(data, data.ok, jobs=jobs, progress=progress)
         if network is None
-        else embed_rows(data, data.ok, network, jobs=jobs, progress=progress)
+        else embedded(data, data.ok, network, jobs=jobs, progress=progress)
     )
     if decoded.warning:
         note(progress, decoded.warning)

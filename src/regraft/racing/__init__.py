@@ -32,7 +32,9 @@ from regraft.racing.entrants import (
     candidate_approaches,
     candidate_backbones,
     check_approaches,
+    reads_every_depth,
     trains_networks,
+    whole_px,
 )
 from regraft.racing.memory import Race
 from regraft.racing.policy import Policy
@@ -50,6 +52,8 @@ __all__ = [
     "choose_again",
     "compare",
     "cut_short",
+    "reads_every_depth",
     "trains_networks",
+    "whole_px",
     "with_time_left",
 ]

@@ -106,6 +106,9 @@ def approach_title(approach: Approach) -> str:
     """For people: "fine_tune on efficientnet_lite0, last 2 stages"."""
     settings = approach.settings
     suffix = f", {settings['views']} views" if settings.get("views", 1) != 1 else ""
+    if size_px := settings.get("image_size_px"):
+        how = {"squash": "whole at ", "pad": "padded to "}.get(str(settings.get("resize")), "")
+        suffix += f", {how}{size_px} px"
     train = scope_of(approach)
     if train not in ("head", "scratch"):
         suffix += f", {train.replace('_', ' ')}"

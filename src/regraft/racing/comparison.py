@@ -153,13 +153,24 @@ def _run(course: Course, approaches: Iterable[Approach], *, trains: bool) -> lis
     if trains:
         frozen_s = course.policy.frozen_share * course.budget_s
     frozen: dict[int, Candidate] = {}
+    first, heads_s = "", dict[str, float]()  # of what was done on the first network
     waiting: dict[int, TrainedApproach] = {}
     for i, approach in enumerate(approaches):
         if is_trained(approach):
             waiting[i] = approach
             continue
-        share_s = frozen_s - (course.clock.now - began)
-        frozen[i] = run_frozen(course, approach, is_first=not frozen, share_s=share_s)
+        first = first or approach.network.name
+        is_other = approach.network.name != first
+        share_s = frozen_s - (course.clock.now - began) if is_other else math.inf
+        frozen[i] = run_frozen(
+            course,
+            approach,
+            is_first=not frozen,
+            share_s=share_s,
+            head_s=heads_s.get(approach.name, 0.0),
+        )
+        if frozen[i].result:
+            heads_s.setdefault(approach.name, frozen[i].seconds)
     trained = run_trained(course, list(waiting.values()), list(frozen.values()))
     in_place = frozen | dict(zip(waiting, trained, strict=True))
     candidates = [in_place[i] for i in sorted(in_place)]

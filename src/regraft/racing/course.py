@@ -14,6 +14,7 @@ from regraft.clock import Clock
 from regraft.dataset import Dataset
 from regraft.dataset.overlaps import overlap_with
 from regraft.errors import RegraftError
+from regraft.features.embedding import count_missing
 from regraft.metrics.rates import IntArray, accuracy_estimate
 from regraft.progress import Progress
 from regraft.racing.candidate import Candidate
@@ -86,20 +87,34 @@ class Course:
         return Measured(seconds, accuracy, predictions, self.groups, flattering, training)
 
 
-def run_frozen(course: Course, approach: Approach, *, is_first: bool, share_s: float) -> Candidate:
+def _missing(data: Dataset, approach: Approach) -> int:
+    """Of how many training rows the features are still to be computed.
+
+    An approach that needs no backbone, such as `tfidf`, keeps none.
+    """
+    if not approach.profile.needs_backbone:
+        return len(data.train)
+    depths = approach.profile.every_depth
+    return count_missing(data.train, approach.network, every_depth=depths)
+
+
+def run_frozen(
+    course: Course, approach: Approach, *, is_first: bool, share_s: float, head_s: float
+) -> Candidate:
     """An approach on frozen features: all folds and repeats at once.
 
-    Unless it is the first of all, it may take `share_s` of the seconds that are left.
+    Unless it is the first of all, it may take `share_s` of the seconds that are left, and takes
+    `head_s` beside those for features.
     """
     key, network = course.key(approach), approach.network
     if recalled := course.race.recall(key):
         return Candidate(approach, course.measured(approach, recalled))
     if not is_first:
-        needed_s = seconds_expected(network, len(course.data.train))
+        needed_s = seconds_expected(network, _missing(course.data, approach))
         if needed_s is None:
             needed_s = seconds_to_export(network)
         reason = no_time_for_frozen(
-            network.name, needed_s, left_s=course.clock.left, share_s=share_s
+            network.name, needed_s + head_s, left_s=course.clock.left, share_s=share_s
         )
         if reason:
             return Candidate(approach, Skipped(reason))

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 class Policy:
     """Shares are of the seconds that the comparison and the final training have together."""
 
-    # Of the budget, after which no further frozen network is tried while others wait to be trained:
-    # on a busy machine the features of several backbones could take all of it.
+    # Of the budget, after which no other frozen network than the first is tried while some wait to
+    # be trained: on a busy machine the features of several backbones could take all of it.
     frozen_share: float = 0.4
 
     # Of the budget, after which no further candidate is timed: probes take long on a busy machine,

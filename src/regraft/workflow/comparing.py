@@ -23,6 +23,7 @@ from regraft.racing import (
     candidate_approaches,
     compare,
     trains_networks,
+    whole_px,
 )
 from regraft.racing.guide import RANKED_ON, Advice, Size, advise, measure_size, rank_backbones
 from regraft.racing.similarity import Similarity, measure_similarity
@@ -83,6 +84,7 @@ class Entrants:
             self.prepared.networks if self.request.backbones else (),
             modality=self.dataset.modality,
             resize=self.request.resize,
+            whole_px=self._whole_px(),
             architecture=self.request.architecture,
         )
         quick = [a for a in make() if not is_trained(a) and a.network not in others]
@@ -97,6 +99,10 @@ class Entrants:
         elif trains_networks(self.request.approaches):
             self.unguided = UNTRAINED
             note(self.tools.progress, UNTRAINED)
+
+    def _whole_px(self) -> int | None:
+        network = self.prepared.network
+        return None if network is None else whole_px(self.dataset, network)
 
     def _ranked(self, others: Sequence[Backbone]) -> Sequence[Backbone]:
         """The other backbones in the order to try them, as far as it takes little to know it."""

@@ -70,12 +70,21 @@ def decode_data(prepared: Prepared, tools: Tools) -> Decoded:
     """
     network = prepared.network
     with tools.phase("features"):
-        if network is None or not has_time_to_embed(
-            prepared.dataset, network, budget_s=tools.clock.left
-        ):
+        # What looks at every depth is tried first and whatever it takes: its pass is this one.
+        embeds = network is not None and (
+            prepared.every_depth
+            or has_time_to_embed(prepared.dataset, network, budget_s=tools.clock.left)
+        )
+        if not embeds:
             dataset = mark_unreadable(prepared.dataset, None, tools.jobs, tools.progress)
             return Decoded(dataset, network, embeds=False)
-        dataset = mark_unreadable(prepared.dataset, network, tools.jobs, tools.progress)
+        dataset = mark_unreadable(
+            prepared.dataset,
+            network,
+            tools.jobs,
+            tools.progress,
+            every_depth=prepared.every_depth,
+        )
     return Decoded(dataset, network, embeds=True)
 
 

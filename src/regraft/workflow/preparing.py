@@ -24,7 +24,12 @@ from regraft.engines import can_train
 from regraft.errors import DataError, RunError
 from regraft.inspection.issues import Issue
 from regraft.progress import Progress
-from regraft.racing import candidate_backbones, check_approaches, trains_networks
+from regraft.racing import (
+    candidate_backbones,
+    check_approaches,
+    reads_every_depth,
+    trains_networks,
+)
 from regraft.runs import Run, read_run
 from regraft.runs.corrections import (
     Correction,
@@ -115,12 +120,14 @@ class Prepared:
         dataset: as `prepare` and `prepare_audit` say.
         networks: none where the approaches need none and none is installed.
         trains: whether a network may be trained, which takes PyTorch.
+        every_depth: whether an approach looks at every depth of the first of them.
         applied: what became of the decisions of a review; None for none.
     """
 
     dataset: Dataset
     networks: tuple[Backbone, ...]
     trains: bool
+    every_depth: bool
     applied: Applied | None
 
     @property
@@ -174,6 +181,7 @@ def prepare(request: PlanRequest, named: Named) -> Prepared:
         dataset=without_absolute_paths(dataset),
         networks=tuple(networks),
         trains=trains_networks(request.approaches) and can_train(),
+        every_depth=reads_every_depth(request.approaches, dataset.modality),
         applied=applied,
     )
 
@@ -191,7 +199,7 @@ def prepare_audit(request: AuditRequest) -> Prepared:
     network = default_backbone(dataset.modality)
     if request.backbone is not None:
         network = get_backbone(request.backbone)
-    return Prepared(dataset, (network,), trains=False, applied=None)
+    return Prepared(dataset, (network,), trains=False, every_depth=False, applied=None)
 
 
 def without_answered(
