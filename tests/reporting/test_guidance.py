@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from regraft.reporting.guidance import what_transfer_bought, why_this_approach
+from regraft.reporting.guidance import (
+    what_depths_tell,
+    what_transfer_bought,
+    why_this_approach,
+)
 from regraft.runs import Run
 from tests.reporting.page import squeezed
 from tests.reporting.sample_runs import FULL_COMPARISON, GUIDE, make_run
@@ -103,3 +107,47 @@ def test_transfer_without_a_difference_is_told_in_words(tmp_path: Path) -> None:
     assert found is not None
     assert found.text == "Scratch was not finished."
     assert found.mark is None
+
+
+def _with_depths(tmp_path: Path, accuracies: Any, images: int = 1_600) -> Run:
+    candidate = {
+        **FULL_COMPARISON["candidates"][0],
+        "settings": {"views": 1, "accuracy_by_depth": accuracies},
+        "images_predicted": images,
+    }
+    return run_with(tmp_path, candidates=[candidate], chosen=0)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "text"),
+    [
+        ((0.97, 0.89, 0.75, 0.79), "The classes differ in texture and fine detail more than in ob"),
+        ((0.70, 0.80, 0.92, 0.79), "The classes differ in parts and patterns more than in objects"),
+        ((0.70, 0.80, 0.92, 0.94), "The last layer tells the classes apart as well as any: they d"),
+        ((0.70, 0.80, 0.945, 0.94), "The last layer tells the classes apart as well as any"),
+    ],
+)
+def test_what_each_depth_tells(tmp_path: Path, accuracies: tuple[float, ...], text: str) -> None:
+    names = ("stem", "boundary_1", "end", "features")
+    found = what_depths_tell(_with_depths(tmp_path, dict(zip(names, accuracies, strict=True))))
+    assert found is not None
+    assert found.text.startswith(text)
+    assert [bar.name for bar in found.bars] == [
+        "First convolution",
+        "Stage 1",
+        "Last stage",
+        "Last layer",
+    ]
+    assert [bar.share for bar in found.bars] == pytest.approx([100 * a for a in accuracies])
+
+
+def test_few_photos_tell_little_of_depths(tmp_path: Path) -> None:
+    accuracies = {"stem": 0.97, "features": 0.90}
+    many, few = (_with_depths(tmp_path / str(n), accuracies, images=n) for n in (1_600, 40))
+    assert "texture" in getattr(what_depths_tell(many), "text", "")
+    assert "as well as any" in getattr(what_depths_tell(few), "text", "")
+
+
+@pytest.mark.parametrize("accuracies", [None, {}, "0.9", {"stem": None}])
+def test_nothing_is_told_of_depths_that_were_not_measured(tmp_path: Path, accuracies: Any) -> None:
+    assert what_depths_tell(_with_depths(tmp_path, accuracies)) is None

@@ -48,6 +48,8 @@ class Kind:
         suffixes: of files worth opening, lower-case with their dot. The content decides.
         extent: what width and height of a row count.
         others: what models of this kind were not measured on, in a model card.
+        depths: what the first, the middle and the last layers of its networks tell apart; () where
+            nothing is known of that.
         is_picture: whether an input is a picture: pages show it, cameras take it, maps lie over it.
         in_cells: whether a cell of a table may be one input.
         graph_input: name, type and number of axes of what a model's graph takes.
@@ -73,6 +75,7 @@ class Kind:
     suffixes: frozenset[str]
     extent: str
     others: str
+    depths: tuple[str, ...] = ()
     is_picture: bool = False
     in_cells: bool = False
     graph_input: tuple[str, str, int]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from regraft.backbones.depths import depth_title
+from regraft.kinds import kind_named
 from regraft.metrics.rates import defined
 from regraft.racing.guide import Size
 from regraft.racing.similarity import SPLIT_WORDS, Similarity
@@ -12,6 +14,7 @@ from regraft.reporting import charts, words
 from regraft.reporting.charts import IntervalMark, Scale
 from regraft.reporting.words import thing, things
 from regraft.runs import Run
+from regraft.runs.records import CandidateRecord
 
 # The four corners of the rule of thumb in a few words each, as `guide.py` has them in sentences.
 _CORNERS = {
@@ -111,6 +114,48 @@ def why_this_approach(run: Run) -> Guidance | None:
         source=guide.source,
         held=words.sentence(guide.held),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ByDepth:
+    """How much each depth of the network tells alone, and what that says of the data."""
+
+    text: str
+    bars: tuple[Amount, ...]
+
+
+def what_depths_tell(run: Run) -> ByDepth | None:
+    """The accuracy of each depth of the best `multilayer_probe`; None where none was measured."""
+    measured = [c for c in run.comparison.candidates if c.accuracy and _by_depth(c)]
+    if not measured:
+        return None
+    best = max(measured, key=lambda c: c.accuracy.value if c.accuracy else 0.0)
+    accuracies = _by_depth(best)
+    values, images = list(accuracies.values()), best.images_predicted or 1
+    bars = tuple(
+        Amount(words.sentence(depth_title(name)).rstrip("."), words.percent(v), round(100 * v, 2))
+        for name, v in accuracies.items()
+    )
+    top = max(values)
+    seen = kind_named(run.data.modality).depths
+    if not seen:
+        return ByDepth("", bars)
+    # Two standard errors of a difference between accuracies on so many images.
+    least = max(0.01, 2 * math.sqrt(2 * top * (1 - top) / images))
+    if top - values[-1] <= least:
+        text = f"The last layer tells the classes apart as well as any: they differ in {seen[2]}."
+    else:
+        third = min(2, 3 * values.index(top) // len(values))
+        text = f"The classes differ in {seen[third]}"
+        text += f" more than in {seen[2]}." if third < 2 else "."
+    return ByDepth(text, bars)
+
+
+def _by_depth(candidate: CandidateRecord) -> dict[str, float]:
+    found = candidate.settings.get("accuracy_by_depth")
+    if not isinstance(found, dict):
+        return {}
+    return {str(name): float(v) for name, v in found.items() if isinstance(v, int | float)}
 
 
 def what_transfer_bought(run: Run) -> Transfer | None:

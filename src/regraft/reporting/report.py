@@ -9,7 +9,11 @@ from regraft.evidence.evaluation import TEST, Evaluation
 from regraft.reporting import words
 from regraft.reporting.checks import trust_checks
 from regraft.reporting.data_report import SCRIPT, about_data
-from regraft.reporting.guidance import what_transfer_bought, why_this_approach
+from regraft.reporting.guidance import (
+    what_depths_tell,
+    what_transfer_bought,
+    why_this_approach,
+)
 from regraft.reporting.more_photos import would_more_photos_help
 from regraft.reporting.pages import Card, Header, data_cards, left_out_cards, render
 from regraft.reporting.provenance import moment, what_was_run, what_was_tried
@@ -47,6 +51,7 @@ def _built(run: Run) -> str:
         details=[details(evaluation) for evaluation in evaluations],
         guidance=why_this_approach(run),
         tried=what_was_tried(run),
+        by_depth=what_depths_tell(run),
         transfer=what_transfer_bought(run),
         trained=how_training_went(run),
         more_photos=would_more_photos_help(run),

@@ -31,6 +31,7 @@ KIND = Kind(
     suffixes=SUFFIXES,
     extent="pixels",
     others="cameras, places or light",
+    depths=("texture and fine detail", "parts and patterns", "objects and scenes"),
     is_picture=True,
     graph_input=("image", "tensor(uint8)", 3),
     reader=Part("regraft.kinds.images.decoding:READER"),

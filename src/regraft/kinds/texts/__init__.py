@@ -19,6 +19,7 @@ KIND = Kind(
     suffixes=frozenset((".txt", ".text", ".md", ".eml", ".log")),
     extent="characters x lines",
     others="writers, topics or languages",
+    depths=("single words", "phrases", "what is meant"),
     in_cells=True,
     graph_input=("tokens", "tensor(int64)", 1),
     reader=Part("regraft.kinds.texts.decoding:READER"),
