@@ -17,6 +17,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import regraft as rg
+from regraft.approaches.base import repeated_folds
 from regraft.errors import StorageError, UsageError
 from regraft.heads import softmax
 from regraft.serving import ServerLimits
@@ -171,6 +172,38 @@ def test_two_views_are_laid_over_each_other(
     _, mirrored = mapper.predict(np.ascontiguousarray(image[:, ::-1]))
     here, there = np.array(heat["values"]), np.array(mirrored["values"])
     assert here == pytest.approx(there[:, ::-1], abs=0.02)
+
+
+def _on_every_depth(data: rg.Dataset) -> rg.Model:
+    """A model whose head looks at maps of several sizes and at the last layer."""
+    approach = rg.MultilayerProbe()
+    measured = approach.cross_validate(data, repeated_folds(data, folds=3, repeats=1))
+    chosen = {
+        "depths": ["stem", "boundary_4", "end", "features"],
+        "widths": [96, 240, 960, 1280],
+        "penalties": [8.0, 8.0, 8.0, 128.0],
+        "weights": [1.0, 0.5, 0.25, 0.125],
+    }
+    return approach.fit(data, cross_validation=replace(measured, chosen=chosen))
+
+
+def test_a_heat_map_of_several_depths_adds_up_to_the_logit(
+    made_once: Path, photos: list[Path], graphs: Path
+) -> None:
+    model = _on_every_depth(rg.scan(made_once / "photos"))
+    mapper = HeatMapper.of(model)
+    assert mapper is not None
+    gaps, sums = [], []
+    for photo in photos[:2]:
+        image = np.asarray(Image.open(photo).convert("RGB"))
+        said, heat = mapper.predict(image)
+        assert said == model.predict_image(image)
+        assert np.array(heat["values"]).shape == (14, 14)
+        first, second, *_ = said.probabilities
+        gaps.append(model.temperature * np.log(first / second))
+        sums.append(mapper.evidence(image, 0).sum() - mapper.evidence(image, 1).sum())
+    # What is the same for all photos, the bias and the centre, drops out of the difference.
+    assert sums[0] - sums[1] == pytest.approx(gaps[0] - gaps[1], rel=1e-3, abs=1e-3)
 
 
 def test_a_head_without_weights_has_no_heat_map(
