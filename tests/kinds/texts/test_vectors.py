@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from regraft.errors import DataError, UsageError
@@ -225,6 +225,8 @@ def test_tables_come_back(
         data = text_of(words, matrix, header=kind == "vec")
     else:
         data = binary_of(words, matrix, b"\n" if kind == "bin" else b"")
+        # Numbers whose every byte is a letter, in a file whose name does not say that it is binary.
+        assume(not packed or not data.decode(errors="replace").replace("\n", "").isprintable())
     found = read(tmp_path, gzip.compress(data) if packed else data, "table.bin"[: 9 - 4 * packed])
     assert found.words == tuple(words)
     assert np.array_equal(found.matrix, matrix)
