@@ -181,7 +181,7 @@ def test_a_damaged_network_is_exported_again(own_graphs: Path) -> None:
     files = [
         path,
         path.with_suffix(".safetensors"),
-        path.with_name(f"{path.stem}-stages.onnx"),
+        path.with_name(f"{path.stem}-depths.onnx"),
     ]
     whole = [file.read_bytes() for file in files]
     tensors, cut = network_tensors(backbone), boundary_graph(backbone, 2)

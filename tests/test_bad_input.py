@@ -695,8 +695,8 @@ def test_a_disk_that_is_full_while_the_network_is_exported(
 
     from regraft.engines.torch import Exported
 
-    stages = next(shared_graphs.glob("tf_efficientnet_lite0*-stages.onnx"))
-    network = stages.with_name(stages.name.replace("-stages", ""))
+    stages = next(shared_graphs.glob("tf_efficientnet_lite0*-depths.onnx"))
+    network = stages.with_name(stages.name.replace("-depths", ""))
     exported = Exported(
         network.read_bytes(), stages.read_bytes(), load_file(network.with_suffix(".safetensors"))
     )

@@ -76,7 +76,11 @@ def test_the_quick_path_needs_no_extra(photo_folder: Path, test_data: Path, tmp_
     told = [text for text in read_json(tmp_path / "run" / "run.json")["reading"] if COMMAND in text]
     assert len(told) == 1
     compared = read_json(tmp_path / "run" / "comparison.json")
-    assert {c["approach"] for c in compared["candidates"]} == {"linear_probe", "knn"}
+    assert {c["approach"] for c in compared["candidates"]} == {
+        "multilayer_probe",
+        "linear_probe",
+        "knn",
+    }
     assert {c["status"] for c in compared["candidates"]} == {"done"}
     assert "guide" not in compared
     codes, said = in_base(

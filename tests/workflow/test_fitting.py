@@ -710,8 +710,8 @@ def test_the_default_compares_everything(
     run = fit(photo_folder, options=(*tiny_network, "--budget", "3m"))
     comparison = read_json(run / "comparison.json")
     names = [c["approach"] for c in comparison["candidates"]]
-    assert names[:3] == ["linear_probe", "knn", "linear_probe"]
-    assert names[3:] == ["fine_tune"] * (len(names) - 4) + ["scratch"]
+    assert names[:4] == ["multilayer_probe", "multilayer_probe", "linear_probe", "knn"]
+    assert names[4:] == ["fine_tune"] * (len(names) - 5) + ["scratch"]
     assert all(c["status"] == "done" for c in comparison["candidates"])
     assert comparison.keys() >= {"guide", "transfer", "learning_curve", "selection"}
     assert read_json(run / "run.json")["seconds_total"] < 200

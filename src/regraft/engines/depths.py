@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,14 @@ def depths_module(
             super().__init__()
             last = max(after[name] for name in depths)
             self.links = torch.nn.ModuleList(link for _, link in chain.links[:last])
+            self.network = network  # links may call parts of it that they do not have themselves
             self.num_features = getattr(network, "num_features", None)
             for name, values in zip(("centre", "gain"), scaling, strict=True):
                 self.register_buffer(name, torch.from_numpy(np.array(values, np.float32)))
+
+        def __deepcopy__(self, memo: dict[int, Any]) -> torch.nn.Module:
+            copied = copy.deepcopy(network, memo)
+            return depths_module(copied, depths, scaling, image_size_px=image_size_px)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             found = {0: x}
