@@ -145,7 +145,11 @@ class _Start:
         if any(_parsed(line, width) is not None for line in lines):
             is_binary = False
         else:
-            is_binary = path.name.endswith((".bin", ".bin.gz")) or not _is_printable(body[:4_096])
+            is_binary = (
+                path.name.endswith((".bin", ".bin.gz"))
+                or not _is_printable(body[:4_096])
+                or (len(head) < _HEAD_BYTES and _is_whole_binary(body, count, width))
+            )
         return cls(path, count, width, header.end(), is_binary)
 
 
@@ -167,6 +171,18 @@ def _width_of_lines(path: Path, head: bytes) -> int:
 def _whole_lines(head: bytes, *, is_all: bool) -> list[bytes]:
     lines = head.split(b"\n")
     return lines if is_all else lines[:-1]
+
+
+def _is_whole_binary(body: bytes, count: int, width: int) -> bool:
+    """Whether a table as short as this, though its numbers happen to be letters, is binary."""
+    at = 0
+    for _ in range(count):
+        end = body.find(b" ", at)
+        at = end + 1 + 4 * width
+        if end < 0 or at > len(body):
+            return False
+        at += body[at : at + 1] == b"\n"
+    return at == len(body)
 
 
 def _is_printable(sample: bytes) -> bool:
