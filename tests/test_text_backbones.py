@@ -29,6 +29,7 @@ from regraft.engines.onnx import OnnxEngine
 from regraft.engines.texts import read_table
 from regraft.errors import BackboneError, UsageError
 from regraft.kinds.texts.tokens import wordpiece_from_vocab
+from regraft.model import load, network_of
 from tests.catalogue_hubs import folder_into_hugging_face_cache
 from tests.commands import PROBE, CommandLine
 from tests.tiny_encoders import MAX_TOKENS, PIECES, WIDTH, original, write_encoder
@@ -245,6 +246,8 @@ def test_a_model_on_an_encoder_is_saved_whole(
     assert len(found.rows) == 32
     right = [row["predicted"] == Path(row["path"]).parent.name for row in found.rows]
     assert np.mean(right) > 0.8
+    with pytest.raises(BackboneError, match="is no image network that can be trained or changed"):
+        network_of(load(moved))
 
 
 # --- word vectors

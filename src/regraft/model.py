@@ -479,7 +479,6 @@ def network_of(
         )
     temperature = model.temperature if calibrated else 1.0
     head = (tensors["head.weights"] / temperature, tensors["head.bias"] / temperature)
-    size_px = int(model.backbone["transform"]["image_size_px"])
     with _weights_file(model) as weights:
         if model.approach != "scratch":
             features = image_network(model.architecture).load(weights)
@@ -491,9 +490,10 @@ def network_of(
                     features,
                     model.settings["depths"],
                     (tensors[CENTRE], tensors[GAIN]),
-                    image_size_px=size_px,
+                    image_size_px=int(model.backbone["transform"]["image_size_px"]),
                 )
             return with_head(features, head)
+        size_px = int(model.backbone["transform"]["image_size_px"])
         return restore_scratch(make, weights, head=head, image_size_px=size_px)
 
 

@@ -274,6 +274,8 @@ def test_what_timm_cannot_load_goes_out_as_onnx(data: rg.Dataset, tmp_path: Path
         save_timm(rg.LinearProbe(backbone, views=2).fit(data), folder)
     with pytest.raises(ExportError, match=r"a knn model, .* export it as ONNX: regraft export"):
         save_timm(rg.Knn(backbone).fit(data), folder)
+    with pytest.raises(ExportError, match="a multilayer_probe model, whose head looks at several"):
+        save_timm(rg.MultilayerProbe(backbone).fit(data), folder)
     model = rg.LinearProbe(backbone).fit(data)
     for architecture, words in (
         ("torchvision:resnet18", "torchvision:resnet18"),

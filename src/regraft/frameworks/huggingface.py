@@ -32,7 +32,7 @@ from regraft.kinds.images import SUFFIXES
 from regraft.kinds.images.decoding import inspect_container
 from regraft.kinds.images.transform import ImageTransform, as_of_images
 from regraft.kinds.texts.decoding import decode, text_of
-from regraft.model import Model, load, network_of
+from regraft.model import CENTRE, Model, load, network_of
 from regraft.progress import Progress, silent
 from regraft.storage.files import make_folder, part_folder, storage_errors, write_atomic
 from regraft.telemetry import opt_out
@@ -217,6 +217,8 @@ def save_timm(model: Model | str | Path, folder: str | Path) -> Path:
     what = ""
     if "head.weights" not in found.tensors:
         what = f"a {found.approach} model, which decides by its nearest training photos"
+    elif CENTRE in found.tensors:
+        what = f"a {found.approach} model, whose head looks at several depths"
     elif found.approach == "scratch" or transform is None:
         what = f"a {found.approach} model of {architecture.title}"
     elif not isinstance(architecture, Timm):
