@@ -70,8 +70,7 @@ def test_a_graph_ends_where_its_depths_do(graphs: Path) -> None:
     scaled = depths_network(
         backbone,
         [depths[1], depths[0]],
-        centre=np.full(144, 2.0, np.float32),
-        gain=np.arange(144, dtype=np.float32),
+        scaling=(np.full(144, 2.0, np.float32), np.arange(144, dtype=np.float32)),
     )
     found = OnnxEngine(scaled.SerializeToString()).run(PIXELS)[0]
     statistics = np.concatenate([every[:, d.columns] for d in (depths[1], depths[0])], axis=1)
@@ -116,7 +115,7 @@ def test_a_torch_network_says_the_same(graphs: Path) -> None:
     depths = [depths_of(backbone)[i] for i in (0, 3, 7, 8)]
     width = sum(depth.width for depth in depths)
     scaling = (np.linspace(-1, 1, width, dtype=np.float32), np.linspace(1, 2, width).astype("f4"))
-    graph = depths_network(backbone, depths, centre=scaling[0], gain=scaling[1])
+    graph = depths_network(backbone, depths, scaling=scaling)
     expected = OnnxEngine(graph.SerializeToString()).run(PIXELS)[0]
     from regraft.backbones.backbone import weights_path
 

@@ -20,6 +20,7 @@ from regraft.dataset import Dataset, split_groups
 from regraft.errors import DataError, UsageError
 from regraft.features.embedding import Embedding, embed_rows
 from regraft.heads import (
+    Head,
     HeadFitter,
     OutOfFold,
     choose_setting,
@@ -30,7 +31,7 @@ from regraft.heads import (
     span_coordinates,
 )
 from regraft.metrics.rates import FewerImages, FloatArray, IntArray, remaining_share
-from regraft.model import Model, assemble
+from regraft.model import DepthFeatures, Model, TrainedNetwork, assemble
 from regraft.progress import Progress
 
 VIEWS = {1: ("plain",), 2: ("plain", "mirror")}
@@ -219,18 +220,55 @@ def fit_frozen(
     value = cross_validation.chosen[recipe.setting]
     with fitting():
         (head,) = recipe.fit(features, labels, len(data.classes), [value])
+    return frozen_model(
+        data,
+        cross_validation,
+        backbone=backbone,
+        head=head,
+        features=features,
+        approach=recipe.approach,
+        settings=settings,
+    )
+
+
+def frozen_model(
+    data: Dataset,
+    cross_validation: CrossValidation,
+    *,
+    backbone: Backbone,
+    head: Head,
+    features: NDArray[Any],
+    approach: str,
+    settings: Mapping[str, Any],
+    network: TrainedNetwork | None = None,
+    depths: DepthFeatures | None = None,
+) -> Model:
+    """A head on all training rows as a Model, with what cross-validation says of it.
+
+    Args:
+        data: its training rows were trained on.
+        cross_validation: calibrates it, and chose some of its settings.
+        backbone, head: see `assemble`.
+        features: (n, d), what the head takes of the training rows.
+        approach, settings: its name, and what was asked for.
+        network, depths: see `assemble`.
+    """
     rows = data.train
     return assemble(
         backbone=backbone,
         head=head,
-        familiarity=fit_familiarity(features, labels, split_groups(rows), cross_validation.doubts),
+        familiarity=fit_familiarity(
+            features, data.labels(rows), split_groups(rows), cross_validation.doubts
+        ),
         temperature=cross_validation.temperature,
         set_thresholds=set_thresholds(cross_validation),
         classes=data.classes,
-        approach=recipe.approach,
+        approach=approach,
         settings={**settings, **cross_validation.chosen},
         trained_on={"images": len(rows), **data.facts()},
         trained_contents=[row.sha256 for row in rows],
+        network=network,
+        depths=depths,
     )
 
 
@@ -251,6 +289,4 @@ def training_arrays(
             f"{len(embedding.failures)} training images cannot be read, the first is {path} "
             f"({reason}); scan the folder again with verify=True"
         )
-    number = {name: i for i, name in enumerate(data.classes)}
-    labels = np.array([number[row.label] for row in rows], dtype=np.int64)
-    return embedding.features, labels
+    return embedding.features, data.labels(rows)

@@ -26,26 +26,25 @@ from regraft.approaches.base import (
 from regraft.approaches.frozen import (
     cross_validate_repeats,
     frozen_backbone,
-    set_thresholds,
+    frozen_model,
     training_arrays,
 )
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import DEFAULT_BACKBONE
 from regraft.backbones.depths import FEATURES, depths_network, depths_of
 from regraft.backbones.graphs import graph_on_inputs
-from regraft.dataset import Dataset, split_groups
+from regraft.dataset import Dataset
 from regraft.features.embedding import embed_depths
-from regraft.heads import OutOfFold, cross_validate_head, fit_familiarity, fit_logistic, fitting
+from regraft.heads import OutOfFold, choose_setting, cross_validate_head, fit_logistic, fitting
 from regraft.heads.depths import (
     DepthInputs,
     depth_accuracies,
     fit_scaling,
     pool_depths,
-    pooled_temperature,
     sum_of_heads,
 )
 from regraft.metrics.rates import FloatArray, IntArray
-from regraft.model import DepthFeatures, Model, assemble
+from regraft.model import DepthFeatures, Model
 from regraft.progress import Progress, silent
 
 
@@ -134,7 +133,8 @@ class MultilayerProbe:
                     )
                 },
             }
-            return chosen, pooled_temperature(logits, labels, weights)
+            _, temperature = choose_setting(np.tensordot(weights, logits, 1)[None], labels)
+            return chosen, temperature
 
         return cross_validate_repeats(
             predict,
@@ -178,21 +178,15 @@ class MultilayerProbe:
             ]
         centre = np.concatenate([scaling.centre for scaling in scalings])
         gain = np.concatenate([scaling.gain for scaling in scalings])
-        graph = depths_network(network, depths, centre=centre, gain=gain)
-        rows = data.train
-        return assemble(
+        graph = depths_network(network, depths, scaling=(centre, gain))
+        return frozen_model(
+            data,
+            cross_validation,
             backbone=network,
             head=sum_of_heads(heads, chosen["weights"]),
-            familiarity=fit_familiarity(
-                np.concatenate(parts, axis=1), labels, split_groups(rows), cross_validation.doubts
-            ),
-            temperature=cross_validation.temperature,
-            set_thresholds=set_thresholds(cross_validation),
-            classes=data.classes,
+            features=np.concatenate(parts, axis=1),
             approach=self.name,
-            settings={**self.settings, **chosen},
-            trained_on={"images": len(rows), **data.facts()},
-            trained_contents=[row.sha256 for row in rows],
+            settings=self.settings,
             depths=DepthFeatures(graph_on_inputs(network.transform, graph), centre, gain),
         )
 

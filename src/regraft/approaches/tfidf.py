@@ -18,22 +18,22 @@ from regraft.approaches.base import (
     Turn,
     repeated_folds,
 )
-from regraft.approaches.frozen import cross_validate_repeats, one_of, set_thresholds
+from regraft.approaches.frozen import cross_validate_repeats, frozen_model, one_of
 from regraft.backbones.architectures import FromScratch
 from regraft.backbones.backbone import Backbone
 from regraft.backbones.built_in import default_backbone
 from regraft.backbones.tokenizers import kept_tokenizer
-from regraft.dataset import Dataset, Row, split_groups
+from regraft.dataset import Dataset, Row
 from regraft.errors import DataError, UnreadableInputError
 from regraft.features.embedding import read_checked
-from regraft.heads import OutOfFold, fit_familiarity, fitting
+from regraft.heads import OutOfFold, fitting
 from regraft.heads.linear import PENALTIES
 from regraft.heads.tfidf import cross_validate_tfidf, fit_sparse_logistic, fit_tfidf
 from regraft.kinds import TEXT
 from regraft.kinds.texts.decoding import decode, text_of
 from regraft.kinds.texts.tokens import TextTransform, as_of_texts, word_tokenizer
 from regraft.metrics.rates import IntArray
-from regraft.model import Model, TrainedNetwork, assemble
+from regraft.model import Model, TrainedNetwork
 from regraft.progress import Progress, silent
 from regraft.workers import map_threads
 
@@ -131,22 +131,14 @@ class Tfidf:
             space = fit_tfidf(sequences, most=_MOST_GRAMS)
             features = space.transform(sequences)
             (head,) = fit_sparse_logistic(features, labels, len(data.classes), [penalty])
-        return assemble(
+        return frozen_model(
+            data,
+            cross_validation,
             backbone=replace(self.network, transform=transform),
             head=head,
-            familiarity=fit_familiarity(
-                features.toarray().astype(np.float32),
-                labels,
-                split_groups(data.train),
-                cross_validation.doubts,
-            ),
-            temperature=cross_validation.temperature,
-            set_thresholds=set_thresholds(cross_validation),
-            classes=data.classes,
+            features=features.toarray().astype(np.float32),
             approach=self.name,
-            settings={**self.settings, "penalty": penalty},
-            trained_on={"images": len(labels), **data.facts()},
-            trained_contents=[row.sha256 for row in data.train],
+            settings=self.settings,
             network=TrainedNetwork(space.graph(), space.tensors()),
         )
 

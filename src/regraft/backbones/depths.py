@@ -82,31 +82,27 @@ def depths_of(backbone: Backbone, *, progress: Progress = silent) -> tuple[Depth
 
 
 def depths_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
-    """An ONNX file: what the transform reads in, statistics of every depth out, `features` (d,)."""
+    """An ONNX file with every depth, as it is run to embed inputs.
+
+    It is `depths_network` where inputs of one shape go through it in batches; else what the
+    transform reads goes in, and `features` (d,) come out.
+    """
+    stacks = backbone.transform.is_batchable
 
     def make() -> bytes:
         network = depths_network(backbone, depths_of(backbone), progress=progress)
+        if stacks:
+            return bytes(network.SerializeToString())
         return graph_on_inputs(backbone.transform, network)
 
-    return kept_graph(f"{graph_key(backbone)}-depths", backbone.name, make)
-
-
-def depths_network_graph(backbone: Backbone, *, progress: Progress = silent) -> Path:
-    """An ONNX file of `depths_network`, with every depth."""
-
-    def make() -> bytes:
-        network = depths_network(backbone, depths_of(backbone), progress=progress)
-        return bytes(network.SerializeToString())
-
-    return kept_graph(f"{graph_key(backbone)}-depths-n", backbone.name, make)
+    return kept_graph(f"{graph_key(backbone)}-depths{'-n' * stacks}", backbone.name, make)
 
 
 def depths_network(
     backbone: Backbone,
     depths: Sequence[Depth],
     *,
-    centre: NDArray[np.float32] | None = None,
-    gain: NDArray[np.float32] | None = None,
+    scaling: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
     progress: Progress = silent,
 ) -> onnx.ModelProto:
     """A batch of n in, the statistics of `depths` one after the other out, `features` (n, d).
@@ -117,7 +113,8 @@ def depths_network(
     Args:
         backbone: its network.
         depths: some of `depths_of`.
-        centre, gain: (d,); features are (statistics - centre) * gain. None for the statistics.
+        scaling: centre and gain (d,); features are (statistics - centre) * gain. None for the
+            statistics as they are.
         progress: told when the network has to be exported first.
     """
     import onnx
@@ -143,11 +140,12 @@ def depths_network(
         variance = graph("Sub", squares, graph("Mul", mean, mean))
         deviation = graph("Sqrt", graph("Max", variance, graph.floats(0.0)))
         parts += [mean, graph("ReduceMax", name, axes, keepdims=0), deviation]
-    if centre is None or gain is None:
+    if scaling is None:
         graph("Concat", *parts, axis=1, output=FEATURES)
     else:
-        joined = graph("Sub", graph("Concat", *parts, axis=1), graph.floats(centre))
-        graph("Mul", joined, graph.floats(gain), output=FEATURES)
+        centre, gain = map(graph.floats, scaling)
+        centred = graph("Sub", graph("Concat", *parts, axis=1), centre)
+        graph("Mul", centred, gain, output=FEATURES)
     graph.add_to(cut.graph)
     del cut.graph.output[:]
     width = sum(depth.width for depth in depths)

@@ -6,6 +6,7 @@ decoding in the same worker this keeps every core busy without copies between pr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +123,12 @@ def pooled_map(graph: bytes, features: str = "features") -> str | None:
     return places
 
 
-def with_output(graph: bytes, value: str) -> bytes:
-    """The graph with one of its values, float32, as a further output."""
+def with_outputs(graph: bytes, values: Iterable[str]) -> bytes:
+    """The graph with some of its values, float32, as further outputs."""
     import onnx
     from onnx import helper
 
     model = onnx.load_from_string(graph)
     number = onnx.TensorProto.FLOAT
-    model.graph.output.append(helper.make_tensor_value_info(value, number, None))
+    model.graph.output.extend(helper.make_tensor_value_info(v, number, None) for v in values)
     return bytes(model.SerializeToString())

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.backbones.backbone import Backbone, graph_key, remember_speed
-from regraft.backbones.depths import depths_graph, depths_network_graph, depths_of
+from regraft.backbones.depths import depths_graph, depths_of
 from regraft.backbones.graphs import embedding_graph, network_graph
 from regraft.backbones.sources import get_backbone
 from regraft.dataset import Dataset, Row
@@ -108,10 +108,10 @@ def embed_rows(
     """Like `embed`, for some rows of `data`, and with the reasons of those that failed."""
     if isinstance(backbone, str):
         backbone = get_backbone(backbone)
-    store = _last_store(backbone)
-    return _embed(
-        data, rows, backbone, store, embedding_graph, network_graph, jobs=jobs, progress=progress
-    )
+    store, graph = _last_store(backbone), embedding_graph(backbone, progress=progress)
+    if backbone.transform.is_batchable:
+        graph = network_graph(backbone)
+    return _embed(data, rows, backbone, store, graph, jobs=jobs, progress=progress)
 
 
 def embed_depths(
@@ -127,16 +127,8 @@ def embed_depths(
     The features of the last layer are among them, and are kept for `embed_rows` as well.
     """
     store = _depth_store(backbone, progress=progress)
-    return _embed(
-        data,
-        rows,
-        backbone,
-        store,
-        depths_graph,
-        depths_network_graph,
-        jobs=jobs,
-        progress=progress,
-    )
+    graph = depths_graph(backbone, progress=progress)
+    return _embed(data, rows, backbone, store, graph, jobs=jobs, progress=progress)
 
 
 def _embed(
@@ -144,17 +136,15 @@ def _embed(
     rows: Sequence[Row],
     backbone: Backbone,
     store: FeatureStore,
-    graph_of: Callable[..., Path],
-    network_of: Callable[..., Path],
+    graph: Path,
     *,
     jobs: int | None,
     progress: Progress,
 ) -> Embedding:
     """What a graph makes of some rows, each content once, and only of what the store lacks.
 
-    `graph_of` makes the graph for one input, `network_of` that for a batch.
+    `graph` takes a batch where the transform says that inputs can be one, else an input.
     """
-    graph = graph_of(backbone, progress=progress)
     phase = f"features of {backbone.name}"
     features = _allocate(len(rows), store.width, store.dtype)
     failures: dict[str, str] = {}
@@ -184,11 +174,8 @@ def _embed(
         computing_from = time.monotonic()
         if missing:
             tasks = ((i, str(data.absolute(rows[i])), sha256) for sha256, i in first.items())
-            for i, outcome in (
-                _compute_stacked(load_graph(network_of(backbone)), backbone.transform, tasks, jobs)
-                if backbone.transform.is_batchable
-                else _compute(load_graph(graph), backbone.transform, tasks, jobs)
-            ):
+            compute = _compute_stacked if backbone.transform.is_batchable else _compute
+            for i, outcome in compute(load_graph(graph), backbone.transform, tasks, jobs):
                 where = with_copies(i)
                 if not isinstance(outcome, str) and not np.isfinite(outcome).all():
                     outcome = f"{backbone.name} makes no finite numbers of it"

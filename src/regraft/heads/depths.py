@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft.heads.base import HeadFitter
-from regraft.heads.calibration import fit_temperature, softmax
+from regraft.heads.calibration import softmax
 from regraft.heads.linear import LinearHead, fit_logistic
-from regraft.heads.nested import Chooser, choose_setting, span_coordinates
+from regraft.heads.nested import choose_setting, span_coordinates
 from regraft.metrics.rates import FloatArray, IntArray, log_losses
 from regraft.sampling import stratified_sample
 
@@ -108,13 +110,11 @@ class DepthInputs:
         def fit(
             features: NDArray[Any], labels: IntArray, n_classes: int, settings: Sequence[Any]
         ) -> list[Any]:
-            heads = []
-            for depth, penalty in settings:
-                of = self.columns[depth]
-                (head,) = fit_logistic(
-                    features[:, of], labels, n_classes, [penalty], balanced=False
-                )
-                heads.append(_OfDepth(head, of))
+            heads: list[Any] = []
+            for depth, those in groupby(settings, key=itemgetter(0)):
+                of, penalties = self.columns[depth], [penalty for _, penalty in those]
+                found = fit_logistic(features[:, of], labels, n_classes, penalties, balanced=False)
+                heads += [_OfDepth(head, of) for head in found]
             return heads
 
         return fit
@@ -201,29 +201,9 @@ def depth_accuracies(logits: FloatArray, labels: IntArray) -> list[float]:
     return [float(best) for best in right.reshape(-1, len(DEPTH_PENALTIES)).max(axis=1)]
 
 
-def pooled_temperature(logits: FloatArray, labels: IntArray, weights: FloatArray) -> float:
-    """By what the sum of logits (s, m, k) is still to be divided."""
-    if not len(labels):
-        return 1.0
-    return fit_temperature(np.tensordot(weights, logits, 1), labels)
-
-
 def sum_of_heads(heads: Sequence[LinearHead], weights: Sequence[float]) -> LinearHead:
     """One head on the features of all, one behind the other, whose logits are the sum of theirs."""
     return LinearHead(
         np.concatenate([w * head.weights for head, w in zip(heads, weights, strict=True)]),
         np.sum([w * head.bias for head, w in zip(heads, weights, strict=True)], axis=0),
     )
-
-
-__all__ = [
-    "DEPTH_PENALTIES",
-    "Chooser",
-    "DepthInputs",
-    "Scaling",
-    "depth_accuracies",
-    "fit_scaling",
-    "pool_depths",
-    "pooled_temperature",
-    "sum_of_heads",
-]

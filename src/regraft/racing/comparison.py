@@ -153,7 +153,7 @@ def _run(course: Course, approaches: Iterable[Approach], *, trains: bool) -> lis
     if trains:
         frozen_s = course.policy.frozen_share * course.budget_s
     frozen: dict[int, Candidate] = {}
-    first, heads_s = "", dict[str, float]()  # of what was done on the first network
+    first, heads_s = "", dict[str, float]()  # a network; what an approach took the first time
     waiting: dict[int, TrainedApproach] = {}
     for i, approach in enumerate(approaches):
         if is_trained(approach):

@@ -133,7 +133,7 @@ def what_depths_tell(run: Run) -> ByDepth | None:
     accuracies = _by_depth(best)
     values, images = list(accuracies.values()), best.images_predicted or 1
     bars = tuple(
-        Amount(words.sentence(depth_title(name)).rstrip("."), words.percent(v), round(100 * v, 2))
+        Amount(depth_title(name).capitalize(), words.percent(v), round(100 * v, 2))
         for name, v in accuracies.items()
     )
     top = max(values)

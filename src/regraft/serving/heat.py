@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from regraft.backbones.depths import FEATURES, value_in_model
 from regraft.engines.base import Engine
 from regraft.engines.devices import load_graph
-from regraft.engines.onnx import pooled_map, with_output
+from regraft.engines.onnx import pooled_map, with_outputs
 from regraft.kinds.images.transform import ImageTransform, as_of_images, seen_box
 from regraft.metrics.rates import FloatArray
 from regraft.model import GAIN, Model, Prediction
@@ -112,10 +112,7 @@ class HeatMapper:
         places = list(_places(model, np.asarray(weights, dtype=np.float32)))
         if not places or not all(place.value for place in places):
             return None
-        graph = model.graph
-        for place in places:
-            graph = with_output(graph, place.value)
-        engine = load_graph(graph)
+        engine = load_graph(with_outputs(model.graph, [place.value for place in places]))
         maps = engine.run(np.zeros((8, 8, 3), dtype=np.uint8))[2:]
         fits = (
             m.ndim == 4 and m.shape[1] == len(p.mean) for m, p in zip(maps, places, strict=True)
